@@ -7,10 +7,10 @@ use std::time::Duration;
 /// use equipoise_core::PeakEwma;
 ///
 /// let refused = PeakEwma::new().decay(Duration::ZERO).unwrap_err();
-/// assert_eq!(refused.to_string(), "decay cannot be 0ns: it is at least 1 us, usually some seconds");
+/// assert_eq!(refused.to_string(), "decay cannot be 0ns: use at least 1 us, usually some seconds");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} cannot be {given:?}: it is at least 1 us, usually some seconds")]
+#[error("{setting} cannot be {given:?}: use at least 1 us, usually some seconds")]
 #[non_exhaustive]
 pub struct InvalidSpan {
     /// The name of the setting whose time is too short, such as `decay`.

@@ -34,9 +34,9 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
             "slow-start(p2c, include-first-members=yes)",
             r#"slow-start cannot have include-first-members="yes" (at 39): include-first-members is true or false"#,
         ),
-        ("peak-ewma(decay=0s)", "peak-ewma (at 1): decay cannot be 0ns: it is at least 1 us, usually some seconds"),
-        ("peak-ewma(fade=1ns)", "peak-ewma (at 1): fade cannot be 1ns: it is at least 1 us, usually some seconds"),
-        ("least-time(period=0s)", "least-time (at 1): period cannot be 0ns: it is at least 1 us, usually some seconds"),
+        ("peak-ewma(decay=0s)", "peak-ewma (at 1): decay cannot be 0ns: use at least 1 us, usually some seconds"),
+        ("peak-ewma(fade=1ns)", "peak-ewma (at 1): fade cannot be 1ns: use at least 1 us, usually some seconds"),
+        ("least-time(period=0s)", "least-time (at 1): period cannot be 0ns: use at least 1 us, usually some seconds"),
         ("p2c(choices=2, choices=3)", "p2c sets choices twice (at 16)"),
         ("p2c(choices=2", r#"expected "," or ")" (at 14), found the end of the text"#),
         ("p2c(choices=2))", r#"expected the end of the text (at 15), found ')'"#),
@@ -56,15 +56,15 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         ("subset(p2c, size=3)", "subset (at 1) needs seed=…: seed is a whole number from 0 to 2^64 - 1, such as 7"),
         (
             "maglev(table=1000)",
-            "maglev (at 1): 1000 is no size for a Maglev table: it is a prime number of at most 5000011 (65537, 655373 or 5000011), best a hundred times the number of endpoints",
+            "maglev (at 1): the size of a Maglev table cannot be 1000: use a prime number of at most 5000011, such as 65537 or 655373; a good size is about a hundred times the number of endpoints",
         ),
         (
             "slow-start(bounded-load(ring, factor=0.5))",
-            "bounded-load (at 12): 0.5 is no factor for bounded loads: it is at least 1, and usually from 1.2 to 2",
+            "bounded-load (at 12): factor cannot be 0.5: use a finite number of at least 1, usually from 1.2 to 2",
         ),
         (
             "aperture(p2c, peer=8, peers=8)",
-            "aperture (at 1): there is no client number 8 among 8: clients are numbered from 0 to one less than there are",
+            "aperture (at 1): the number of a client cannot be 8 with 8 clients: clients are numbered from 0, so use a number below the number of clients",
         ),
         (r#"zone-aware(p2c, zone="x)"#, "expected a closing quote (at 25), found the end of the text"),
         (

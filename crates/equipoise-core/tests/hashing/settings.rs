@@ -24,7 +24,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
         assert!(BoundedLoad::new(Ring::new()).factor(factor).is_err());
     }
     let error = SourcePrefix::new(33, 64).expect_err("too long");
-    assert_eq!(error.to_string(), "/33 is no prefix of an IPv4 address: it has at most 32 bits");
+    assert_eq!(error.to_string(), "the prefix length of an IPv4 address cannot be 33: use at most 32 bits");
 }
 
 #[test]

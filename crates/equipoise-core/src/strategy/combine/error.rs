@@ -4,7 +4,10 @@
 pub enum InvalidCombinator {
     /// The number of a client of [`Aperture`](super::Aperture) is too large. Clients are numbered from 0. For example,
     /// three clients have the numbers 0, 1 and 2.
-    #[error("there is no client number {peer} among {peers}: clients are numbered from 0 to one less than there are")]
+    #[error(
+        "the number of a client cannot be {peer} with {peers} clients: clients are numbered from 0, so use a number \
+         below the number of clients"
+    )]
     Peer {
         /// The given number of the client. It must be below `peers`.
         peer: u32,
@@ -13,13 +16,13 @@ pub enum InvalidCombinator {
     },
     /// The [aggression](super::SlowStart::aggression) of [`SlowStart`](super::SlowStart) is 0, negative, infinite or
     /// NaN.
-    #[error("{aggression} is no aggression for a slow start: it is above 0; 1 is linear, 2 rises faster at first")]
+    #[error("aggression cannot be {aggression}: use a finite number above 0; 1 is linear, 2 rises faster at first")]
     Aggression {
         /// The aggression (the curve by which the share of a starting endpoint rises) that was given.
         aggression: f64,
     },
     /// The [floor](super::SlowStart::floor) of [`SlowStart`](super::SlowStart) is 0, negative, above 1 or NaN.
-    #[error("a slow start cannot begin with {floor} of an endpoint's share: it is above 0 and at most 1, usually 0.1")]
+    #[error("floor cannot be {floor}: use a number above 0 and at most 1, usually 0.1")]
     Floor {
         /// The floor (the part of its share that a starting endpoint gets at first) that was given.
         floor: f64,

@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHashing {
+    /// The [table size](super::Maglev::table_size) of [`Maglev`](super::Maglev) is not a prime number, or is above
+    /// 5 000 011.
     #[error(
-        "{size} is no size for a Maglev table: it is a prime number of at most {most} (65537, 655373 or {most}), best a hundred times the number of endpoints"
+        "the size of a Maglev table cannot be {size}: use a prime number of at most {most}, such as 65537 or 655373; a \
+         good size is about a hundred times the number of endpoints"
     )]
-    /// The [table size](super::Maglev::table_size) of [`Maglev`](super::Maglev) is not a prime number, or is above 5
-    /// 000 011.
     TableSize {
         /// The table size that was given.
         size: u32,
@@ -16,11 +17,15 @@ pub enum InvalidHashing {
         most: u32,
     },
     /// The number of [points](super::Ring::points) per endpoint on a hash ring ([`Ring`](super::Ring)) is 0.
-    #[error("a ring needs at least one point for each endpoint; 160 keeps shares within some 8 percent of each other")]
+    #[error(
+        "the number of points for each endpoint cannot be 0: use at least 1; with 160, shares differ by about 8 percent"
+    )]
     Points,
     /// The range of [sizes](super::Ring::sizes) (total numbers of points) of a hash ring ([`Ring`](super::Ring)) is
     /// empty, contains 0, or contains sizes above 8 388 608.
-    #[error("a ring cannot have {sizes:?} points: the limits are in order, at least 1 and at most {most}")]
+    #[error(
+        "the sizes of a ring cannot be {sizes:?}: use a minimum of at least 1, and a maximum from the minimum to {most}"
+    )]
     RingSize {
         /// The range of sizes that was given.
         sizes: RangeInclusive<u32>,
@@ -28,14 +33,14 @@ pub enum InvalidHashing {
         most: u32,
     },
     /// The [factor](super::BoundedLoad::factor) of [`BoundedLoad`](super::BoundedLoad) is below 1, infinite or NaN.
-    #[error("{factor} is no factor for bounded loads: it is at least 1, and usually from 1.2 to 2")]
+    #[error("factor cannot be {factor}: use a finite number of at least 1, usually from 1.2 to 2")]
     Factor {
         /// The factor (the maximum load of an endpoint as a multiple of the mean load) that was given.
         factor: f64,
     },
     /// A prefix length of [`SourcePrefix`](super::SourcePrefix) is above the number of bits of an IP address: above 32
     /// for IPv4, or above 128 for IPv6.
-    #[error("/{length} is no prefix of an IPv{version} address: it has at most {most} bits")]
+    #[error("the prefix length of an IPv{version} address cannot be {length}: use at most {most} bits")]
     Prefix {
         /// The IP version to which the prefix length belongs: 4 or 6.
         version: u8,
