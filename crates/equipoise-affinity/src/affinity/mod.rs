@@ -267,7 +267,8 @@ pub enum InvalidMode {
     /// The mode is [`Mode::hash`], but the pool's strategy does not use the keys of requests. Hashing strategies such
     /// as [`Maglev`](equipoise_core::Maglev) use them.
     #[error(
-        "the pool's strategy does not place by key: use one that does, such as maglev, ring or rendezvous, or a table"
+        "the mode hash needs a strategy that uses keys: use a pool with a strategy such as maglev, ring or rendezvous, \
+         or use the mode table"
     )]
     NoKeys,
     /// The mode is [`Mode::cookie`], and its [`EndpointNaming`](crate::EndpointNaming) is invalid or cannot name an

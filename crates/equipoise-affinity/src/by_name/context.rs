@@ -116,7 +116,7 @@ pub enum BuildAffinityError {
     /// The mode uses tokens, but the [`BuildContext`] has no keys. Set the keys with [`BuildContext::keys`] or
     /// [`BuildContext::tokens`].
     #[error(
-        "{mode} needs keys for its tokens, which do not stand in the text: pass them to BuildContext::keys, or choose \
+        "{mode} needs keys for its tokens, which are not in the text: pass them to BuildContext::keys, or set \
          values=id if clients may know and choose endpoints"
     )]
     NoKeys {
@@ -126,7 +126,7 @@ pub enum BuildAffinityError {
     /// The mode has `values=dynamic`, but the [`BuildContext`] has no key for hashing the addresses of endpoints. Set
     /// the key with [`BuildContext::dynamic_key`].
     #[error(
-        "{mode} needs the key that values=dynamic hashes with, which does not stand in the text: pass it to \
+        "{mode} needs the key for the hashes of values=dynamic, which is not in the text: pass it to \
          BuildContext::dynamic_key"
     )]
     NoDynamicKey {
@@ -135,7 +135,7 @@ pub enum BuildAffinityError {
     },
     /// The mode has `by=store`, but the [`BuildContext`] has no session store. Set the store with
     /// [`BuildContext::store`].
-    #[error("{mode} needs the store of by=store: pass it to BuildContext::store, or choose by=table")]
+    #[error("{mode} needs the session store for by=store: pass it to BuildContext::store, or set by=table")]
     NoStore {
         /// The name of the mode, such as `header`.
         mode: &'static str,

@@ -30,7 +30,7 @@ pub enum InvalidModeSettings {
     #[error(transparent)]
     Prefix(#[from] InvalidHashing),
     /// A parameter is set, but it has no effect because of the value of another parameter.
-    #[error("{parameter} has no effect with {with}: it goes with {fits}")]
+    #[error("{parameter} has no effect with {with}: use it with {fits}")]
     Unused {
         /// The name of the parameter that has no effect.
         parameter: &'static str,
@@ -50,7 +50,7 @@ pub enum InvalidModeSettings {
         why: &'static str,
     },
     /// Two parameters are set, but only one of the two may be set.
-    #[error("{one} and {other} cannot both be set: take one of them")]
+    #[error("{one} and {other} cannot both be set: use one of them")]
     Together {
         /// The name of the first of the two parameters.
         one: &'static str,
@@ -67,24 +67,24 @@ pub enum InvalidModeSettings {
     /// `missing=refuse` is set with `by=table`, so that every request would be refused: a session gets into the table
     /// only when a request is accepted.
     #[error(
-        "missing=refuse with by=table refuses every request: the table has only sessions of requests that were \
-         accepted; use a store that is filled from elsewhere too"
+        "missing=refuse with by=table refuses every request, because a session gets into the table only when a \
+         request is accepted: use another store, or missing=rebind"
     )]
     RefusesAll,
     /// A text in the parameter `ignore-paths` does not begin with `/`. Paths begin with `/`, as in `/static`.
-    #[error("no path begins with {path:?}: in ignore-paths each begins with '/', as in /static")]
+    #[error("ignore-paths cannot contain {path:?}: each text must begin with '/', as in /static")]
     NoPath {
         /// The text that does not begin with `/`.
         path: String,
     },
     /// `same-site=None` is set without `secure`. Browsers drop such a cookie.
-    #[error("same-site=None needs secure: browsers drop the cookie without it")]
+    #[error("same-site=None needs secure: browsers ignore the cookie without it")]
     Insecure,
     /// The parameter `url` contains a user or a password. Secrets must not be in the text of a mode, because the text
     /// may be logged.
     #[error(
-        "url has a user or a password in it, and secrets do not stand in the text: build the store with it, pass it \
-         to BuildContext::store, and set by=store"
+        "url contains a user or a password, but the text of a mode must not contain secrets: create the RedisStore in \
+         code, pass it to BuildContext::store, and set by=store"
     )]
     Secret,
 }

@@ -117,7 +117,8 @@ impl Vocabulary for Modes {
 ///     r#"source cannot have v4="33" (at 11): v4 is a whole number from 0 to 32, such as 32"#
 /// );
 /// let error = "header(name=x-session, by=hash, unavailable=refuse)".parse::<AffinitySpec>().unwrap_err();
-/// assert!(error.to_string().starts_with("header (at 33): unavailable has no effect with by=hash: it goes with by=table"));
+/// let expected = "header (at 33): unavailable has no effect with by=hash: use it with by=table";
+/// assert!(error.to_string().starts_with(expected));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AffinitySpec(Spec<Modes>);

@@ -93,7 +93,8 @@ pub(super) fn check_name(name: &str) -> Result<(), InvalidCookie> {
 pub enum InvalidCookie {
     /// The cookie's name is not an RFC 6265 token, has more than 256 characters, or begins with `$`.
     #[error(
-        "{name:?} cannot be a cookie's name: 1 to {MAX_NAME} letters, digits or !#$%&'*+-.^_`|~, and no '$' in front"
+        "{name:?} cannot be a cookie's name: use 1 to {MAX_NAME} letters, digits and !#$%&'*+-.^_`|~, and no '$' at \
+         the beginning"
     )]
     Name {
         /// The cookie's name that was refused.
@@ -101,7 +102,7 @@ pub enum InvalidCookie {
     },
     /// A setting for cookies that the balancer sets itself was used in rewrite or prefix mode. In these modes, the
     /// endpoint sets the cookie.
-    #[error("`{setting}` goes with insert only; in {mode} mode it is the endpoint that sets the cookie")]
+    #[error("`{setting}` cannot be set in {mode} mode, in which endpoints set the cookie: use insert mode")]
     InsertOnly {
         /// The name of the setting, such as `httponly`.
         setting: &'static str,
@@ -109,20 +110,20 @@ pub enum InvalidCookie {
         mode: CookieMode,
     },
     /// The cookie's domain is empty, or has a character other than ASCII letters, digits, `.`, `-` and `_`.
-    #[error("{domain:?} cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`")]
+    #[error("{domain:?} cannot be a cookie's domain: use letters, digits, '.', '-' and '_', as in `.example.com`")]
     Domain {
         /// The domain that was refused.
         domain: String,
     },
     /// A cookie's attribute is empty, has a `;`, or has a character that is not printable ASCII.
-    #[error("{attribute:?} cannot be an attribute: printable ASCII without ';' can, as in `SameSite=Lax`")]
+    #[error("{attribute:?} cannot be a cookie's attribute: use printable ASCII without ';', as in `SameSite=Lax`")]
     Attribute {
         /// The attribute that was refused.
         attribute: String,
     },
     /// Browsers would ignore the cookie, because an attribute is missing (RFC 6265bis). For example, the attribute
     /// `SameSite=None` and the name prefix `__Secure-` need the attribute `Secure`.
-    #[error("browsers do not keep the cookie {name:?}: {what} needs `{attribute}`, so set that too")]
+    #[error("browsers ignore the cookie {name:?}: {what} needs `{attribute}`, so set it too")]
     Needs {
         /// The cookie's name.
         name: String,
@@ -135,8 +136,8 @@ pub enum InvalidCookie {
     /// Browsers would ignore the cookie, because its name begins with `__Host-`. Such a cookie must have no domain, and
     /// no path except `/` (RFC 6265bis).
     #[error(
-        "browsers do not keep the cookie {name:?} with {attribute:?}: its prefix allows no domain and no path but `/`; \
-         leave the attribute out, or take another name"
+        "browsers ignore the cookie {name:?} with {attribute:?}: its prefix allows no domain, and no path except `/`; \
+         remove the attribute, or use another name"
     )]
     HostOnly {
         /// The cookie's name.
@@ -146,7 +147,7 @@ pub enum InvalidCookie {
     },
     /// [`max_idle`](super::PersistenceCookieBuilder::max_idle) or
     /// [`max_life`](super::PersistenceCookieBuilder::max_life) is less than 1 s or more than 2³¹ − 1 s.
-    #[error("`{setting}` cannot be {time:?}: 1 s to 2147483647 s can; for no limit leave it out")]
+    #[error("`{setting}` cannot be {time:?}: use 1 s to 2147483647 s, or leave it out for no limit")]
     Time {
         /// The name of the setting: `max_idle` or `max_life`.
         setting: &'static str,
@@ -155,6 +156,6 @@ pub enum InvalidCookie {
     },
     /// [`max_cookies`](super::PersistenceCookieBuilder::max_cookies) or
     /// [`max_bytes`](super::PersistenceCookieBuilder::max_bytes) is 0, so no cookie would be read.
-    #[error("a limit of 0 admits no cookie at all: at least 1 is needed")]
+    #[error("`max_cookies` and `max_bytes` cannot be 0: use at least 1")]
     NoneAllowed,
 }

@@ -144,7 +144,7 @@ impl PersistenceCookie {
 /// let error = PersistenceCookie::prefix("JSESSIONID").httponly().build().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "`httponly` goes with insert only; in prefix mode it is the endpoint that sets the cookie",
+///     "`httponly` cannot be set in prefix mode, in which endpoints set the cookie: use insert mode",
 /// );
 /// # Ok::<(), equipoise_affinity::cookie::InvalidCookie>(())
 /// ```

@@ -118,7 +118,7 @@ fn is_octet(byte: u8) -> bool {
 #[non_exhaustive]
 pub enum InvalidCookieValue {
     /// The text is empty. A cookie with an empty value names no endpoint.
-    #[error("a cookie that names an endpoint must not be empty")]
+    #[error("the value of the cookie is empty: use at least 1 byte")]
     Empty,
     /// The text contains a byte that is not allowed in the cookie's value:
     ///
@@ -137,7 +137,7 @@ pub enum InvalidCookieValue {
     },
     /// The text is too long. Browsers ignore a cookie if its name and value have together more than 4096 bytes. 12 of
     /// these bytes are reserved for the dates in the value.
-    #[error("{length} bytes are too many for this cookie's value: browsers keep {max} at most")]
+    #[error("the value of this cookie cannot have {length} bytes: use at most {max}, or browsers ignore the cookie")]
     TooLong {
         /// The length of the text, in bytes.
         length: usize,

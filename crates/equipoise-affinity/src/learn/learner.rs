@@ -217,7 +217,7 @@ impl Learned<'_> {
 /// A session key is longer than [`Learn::max_key_len`] allows, so it is not used. [`Learn::request_key`] and
 /// [`Learn::response`] return this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a session key of {len} bytes, where {limit} are allowed")]
+#[error("the session key has {len} bytes, but at most {limit} are allowed")]
 pub struct KeyTooLong {
     /// The length of the session key, in bytes.
     pub len: usize,

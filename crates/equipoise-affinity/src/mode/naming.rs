@@ -295,7 +295,7 @@ fn socket(address: &str) -> Option<SocketAddr> {
 pub enum InvalidNaming {
     /// The name of an endpoint cannot be the value of the cookie. With [`EndpointNaming::named`], it is the name that
     /// was passed to this function. With [`EndpointNaming::ids`], it is the endpoint's id.
-    #[error("endpoint {endpoint} cannot be named in a cookie: name it otherwise, or use tokens")]
+    #[error("the name of endpoint {endpoint} cannot be the value of the cookie: use another name, or tokens")]
     InvalidValue {
         /// The id of the endpoint with the invalid name.
         endpoint: EndpointId,
@@ -304,19 +304,22 @@ pub enum InvalidNaming {
     },
     /// The [`idle_timeout`](EndpointNaming::idle_timeout) or the [`lifetime`](EndpointNaming::lifetime) of tokens is
     /// zero, so that no token would stay valid.
-    #[error("{setting} of tokens must be longer than zero; leave it out for no limit")]
+    #[error("{setting} of tokens cannot be 0: use a longer time, or leave it out for no limit")]
     Zero {
         /// The name of the setting that is zero: `idle_timeout` or `lifetime`.
         setting: &'static str,
     },
     /// Two endpoints have the same name in [`EndpointNaming::named`].
-    #[error("{name:?} names two endpoints: give each a name of its own")]
+    #[error("{name:?} is the name of two endpoints: use a different name for each endpoint")]
     Duplicate {
         /// The name that two endpoints have.
         name: String,
     },
     /// The address of an endpoint does not contain an IP address and a port. [`EndpointNaming::dynamic`] needs both.
-    #[error("the address of endpoint {endpoint}, {address:?}, is not an IP address with a port")]
+    #[error(
+        "endpoint {endpoint} cannot have the address {address:?} with EndpointNaming::dynamic: use an IP address with \
+         a port"
+    )]
     Address {
         /// The id of the endpoint whose address cannot be used.
         endpoint: EndpointId,

@@ -220,28 +220,29 @@ impl RedisStoreBuilder {
             ("backoff's maximum", self.backoff.max),
         ] {
             if !(Duration::from_millis(1)..=MAX_TIME).contains(&given) {
-                return wrong(setting, format!("{given:?}"), "it goes from 1 ms to 10 years");
+                return wrong(setting, format!("{given:?}"), "use from 1 ms to 10 years");
             }
         }
         if let Some(lifetime) = self.lifetime
             && !(Duration::from_secs(1)..=MAX_TIME).contains(&lifetime)
         {
-            return wrong("lifetime", format!("{lifetime:?}"), "it goes from 1 s to 10 years");
+            return wrong("lifetime", format!("{lifetime:?}"), "use from 1 s to 10 years");
         }
         if self.backoff.max < self.backoff.min {
-            return wrong("backoff's maximum", format!("{:?}", self.backoff.max), "it is at least the minimum");
+            return wrong("backoff's maximum", format!("{:?}", self.backoff.max), "use at least the minimum");
         }
         if !self.prefix.is_empty() && !self.prefix.ends_with(':') {
-            return wrong("prefix", format!("{:?}", self.prefix), "it ends with ':', as in \"shop:\", or is empty");
+            let wanted = "use a text that ends with ':', such as \"shop:\", or an empty text";
+            return wrong("prefix", format!("{:?}", self.prefix), wanted);
         }
         if self.prefix.len() > MAX_PREFIX {
-            return wrong("prefix", format!("{} bytes long", self.prefix.len()), "it has at most 128 bytes");
+            return wrong("prefix", format!("a text of {} bytes", self.prefix.len()), "use at most 128 bytes");
         }
         if !(1..=MAX_CACHED).contains(&self.cache_capacity) {
-            return wrong("cache_capacity", self.cache_capacity.to_string(), "it goes from 1 to 2²⁸");
+            return wrong("cache_capacity", self.cache_capacity.to_string(), "use from 1 to 2²⁸");
         }
         if !(1..=MAX_QUEUED).contains(&self.write_queue) {
-            return wrong("write_queue", self.write_queue.to_string(), "it goes from 1 to 2²⁰");
+            return wrong("write_queue", self.write_queue.to_string(), "use from 1 to 2²⁰");
         }
         Ok(())
     }

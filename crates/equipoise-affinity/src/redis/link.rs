@@ -171,7 +171,7 @@ async fn check_server(
     let mut answers = answers.into_iter();
     match answers.next() {
         Some(Value::SimpleString(pong)) if pong == "PONG" => {}
-        Some(Value::ServerError(error)) => return Err(format!("it refused: {}", error.code())),
+        Some(Value::ServerError(error)) => return Err(format!("the server refused the command: {}", error.code())),
         _ => return Err("it does not know PING".to_owned()),
     }
     match answers.next() {
@@ -179,7 +179,7 @@ async fn check_server(
             return Err("it does not know GETEX: Redis 6.2 or later does, and any Valkey".to_owned());
         }
         Some(Value::ServerError(error)) if error.code() != "WRONGTYPE" => {
-            return Err(format!("it refused: {}", error.code()));
+            return Err(format!("the server refused the command: {}", error.code()));
         }
         _ => {}
     }

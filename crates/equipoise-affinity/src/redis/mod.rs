@@ -208,12 +208,12 @@ impl SessionStore for RedisStore {
         }
         let Some(live) = shared.link.live() else { return self.without(known, || shared.link.why()) };
         let Ok(permit) = Arc::clone(&shared.open).try_acquire_owned() else {
-            return self.without(known, || "too many lookups are under way".to_owned());
+            return self.without(known, || "too many lookups wait for the server".to_owned());
         };
         let (caller, found) = oneshot::channel();
         shared.runtime.spawn(Arc::clone(shared).ask(live, key, known, Some(caller), permit));
         Lookup::Later(Box::pin(async move {
-            found.await.unwrap_or_else(|_| Err(shared::unavailable("it has been closed")))
+            found.await.unwrap_or_else(|_| Err(shared::unavailable("the store has been closed")))
         }))
     }
 

@@ -35,23 +35,24 @@ impl Server {
             _ => (url.to_owned(), false),
         };
         if encrypted && !cfg!(feature = "redis-tls") {
-            return Err(InvalidRedisStore::Tls { why: "the store's URL asks for TLS, which feature redis-tls adds" });
+            return Err(InvalidRedisStore::Tls { why: "a store's URL with rediss:// needs the feature redis-tls" });
         }
         if plain.contains('#') {
-            return Err(wrong("a fragment"));
+            return Err(wrong("it has a fragment"));
         }
         let info = plain.as_str().into_connection_info().map_err(|error| wrong(&error.to_string()))?;
         if !info.addr().is_supported() {
-            return Err(wrong("no such connection on this platform"));
+            return Err(wrong("this platform does not support such a connection"));
         }
         #[cfg(feature = "redis-tls")]
         let tls = match (info.addr(), encrypted) {
-            (ConnectionAddr::Tcp(host, _), true) => Some(
-                Tls::new(config, host)
-                    .ok_or(InvalidRedisStore::Tls { why: "the store's host is no name that a certificate can have" })?,
-            ),
+            (ConnectionAddr::Tcp(host, _), true) => {
+                let why = "the host in the store's URL cannot be the name in a certificate: use a host name or an IP \
+                           address";
+                Some(Tls::new(config, host).ok_or(InvalidRedisStore::Tls { why })?)
+            }
             _ if config.is_some() => {
-                let why = "there is a configuration for TLS, but the store's URL does not say rediss://";
+                let why = "a TLS configuration needs a store's URL with rediss://, but the URL has another scheme";
                 return Err(InvalidRedisStore::Tls { why });
             }
             _ => None,
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub enum InvalidRedisStore {
     /// The URL of the server is invalid. The error does not contain the URL, which may contain a password.
     #[error(
-        "the store's URL is invalid ({why}): redis://[user[:password]@]host[:port][/database] or \
+        "the store's URL is invalid ({why}): use redis://[user[:password]@]host[:port][/database] or \
          redis+unix:///path[?db=database]"
     )]
     Url {

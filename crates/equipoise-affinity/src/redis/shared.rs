@@ -161,7 +161,7 @@ impl Shared {
             }),
             Err(_) => {
                 live.report_timeout(answers);
-                self.reply(caller, Err(unavailable("no answer within the time for lookups")), stale());
+                self.reply(caller, Err(unavailable("no answer within lookup_timeout")), stale());
                 if let Ok(answer) = answer.await {
                     let _ = self.learn(&live, &key, answer, asked);
                 }
@@ -205,10 +205,10 @@ pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
             Err(what) => Err(StoreError::Malformed { reason: what.to_owned() }),
         },
         Value::ServerError(error) if error.code() == "WRONGTYPE" => {
-            Err(StoreError::Malformed { reason: "a value that is no string".to_owned() })
+            Err(StoreError::Malformed { reason: "the value in Redis is not a string".to_owned() })
         }
-        Value::ServerError(error) => Err(unavailable(&format!("it refused: {}", error.code()))),
-        _ => Err(StoreError::Malformed { reason: "an answer of the wrong type".to_owned() }),
+        Value::ServerError(error) => Err(unavailable(&format!("the server refused the command: {}", error.code()))),
+        _ => Err(StoreError::Malformed { reason: "the answer of the server has an unexpected type".to_owned() }),
     }
 }
 

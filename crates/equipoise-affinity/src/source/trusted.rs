@@ -22,8 +22,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// assert!(trusted.contains("10.1.2.3".parse()?));
 /// assert!(!trusted.contains("10.2.2.3".parse()?));
 ///
-/// let said = "10.1.2.3/16".parse::<TrustedProxies>().unwrap_err();
-/// assert_eq!(said.to_string(), "10.1.2.3/16 is no network: write 10.1.0.0/16 if you mean it, or 10.1.2.3 alone");
+/// let error = "10.1.2.3/16".parse::<TrustedProxies>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "10.1.2.3/16 is not a network, because bits after the prefix are set: use 10.1.0.0/16 for the network, or \
+///      10.1.2.3 for one address",
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,14 +155,21 @@ fn network(word: &str) -> Result<IpNet, InvalidProxies> {
 pub enum InvalidProxies {
     /// An element of the list is not an address, not a network, and not one of the words `loopback`, `link-local` and
     /// `private`.
-    #[error("{network:?} is no network: write 10.0.0.0/8, 2001:db8::/32, 192.0.2.7, private, loopback or link-local")]
+    #[error(
+        "{network:?} is not a network: use a text such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7, or private, loopback \
+         or link-local"
+    )]
     Network {
         /// The element that was refused.
         network: String,
     },
     /// An element of the list is ambiguous, such as `10.0.0.1/8`: it could mean the address `10.0.0.1` or the network
     /// `10.0.0.0/8`. The bits of a network's address after the prefix length must be zero.
-    #[error("{address}/{} is no network: write {network} if you mean it, or {address} alone", network.prefix_len())]
+    #[error(
+        "{address}/{} is not a network, because bits after the prefix are set: use {network} for the network, or \
+         {address} for one address",
+        network.prefix_len()
+    )]
     HostBits {
         /// The address in the refused element, such as `10.0.0.1`.
         address: IpAddr,

@@ -98,13 +98,13 @@ impl fmt::Debug for SessionTableBuilder {
 #[non_exhaustive]
 pub enum InvalidSessionTable {
     /// The maximum number of sessions is 0 or more than 2³⁰.
-    #[error("a session table holds 1 to {MAX_CAPACITY} sessions, not {sessions}")]
+    #[error("capacity cannot be {sessions}: use 1 to {MAX_CAPACITY} sessions")]
     Capacity {
         /// The maximum number of sessions that was set.
         sessions: usize,
     },
     /// The idle timeout or the lifetime is zero, so that every session would end at once.
-    #[error("{what} must be longer than zero (None means no limit)")]
+    #[error("{what} cannot be 0: use a longer time, or None for no limit")]
     Zero {
         /// The name of the setting that is zero: `idle_timeout` or `lifetime`.
         what: &'static str,

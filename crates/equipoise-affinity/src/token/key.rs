@@ -147,13 +147,13 @@ impl KeyRing {
 #[non_exhaustive]
 pub enum KeyError {
     /// The secret of a key has less than 16 bytes.
-    #[error("a secret of {len} bytes can be guessed: give at least 16, better 32, random ones")]
+    #[error("a secret cannot have {len} bytes: use at least 16 random bytes, better 32")]
     TooShort {
         /// The length of the secret, in bytes.
         len: usize,
     },
     /// Two keys of a key ring have the same id.
-    #[error("two keys have the id {kid}: every key of a ring needs its own id")]
+    #[error("two keys have the id {kid}: use a different id for each key of a ring")]
     DuplicateKid {
         /// The id that two keys have.
         kid: u8,

@@ -20,12 +20,12 @@ pub(in super::super) fn source(settings: &Settings<'_>, context: &BuildContext) 
     let mut client = ClientAddress::behind(trusted);
     if let Some(name) = settings.get(&FORWARDED) {
         if !behind_some {
-            let why = "the proxies whose header is trusted; other clients may write anything into it";
+            let why = "the addresses of the proxies that set it, because any other client can set it too";
             return Err(InvalidModeSettings::Needs { setting: "header", parameter: "trusted", why });
         }
         client = client.header(forwarded(&name)?).max_hops(settings.get(&HOPS));
     } else if settings.is_set(&HOPS.parameter) {
-        let why = "the header whose list has these elements";
+        let why = "the name of the header whose elements it limits";
         return Err(InvalidModeSettings::Needs { setting: "max-hops", parameter: "header", why });
     }
     if let Some(peer) = context.peer.clone() {

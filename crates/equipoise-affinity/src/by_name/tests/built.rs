@@ -90,15 +90,15 @@ fn what_a_mode_needs_and_does_not_get_is_said() {
     for (text, message) in [
         (
             "cookie(name=SRV)",
-            "cookie needs keys for its tokens, which do not stand in the text: pass them to BuildContext::keys, or choose values=id if clients may know and choose endpoints",
+            "cookie needs keys for its tokens, which are not in the text: pass them to BuildContext::keys, or set values=id if clients may know and choose endpoints",
         ),
         (
             "prefix(name=SRV, values=dynamic)",
-            "prefix needs the key that values=dynamic hashes with, which does not stand in the text: pass it to BuildContext::dynamic_key",
+            "prefix needs the key for the hashes of values=dynamic, which is not in the text: pass it to BuildContext::dynamic_key",
         ),
         (
             "learn(header=mcp-session-id, by=store)",
-            "learn needs the store of by=store: pass it to BuildContext::store, or choose by=table",
+            "learn needs the session store for by=store: pass it to BuildContext::store, or set by=table",
         ),
     ] {
         assert_eq!(spec(text).build(&pool(), &BuildContext::new()).unwrap_err().to_string(), message);

@@ -102,32 +102,32 @@ fn what_goes_not_together_is_refused_where_it_stands() {
     for (text, message) in [
         (
             "host(by=hash, unavailable=refuse)",
-            &*format!("host (at 15): unavailable has no effect with by=hash: it goes with {every}"),
+            &*format!("host (at 15): unavailable has no effect with by=hash: use it with {every}"),
         ),
         (
             "host(by=hash, unavailable=rebind)",
-            &*format!("host (at 15): unavailable has no effect with by=hash: it goes with {every}"),
+            &*format!("host (at 15): unavailable has no effect with by=hash: use it with {every}"),
         ),
         (
             "host(max-share=2, by=hash)",
-            &*format!("host (at 6): max-share has no effect with by=hash: it goes with {every}"),
+            &*format!("host (at 6): max-share has no effect with by=hash: use it with {every}"),
         ),
         (
             "host(by=hash, idle-timeout=30m)",
-            &*format!("host (at 15): idle-timeout has no effect with by=hash: it goes with {kept}"),
+            &*format!("host (at 15): idle-timeout has no effect with by=hash: use it with {kept}"),
         ),
-        ("host(by=store, capacity=5)", "host (at 16): capacity has no effect with by=store: it goes with by=table"),
+        ("host(by=store, capacity=5)", "host (at 16): capacity has no effect with by=store: use it with by=table"),
         (
             "host(max-share=1.25, unavailable=wait(5s))",
-            "host (at 6): max-share has no effect with unavailable=wait(5s): it goes with unavailable=rebind",
+            "host (at 6): max-share has no effect with unavailable=wait(5s): use it with unavailable=rebind",
         ),
         (
             "host(by=hash, force-cookie=x)",
-            &*format!("host (at 15): force-cookie has no effect with by=hash: it goes with {every}"),
+            &*format!("host (at 15): force-cookie has no effect with by=hash: use it with {every}"),
         ),
         (
             "host(ignore-paths={/static, img})",
-            "host (at 6): no path begins with \"img\": in ignore-paths each begins with '/', as in /static",
+            "host (at 6): ignore-paths cannot contain \"img\": each text must begin with '/', as in /static",
         ),
         (
             "host(force-cookie=\"a b\")",
@@ -135,44 +135,44 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "cookie(name=__Host-lb)",
-            "cookie (at 8): browsers do not keep the cookie \"__Host-lb\": its prefix needs `Secure`, so set that too",
+            "cookie (at 8): browsers ignore the cookie \"__Host-lb\": its prefix needs `Secure`, so set it too",
         ),
         (
             "cookie(name=lb, attributes={Partitioned})",
-            "cookie (at 17): browsers do not keep the cookie \"lb\": Partitioned needs `Secure`, so set that too",
+            "cookie (at 17): browsers ignore the cookie \"lb\": Partitioned needs `Secure`, so set it too",
         ),
         (
             "host(by=table, missing=refuse)",
-            "host (at 16): missing=refuse with by=table refuses every request: the table has only sessions of requests that were accepted; use a store that is filled from elsewhere too",
+            "host (at 16): missing=refuse with by=table refuses every request, because a session gets into the table only when a request is accepted: use another store, or missing=rebind",
         ),
         (
             "source(header=x-forwarded-for)",
-            "source (at 8): header needs trusted=…: the proxies whose header is trusted; other clients may write anything into it",
+            "source (at 8): header needs trusted=…: the addresses of the proxies that set it, because any other client can set it too",
         ),
         (
             "source(trusted={private}, max-hops=3)",
-            "source (at 27): max-hops needs header=…: the header whose list has these elements",
+            "source (at 27): max-hops needs header=…: the name of the header whose elements it limits",
         ),
         (
             "source(trusted={10.0.0.1/8})",
-            "source (at 8): 10.0.0.1/8 is no network: write 10.0.0.0/8 if you mean it, or 10.0.0.1 alone",
+            "source (at 8): 10.0.0.1/8 is not a network, because bits after the prefix are set: use 10.0.0.0/8 for the network, or 10.0.0.1 for one address",
         ),
-        ("path(segment=1, first=2)", "path (at 17): segment and first cannot both be set: take one of them"),
+        ("path(segment=1, first=2)", "path (at 17): segment and first cannot both be set: use one of them"),
         (
             "header(name=\"a b\")",
             "header (at 8): \"a b\" is not a header name: use letters, digits and !#$%&'*+-.^_`|~",
         ),
         (
             "cookie(name=S, domain=\"a;b\")",
-            "cookie (at 16): \"a;b\" cannot be a cookie's domain: letters, digits, '.', '-' and '_' can, as in `.example.com`",
+            "cookie (at 16): \"a;b\" cannot be a cookie's domain: use letters, digits, '.', '-' and '_', as in `.example.com`",
         ),
         (
             "cookie(name=S, same-site=None)",
-            "cookie (at 16): same-site=None needs secure: browsers drop the cookie without it",
+            "cookie (at 16): same-site=None needs secure: browsers ignore the cookie without it",
         ),
         (
             "cookie(name=S, names={a=A})",
-            "cookie (at 16): names has no effect with values=token: it goes with values=name",
+            "cookie (at 16): names has no effect with values=token: use it with values=name",
         ),
         (
             "cookie(name=S, values=name)",
@@ -180,11 +180,11 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "cookie(name=S, values=name, names={a=A, b=A})",
-            "cookie (at 29): \"A\" names two endpoints: give each a name of its own",
+            "cookie (at 29): \"A\" is the name of two endpoints: use a different name for each endpoint",
         ),
         (
             "rewrite(name=S, values=id, max-idle=1h)",
-            "rewrite (at 28): max-idle has no effect with values=id: it goes with values=token",
+            "rewrite (at 28): max-idle has no effect with values=id: use it with values=token",
         ),
         (
             "learn(query=sid)",
@@ -200,7 +200,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
         ),
         (
             "route(query=to, whole, after-last=\"!\")",
-            "route (at 17): after-last and whole cannot both be set: take one of them",
+            "route (at 17): after-last and whole cannot both be set: use one of them",
         ),
         (
             "learn(cookie=\"a=b\")",
@@ -234,6 +234,6 @@ fn no_url_with_a_secret_is_taken_or_repeated() {
     );
     assert_eq!(
         refusal("host(url=redis://10.0.0.5)").to_string(),
-        "host (at 6): url has no effect with by=table: it goes with by=redis"
+        "host (at 6): url has no effect with by=table: use it with by=redis"
     );
 }

@@ -264,7 +264,7 @@ fn settings_that_make_no_sense_say_what_would() {
     assert_eq!(error, InvalidCookie::InsertOnly { setting: "indirect", mode: CookieMode::Prefix });
     assert_eq!(
         error.to_string(),
-        "`indirect` goes with insert only; in prefix mode it is the endpoint that sets the cookie"
+        "`indirect` cannot be set in prefix mode, in which endpoints set the cookie: use insert mode"
     );
     assert!(PersistenceCookie::prefix("SRV").nocache().build().is_ok());
 }
