@@ -1,6 +1,11 @@
 use crate::{
+    endpoint::EndpointSpec,
     spec::{Definition, Nested, Param, Setting, Settings, Spec},
-    strategy::{AnyStrategy, InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Random},
+    strategy::{
+        AnyStrategy, BuildError, InvalidChoices, InvalidCombinator, InvalidHashing, InvalidSpan, Picker, Random,
+        Strategy,
+    },
+    view::View,
 };
 
 /// A type without values that stands for the set of all named strategies. The generic types of [`spec`](crate::spec)
@@ -72,9 +77,37 @@ impl<'a> StrategySettings<'a> {
     }
 }
 
+/// Creates the strategy of a spec.
 pub(super) fn build(spec: &Spec<Strategies>) -> AnyStrategy {
-    match (spec.definition().make())(&StrategySettings { settings: Settings::of(spec), check: false }) {
-        Ok(strategy) => strategy.written_as(spec),
-        Err(refusal) => unreachable!("{spec} was made before, when it was parsed: {refusal}"),
+    let made = (spec.definition().make())(&StrategySettings { settings: Settings::of(spec), check: false });
+    // Parsing checks the settings of a spec, so this error does not occur. If it did, the pool would report it.
+    made.unwrap_or_else(|refusal| AnyStrategy::new(Invalid(refusal))).written_as(spec)
+}
+
+/// A strategy with invalid settings. A pool with this strategy refuses endpoints, and its error says what is invalid.
+struct Invalid(InvalidStrategySettings);
+
+impl Strategy for Invalid {
+    type State = ();
+    type Picker = Box<dyn Picker>;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, _: &View, _: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
+        Err(BuildError::Refused(self.0.to_string()))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{P2c, Pool, UpdateError};
+
+    #[test]
+    fn a_pool_reports_invalid_settings_of_its_strategy() {
+        let refusal = P2c::with_choices(11).expect_err("at most 10");
+        let pool: Pool<()> = Pool::new(AnyStrategy::new(Invalid(refusal.into())));
+        let error = pool.add(EndpointSpec::new("a:80"), ()).expect_err("no endpoint can be added");
+        assert_eq!(error, UpdateError::Strategy(BuildError::Refused(refusal.to_string())));
     }
 }
