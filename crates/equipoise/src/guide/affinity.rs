@@ -68,9 +68,9 @@
 //! and the sessions of a failed endpoint are distributed over all other endpoints.
 //!
 //! Cookies that hold a plain name ([`EndpointNaming::ids`](crate::affinity::EndpointNaming::ids),
-//! [`named`](crate::affinity::EndpointNaming::named), [`dynamic`](crate::affinity::EndpointNaming::dynamic)) do not identify the
-//! session, only its endpoint. If that endpoint cannot take a request, the strategy of each balancer picks another one,
-//! and the new cookie names it.
+//! [`named`](crate::affinity::EndpointNaming::named), [`dynamic`](crate::affinity::EndpointNaming::dynamic)) do not
+//! identify the session, only its endpoint. If that endpoint cannot take a request, the strategy of each balancer picks
+//! another one, and the new cookie names it.
 //!
 //! # Endpoints in maintenance
 //!
@@ -137,6 +137,7 @@
 //!
 //! # Observing sessions
 //!
-//! Every response has an [`AffinityOutcome`](crate::affinity::AffinityOutcome) extension. [`stats`](crate::affinity::Affinity::stats)
-//! counts outcomes by reason, and [`explain`](crate::affinity::Affinity::explain) shows where a request would go and
-//! why. `cargo run --example sticky` shows three modes.
+//! Every response has an [`AffinityOutcome`](crate::affinity::AffinityOutcome) extension.
+//! [`stats`](crate::affinity::Affinity::stats) counts outcomes by reason, and
+//! [`explain`](crate::affinity::Affinity::explain) shows where a request would go and why. `cargo run --example sticky`
+//! shows three modes.

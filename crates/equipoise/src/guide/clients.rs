@@ -5,8 +5,8 @@
 //! request goes to the address of an endpoint, and the endpoint gets the name in `Host`. Clones of a balanced client
 //! share the pool. Keep a clone of the pool to update its endpoints.
 //!
-//! A request counts as in flight until its response body has been read to the end or dropped. A body that is kept unread
-//! makes its endpoint look busy.
+//! A request counts as in flight until its response body has been read to the end or dropped. A body that is kept
+//! unread makes its endpoint look busy.
 //!
 //! # reqwest
 //!
@@ -46,16 +46,16 @@
 //! [redirects](super::layers#redirects). reqwest uses the proxy that the environment names, unless `no_proxy` is set.
 //! With a proxy, failures of the proxy count as failures of the endpoint.
 //!
-//! To put layers between the balancer and reqwest, use [`ReqwestService`](crate::tower::ReqwestService), which takes and
-//! returns the types of the crate `http`. `cargo run --example reqwest_client` shows a client while one of its servers
-//! dies.
+//! To put layers between the balancer and reqwest, use [`ReqwestService`](crate::tower::ReqwestService), which takes
+//! and returns the types of the crate `http`. `cargo run --example reqwest_client` shows a client while one of its
+//! servers dies.
 //!
 //! # gRPC
 //!
 //! This section needs the feature `tonic`. [`balanced_channel`](crate::tower::balanced_channel) creates a channel from
 //! addresses. All clients that tonic generates accept it, also with an interceptor. Each endpoint has a tonic `Channel`
-//! with its own HTTP/2 connection, and the balancer picks an endpoint for each call. Without a balancer, all calls use one
-//! connection to one server.
+//! with its own HTTP/2 connection, and the balancer picks an endpoint for each call. Without a balancer, all calls use
+//! one connection to one server.
 //!
 //! An address is `host:port`, `http://host`, or `unix:///path` for a Unix socket. For channels with TLS or timeouts, or
 //! for another strategy, make the pool yourself:
@@ -132,8 +132,8 @@
 //!
 //! # Endpoints that are services themselves
 //!
-//! With [`Balance::new`](crate::Balance::new), each endpoint has a tower service of its own, such as a mock in tests. The
-//! services are the targets of the pool:
+//! With [`Balance::new`](crate::Balance::new), each endpoint has a tower service of its own, such as a mock in tests.
+//! The services are the targets of the pool:
 //!
 //! ```
 //! use bytes::Bytes;

@@ -4,8 +4,8 @@
 //! layer is above or below the balancer:
 //!
 //! - A layer **above** the balancer sees each request once, before an endpoint is picked, and the final response.
-//! - A layer **below** the balancer sees each *attempt* to send the request to one endpoint. A request with failover has
-//!   several attempts. The balancer sees the result that this layer returns, and judges the endpoint by it.
+//! - A layer **below** the balancer sees each *attempt* to send the request to one endpoint. A request with failover
+//!   has several attempts. The balancer sees the result that this layer returns, and judges the endpoint by it.
 //!
 //! ```text
 //! request ──► layers above ──► Balance ──► layers below ──► client ──► endpoint
@@ -36,8 +36,8 @@
 //! Use both kinds. The timeout above the balancer limits how long the caller waits in total. The timeout below the
 //! balancer limits one attempt, and tells the strategy and outlier detection that the endpoint was too slow
 //! ([`Failure::Timeout`](crate::Failure::Timeout)). A request whose attempt timed out is not sent again, because the
-//! endpoint may still be working on it. [`Balance::attempt_timeout`](crate::Balance::attempt_timeout) limits one attempt
-//! too, but then sends an idempotent request to another endpoint.
+//! endpoint may still be working on it. [`Balance::attempt_timeout`](crate::Balance::attempt_timeout) limits one
+//! attempt too, but then sends an idempotent request to another endpoint.
 //!
 //! The timeout below should be the shorter one. If the timeout above ends first, the attempt is dropped without a
 //! result. The strategy then learns that the endpoint takes at least that long. Outlier detection counts such an
@@ -65,10 +65,10 @@
 //! those of reqwest. hyper-util's client needs no change: it repeats only requests that were not sent.
 //!
 //! Retries multiply. A retry layer with 3 tries above a balancer with 4 attempts makes up to 12 attempts. If you retry
-//! above the balancer, use a lower [`Balance::max_attempts`](crate::Balance::max_attempts). For the balancer, each retry
-//! from above is a new request, and a strategy by key sends it to the same endpoint again. To prevent this, exclude the
-//! endpoint: [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`. The response
-//! names its endpoint in the [`Attempt`](crate::tower::Attempt) extension.
+//! above the balancer, use a lower [`Balance::max_attempts`](crate::Balance::max_attempts). For the balancer, each
+//! retry from above is a new request, and a strategy by key sends it to the same endpoint again. To prevent this,
+//! exclude the endpoint: [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`.
+//! The response names its endpoint in the [`Attempt`](crate::tower::Attempt) extension.
 //!
 //! Nested balancers, where the endpoints of one balancer are balancers themselves, share their retries: see
 //! [`Balance::max_attempts`](crate::Balance::max_attempts).
@@ -83,9 +83,10 @@
 //! sent, and it does not count as a failure of the endpoint.
 //!
 //! Do not put a concurrency limit between the balancer and a client that all endpoints share. Requests would wait there
-//! after their endpoint was picked, and requests to one slow endpoint could use up the whole limit. To limit the requests
-//! of each endpoint, set [`max_in_flight`](crate::EndpointSpec::max_in_flight). The balancer then picks another endpoint.
-//! With [`Balance::queue_timeout`](crate::Balance::queue_timeout), requests wait in a queue while all endpoints are full.
+//! after their endpoint was picked, and requests to one slow endpoint could use up the whole limit. To limit the
+//! requests of each endpoint, set [`max_in_flight`](crate::EndpointSpec::max_in_flight). The balancer then picks
+//! another endpoint. With [`Balance::queue_timeout`](crate::Balance::queue_timeout), requests wait in a queue while all
+//! endpoints are full.
 //!
 //! # Authentication
 //!

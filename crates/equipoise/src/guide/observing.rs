@@ -12,8 +12,8 @@
 //!
 //! # Requests
 //!
-//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error. The error itself
-//! names the endpoint, and its [`source`](std::error::Error::source) says what happened there.
+//! Log one line per request, with the endpoint. For a failed request, also log the causes of the error. The error
+//! itself names the endpoint, and its [`source`](std::error::Error::source) says what happened there.
 //!
 //! ```
 //! use std::error::Error as _;
@@ -96,7 +96,10 @@
 //! pool.update(["dead", "works"].map(EndpointSpec::new), |spec| {
 //!     let dead = spec.id().as_str() == "dead";
 //!     service_fn(move |_: Request<Full<Bytes>>| async move {
-//!         if dead { Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)) } else { Ok(Response::new(String::new())) }
+//!         if dead {
+//!             return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+//!         }
+//!         Ok(Response::new(String::new()))
 //!     })
 //! })?;
 //! let attempts: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
@@ -124,9 +127,9 @@
 //!
 //! # Endpoints
 //!
-//! [`Pool::endpoints`](crate::Pool::endpoints) returns the present state of each endpoint: id, address, tier, zone, weight,
-//! availability, requests in flight and their limit. It takes O(n) and allocates, so call it for a status page or once
-//! per scrape of your metrics, not for each request.
+//! [`Pool::endpoints`](crate::Pool::endpoints) returns the present state of each endpoint: id, address, tier, zone,
+//! weight, availability, requests in flight and their limit. It takes O(n) and allocates, so call it for a status page
+//! or once per scrape of your metrics, not for each request.
 //!
 //! ```
 //! use equipoise::{Availability, EndpointSpec, PickRequest, Pool};

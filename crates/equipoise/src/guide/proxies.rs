@@ -24,10 +24,10 @@
 //!
 //! # HTTP versions
 //!
-//! Each connection has its own HTTP version. If a request came over HTTP/2, [`BalanceLayer`](crate::BalanceLayer) sets its
-//! version to HTTP/1.1 and adds `Host` from its URI. If the client below the balancer has an HTTP/2 connection to the
-//! endpoint, it still uses this connection. One task remains for the gateway: the cookies of an HTTP/2 request may be in
-//! several `Cookie` headers, and HTTP/1 requires one header, joined by `"; "` (RFC 9113, section 8.2.3).
+//! Each connection has its own HTTP version. If a request came over HTTP/2, [`BalanceLayer`](crate::BalanceLayer) sets
+//! its version to HTTP/1.1 and adds `Host` from its URI. If the client below the balancer has an HTTP/2 connection to
+//! the endpoint, it still uses this connection. One task remains for the gateway: the cookies of an HTTP/2 request may
+//! be in several `Cookie` headers, and HTTP/1 requires one header, joined by `"; "` (RFC 9113, section 8.2.3).
 //!
 //! For backends that need HTTP/2, such as gRPC servers, use a client that speaks HTTP/2 only (hyper-util's
 //! `http2_only(true)`), and do not remove `te: trailers`.
@@ -75,8 +75,8 @@
 //!
 //! # Error responses
 //!
-//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. Write them to
-//! the log only. Send the client the status ([`Error::status`](crate::tower::Error::status)) and the
+//! The message and the causes of an [`Error`](crate::tower::Error) contain ids and addresses of endpoints. Write them
+//! to the log only. Send the client the status ([`Error::status`](crate::tower::Error::status)) and the
 //! [`public_message`](crate::tower::Error::public_message), which names no endpoint:
 //!
 //! | status | when |
@@ -87,8 +87,8 @@
 //! | 503 | no endpoint could take the request; the client may try again later |
 //! | 504 | the endpoint took too long |
 //!
-//! [`HttpProtocol::header`](crate::tower::HttpProtocol::header) adds a response header with the id of the endpoint, which
-//! helps operators. If clients must not see ids, choose ids that reveal nothing, or write the
+//! [`HttpProtocol::header`](crate::tower::HttpProtocol::header) adds a response header with the id of the endpoint,
+//! which helps operators. If clients must not see ids, choose ids that reveal nothing, or write the
 //! [`ServedBy`](crate::tower::ServedBy) extension of the response to the log instead.
 //!
 //! # A gateway
@@ -181,7 +181,8 @@
 //! fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 //!     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
 //!     let mut options = connection.flat_map(|value| value.split(','));
-//!     options.any(|option| option.trim().eq_ignore_ascii_case("upgrade")).then(|| headers.get(header::UPGRADE).cloned())?
+//!     let is_upgrade = options.any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
+//!     headers.get(header::UPGRADE).filter(|_| is_upgrade).cloned()
 //! }
 //!
 //! fn put_back(upgrade: Option<&HeaderValue>, headers: &mut HeaderMap) {
@@ -199,8 +200,8 @@
 //!         headers.remove(name);
 //!     }
 //!     for name in [
-//!         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-//!         "transfer-encoding", "upgrade",
+//!         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+//!         "trailer", "transfer-encoding", "upgrade",
 //!     ] {
 //!         headers.remove(name);
 //!     }
@@ -259,8 +260,8 @@
 //! #                     put_back(Some(&protocol), response.headers_mut());
 //! #                 } else {
 //! #                     let header = |name: &str| {
-//! #                         let value = request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-//! #                         value.unwrap_or_default().into_owned()
+//! #                         let value = request.headers().get(name).map(|value| value.as_bytes());
+//! #                         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
 //! #                     };
 //! #                     let text = format!("{} {} {}", header("host"), header("x-forwarded-for"), header("cookie"));
 //! #                     *response.body_mut() = Full::from(text);

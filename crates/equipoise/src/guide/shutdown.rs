@@ -2,7 +2,8 @@
 //!
 //! # Taking out an endpoint
 //!
-//! 1. **Drain** the endpoint. Clients with a session at this endpoint still reach it, and the strategy no longer picks it.
+//! 1. **Drain** the endpoint. Clients with a session at this endpoint still reach it, and the strategy no longer picks
+//!    it.
 //! 2. **Wait** until its last request has ended, with a deadline.
 //! 3. **Remove** it from the pool.
 //!
@@ -50,7 +51,7 @@
 //!
 //! match health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await {
 //!     DrainOutcome::Completed => {}
-//!     DrainOutcome::DeadlineExceeded { in_flight } => println!("{in_flight} requests are still in flight; they go on"),
+//!     DrainOutcome::DeadlineExceeded { in_flight } => println!("{in_flight} requests are still in flight"),
 //!     DrainOutcome::Cancelled => return Ok(()), // an operator has put it back
 //!     other => return Err(format!("not drained: {other:?}").into()), // such as an unknown id
 //! }
@@ -117,8 +118,8 @@
 //! failover. A balancer has no task or queue that must be shut down. Only `Health` has a task, which ends when its
 //! guard is dropped.
 //!
-//! Step 2 does not wait for tunnels, because the HTTP server no longer controls an upgraded connection. To wait for them,
-//! call [`Pool::idle`](crate::Pool::idle) for each endpoint: it also waits for every
+//! Step 2 does not wait for tunnels, because the HTTP server no longer controls an upgraded connection. To wait for
+//! them, call [`Pool::idle`](crate::Pool::idle) for each endpoint: it also waits for every
 //! [`TunnelLease`](crate::tower::TunnelLease).
 //!
 //! ```

@@ -53,9 +53,9 @@
 //! Each strategy has a name for configuration files: `"slow-start(p2c(choices=3), window=1m)"` parses to a
 //! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names.
 //!
-//! Tiers (priority groups of endpoints), with or without [spillover](crate::Spillover), are a setting of the pool and work
-//! with every strategy. The strategy is used for each tier separately. See [`strategy::combine`](crate::strategy::combine)
-//! for the order in which combinators should be nested.
+//! Tiers (priority groups of endpoints), with or without [spillover](crate::Spillover), are a setting of the pool and
+//! work with every strategy. The strategy is used for each tier separately. See
+//! [`strategy::combine`](crate::strategy::combine) for the order in which combinators should be nested.
 //!
 //! # Example: caches
 //!

@@ -31,18 +31,18 @@
 //!
 //! # Hooks
 //!
-//! Hooks are methods of `Strategy` that the pool calls when something happens to a request. It calls only those hooks that
-//! [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies and outcomes, and what the wrapped strategy
-//! needs. [`Needs::and`](crate::Needs::and) combines the two.
+//! Hooks are methods of `Strategy` that the pool calls when something happens to a request. It calls only those hooks
+//! that [`needs`](crate::Strategy::needs) asks for. `LeastWork` needs latencies and outcomes, and what the wrapped
+//! strategy needs. [`Needs::and`](crate::Needs::and) combines the two.
 //!
 //! - `on_latency` adds the latency of a response to the work of its endpoint.
-//! - `on_outcome` counts a failure as one usual response. The pool reports no latency for a failed request, so a failing
-//!   endpoint would otherwise look idle and get most of the requests.
+//! - `on_outcome` counts a failure as one usual response. The pool reports no latency for a failed request, so a
+//!   failing endpoint would otherwise look idle and get most of the requests.
 //! - `on_abandon` counts the time that a request waited before the caller gave it up. Otherwise an endpoint that never
 //!   answers would look idle.
 //!
-//! A strategy that wraps another one must forward every hook to it, by hand or by [`forward_hooks`](crate::forward_hooks).
-//! Otherwise the hooks of the wrapped strategy are not called.
+//! A strategy that wraps another one must forward every hook to it, by hand or by
+//! [`forward_hooks`](crate::forward_hooks). Otherwise the hooks of the wrapped strategy are not called.
 //!
 //! # Building a picker
 //!
@@ -230,11 +230,12 @@
 //! - A pick looks at every endpoint. This is fast enough for ten endpoints and too slow for a thousand.
 //!   [`P2c`](crate::P2c) compares only a few endpoints, drawn at random.
 //! - Work is never forgotten. An endpoint that was slow for an hour keeps this work for ever.
-//! - Work is divided by the current weight. If the weight of an endpoint is raised, the endpoint gets all requests until it
-//!   has as much work for its weight as the others.
+//! - Work is divided by the current weight. If the weight of an endpoint is raised, the endpoint gets all requests
+//!   until it has as much work for its weight as the others.
 //! - A failing endpoint gets as many requests as a working one.
 //!
 //! [`PeakEwma`](crate::PeakEwma) shows how to solve these problems.
 //!
-//! In the tests of a strategy that places requests by key, also call `spreads_keys`, `keeps_keys_on_availability_change`
-//! and `keeps_keys_on_removal` of the conformance suite. `allocations` checks that picks do not allocate.
+//! In the tests of a strategy that places requests by key, also call `spreads_keys`,
+//! `keeps_keys_on_availability_change` and `keeps_keys_on_removal` of the conformance suite. `allocations` checks that
+//! picks do not allocate.
