@@ -25,7 +25,8 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Rounds of some milliseconds, and so many that bursts of other load do not change the median.
+    /// A full measurement. A round takes some milliseconds. There are enough rounds that a burst of other load does not
+    /// change the median.
     pub const FULL: Self = Self { rounds: 25, calls: 200_000 };
 
     /// A short run that only shows that the bench works.

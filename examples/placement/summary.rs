@@ -110,7 +110,7 @@ impl<'a> Summary<'a> {
 
     fn print_notes(&self, sample: Option<&Sample>, out: &mut impl Write) -> io::Result<()> {
         let about = match (sample, &self.sample) {
-            (Some(_), _) => "moved: keys that move, of all keys; others': those of them that were at other endpoints",
+            (Some(_), _) => "moved: keys that move, of all keys; others': moved keys that were at other endpoints",
             (None, Some(_)) => "no request had a key, so none can move when an endpoint leaves or goes down",
             (None, None) => "the strategy does not hash keys, so no key moves when an endpoint leaves or goes down",
         };

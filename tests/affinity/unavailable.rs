@@ -95,7 +95,7 @@ async fn a_session_of_a_removed_server_is_not_refused_in_any_mode() {
         assert_eq!(
             soon(get_with(&proxy, &cookie)).await.server(),
             stand_in.server(),
-            "whoever is asked, it is the same"
+            "later requests go to the same server"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What strategies are told of a request: the same under the tower layer as in the simulator, in the same order.
+//! The tower layer and the simulator call the same hooks of a strategy for a request, in the same order.
 
 use std::{future::pending, time::Duration};
 

@@ -6,9 +6,11 @@ use super::outcome::{Figures, Outcome};
 /// latencies do not include requests that fail at once, so a strategy with many errors can look fast.
 const ERRORS: f64 = 0.001;
 
-/// The bar: no p99 or p99.9 is worse by more than this, and there are at most [`ERRORS`] more errors ...
+/// The first part of the bar: no p99 or p99.9 is worse by more than this share, and there are at most [`ERRORS`] more
+/// errors.
 const MOST: f64 = 0.25;
-/// ... and at most so many cases are worse by more than this.
+/// The second part of the bar: at most this number of cases (the second value) are worse by more than this share (the
+/// first value).
 const SOME: (f64, usize) = (0.05, 5);
 
 /// The default against the best of the others.

@@ -1,4 +1,4 @@
-//! What only looks like a server.
+//! Servers that send invalid responses.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,8 @@ use tokio::{
 
 use super::{builder, connected, eventually, find, id, server::Server};
 
-/// How many answers a fake server gives properly: to the client's introduction, and to the store's first four questions.
+/// Answers the first six commands of a connection correctly: the client's two commands at the start of a connection,
+/// and the store's first four commands.
 async fn introduce(stream: &mut TcpStream) {
     let mut seen = Vec::new();
     let mut answered = 0;
@@ -31,7 +32,8 @@ async fn introduce(stream: &mut TcpStream) {
             return;
         }
         seen.extend_from_slice(&some[..count]);
-        // Each command begins with how many words it has, and nothing in these does otherwise.
+        // Each command begins with `*` and the number of its words. `*` and a digit occur nowhere else in these
+        // commands.
         let asked = seen.windows(2).filter(|two| two[0] == b'*' && two[1].is_ascii_digit()).count();
         for question in answered..asked {
             let answer: &[u8] = match question {
@@ -45,8 +47,9 @@ async fn introduce(stream: &mut TcpStream) {
     }
 }
 
-/// A server which is itself for as long as the introduction lasts (or not even that), and then sends this, again and again
-/// or once, each time something is asked.
+/// A server that sends `answer` whenever it receives something. If `polite`, it first answers like a real server until
+/// the connection is set up. If `then_close`, it closes the connection after the first `answer`. If `endless`, it
+/// repeats `answer` without end.
 struct Fake {
     polite: bool,
     answer: Vec<u8>,
@@ -173,9 +176,9 @@ async fn a_server_of_another_protocol_is_never_connected_and_costs_no_busy_loop(
         .await;
         assert!(!store.stats().connected);
         store.bind(b"k", &id("a"), None);
-        assert_eq!(find(&store, "k").await, Ok(Some(id("a"))), "this balancer has it");
+        assert_eq!(find(&store, "k").await, Ok(Some(id("a"))), "the store's local cache has the binding");
         eventually("tried often", || seen.connections.load(Ordering::Relaxed) >= 8).await;
-        // 5, 10, 20, 40 and thrice 50 ms lie between eight tries, less up to half.
+        // The seven pauses between eight attempts are 5, 10, 20, 40, 50, 50 and 50 ms, each reduced by up to half.
         assert!(since.elapsed() >= Duration::from_millis(112), "{:?}", since.elapsed());
     }
 }
@@ -187,7 +190,7 @@ async fn an_endless_answer_is_not_read_for_long() {
         let store = connected(builder(&format!("redis://{address}"))).await;
         let _ = find(&store, "k").await;
         eventually("given up", || store.stats().protocol_errors > 0).await;
-        // What the kernel's buffers take is out of our hands.
+        // Not 0, because the kernel's buffers accept data that the store never reads.
         assert!(seen.sent.load(Ordering::Relaxed) < 64 << 20);
     }
 }
@@ -237,7 +240,7 @@ async fn foreign_values_in_a_real_server_are_no_bindings() {
     eventually("answered", || store.stats().writes + store.stats().writes_dropped == 4).await;
     for key in ["text", "broken"] {
         let value: String = server.ask(&["GET", &format!("equipoise:{key}")]);
-        assert!(value.ends_with(" a"), "a value that is no binding is replaced");
+        assert!(value.ends_with(" a"), "a value that is not a binding is replaced");
     }
     assert_eq!(server.ask::<String>(&["GET", "equipoise:later"]), "2 something else");
     assert_eq!(server.ask::<u64>(&["LLEN", "equipoise:list"]), 1);

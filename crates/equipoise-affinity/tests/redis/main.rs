@@ -1,6 +1,6 @@
-//! The session store on a real server, and on what only looks like one.
+//! The session store with a real Redis server, and with servers that send invalid responses.
 //!
-//! Where `redis-server` is missing these tests say so and pass.
+//! If `redis-server` is not installed, these tests print `SKIPPED` and pass.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -21,10 +21,11 @@ use equipoise_affinity::{
 };
 use equipoise_core::EndpointId;
 
-/// Long enough for any machine; nothing waits for it unless something is wrong.
+/// The time after which a test fails. It is long, because the machine may be busy. A passing test does not wait for it.
 const AT_LAST: Duration = Duration::from_secs(30);
 
-/// A store that comes back soon and does not answer by itself. Its time limit is out of the way of a busy machine.
+/// Builds stores that reconnect quickly and do not answer from their local cache. The lookup timeout is long, because
+/// the machine may be busy.
 fn builder(url: &str) -> RedisStoreBuilder {
     RedisStore::builder(url)
         .cache_ttl(Duration::ZERO)
@@ -32,7 +33,7 @@ fn builder(url: &str) -> RedisStoreBuilder {
         .backoff(Duration::from_millis(5), Duration::from_millis(50))
 }
 
-/// The same, once it is connected.
+/// Builds the store and waits until it is connected.
 async fn connected(builder: RedisStoreBuilder) -> RedisStore {
     let store = builder.build().unwrap();
     eventually("connected", || store.stats().connected).await;
@@ -46,7 +47,8 @@ async fn find(store: &RedisStore, key: &str) -> Result<Option<EndpointId>, Store
     }
 }
 
-/// Polls a condition that has no event: what another process has done, or a counter of the store.
+/// Polls until the condition holds. For conditions without an event to wait for: the state of another process, or a
+/// counter of the store.
 async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {

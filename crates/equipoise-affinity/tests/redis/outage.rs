@@ -1,4 +1,4 @@
-//! When the server is away.
+//! Outages: the Redis server does not respond, is killed and restarted, or becomes a replica.
 
 use std::{
     sync::{
@@ -62,7 +62,7 @@ async fn killed_and_restarted_under_load_no_lookup_fails_or_hangs() {
     over.store(true, Ordering::Relaxed);
     for client in load {
         let longest = client.await.unwrap();
-        // A busy machine is given ten times the limit.
+        // Ten times the limit, because the machine that runs the test may be busy.
         assert!(longest < limit * 10, "{longest:?}");
     }
     let stats = store.stats();
@@ -102,13 +102,13 @@ async fn a_balancer_keeps_its_sessions_through_an_outage_and_tells_a_server_that
     server.kill();
     eventually("away", || !store.stats().connected).await;
     clock.advance(Duration::from_secs(1000));
-    assert!(find(&store, "before").await.is_err(), "idle for too long, outage or not");
+    assert!(find(&store, "before").await.is_err(), "an outage does not prolong the idle timeout");
 }
 
 #[tokio::test]
 async fn after_an_outage_what_others_have_bound_stands_and_what_was_ended_here_ends() {
     let Some(server) = Server::start(&[]).await else { return };
-    // A store whose writes cannot go anywhere while the server does not answer.
+    // While the server does not respond, the writes of this store cannot be sent.
     let store = connected(builder(&server.url()).lookup_timeout(Duration::from_millis(20))).await;
     for key in [&b"ours"[..], b"ended"] {
         store.bind(key, &id("a"), None);

@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(Spillover::WhenExhausted.panics(&[of(0, 4)], 0.0), [false], "a threshold of 0 means never");
     }
 
-    /// Shares in percent under 140 %, for tiers of 100 endpoints of which so many are eligible.
+    /// Returns the shares of the tiers in percent, for an overprovisioning factor of 140 %. Each tier has 100
+    /// endpoints, and `eligible` is the number of eligible endpoints of each tier.
     fn percent(eligible: &[usize]) -> Vec<u32> {
         let tiers: Vec<TierHealth> = eligible.iter().map(|&eligible| of(eligible, 100)).collect();
         fractions(&tiers, 1.4).iter().map(|share| (share * 100.0).round() as u32).collect()

@@ -26,7 +26,7 @@ fn settings_reach_the_strategy() {
 
 #[test]
 fn a_wrapped_strategy_learns_through_its_wrappers() {
-    // All that fails is `e0`; peak-ewma, three wrappers down, is told of it and turns away.
+    // Only requests at `e0` fail. Peak-EWMA is inside three wrappers, gets these verdicts, and picks `e0` less often.
     let pool = pool_of(spec("slow-start(bounded-load(maglev(fallback=peak-ewma), factor=8))").build(), &[1, 1], 1);
     let mut served = [0; 2];
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! What is there, and what it is where nothing is set.
+//! The list of strategies, and the default values of their parameters.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is no strategy, and what is said of it.
+//! Invalid texts, and the error message of each.
 
 use equipoise_core::{InvalidStrategy, strategy::by_name};
 

@@ -1,4 +1,4 @@
-//! Texts by chance: valid ones, and with errors in them.
+//! Random texts: valid ones, and valid ones with errors added.
 
 use equipoise_core::{
     InvalidStrategy, StrategySpec,
@@ -6,7 +6,7 @@ use equipoise_core::{
 };
 use proptest::prelude::*;
 
-/// The text of a parameter's value.
+/// A random valid value of a parameter, as text.
 fn value(kind: Kind, depth: u32) -> BoxedStrategy<String> {
     let text = || {
         prop_oneof![
@@ -37,7 +37,8 @@ fn value(kind: Kind, depth: u32) -> BoxedStrategy<String> {
     }
 }
 
-/// Mostly valid: what builders refuse (a table of 12 entries) is among it.
+/// A random text of a strategy. Most are valid. Some have values that the builder refuses, such as a table of 12
+/// entries.
 fn text_of(depth: u32) -> BoxedStrategy<String> {
     if depth == 0 {
         return Just("p2c".to_owned()).boxed();
@@ -85,7 +86,7 @@ proptest! {
                 prop_assert_eq!(again.to_string(), written);
                 let _ = spec.build();
             }
-            // By its builder, or because two shares have one name.
+            // The builder refused the values, or two shares have the same name.
             Err(InvalidStrategy::Refused { .. }) => {}
             Err(InvalidStrategy::Syntax { expected, .. }) if expected.starts_with("the number of another") => {}
             Err(error) => return Err(TestCaseError::fail(format!("{text}: {error}"))),

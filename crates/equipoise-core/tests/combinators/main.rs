@@ -31,7 +31,7 @@ fn open(pool: &Pool<()>, at: usize) {
     pool.set_availability(id(at), Availability::Up).expect("a member");
 }
 
-/// Which endpoints turn up in so many picks, by position.
+/// Makes `picks` picks and returns the positions of the endpoints that were picked at least once.
 fn used(pool: &Pool<()>, picks: u32) -> Vec<usize> {
     let seen: std::collections::BTreeSet<usize> = (0..picks).map(|_| common::at(&common::pick(pool))).collect();
     seen.into_iter().collect()

@@ -1,4 +1,4 @@
-//! What the test layers share: pools that give the same picks on every run.
+//! Helpers that several test binaries use: pools that give the same picks on every run.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(crate) fn clocked(strategy: impl Strategy, weights: &[u32], seed: u64) -> (P
     (pool, clock)
 }
 
-/// [`clocked`] where no strategy needs the time.
+/// The pool of [`clocked`], for tests that do not advance the clock.
 pub(crate) fn pool_of(strategy: impl Strategy, weights: &[u32], seed: u64) -> Pool<()> {
     clocked(strategy, weights, seed).0
 }
@@ -40,7 +40,7 @@ pub(crate) fn at<T>(lease: &Lease<T>) -> usize {
     lease.endpoint().slot().index()
 }
 
-/// How many leases each endpoint has out.
+/// The number of leases in flight of each endpoint.
 pub(crate) fn in_flight<T>(pool: &Pool<T>) -> Vec<u32> {
     pool.endpoints().iter().map(|endpoint| endpoint.in_flight).collect()
 }

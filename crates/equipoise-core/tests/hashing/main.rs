@@ -1,5 +1,5 @@
-//! The hashing layer: whose a key is, what moves it and what does not, and how far a bound holds. Every run draws from a
-//! named seed, so a statistic is within its bound always or never.
+//! Tests of the hashing strategies: the endpoint of a key, the changes that move a key, and the limits of bounded load.
+//! Every run uses a named seed, so a statistical check gives the same result on every run.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! The property layer of the pool: random sequences of changes and picks, held against a model that is a map by id.
+//! Property tests of the pool: random sequences of changes and picks, compared with a model that is a map by id.
 #![cfg(not(loom))]
 
 mod model;

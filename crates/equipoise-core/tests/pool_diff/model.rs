@@ -1,4 +1,4 @@
-//! What a pool should be: a map by id, changed in the plainest way.
+//! The model of a pool: a map from id to endpoint, with the simplest possible implementation of each change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,24 +10,25 @@ use crate::ops::Draft;
 pub(crate) struct Entry {
     pub(crate) draft: Draft,
     pub(crate) availability: Availability,
-    /// Which call of the factory made its target.
+    /// The number of the factory call that made the endpoint's target.
     pub(crate) target: u32,
     pub(crate) in_flight: u32,
-    /// The leases among those in flight that were taken under a limit.
+    /// The number of leases in flight that were taken while the endpoint had a limit.
     pub(crate) permits: u32,
     pub(crate) slot: usize,
     pub(crate) overlay: Overlay,
     pub(crate) trial: Trial,
 }
 
-/// What was set over the draft.
+/// The settings that override those of the draft.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Overlay {
     pub(crate) percent: u32,
     pub(crate) limit: Option<u32>,
 }
 
-/// Counts how often it was set; one lease of each may be out.
+/// The state of an endpoint's probation. `round` counts how often the endpoint was put on probation. `out` is whether
+/// the one lease that each round allows is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Trial {
     pub(crate) round: u32,
@@ -65,7 +66,7 @@ impl Expected {
     }
 }
 
-/// The endpoints that may be picked, or why none can.
+/// The expected result of a pick: the endpoints that may be picked, or the error.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Preferred(String),
@@ -74,7 +75,7 @@ pub(crate) enum Verdict {
 }
 
 impl Model {
-    /// All that is wrong with `drafts` as a full desired state: any of these may be the answer.
+    /// Returns all errors in `drafts` as the complete list of endpoints. The pool may report any one of them.
     pub(crate) fn faults(drafts: &[Draft]) -> Vec<UpdateError> {
         let mut faults = Vec::new();
         let mut seen = BTreeSet::new();
@@ -119,8 +120,8 @@ impl Model {
         expected
     }
 
-    /// Takes `drafts` for the new state; `targets` says which call of the factory made whose target, `slots` who lives
-    /// where.
+    /// Replaces the state by `drafts`. `targets` has, for the id of each new endpoint, the number of the factory call
+    /// that made its target. `slots` has the slot of each endpoint by id.
     pub(crate) fn become_(
         &mut self,
         drafts: &[Draft],
@@ -148,8 +149,9 @@ impl Model {
         self.revision += 1;
     }
 
-    /// In fractions, so that nothing is rounded: the tier has less than half of its willing fit, and all tiers together
-    /// less than they need.
+    /// Returns whether the tier panics: less than half of its endpoints in service are healthy, and all tiers together
+    /// have too few healthy endpoints to carry the traffic. The calculation uses fractions of integers, so that nothing
+    /// is rounded.
     fn panics(&self, tier: u8) -> bool {
         let count = |tier: u8, counts: fn(&Entry) -> bool| {
             let there = self.entries.values().filter(|entry| entry.draft.tier == tier && entry.weight() > 0);
@@ -175,7 +177,7 @@ impl Model {
             }
     }
 
-    /// Whether it takes a pass to get there.
+    /// Returns whether a request needs the endpoint's pass to be sent there.
     pub(crate) fn on_probation(&self, entry: &Entry) -> bool {
         entry.availability == Availability::Probation && !self.panics(entry.draft.tier)
     }

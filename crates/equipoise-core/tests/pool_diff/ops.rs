@@ -1,4 +1,4 @@
-//! What can happen to a pool.
+//! The operations on a pool, drawn at random.
 
 use equipoise_core::{Availability, EndpointSpec, Failure, MAX_WEIGHT, Tier, Verdict};
 use proptest::prelude::*;
@@ -16,11 +16,11 @@ pub(crate) enum Op {
         exclude: Vec<String>,
         prefer: Option<String>,
     },
-    /// Ends one of the leases that are out, by position modulo their number.
+    /// Ends one of the leases in flight. The number is its position, modulo the number of leases.
     Release(usize, Option<Verdict>),
 }
 
-/// A spec in the open, where the model can look at it.
+/// The settings of an `EndpointSpec` as fields that the model can read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) id: String,
@@ -37,7 +37,7 @@ impl Draft {
     }
 }
 
-/// Few enough that operations meet.
+/// One of seven ids. The number is small so that several operations change the same endpoint.
 fn id() -> impl Strategy<Value = String> {
     (0..7u8).prop_map(|n| format!("e{n}"))
 }
@@ -77,7 +77,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     })
 }
 
-/// Each id at most once; still refused if no endpoint has weight.
+/// Drafts in which each id occurs at most once. The pool still refuses them if no endpoint has a weight above 0.
 pub(crate) fn valid_specs() -> impl Strategy<Value = Vec<Draft>> {
     prop::collection::vec(draft(), 0..8).prop_map(|mut drafts| {
         let mut seen = std::collections::HashSet::new();
@@ -86,7 +86,7 @@ pub(crate) fn valid_specs() -> impl Strategy<Value = Vec<Draft>> {
     })
 }
 
-/// With at least one fault somewhere.
+/// Drafts with at least one error.
 pub(crate) fn faulty_specs() -> impl Strategy<Value = Vec<Draft>> {
     (valid_specs(), draft(), 0..6u8, any::<prop::sample::Index>()).prop_map(|(mut drafts, mut bad, fault, at)| {
         match fault {
@@ -119,7 +119,7 @@ pub(crate) fn trial_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Four of weight 1 in one tier.
+/// Four endpoints of weight 1 in one tier.
 pub(crate) fn four() -> Vec<Draft> {
     let draft = |n| Draft { id: format!("e{n}"), address: "10.0.0.1:80".to_owned(), weight: 1, tier: 0, limit: None };
     (0..4).map(draft).collect()

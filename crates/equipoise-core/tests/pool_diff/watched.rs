@@ -1,4 +1,4 @@
-//! A strategy around another that watches what the pool promises to strategies.
+//! A strategy that wraps another one and records the calls of its hooks, to check what the pool guarantees.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +13,17 @@ use equipoise_core::{
 };
 use parking_lot::Mutex;
 
-/// What the hooks and builds have shown so far.
+/// The values recorded by the hooks and builds so far.
 #[derive(Default)]
 pub(crate) struct Sightings {
-    /// Slot and weight of the endpoints in a view since this was last emptied.
+    /// The slot and weight of each endpoint that was in a view since this map was last emptied.
     pub(crate) members: Mutex<BTreeMap<String, (usize, u32)>>,
     pub(crate) states: AtomicU32,
     pub(crate) acquired: AtomicU32,
     pub(crate) released: AtomicU32,
 }
 
-/// Forwards everything, and takes notes.
+/// Forwards every call to `inner`, and records it in `sightings`.
 pub(crate) struct Watched<S> {
     pub(crate) inner: S,
     pub(crate) sightings: Arc<Sightings>,

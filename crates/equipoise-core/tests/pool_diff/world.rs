@@ -21,13 +21,13 @@ type Done = Result<(), TestCaseError>;
 
 pub(crate) const STRATEGIES: usize = 4;
 
-/// A lease that is out, and what must stay true of it.
+/// A lease in flight, and the values that must not change while it is.
 struct Out {
     lease: Lease<u32>,
     id: String,
     target: u32,
     permit: bool,
-    /// The round of the probation that it is for.
+    /// The round of the endpoint's probation whose pass the lease holds, if it holds one.
     pass: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct World {
     model: Model,
     leases: Vec<Out>,
     sightings: Arc<Sightings>,
-    /// How often the factory was called.
+    /// The number of factory calls so far.
     made: u32,
 }
 
@@ -155,7 +155,7 @@ impl World {
         self.settle(&drafts, &faults, made, result)
     }
 
-    /// After a change of one member that the model has made to `drafts` too.
+    /// Checks the result of a change to one endpoint. `drafts` are the endpoints after the same change in the model.
     fn changed(&mut self, id: &str, drafts: Vec<Draft>, result: Result<Changes, UpdateError>) -> Done {
         let faults = match self.model.entries.contains_key(id) {
             false => vec![UpdateError::Unknown { id: EndpointId::from(id) }],
@@ -164,7 +164,7 @@ impl World {
         self.settle(&drafts, &faults, Vec::new(), result)
     }
 
-    /// Compares what a change of membership answered with what it should have, and lets the model follow.
+    /// Compares the result of a membership change with the expected one, and updates the model.
     fn settle(
         &mut self,
         drafts: &[Draft],
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// Whether the pool is what the model says.
+    /// Checks that the pool is in the same state as the model.
     pub(crate) fn check(&self) -> Done {
         prop_assert_eq!(self.pool.revision().get(), self.model.revision);
         let endpoints = self.pool.endpoints();
@@ -297,7 +297,7 @@ impl World {
         Ok(())
     }
 
-    /// All leases end.
+    /// Ends all leases.
     pub(crate) fn end(mut self) -> Done {
         while let Some(out) = self.leases.pop() {
             self.release(out, None);

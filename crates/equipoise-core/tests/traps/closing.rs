@@ -1,4 +1,4 @@
-//! Leases are told when their endpoint is on its way out.
+//! The futures `Lease::draining` and `Lease::closing` complete when the endpoint drains or leaves.
 
 use std::{
     pin::Pin,
@@ -17,14 +17,14 @@ fn pool(ids: &[&str]) -> Pool<()> {
 
 fn lease(pool: &Pool<()>, id: &str) -> Lease<()> {
     let id = id.into();
-    pool.pick(&PickRequest::new().prefer(&id)).expect("it takes it")
+    pool.pick(&PickRequest::new().prefer(&id)).expect("the preferred endpoint")
 }
 
 fn is_over(closing: &mut Closing) -> bool {
     Pin::new(closing).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
 }
 
-/// Whether a lease on "a" is told at once that it drains, and that it closes.
+/// Returns whether the lease's `draining` and `closing` futures are complete at the first poll.
 fn told(lease: &Lease<()>) -> (bool, bool) {
     (is_over(&mut lease.draining()), is_over(&mut lease.closing()))
 }
@@ -45,7 +45,7 @@ fn each_availability_is_told_to_leases_that_are_out() {
         assert_eq!(told(&lease), is_told, "{availability}");
     }
     pool.remove("b").expect("a member");
-    assert_eq!(told(&lease), (false, false), "another one has left");
+    assert_eq!(told(&lease), (false, false), "only the other endpoint has left");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The layer of traps: what others fell into, one fact a test.
+//! Tests of mistakes that other load balancers made. Each test states one fact.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! What types promise at compile time.
+//! The traits that public types implement, checked at compile time.
 
 use std::any::Any;
 

@@ -1,4 +1,4 @@
-//! Unfit endpoints get nothing, unless there are too many of them to believe it.
+//! Unhealthy endpoints get no requests, unless so few endpoints of the tier are healthy that it panics.
 
 use std::{ops::Range, sync::Arc};
 
@@ -18,7 +18,7 @@ fn set(pool: &Pool<()>, who: impl IntoIterator<Item = usize>, availability: Avai
     assert!(flips.unknown.is_empty());
 }
 
-/// Whether an unhealthy endpoint is picked.
+/// Returns whether the pool panics: at least one of 200 picks returns an unhealthy endpoint.
 fn panics(pool: &Pool<()>) -> bool {
     let endpoints = pool.endpoints();
     (0..200).any(|_| endpoints[at(&pick(pool))].availability == Availability::Unhealthy)
@@ -33,9 +33,9 @@ fn an_unhealthy_endpoint_is_never_picked_nor_honoured_while_enough_are_healthy()
     for strategy in strategies() {
         let pool = of(strategy, 4);
         set(&pool, [0, 1], Availability::Unhealthy);
-        assert!(!panics(&pool), "half of them are fit");
+        assert!(!panics(&pool), "half of the endpoints are healthy");
         let bound = id(0);
-        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are fit");
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two endpoints are healthy");
         assert!(!lease.is_preferred() && at(&lease) > 1);
         let explanation = pool.explain(&PickRequest::new());
         assert_eq!(explanation.candidates[0].result, CandidateResult::Unhealthy);
@@ -65,7 +65,7 @@ fn an_endpoint_in_maintenance_neither_counts_nor_serves_in_a_panic() {
         set(&pool, [0], Availability::Maintenance);
         set(&pool, [1], Availability::Draining);
         set(&pool, [2], Availability::Unhealthy);
-        assert!(!panics(&pool), "one of the two that should work does");
+        assert!(!panics(&pool), "of the two endpoints that count, one is healthy");
         set(&pool, [3], Availability::Unhealthy);
         let picked: Vec<usize> = (0..100).map(|_| at(&pick(&pool))).collect();
         assert!(picked.iter().all(|one| [2, 3].contains(one)));
@@ -83,7 +83,7 @@ fn a_pool_of_one_is_never_emptied() {
         pool.add(spec(0), ()).expect("valid");
         set(&pool, [0], Availability::Unhealthy);
         let refused = pool.pick(&PickRequest::new()).unwrap_err();
-        assert_eq!(refused, PickError::Unavailable { members: 1 }, "unless it is told to");
+        assert_eq!(refused, PickError::Unavailable { members: 1 }, "a threshold of 0 turns panics off");
     }
 }
 
@@ -95,11 +95,12 @@ fn strict_tiers_do_not_panic_while_a_backup_can_carry_it() {
         set(&pool, 0..2, Availability::Unhealthy);
         assert!((0..50).all(|_| at(&pick(&pool)) > 1));
         set(&pool, 2..4, Availability::Unhealthy);
-        assert!((0..50).all(|_| at(&pick(&pool)) < 2), "all panic: the first tier first");
+        assert!((0..50).all(|_| at(&pick(&pool)) < 2), "both tiers panic, and the first tier has priority");
     }
 }
 
-/// Two tiers of twenty of which so many are fit: the part of the traffic that the first gets, and the tiers that panic.
+/// Picks from a pool with two tiers of 20 endpoints. `fit` is the number of healthy endpoints of each tier. Returns the
+/// share of the picks that the first tier gets, and for each tier whether it panics.
 fn tiers_of_twenty(fit: [usize; 2]) -> (f64, [bool; 2]) {
     const PICKS: usize = 20_000;
     let builder = Pool::<()>::builder(Random::new()).spillover(Spillover::ENVOY);
@@ -114,7 +115,7 @@ fn tiers_of_twenty(fit: [usize; 2]) -> (f64, [bool; 2]) {
 
 #[test]
 fn tiers_that_share_panic_as_envoys_do() {
-    // 25 % and 25 % are fit, 5 % and 65 %, 50 % and 100 %.
+    // Healthy in the first and the second tier: 25 % and 25 %, then 5 % and 65 %, then 50 % and 100 %.
     for (fit, share, panics) in
         [([5, 5], 0.5, [true, true]), ([1, 13], 0.07, [true, false]), ([10, 20], 0.7, [false, false])]
     {

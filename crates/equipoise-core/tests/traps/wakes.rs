@@ -1,4 +1,4 @@
-//! `changed` wakes those that wait, without a runtime. (For `acquire`, see the tests in `queue/`.)
+//! `Pool::changed` wakes the tasks that wait for it, without a runtime. (The tests of `acquire` are in `queue/`.)
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use crate::common::{pick, pool_of, spec};
 
 const SEED: u64 = 7;
 
-/// Counts how often it was woken.
+/// A waker that counts how often it is woken.
 #[derive(Default)]
 struct Bell(AtomicU32);
 

@@ -1,4 +1,4 @@
-//! Endpoints that are alike, and answers that are not: shares are the weights' all the same.
+//! Shares follow the weights if all endpoints have the same distribution of response times, and the times vary.
 
 use std::{collections::BTreeMap, f64::consts::TAU, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
 const SEED: u64 = 0x5ca7;
 const ROUNDS: u32 = 40_000;
 
-/// How long answers take, in milliseconds.
+/// The distribution of the response times, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 enum Latency {
-    /// Ten, and up to a fifth more or less.
+    /// Uniform from 8 to 12.
     Jittered,
-    /// Log-normal of mean ten and σ = ½: one in a hundred takes three times the median.
+    /// Log-normal with mean 10 and σ = 0.5. The 99th percentile is about three times the median.
     LongTailed,
-    /// Exponential of mean ten.
+    /// Exponential with mean 10.
     Exponential,
 }
 
@@ -41,8 +41,8 @@ impl Latency {
     }
 }
 
-/// The mean share of the in-flight that each endpoint carries where `level` requests are under way, and whenever one is
-/// answered another comes.
+/// Returns for each endpoint its mean share of the requests in flight. `level` requests are always in flight: when one
+/// ends, the next one starts.
 fn carried(strategy: AnyStrategy, weights: &[u32], level: u32, latency: Latency) -> Vec<f64> {
     let ((pool, clock), chance) = (clocked(strategy, weights, SEED), SeededEntropy::new(!SEED));
     let mut carried = vec![0.0; weights.len()];
@@ -64,7 +64,8 @@ fn carried(strategy: AnyStrategy, weights: &[u32], level: u32, latency: Latency)
     carried.iter().map(|carried| carried / all).collect()
 }
 
-/// Peak-EWMA, which looks at peaks, with wider and wider scatter.
+/// The strategies, each with a distribution of response times. Peak-EWMA is tested with all three distributions,
+/// because its estimate follows the highest latencies.
 fn strategies() -> Vec<(AnyStrategy, Latency)> {
     let choices = |n| AnyStrategy::new(P2c::with_choices(n).expect("from 2 to 10"));
     let least_time = |n| AnyStrategy::new(LeastTime::with_choices(n).expect("from 2 to 10"));
@@ -112,8 +113,8 @@ fn a_large_pool_carries_by_weight() {
 
 #[test]
 fn idle_shares_of_least_time_are_the_weights() {
-    // An average remembers twenty answers, and while it happens to be low it is low for all of them: twenty before and
-    // twenty after are not independent of a pick, so that chance leaves counts as far off as if one in forty was drawn.
+    // The average latency of an endpoint covers about 20 responses. Picks that are less than 20 picks apart therefore
+    // depend on the same average. 40 such picks (20 before and 20 after a pick) vary as much as one independent draw.
     const ALIKE: u32 = 40;
     for choices in [2, 5] {
         for weights in [&[198, 1, 1][..], &[1, 1, 2, 4], &[2, 1], &[1; 10], &[1, 2, 1, 2, 1, 2, 1, 2, 1, 30]] {

@@ -1,4 +1,4 @@
-//! What strategies are told of requests.
+//! The hooks of a strategy that the simulator calls for a request.
 
 use std::{
     sync::mpsc::{Sender, channel},

@@ -1,4 +1,4 @@
-//! What is told of the attempts of a request: in its extensions, in the response's, in the error.
+//! The attempt number and the endpoint, in the extensions of requests and responses and in errors.
 
 use std::{io, sync::Arc};
 
@@ -16,7 +16,8 @@ fn noted(extensions: &Extensions) -> Option<(usize, String)> {
 
 type Log = Arc<Mutex<Vec<Option<(usize, String)>>>>;
 
-/// Logs which attempt each request is, and answers, or fails.
+/// A service that logs the attempt in the extensions of each request. It answers if `answers` is true and fails
+/// otherwise.
 fn logging(log: &Log, answers: bool) -> Mock {
     let log = Arc::clone(log);
     mock(move |request| {

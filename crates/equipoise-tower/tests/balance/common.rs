@@ -1,4 +1,4 @@
-//! Services that are made up, and a strategy that tells what it was told.
+//! Mock services, and a strategy that records the calls of its hooks.
 
 use std::{
     collections::VecDeque,
@@ -26,8 +26,8 @@ pub(crate) type Once = BoxBody<Bytes, Infallible>;
 /// An endpoint's service.
 pub(crate) type Mock = BoxCloneSyncService<Request<Once>, Response<Frames>, Fault>;
 
-/// How an endpoint's service fails. (Not simply a `BoxError`: rustc cannot prove of a task that holds a service whose
-/// type names one that it is `Send`.)
+/// The error type of the mock services. It is not `BoxError`: with a `BoxError` in the type of the service, rustc
+/// cannot prove that a task that holds the service is `Send`.
 #[derive(Debug)]
 pub(crate) struct Fault(BoxError);
 
@@ -43,7 +43,7 @@ impl From<Fault> for BoxError {
     }
 }
 
-/// A response body frame by frame; an error is one where there is nothing to show.
+/// A response body as a list of frames. `None` is an error.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frames(VecDeque<Option<Result<Bytes, HeaderMap>>>);
 
@@ -86,7 +86,7 @@ impl Body for Frames {
     }
 }
 
-/// A service of this function.
+/// A service that calls `answer` for each request.
 pub(crate) fn mock<F>(answer: impl Fn(Request<Once>) -> F + Clone + Send + Sync + 'static) -> Mock
 where
     F: Future<Output = Result<Response<Frames>, Fault>> + Send + 'static,
@@ -94,7 +94,7 @@ where
     BoxCloneSyncService::new(service_fn(answer))
 }
 
-/// Takes the request's body in, and sends it back.
+/// A service that reads the request's body and returns it as the response's body.
 pub(crate) fn echo() -> Mock {
     mock(|request| async {
         let body = request.into_body().collect().await?.to_bytes();
@@ -102,7 +102,7 @@ pub(crate) fn echo() -> Mock {
     })
 }
 
-/// Answers this, and does not look at the request's body.
+/// A service that returns `answer` and does not read the request's body.
 pub(crate) fn answering(answer: Response<Frames>) -> Mock {
     mock(move |_| {
         let answer = answer.clone();
@@ -110,7 +110,7 @@ pub(crate) fn answering(answer: Response<Frames>) -> Mock {
     })
 }
 
-/// Fails so before it looks at the request's body.
+/// A service that fails with `error` and does not read the request's body.
 pub(crate) fn failing(error: io::ErrorKind) -> Mock {
     mock(move |_| async move { Err(io::Error::from(error).into()) })
 }
@@ -127,7 +127,7 @@ pub(crate) fn post(body: &'static str) -> Request<Once> {
     Request::post("http://orders/today").body(Full::from(body).boxed()).unwrap()
 }
 
-/// A pool that tries its endpoints in this order, and what it is told.
+/// A pool that picks its endpoints in the order of `targets`, and the recorder of its strategy's hooks.
 pub(crate) fn pool<T: Clone + Send + Sync + 'static>(targets: &[(&str, T)]) -> (Pool<T>, Recorder) {
     let recorder = Recorder::default();
     let pool = Pool::new(recorder.clone());
@@ -137,12 +137,13 @@ pub(crate) fn pool<T: Clone + Send + Sync + 'static>(targets: &[(&str, T)]) -> (
     (pool, recorder)
 }
 
-/// How many leases each endpoint has out.
+/// The number of leases in flight of each endpoint.
 pub(crate) fn in_flight<T>(pool: &Pool<T>) -> Vec<u32> {
     pool.endpoints().iter().map(|endpoint| endpoint.in_flight).collect()
 }
 
-/// Picks the endpoint whose id is the request's key, else the first that is usable, in the order in which they joined.
+/// A strategy that picks the endpoint whose id is the request's key. Without such an endpoint, it picks the first
+/// usable one, in the order in which they joined the pool.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Log>>);
 
@@ -153,12 +154,12 @@ struct Log {
 }
 
 impl Recorder {
-    /// Whose leases were given out, in order.
+    /// The ids of the endpoints of all leases so far, in order.
     pub(crate) fn admit(&self) -> Vec<String> {
         self.0.lock().acquired.clone()
     }
 
-    /// The verdicts, in order, and whose they are.
+    /// The verdicts so far, in order, each with the id of its endpoint.
     pub(crate) fn verdicts(&self) -> Vec<(String, Verdict)> {
         self.0.lock().verdicts.clone()
     }

@@ -1,4 +1,4 @@
-//! What an observer is told, and that each beginning has its end.
+//! The events that an observer gets. Each start event is followed by an end event.
 
 use std::{io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -110,7 +110,7 @@ async fn a_dropped_future_reports_the_end_of_all_that_it_began() {
     let ends = ["attempt 1 at a ended: cancelled after 1s", "finished cancelled attempts=1 after 1s"];
     assert_eq!(log.events()[3..], ends);
     assert_eq!(in_flight(&pool), [0]);
-    // Never polled: it has begun all the same.
+    // A future that is dropped before its first poll has events too, because the attempt starts before that poll.
     drop(Balance::new(pool).observe(log.clone()).oneshot(get()));
     assert_eq!(
         log.events()[8..],

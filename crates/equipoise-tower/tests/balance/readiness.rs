@@ -25,7 +25,7 @@ use crate::common::{Fault, Frames, Mock, Once, answering, echo, failing, get, in
 const BOUND: Duration = Duration::from_millis(50);
 const OVERLOADED: Verdict = Verdict::Overloaded { retry_after: None };
 
-/// Ready once `open` says so.
+/// A service that is ready once `open` is true.
 #[derive(Clone)]
 struct Gate {
     open: watch::Receiver<bool>,

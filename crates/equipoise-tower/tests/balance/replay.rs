@@ -95,8 +95,8 @@ fn trailers() -> HeaderMap {
     HeaderMap::from_iter([("checksum".parse().unwrap(), HeaderValue::from_static("7"))])
 }
 
-/// Sends the body to servers that take so many frames before they refuse, and then to one that takes it. Returns whether
-/// that got it.
+/// Sends the body to one server for each number in `taken`, and then to one more. Each of the first servers reads that
+/// number of frames and fails. The last server reads the whole body. Returns whether it received the whole body.
 async fn arrives<B>(body: B, taken: &[usize], http: HttpProtocol) -> bool
 where
     B: Replay + Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,

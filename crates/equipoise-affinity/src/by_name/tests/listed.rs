@@ -1,4 +1,4 @@
-//! What is there, and what it is where nothing is set.
+//! The list of affinity modes, and the default values of their parameters.
 
 use std::collections::BTreeSet;
 
@@ -65,7 +65,7 @@ fn what_is_listed_with_its_defaults_is_the_mode_itself() {
                 Some(open) => format!("{open}, {}={value})", parameter.name()),
                 None => format!("{smallest}({}={value})", parameter.name()),
             };
-            // What would have no effect is refused also where it is the default.
+            // A parameter without effect is refused even if its value is the default.
             match spelled_out.parse::<by_name::AffinitySpec>() {
                 Ok(spec) => assert_eq!(spec.to_string(), smallest),
                 Err(error) => assert!(

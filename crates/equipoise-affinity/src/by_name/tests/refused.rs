@@ -1,4 +1,4 @@
-//! What is no mode, and what is said of it.
+//! Invalid texts, and the error message of each.
 
 use super::{definition, refusal, spec};
 use crate::by_name::{self, ModeDefinition, Parameter};
@@ -209,7 +209,7 @@ fn what_goes_not_together_is_refused_where_it_stands() {
     ] {
         assert_eq!(refusal(text).to_string(), message, "{text}");
     }
-    // What is filled by others can be all that there is.
+    // Accepted, because sessions come from the backends, from the application's own store, or from the hash.
     spec("learn(cookie=S, missing=refuse)");
     spec("host(by=store, missing=refuse)");
     spec("host(by=hash, missing=refuse)");

@@ -1,4 +1,4 @@
-//! Texts by chance: valid ones, and with errors in them.
+//! Random texts: valid ones, and valid ones with errors added.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// The text of a parameter's value.
+/// A random valid value of a parameter, as text.
 fn value(parameter: &'static str, kind: Kind) -> BoxedStrategy<String> {
     let text = || {
         prop_oneof![
@@ -19,7 +19,7 @@ fn value(parameter: &'static str, kind: Kind) -> BoxedStrategy<String> {
         ]
     };
     match kind {
-        // A table may take its room at once.
+        // Small, because a table may allocate its whole capacity when it is built.
         Kind::Number { from, .. } if parameter == "capacity" => {
             (from..100).prop_map(|number| number.to_string()).boxed()
         }
@@ -57,7 +57,7 @@ fn value(parameter: &'static str, kind: Kind) -> BoxedStrategy<String> {
     }
 }
 
-/// Mostly valid: what does not go together is among it.
+/// A random text of an affinity mode. Most are valid. Some have parameters that cannot be combined.
 fn any_text() -> BoxedStrategy<String> {
     proptest::sample::select(by_name::all().iter().collect::<Vec<_>>())
         .prop_flat_map(|definition| {
@@ -97,11 +97,12 @@ proptest! {
                 })?;
                 prop_assert_eq!(&again, &spec);
                 prop_assert_eq!(again.to_string(), written);
-                // Redis is not there, and would need a runtime. What was taken may lack means, but is not refused.
+                // Building may fail, because there is no Redis server and no runtime here. But the parameters of a text
+                // that was accepted must not be refused.
                 let built = spec.definition().make().mode(&super::Settings::of(&spec.0), &super::context());
                 prop_assert!(!matches!(built, Err(by_name::BuildAffinityError::Refused(_))), "{text}: {built:?}");
             }
-            // Names by chance, and what does not go together.
+            // Random names that are not valid, and parameters that cannot be combined.
             Err(InvalidAffinity::Refused { .. }) => {}
             Err(InvalidAffinity::Syntax { expected, .. }) if expected.starts_with("a name that") => {}
             Err(error) => return Err(TestCaseError::fail(format!("{text}: {error}"))),
