@@ -294,9 +294,10 @@ pub struct AffinityStats {
     /// Number of new sessions that were not stored because their source (a client address or network) had reached its
     /// [session limit](crate::Affinity::session_limit).
     pub limited: u64,
-    /// Number of requests that ended in an error of the balancer or an endpoint. For example, an endpoint failed. Or
-    /// the session's endpoint could not serve a request that must not go to another endpoint. Requests that affinity
-    /// [refused](Self::refused) are not included.
+    /// Number of requests that ended in an error of the balancer or of an endpoint. For example, the endpoint failed,
+    /// or the session's endpoint could not serve the request and [`Fallback::Refuse`](crate::Fallback::Refuse) forbids
+    /// other endpoints. Requests that affinity refused because they had no binding are counted in
+    /// [`refused`](Self::refused) instead.
     pub failed: u64,
     /// Numbers of requests that had no binding when they arrived. Each pair has the label of a reason
     /// ([`UnboundReason::as_str`]), and the number of requests that had no binding for this reason. Reasons that have

@@ -30,12 +30,13 @@ const MAX_SOURCES: usize = 65_536;
 /// - It sends keys that it invents.
 /// - It sends requests without a key to a backend that creates a session for each of them.
 ///
-/// Without a limit, a client that uses each of its sessions at least twice displaces the sessions of other clients,
-/// because a store does not know which client a session belongs to.
+/// Without a limit, such a client can fill the store, and the store then evicts sessions of other clients. The store
+/// cannot prevent this, because it does not know which client a session belongs to.
 ///
-/// Set the [`interval`](Self::interval) to the idle timeout of the store. Of each source, the store then contains at
-/// most 2 × `max_sessions` sessions that are no longer used (`max_sessions` is an argument of [`new`](Self::new)). All
-/// clients behind one address translator (NAT) are one source, so `max_sessions` must be large enough for all of them.
+/// Set the [`interval`](Self::interval) to the idle timeout of the store. The store then contains at most 2 ×
+/// `max_sessions` unused sessions of each source: those that the source started in the current interval and in the one
+/// before. (`max_sessions` is an argument of [`new`](Self::new).) All clients behind one address translator (NAT) are
+/// one source, so `max_sessions` must be large enough for all of them.
 ///
 /// The limit counts the sessions of at most 65,536 sources at a time. If there are more sources, the counts of sources
 /// that were not seen recently are deleted, and these sources start again at 0.
@@ -87,9 +88,9 @@ impl SessionLimit {
     /// shorter time counts as 1 second. A fraction of a second is ignored.
     ///
     /// The [clock](crate::Affinity::clock) of the `Affinity` measures the intervals. An interval begins when the
-    /// previous one ends, at the same time for all sources. A source can start `max_sessions` (see [`new`](Self::new))
-    /// sessions at the end of one interval and as many at the start of the next interval. So it can start up to twice
-    /// `max_sessions` sessions in a short time.
+    /// previous one ends, at the same time for all sources. A source can start `max_sessions` sessions at the end of
+    /// one interval and `max_sessions` sessions at the start of the next one. (`max_sessions` is an argument of
+    /// [`new`](Self::new).) It can therefore start up to 2 × `max_sessions` sessions in a short time.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;

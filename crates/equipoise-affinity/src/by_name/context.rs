@@ -72,16 +72,18 @@ impl BuildContext {
         self
     }
 
-    /// Sets the key with which `values=dynamic` hashes the addresses of endpoints. HAProxy calls this key
-    /// `dynamic-cookie-key`. Default: no key, so that a mode with `values=dynamic` cannot be built.
+    /// Sets the key for cookie modes with the parameter `values=dynamic`, in which the cookie's value is a hash of this
+    /// key and the endpoint's address. HAProxy calls this key `dynamic-cookie-key`. Default: no key, so that a mode
+    /// with `values=dynamic` cannot be built.
     pub fn dynamic_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.dynamic_key = Some(key.as_ref().into());
         self
     }
 
-    /// Sets the session store that `by=store` uses. The store can be your own implementation, a Redis store whose URL
-    /// contains a password, or a [`SessionTable`](crate::table::SessionTable) that other code reads too. Use a separate
-    /// store for each pool. Default: no store, so that a mode with `by=store` cannot be built.
+    /// Sets the session store for modes with the parameter `by=store`. The store can be your own implementation, a
+    /// Redis store whose URL contains a password, or a [`SessionTable`](crate::table::SessionTable) that other code
+    /// reads too. Use a separate store for each pool. Default: no store, so that a mode with `by=store` cannot be
+    /// built.
     pub fn store(mut self, store: Arc<dyn SessionStore>) -> Self {
         self.store = Some(store);
         self

@@ -100,8 +100,8 @@ pub enum InvalidCookie {
         /// The cookie's name that was refused.
         name: String,
     },
-    /// A setting for cookies that the balancer sets itself was used in rewrite or prefix mode. In these modes, the
-    /// endpoint sets the cookie.
+    /// A setting that is only allowed in insert mode was used in rewrite or prefix mode. In these modes, the endpoint
+    /// sets the cookie and its attributes. Remove the setting, or use insert mode.
     #[error("`{setting}` cannot be set in {mode} mode, in which endpoints set the cookie: use insert mode")]
     InsertOnly {
         /// The name of the setting, such as `httponly`.

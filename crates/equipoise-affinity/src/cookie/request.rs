@@ -50,7 +50,7 @@ pub enum CookieOutcome {
     Down,
     /// The persistence cookie names no known endpoint, or has an empty value. HAProxy's log shows this as `I`.
     Invalid,
-    /// The persistence cookie was ignored, because its last use is too long ago (see
+    /// The persistence cookie was ignored, because its last use was too long ago (see
     /// [`max_idle`](super::PersistenceCookieBuilder::max_idle)) or more than 24 hours in the future. HAProxy's log
     /// shows this as `E`.
     Expired,

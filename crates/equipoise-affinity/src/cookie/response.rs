@@ -32,9 +32,9 @@ pub struct ResponseContext<'a> {
     pub value: Option<&'a CookieValue>,
     /// The request's method.
     pub method: &'a Method,
-    /// The current time. If the cookie has dates ([`max_idle`](super::PersistenceCookieBuilder::max_idle) or
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life)), it is written into the cookie as the date of the last
-    /// use.
+    /// The current time. If [`max_idle`](super::PersistenceCookieBuilder::max_idle) or
+    /// [`max_life`](super::PersistenceCookieBuilder::max_life) is set, the cookie's value contains dates, and this time
+    /// is written as the date of the last use.
     pub now: SystemTime,
 }
 

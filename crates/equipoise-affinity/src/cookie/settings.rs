@@ -103,7 +103,7 @@ impl PersistenceCookie {
         self.mode
     }
 
-    /// Creates a value of this cookie from `text`. The value is to name an endpoint.
+    /// Creates a value of this cookie from `text`, which is a name for an endpoint.
     ///
     /// The length of `text` is at least 1 byte, and at most 4084 bytes minus the length of the cookie's name. Each byte
     /// must be an RFC 6265 `cookie-octet`: a printable ASCII character except white space, `"`, `,`, `;` and `\`. In
@@ -209,9 +209,9 @@ impl PersistenceCookieBuilder {
         self
     }
 
-    /// If an endpoint sets the persistence cookie in a response, keeps this cookie, and does not add the balancer's
-    /// cookie to the response. Default: off, so the endpoint's cookie is removed from the response. Only for [insert
-    /// mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
+    /// Keeps a persistence cookie that the endpoint sets in a response. The balancer then does not add its own cookie
+    /// to this response. Default: off, so the endpoint's cookie is removed and the balancer's cookie is added. Only for
+    /// [insert mode](PersistenceCookie::insert); otherwise [`build`](Self::build) returns an error.
     ///
     /// With this setting, an endpoint can end the session: it sets the cookie with an empty value or with an `Expires`
     /// date in the past.

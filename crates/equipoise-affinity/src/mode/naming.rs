@@ -129,8 +129,9 @@ impl EndpointNaming {
     /// endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
     ///
     /// No session is bound to an endpoint without a name. If such an endpoint answers, the client keeps its cookie
-    /// (HAProxy erases the cookie). A name does not identify a session. [`ids`](Self::ids) describes what this means if
-    /// an endpoint is unavailable.
+    /// (HAProxy erases the cookie). A name does not identify a session: all sessions of an endpoint have the same
+    /// cookie value. If the endpoint is unavailable, each balancer's strategy picks another endpoint for each request
+    /// until the client gets a new cookie. [`ids`](Self::ids) has the details.
     ///
     /// ```
     /// use equipoise_affinity::{EndpointNaming, cookie::PersistenceCookie};
@@ -170,8 +171,9 @@ impl EndpointNaming {
     /// `dynamic`. [`CookieValue::dynamic`] describes the hash. The address of each endpoint must contain an IP address
     /// (not a host name) and a port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
-    /// The hash does not identify a session. [`ids`](Self::ids) describes what this means if an endpoint is
-    /// unavailable.
+    /// The hash does not identify a session: all sessions of an endpoint have the same cookie value. If the endpoint is
+    /// unavailable, each balancer's strategy picks another endpoint for each request until the client gets a new
+    /// cookie. [`ids`](Self::ids) has the details.
     pub fn dynamic(key: impl AsRef<[u8]>) -> Self {
         Self::plain(PlainNames::Dynamic(key.as_ref().into()))
     }

@@ -120,7 +120,8 @@ impl RedisStoreBuilder {
     /// Sets the time limit for two things:
     ///
     /// - Connecting to the server, including the first replies of the server.
-    /// - The time without any reply after a command has timed out. When it is over, the store closes the connection.
+    /// - Waiting for any reply after a command has timed out. If no reply arrives within this time, the store closes
+    ///   the connection.
     ///
     /// Range: 1 ms to 10 years. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -129,8 +130,8 @@ impl RedisStoreBuilder {
     }
 
     /// Sets how long the store waits before it connects again. The wait is `min` after the first failure and doubles
-    /// with each further failure, up to `max`. Each wait is shortened by a random part of at most half. When a
-    /// connection ends that has lasted for at least `max`, the store connects again at once.
+    /// with each further failure, up to `max`. Each wait is shortened by a random part of at most half. If the last
+    /// connection existed for at least `max`, the store does not wait before its first attempt.
     ///
     /// Range: 1 ms to 10 years for `min`, and `min` to 10 years for `max`. Default: 50 ms for `min`, 5 s for `max`.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {

@@ -45,7 +45,8 @@ pub struct RedisStats {
     /// Number of bindings that were not stored on the server, because another balancer had already bound the session to
     /// another endpoint.
     pub races_lost: u64,
-    /// Number of times that the store has connected to the server again. The first connection is not counted.
+    /// Number of connections to the server after the first one: how often the store connected again after its
+    /// connection had ended.
     pub reconnects: u64,
     /// Number of connections that were closed because the server sent a reply that violates the protocol.
     pub protocol_errors: u64,

@@ -60,8 +60,8 @@ impl TokenKey {
         Self { kid, not_after: None, secret }
     }
 
-    /// Sets the last moment at which the key signs tokens, and at which tokens that it has signed are accepted. After
-    /// `end`, these tokens are [expired](super::InvalidToken::KeyExpired). Default: no end.
+    /// Sets the time until which the key is valid. After `end`, it signs no tokens, and a token that it has signed is
+    /// invalid: [`InvalidToken::KeyExpired`](super::InvalidToken::KeyExpired). Default: no end.
     #[must_use]
     pub fn not_after(mut self, end: SystemTime) -> Self {
         self.not_after = Some(end);
@@ -123,7 +123,8 @@ impl KeyRing {
         Self { signing: Some(signing), accepted: Vec::new() }
     }
 
-    /// Adds a key whose tokens are accepted, but which does not sign: the previous key or the next key.
+    /// Adds a key that does not sign new tokens. Tokens that were signed with it are accepted. During a change of keys,
+    /// this is the previous key or the next key.
     ///
     /// # Errors
     ///

@@ -310,7 +310,7 @@ impl Token {
     }
 
     /// Returns whether the token was issued, or its session began, more than five minutes in the future. This happens
-    /// if the clocks of the balancers differ by that much.
+    /// if the clocks of the balancers differ by more than five minutes.
     pub fn is_from_the_future(&self) -> bool {
         self.ahead
     }
