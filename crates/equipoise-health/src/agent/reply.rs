@@ -75,11 +75,11 @@ pub enum AgentHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// The number of the weight word is at most 256, and other characters than a single `%` follow it. Example: `1.5%`.
-    /// The word is ignored.
+    /// The weight word has other characters than a single `%` after its number, and the number is at most 256. Example:
+    /// `1.5%`. The word is ignored.
     WeightTrailing,
-    /// The number of the weight word is above 256, and other characters than a single `%` follow it. Example: `300.5%`.
-    /// The word is ignored.
+    /// The weight word has other characters than a single `%` after its number, and the number is above 256. Example:
+    /// `300.5%`. The word is ignored. (`300%` is valid.)
     WeightOutOfRange,
     /// The word `maxconn:` has no value. The word is ignored.
     LimitMissing,

@@ -4,8 +4,8 @@
 ///
 /// - With [`Eject`](Self::Eject), outlier detection ejects the endpoint.
 /// - With every other variant, the failure limit affects the [checks](crate::Source::Checks) of the endpoint. It does
-///   not affect checks that [ignore timeouts](crate::probe::OnTimeout::Ignore), such as checks that ask agents. If the
-///   policy has no other checks, the endpoint is ejected, as with `Eject`.
+///   not affect checks that [ignore timeouts](crate::probe::OnTimeout::Ignore), such as checks that ask agents. If all
+///   checks ignore timeouts, or if there are no checks, the endpoint is ejected, as with `Eject`.
 ///
 /// With the feature `serde`, the value is written as its [label](Self::as_str).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub enum OnFailureLimit {
     /// [`fall`](crate::Schedule::fall) consecutive failures, the endpoint becomes unhealthy. The next probe of each
     /// check starts after at most one [fast interval](crate::Schedule::fast_interval).
     FailCheck,
-    /// Counts the reached failure limit as so many failed probes of each check that one more failed probe makes the
-    /// endpoint unhealthy. Example: with a [`fall`](crate::Schedule::fall) of 5, the check has 4 consecutive failures
-    /// afterwards. If the check had 4 failures before, or if `fall` is 1, the endpoint becomes unhealthy at once. The
-    /// next probe of each check starts after at most one [fast interval](crate::Schedule::fast_interval).
+    /// Sets the number of consecutive failed probes of each check to [`fall`](crate::Schedule::fall) − 1, so that one
+    /// more failed probe makes the endpoint unhealthy. Example: with a `fall` of 5, the number is set to 4. If it was 4
+    /// before, the endpoint becomes unhealthy at once. With a `fall` of 1, this is always the case. The next probe of
+    /// each check starts after at most one [fast interval](crate::Schedule::fast_interval).
     SuddenDeath,
     /// Makes the endpoint unhealthy at once, as if [`fall`](crate::Schedule::fall) probes of each check had failed.
     /// The endpoint is up again when [`rise`](crate::Schedule::rise) consecutive probes of each check have passed.
