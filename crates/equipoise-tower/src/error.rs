@@ -23,7 +23,8 @@ pub enum Error {
     /// timeout](crate::Balance::queue_timeout), a request that waits for an endpoint fails with this error when the
     /// timeout has passed.
     Pick(PickError),
-    /// The request is invalid, so it was not sent.
+    /// The request is invalid, so it was not sent to any endpoint. For example, the URL of a request of
+    /// `BalancedClient` (feature `reqwest`) has no host. Correct the request; a retry fails in the same way.
     Request {
         /// What is wrong with the request.
         source: BoxError,

@@ -39,8 +39,8 @@ pub struct ErrorClass {
     pub retry: Retryable,
 }
 
-/// Whether a request may be sent to another endpoint after an error. The value is one of several conditions. These must
-/// be met, too:
+/// Whether a request may be sent to another endpoint after an error. A request is only sent to another endpoint if
+/// these conditions are met, too:
 ///
 /// - The request's body can be [sent again](crate::Replay).
 /// - Fewer attempts than [`max_attempts`](crate::Balance::max_attempts) were made.
@@ -95,14 +95,15 @@ impl ErrorClass {
         Self { stage, verdict: stage.verdict(), retry }
     }
 
-    /// Returns this class with another verdict for the endpoint: `verdict`.
+    /// Returns this class with `verdict` as the verdict for the endpoint.
     #[must_use]
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.verdict = verdict;
         self
     }
 
-    /// Returns this class with `retry` as the answer to whether the request may be sent to another endpoint.
+    /// Returns this class with another value of [`retry`](field@Self::retry), which says whether the request may be
+    /// sent to another endpoint.
     #[must_use]
     pub fn retry(mut self, retry: Retryable) -> Self {
         self.retry = retry;

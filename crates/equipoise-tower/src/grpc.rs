@@ -70,7 +70,9 @@ pub struct BalancedChannel(Balance<Channel>);
 ///
 /// # Errors
 ///
-/// If an address is not valid or occurs twice. An `https` address is not valid, because it needs TLS settings.
+/// - [`BalancedChannelError::Address`] if an address is not valid. An `https` address is not valid, because it needs
+///   TLS settings.
+/// - [`BalancedChannelError::Endpoints`] if the pool refuses an endpoint, for example because an address occurs twice.
 ///
 /// # Panics
 ///

@@ -21,7 +21,8 @@ use crate::{
 /// Receives the events of a balancer, for metrics, traces and logs. Set it with
 /// [`Balance::observe`](crate::Balance::observe).
 ///
-/// A closure `Fn(&Event<'_>)` is an observer, too. The events of one request come in the order in which they happened.
+/// A closure `Fn(&RequestEvent<'_>)` is an observer, too. The events of one request arrive in the order in which they
+/// happened.
 ///
 /// The balancer calls [`on_event`](Self::on_event) while it handles the request: in `call`, in `poll`, or when the
 /// response future is dropped. The method must therefore be fast and must not block. A panic in it is ignored.
@@ -101,7 +102,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What happened to a request in a balancer: the kind of an [`RequestEvent`].
+/// What happened to a request in a balancer: the kind of a [`RequestEvent`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum EventKind<'a> {

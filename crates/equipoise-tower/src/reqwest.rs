@@ -51,7 +51,7 @@ impl ReqwestService {
     ///
     /// # Errors
     ///
-    /// If reqwest cannot build the client.
+    /// Returns the error of reqwest if it cannot build the client.
     pub fn build(builder: ClientBuilder) -> Result<Self, reqwest::Error> {
         builder.redirect(redirect::Policy::none()).retry(retry::never()).build().map(Self)
     }
@@ -114,7 +114,8 @@ pub struct BalancedClient<S = Balance<(), SharedClient<ReqwestService>>>(S);
 ///
 /// # Errors
 ///
-/// If an address is not valid or occurs twice, or if reqwest cannot build its client.
+/// - [`BalancedClientError::Endpoints`] if an address is not valid or occurs twice.
+/// - [`BalancedClientError::Client`] if reqwest cannot build its client.
 pub fn balanced_client<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedClient, BalancedClientError>
 where
     A: Into<String>,
@@ -143,8 +144,9 @@ impl BalancedClient {
     ///
     /// # Errors
     ///
-    /// If HTTP cannot use the address of an endpoint in the pool (see [`BalanceLayer::check_addresses`]), or if reqwest
-    /// cannot build its client.
+    /// - [`BalancedClientError::Endpoints`] if HTTP cannot use the address of an endpoint in the pool (see
+    ///   [`BalanceLayer::check_addresses`]).
+    /// - [`BalancedClientError::Client`] if reqwest cannot build its client.
     pub fn new(pool: Pool<()>, builder: ClientBuilder) -> Result<Self, BalancedClientError> {
         use tower_layer::Layer;
         let layer = BalanceLayer::new(pool).check_addresses().map_err(UpdateError::from)?;

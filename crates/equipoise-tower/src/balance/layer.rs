@@ -78,8 +78,8 @@ impl<T> BalanceLayer<T, HttpProtocol> {
     ///
     /// # Errors
     ///
-    /// If HTTP cannot use the address of an endpoint in the pool. With or without this error, the pool from now on
-    /// refuses new endpoints whose addresses HTTP cannot use.
+    /// Returns [`InvalidSpec`] if HTTP cannot use the address of an endpoint in the pool. In both cases (with or
+    /// without an error), the pool refuses from now on new endpoints whose addresses HTTP cannot use.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
         self.pool.demand_addresses(point_at::check)?;
         Ok(self)

@@ -109,10 +109,11 @@ impl<T, D, P> Balance<T, D, P> {
     /// against the maximum: see [`ready_timeout`](Self::ready_timeout).
     ///
     /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts do not multiply. For each request,
-    /// the outermost balancer with `max_attempts` above 1 uses its own retries, so that it can still try each of its
-    /// endpoints. All balancers below it share one budget of retries. Its size is the number of retries of the first
-    /// balancer below. With the defaults, each balancer has 3 retries. A request then makes at most 1 + 3 + 3 = 7
-    /// attempts at servers, with two balancers or with more.
+    /// the outermost balancer with `max_attempts` above 1 has its own retries, so that it can still try each of its
+    /// endpoints. All balancers below it share one budget of retries. The size of this budget is the number of retries
+    /// (`max_attempts` − 1) of the first of these balancers that the request reaches. Example: with the default of 4
+    /// attempts, a balancer has 3 retries. A request then makes at most 1 + 3 + 3 = 7 attempts at servers, with two
+    /// levels of balancers and with more.
     ///
     /// The [`Attempt`](crate::Attempt) extension of the request carries this budget, so services between the balancers
     /// must keep the extension. Protocols other than [`HttpProtocol`] must implement [`Protocol::on_attempt`] and

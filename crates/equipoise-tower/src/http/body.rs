@@ -17,8 +17,8 @@ pin_project! {
     /// A response body that holds the lease of its request. While it holds the lease, the request counts as in flight
     /// at its endpoint. The lease ends when the body ends, fails or is dropped.
     ///
-    /// The response's head decides the verdict of the request, if it is another verdict than success, such as a failure
-    /// for status 500. Otherwise the verdict depends on the body:
+    /// If the head of the response already has another verdict than success (for example, a failure because of status
+    /// 500), the request has this verdict. Otherwise the verdict depends on the body:
     ///
     /// | what happens to the body | verdict |
     /// | --- | --- |
