@@ -22,12 +22,12 @@ pub enum CandidateResult {
     Excluded,
     /// The endpoint is at its [maximum number of requests in flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// The endpoint is on [probation](crate::Availability::Probation): it may serve only a single request, and that
-    /// request has already been sent. Either it is still in flight, or the availability has not been set again since
-    /// its end.
+    /// The endpoint is on [probation](crate::Availability::Probation): it may serve only a single request, and this
+    /// request has already been sent. It is still in flight, or it has ended and the availability of the endpoint has
+    /// not been set again yet.
     OnProbation,
-    /// The last requests of the endpoint failed. The endpoint then gets at most the share of the picks that follows
-    /// from its weight, and it has already had this share. See [`Needs::caps_failing`](crate::Needs::caps_failing).
+    /// The last requests of the endpoint failed. A failing endpoint may get at most its share of the picks by weight,
+    /// and this endpoint has already had its share. See [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
     /// A combinator (a strategy that wraps another one), such as [`ZoneAware`](crate::ZoneAware), does not let the
     /// wrapped strategy pick the endpoint for this request.

@@ -22,9 +22,9 @@ use crate::{
 /// 3. At the end of the response body, the stream or the session, the holder **drops** the lease.
 ///
 /// A lease that is dropped without a verdict counts as cancelled. If there was no first byte either, the pool
-/// [tells](crate::Strategy::on_abandon) the strategy how long the request has waited for a response. If the request was
-/// never sent or has no response, this time says nothing about the endpoint. In these cases, record
-/// [`Verdict::Neutral`] before dropping the lease.
+/// [tells](crate::Strategy::on_abandon) the strategy how long the request has waited for a response. This time says
+/// nothing about the endpoint if the request was never sent, or if requests of its kind get no response. In these
+/// cases, record [`Verdict::Neutral`] before dropping the lease.
 ///
 /// The endpoint, its target and its counters exist at least as long as the lease, even if the endpoint or the pool is
 /// removed.

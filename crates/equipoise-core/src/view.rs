@@ -305,8 +305,8 @@ impl View {
     ///
     /// Strategies use this method to let a wrapped strategy pick from a part of the endpoints. They pass the same part
     /// to the wrapped picker with [`PickCx::within`](crate::PickCx::within). If `keep` returns false for at least one
-    /// member, the returned view has another [`membership_revision`](Self::membership_revision) than this view. Takes
-    /// O(n) time for n members.
+    /// member, the [`membership_revision`](Self::membership_revision) of the returned view differs from that of this
+    /// view. Takes O(n) time for n members.
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
         let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
         let members = kept(&self.members);
@@ -321,9 +321,9 @@ impl View {
     /// Returns a view in which each member has the weight that `weight` returns. If `weight` returns 0 for an eligible
     /// endpoint, its weight becomes 1.
     ///
-    /// Strategies use this method to let a wrapped strategy pick by other weights. The returned view has another
-    /// [`membership_revision`](Self::membership_revision) than this view. Different weights give different revisions.
-    /// Takes O(n) time for n members.
+    /// Strategies use this method to let a wrapped strategy pick by other weights. The
+    /// [`membership_revision`](Self::membership_revision) of the returned view differs from that of this view, and
+    /// depends on the new weights. Takes O(n) time for n members.
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
         for &slot in &*self.members {

@@ -15,9 +15,9 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppliedChanges {
-    /// The ids of the endpoints whose value is now another than before, in the order of their [slots](crate::Slot). The
-    /// value is the availability, the weight percentage or the maximum number of requests in flight, depending on the
-    /// method. An endpoint that already had the given value is not listed.
+    /// The ids of the endpoints whose value has changed, in the order of their [slots](crate::Slot). The value is the
+    /// availability, the weight percentage or the maximum number of requests in flight, depending on the method. An
+    /// endpoint that already had the given value is not listed.
     pub changed: Vec<EndpointId>,
     /// The ids that were passed to the method and that no endpoint of the pool has, in the order of the arguments. They
     /// have been ignored.

@@ -160,16 +160,16 @@ pub trait Strategy: Send + Sync + 'static {
     /// [timeout](crate::Failure::Timeout). Default: `false`.
     ///
     /// The latency of this request would have been at least `waited`. The strategy may raise an estimate of the latency
-    /// to `waited`, but must not lower it. If `waited` is shorter than the usual latency, nothing follows from it for
-    /// the endpoint.
+    /// to `waited`, but must not lower it. A `waited` that is shorter than the usual latency says nothing about the
+    /// endpoint.
     ///
     /// If the result is `true`:
     ///
     /// - If the strategy asks for [`Needs::outcomes`], the pool calls [`on_outcome`](Self::on_outcome) with the timeout
     ///   as the verdict. If the request was the single request of an endpoint on
     ///   [probation](crate::Availability::Probation), the pool also calls [`on_probation`](Self::on_probation).
-    /// - Otherwise the pool calls neither of them. The timeout then counts only for [`Needs::caps_failing`], and an
-    ///   endpoint on probation may get another request.
+    /// - If the strategy does not ask for [`Needs::outcomes`], the pool calls neither of these methods. The timeout
+    ///   then counts only for [`Needs::caps_failing`], and an endpoint on probation may get another request.
     ///
     /// The pool calls this method only if the strategy asks for [`Needs::latency`].
     fn on_abandon(&self, _state: &Self::State, _waited: Duration, _now: Timestamp) -> bool {

@@ -36,8 +36,8 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 ///   estimate is at least the time without a response. An endpoint that stalls therefore loses requests before its
 ///   first slow response.
 /// - **Abandoned requests**: a request that ends without a first byte never lowers the estimate. If no response came
-///   while it waited, the estimate is raised to the time that it waited. If responses came, it counts as a response
-///   after that time.
+///   while it waited, the estimate is raised to the time that it waited. If responses came meanwhile, the time that it
+///   waited counts as the latency of one more response.
 /// - **Failures** ([`Verdict::is_failure`]) add to the penalty. The first failure adds an eighth of the
 ///   [maximum penalty](Self::penalty). Each further failure more than doubles the penalty, up to the maximum. A success
 ///   removes three quarters of it. The latency of a failure is not sampled, so a fast failure does not look like a fast
@@ -119,13 +119,13 @@ impl LogEwma {
 
     /// Sets how many endpoints a pick compares. Range: 2 to 10. Default: 8.
     ///
-    /// If the pool has at most that many endpoints, all of them are compared. In a larger pool, that many are drawn at
-    /// random, and the same endpoint may be drawn twice. If weights are unequal, endpoints with a large weight are
-    /// always compared as well, as with [`P2c`](super::P2c).
+    /// If the pool has at most `choices` endpoints, all of them are compared. In a larger pool, `choices` endpoints are
+    /// drawn at random, and the same endpoint may be drawn twice. If weights are unequal, endpoints with a large weight
+    /// are always compared as well, as with [`P2c`](super::P2c).
     ///
     /// # Errors
     ///
-    /// [`InvalidChoices`] if `choices` is not in the range.
+    /// [`InvalidChoices`] if `choices` is not in the range from 2 to 10.
     pub const fn choices(self, choices: usize) -> Result<Self, InvalidChoices> {
         match Choices::new(choices) {
             Ok(choices) => Ok(Self { choices, ..self }),
@@ -140,7 +140,7 @@ impl LogEwma {
     ///
     /// # Errors
     ///
-    /// [`InvalidSpan`] if `decay` is below 1 µs. Then nothing would be averaged.
+    /// [`InvalidSpan`] if `decay` is below 1 µs.
     pub const fn decay(self, decay: Duration) -> Result<Self, InvalidSpan> {
         match span("decay", decay) {
             Ok(decay) => Ok(Self { decay, ..self }),
@@ -151,11 +151,12 @@ impl LogEwma {
     /// Sets the time after which the estimate and the penalty of an endpoint weigh 1/e (37 %) if no responses come and
     /// no request waits at it. Minimum: 1 µs. Default: 2.5 s. With [`Duration::MAX`] they never fade.
     ///
-    /// If ten mean intervals between responses are longer than this time, that time is used instead.
+    /// If ten mean intervals between responses of the endpoint are longer than `fade`, these ten intervals are used
+    /// instead of `fade`.
     ///
     /// # Errors
     ///
-    /// [`InvalidSpan`] if `fade` is below 1 µs. Then nothing would be remembered of idle endpoints, not even failures.
+    /// [`InvalidSpan`] if `fade` is below 1 µs.
     pub const fn fade(self, fade: Duration) -> Result<Self, InvalidSpan> {
         match span("fade", fade) {
             Ok(fade) => Ok(Self { fade, ..self }),
@@ -181,7 +182,7 @@ impl LogEwma {
 
     /// Sets the maximum time between two trials of a slow endpoint. A trial is a request that measures the endpoint
     /// again. The time between trials doubles while the endpoint stays slow, up to this maximum. All durations are
-    /// valid. Default: 10 s. A value below [`min_trial_interval`](Self::min_trial_interval) counts as that interval.
+    /// valid. Default: 10 s. A value below the [minimum](Self::min_trial_interval) counts as the minimum.
     #[must_use]
     pub const fn max_trial_interval(mut self, interval: Duration) -> Self {
         self.max_trial_interval = interval;
