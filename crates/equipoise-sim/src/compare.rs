@@ -72,7 +72,8 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// If the scenario is impossible. Errors of single contenders are in [`errors`](Self::errors) instead.
+    /// Returns an error if the scenario cannot be run. Errors of single contenders are in [`errors`](Self::errors)
+    /// instead.
     pub fn run(
         scenario: &Scenario,
         contenders: &[&dyn Contender],
@@ -130,7 +131,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// The error of the first contender whose runs failed.
+    /// Returns the error of the first contender for which a run failed.
     pub fn complete(mut self) -> Result<Self, RunError> {
         self.errors.iter_mut().find_map(Option::take).map_or(Ok(()), Err)?;
         Ok(self)

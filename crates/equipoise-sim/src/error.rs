@@ -8,7 +8,7 @@ use crate::scenario::InvalidScenario;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The scenario is impossible, or takes too much memory or time. Nothing was simulated.
+    /// A setting of the scenario is out of range, or the run would take too much memory or time. Nothing was simulated.
     #[error(transparent)]
     Scenario(#[from] InvalidScenario),
     /// The pool of a client refused one of these: its endpoints, a setting of an endpoint (such as a weight or a

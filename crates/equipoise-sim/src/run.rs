@@ -15,7 +15,8 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// - [`RunError::Scenario`]: the scenario is impossible.
+    /// - [`RunError::Scenario`]: a setting of the scenario is out of range, or the run would take too much memory or
+    ///   time.
     /// - [`RunError::Unusable`]: the pool of a client refuses the servers or a change of their availability.
     /// - [`RunError::Misbehaved`]: the strategy panics in a pick, picks an invalid endpoint, or picks none although one
     ///   is available.

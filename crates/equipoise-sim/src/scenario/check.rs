@@ -19,8 +19,8 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// If a setting is out of range, or if the run would exceed a limit of memory or time. Only the first problem is
-    /// returned. Its message names the setting and the valid range.
+    /// Returns an error if a setting is out of range, or if the run would exceed a limit of memory or time. If there
+    /// are several problems, the error describes the first one. Its message names the setting and the valid range.
     pub fn check(&self) -> Result<(), InvalidScenario> {
         let (servers, clients) = (self.servers.len(), self.clients);
         if servers == 0 {
