@@ -14,7 +14,7 @@ const LOGARITHMIC: f64 = 4.0;
 
 pub(super) fn measure(effort: Effort, tally: &mut Tally) {
     let mut table = Table::new(
-        "Growth from 10 to 10 000 endpoints: no more than the logarithm's",
+        "Growth from 10 to 10 000 endpoints: at most logarithmic",
         ["strategy", "weights", "asked", "ns, 10", "ns, 10 000", "factor"],
     );
     for kind in Kind::ALL {

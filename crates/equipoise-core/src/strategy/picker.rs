@@ -284,8 +284,8 @@ impl<'a> PickCx<'a> {
 /// cache line.
 ///
 /// Call [`PickCx::next_number`] once per pick. If the endpoint of this number is not
-/// usable, the picker must try other endpoints without another number. Otherwise another thread could take each number
-/// that belongs to a usable endpoint, and the picker would find none.
+/// usable, the picker must try the other endpoints without taking another number. If it took further numbers, other
+/// threads could get all numbers that belong to usable endpoints, and the picker would find no endpoint.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct PickCounter(AtomicU64);

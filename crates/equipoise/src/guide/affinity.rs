@@ -74,10 +74,10 @@
 //!
 //! # Endpoints in maintenance
 //!
-//! [`force`](crate::affinity::Affinity::force) selects requests that go to their endpoint in every availability, as
-//! with HAProxy's `force-persist`. With these requests, for example those with a special cookie, an operator can test a
-//! server in maintenance before clients may use it. [`except`](crate::affinity::Affinity::except) selects requests that
-//! are never bound, such as requests for images, as with HAProxy's `ignore-persist`.
+//! [`force`](crate::affinity::Affinity::force) selects requests that go to their endpoint even if it is unhealthy or in
+//! maintenance, as with HAProxy's `force-persist`. With these requests, for example those with a special cookie, an
+//! operator can test a server in maintenance before clients may use it. [`except`](crate::affinity::Affinity::except)
+//! selects requests that are never bound, such as requests for images, as with HAProxy's `ignore-persist`.
 //!
 //! # Floods of sessions
 //!
@@ -98,7 +98,8 @@
 //! [`RedisStore`](crate::affinity::redis::RedisStore) (feature `affinity-redis`) or a store of your own.
 //!
 //! If the store is unreachable, no request fails. A request goes to the endpoint that this balancer remembers for the
-//! session. Without such an endpoint, the strategy picks. The requests are counted.
+//! session. If it remembers none, the strategy picks an endpoint. [`stats`](crate::affinity::Affinity::stats) counts
+//! these requests.
 //!
 //! The size of the store in Redis is limited by Redis itself: set `maxmemory` and `maxmemory-policy volatile-lru`. If a
 //! client then invents millions of keys, Redis evicts the least recently used sessions. Data without a time to live is

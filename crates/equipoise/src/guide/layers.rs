@@ -98,9 +98,9 @@
 //! # Redirects
 //!
 //! Do not follow redirects below the balancer, neither with tower-http's `FollowRedirect` nor in the client. A followed
-//! redirect leaves the endpoint that was picked. If it fails, the balancer takes the error for one of the first
-//! request, which the endpoint has already processed. A POST could then be sent twice. In a gateway for browsers, pass
-//! redirects through unchanged: the browser follows them.
+//! redirect is a second request, which does not go to the endpoint that was picked. If the second request fails, the
+//! balancer cannot know that the endpoint has already processed the first request. It could then send a POST twice. In
+//! a gateway for browsers, pass redirects through unchanged: the browser follows them.
 //!
 //! Above the balancer, each followed redirect is a new request to the pool. This is right for redirects within the
 //! service. A redirect to another host would be sent to the pool too, because the balancer replaces the host. Restrict

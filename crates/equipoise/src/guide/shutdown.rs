@@ -52,7 +52,7 @@
 //! match health.drain(&pool, "10.0.0.1:80", Some(Duration::from_secs(60))).await {
 //!     DrainOutcome::Completed => {}
 //!     DrainOutcome::DeadlineExceeded { in_flight } => println!("{in_flight} requests are still in flight"),
-//!     DrainOutcome::Cancelled => return Ok(()), // an operator has put it back
+//!     DrainOutcome::Cancelled => return Ok(()), // an operator has made it available again
 //!     other => return Err(format!("not drained: {other:?}").into()), // such as an unknown id
 //! }
 //! pool.remove("10.0.0.1:80")?;

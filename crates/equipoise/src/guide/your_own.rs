@@ -58,8 +58,8 @@
 //!
 //! A strategy follows five rules, which the conformance suite checks:
 //!
-//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). An excluded or full endpoint, for example, is
-//!    not.
+//! 1. Pick only endpoints that are [`usable`](crate::PickCx::usable). For example, excluded endpoints and full
+//!    endpoints are not usable.
 //! 2. If any endpoint is usable, pick one.
 //! 3. Do not allocate, and do not lock.
 //! 4. Take random numbers, [pick numbers](crate::PickCx::next_number) and the time from the context. Otherwise
