@@ -1,4 +1,4 @@
-//! The allocation layer: what the request's path may ask of the heap, which is nothing.
+//! Picks and leases do not allocate memory.
 #![cfg(not(loom))]
 
 mod common;
@@ -29,7 +29,7 @@ fn strategies() -> [AnyStrategy; 10] {
     ]
 }
 
-/// What a hundred requests allocate.
+/// Returns the allocations of 100 requests.
 fn cost_of(strategy: AnyStrategy, weights: &[u32], limit: Option<u32>, request: &PickRequest<'_>) -> AllocationInfo {
     let (pool, clock) = clocked(strategy, weights, SEED);
     if let Some(limit) = limit {
@@ -42,7 +42,7 @@ fn cost_of(strategy: AnyStrategy, weights: &[u32], limit: Option<u32>, request: 
         lease.first_byte();
         lease.finish(verdict);
     };
-    // The first pick of a thread gives it a number and may seed its generator.
+    // The first pick of a thread may allocate: it numbers the thread and may seed the thread's generator.
     round_trip(Verdict::Success);
     measure(|| {
         for turn in 0..100 {

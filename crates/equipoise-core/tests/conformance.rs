@@ -1,5 +1,5 @@
-//! Every native strategy through the suite that users run against their own, and strategies with a fault each, to see
-//! that the suite finds it.
+//! Runs the conformance suite with every strategy of this crate, and with strategies that have one fault each, to check
+//! that the suite finds the fault.
 #![cfg(not(loom))]
 
 #[path = "conformance/broken.rs"]
@@ -22,7 +22,8 @@ fn suite(text: &str) -> Conformance<'static> {
     Conformance::new(move || spec.build()).allocations(|picks| allocation_counter::measure(picks).count_total)
 }
 
-/// For strategies that place by key, evenly up to `tolerance`, and go by the weights where there is none.
+/// The suite for strategies that place requests by key. `tolerance` is the permitted deviation of the shares of keys.
+/// Requests without a key must follow the weights.
 fn keyed(text: &str, tolerance: f64) -> Conformance<'static> {
     suite(text).honours_weights().spreads_keys(tolerance).keeps_keys_on_availability_change()
 }
@@ -48,18 +49,18 @@ conform! {
     least_time: suite("least-time").honours_weights();
     peak_ewma: suite("peak-ewma").honours_weights();
     log_ewma: suite("log-ewma").honours_weights();
-    // Fills one after the other: weights are not its business.
+    // Without `honours_weights`, because first fit ignores weights.
     first_fit: suite("first-fit");
 
     maglev: keyed("maglev(table=4099)", 0.05).keeps_keys_on_removal(0.05);
     ring: keyed("ring", 0.2).keeps_keys_on_removal(0.0);
     rendezvous: keyed("rendezvous", 0.0).keeps_keys_on_removal(0.0);
-    // Only the last one leaves cheaply.
+    // Without `keeps_keys_on_removal`, because only the removal of the last endpoint moves few keys.
     jump: keyed("jump", 0.0);
     maglev_or_least_connections: keyed("maglev(table=2039, fallback=least-connections)", 0.05);
     ring_or_turns: keyed("ring(fallback=round-robin)", 0.2);
     rendezvous_or_peak_ewma: keyed("rendezvous(fallback=peak-ewma)", 0.0);
-    // Keyless requests fill one after the other.
+    // Without `honours_weights`, because the fallback for requests without a key is first fit.
     jump_or_first_fit: suite("jump(fallback=first-fit)").spreads_keys(0.0).keeps_keys_on_availability_change();
 
     bounded_maglev: keyed("bounded-load(maglev(table=4099))", 0.05).keeps_keys_on_removal(0.05).may_refuse();
@@ -69,11 +70,12 @@ conform! {
     bounded_ring_or_least_time: keyed("bounded-load(ring(fallback=least-time))", 0.2).may_refuse();
     bounded_p2c: suite("bounded-load(p2c)").honours_weights().may_refuse();
 
-    // An endpoint that starts slowly gets less than its share, and these often go down.
+    // Without `honours_weights`, because an endpoint gets less than its share after it comes up, and the suite often
+    // takes endpoints down.
     slow_p2c: suite("slow-start(p2c)");
     slow_without_a_window: suite("slow-start(round-robin, window=0s)").honours_weights();
     slow_rendezvous: suite("slow-start(rendezvous)").spreads_keys(0.0);
-    // A part only, and so not by all weights.
+    // Without `honours_weights`, because a subset does not use all endpoints.
     subset_of_least_connections: suite("subset(least-connections, size=4, seed=7)");
     subset_of_ring: suite("subset(ring, size=4, seed=7)");
     subset_of_all: keyed("subset(rendezvous, size=100, seed=7)", 0.0).keeps_keys_on_removal(0.0);

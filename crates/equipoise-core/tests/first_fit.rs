@@ -92,7 +92,8 @@ fn threads_leave_no_endpoint_wrongly_marked_as_full() {
     }
 }
 
-/// How many of 100 requests get the first of four endpoints, each given up after that time if it does.
+/// The first of four endpoints does not respond, and its requests are given up after `after`. Returns how many of 100
+/// requests it gets.
 fn given_up_at_the_first(after: Duration) -> usize {
     let (pool, clock) = clocked(FirstFit::new(), &[1; 4], SEED);
     let usual = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! The golden layer: picks recorded from real programs, reproduced one by one. See `golden/README.md`.
+//! Compares picks with picks that were recorded from other programs. See `golden/README.md`.
 #![cfg(not(loom))]
 
 use equipoise_core::{EndpointSpec, PickRequest, Pool, RoundRobin, Tier};

@@ -1,4 +1,4 @@
-//! Exact least connections compared with a model that looks at all endpoints, and with threads.
+//! Compares exact least connections with a model that looks at all endpoints, and tests it with several threads.
 #![cfg(not(loom))]
 
 mod common;
@@ -209,14 +209,14 @@ fn an_endpoint_that_comes_back_under_another_address_starts_empty() {
     pool.update(all, |_| ()).expect("valid");
     let next: Vec<_> = (0..2).map(|_| pick(&pool)).collect();
     assert!(next.iter().all(|lease| at(lease) == 4));
-    // The old one's leases end without touching the new one's count.
+    // The leases on the old endpoint end without changing the count of the new endpoint.
     drop(held);
     let more: Vec<_> = (0..38).map(|_| pick(&pool)).collect();
     assert_eq!(in_flight(&pool), vec![2; 20]);
     drop((next, more));
 }
 
-/// Luck that can be set.
+/// A source of random numbers whose position the test can set.
 #[derive(Default)]
 struct Luck(AtomicU64);
 
@@ -245,7 +245,7 @@ fn explanations_change_no_later_pick() {
     assert_eq!(picks(true), picks(false));
 }
 
-/// How often each of the pools' endpoints is taken, when each pool takes `leases` at once.
+/// Each pool takes `leases` leases at once. Returns how often each endpoint is picked, over all pools.
 fn taken_by_many(pools: u64, n: usize, leases: usize) -> Vec<usize> {
     let mut taken = vec![0; n];
     for number in 0..pools {
@@ -258,7 +258,7 @@ fn taken_by_many(pools: u64, n: usize, leases: usize) -> Vec<usize> {
 
 #[test]
 fn balancers_that_know_nothing_of_each_other_favour_no_endpoint() {
-    // Of 17, one sits alone in its node.
+    // With 17 endpoints, one endpoint is alone in its node of the tree.
     for n in [10, 17, 33, 100] {
         let (pools, leases) = (1_000, n / 2);
         let taken = taken_by_many(pools, n, leases);
@@ -285,7 +285,7 @@ fn a_slower_endpoint_gets_less_also_if_it_is_done_before_all_others_had_their_tu
                 slow.push_back((now + 10, lease));
             }
         }
-        // Idle for one pick in n, then away for ten.
+        // The slow endpoint is idle for n picks on average, and then busy for ten.
         let expected = f64::from(picks) / (n as f64 + 10.0);
         assert!((f64::from(to_slow) / expected - 1.0).abs() < 0.15, "{n}: {to_slow}, {expected}");
     }

@@ -1,9 +1,9 @@
-//! The model-checking layer: what is lock-free here, in every order that the memory model allows. Run it with
+//! Model checking of the lock-free code: loom runs each test in every order that the memory model allows. Run it with
 //! `RUSTFLAGS="--cfg loom" cargo test -p equipoise-core --test loom --release`.
 //!
-//! `Arc` is the standard library's and not modelled; locks, atomics and the swapped pointer are loom's. Pools are
-//! built inside the model and seeded, because loom replays: the same schedule must give the same picks. All schedules
-//! take some 20 s; `LOOM_MAX_PREEMPTIONS=3` takes one.
+//! `Arc` is that of the standard library and is not modelled. Locks, atomics and the swapped pointer are those of loom.
+//! Pools are built inside the model and use seeds, because loom repeats runs: the same schedule must give the same
+//! picks. All schedules take about 20 s. With `LOOM_MAX_PREEMPTIONS=3` they take about 1 s.
 #![cfg(loom)]
 
 #[path = "loom/hooked.rs"]
@@ -202,7 +202,7 @@ fn a_bound_is_kept_by_two_threads_and_nothing_is_lost_of_its_counts() {
 
 #[test]
 fn an_endpoint_that_goes_down_takes_its_count_along_while_leases_come_and_go() {
-    // All schedules would take many minutes.
+    // Limits the preemptions, because all schedules would take many minutes.
     let mut bounded = model::Builder::new();
     bounded.preemption_bound = Some(3);
     bounded.check(|| {

@@ -1,4 +1,4 @@
-//! Endpoints in configuration files, status and explanations as data.
+//! Serialization: endpoints in configuration files, and status and explanations as data.
 #![cfg(all(feature = "serde", not(loom)))]
 
 use equipoise_core::{Availability, EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin, Tier};

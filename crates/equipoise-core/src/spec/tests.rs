@@ -1,4 +1,4 @@
-//! A vocabulary with a parameter of each kind.
+//! Tests of the parser, with a vocabulary that has a parameter of each kind.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is made of a text.
+//! Strategies that are built from text.
 
 use equipoise_core::{AnyStrategy, Failure, Maglev, PickRequest, Strategy as _, Verdict};
 
@@ -9,7 +9,7 @@ use crate::{
 
 #[test]
 fn settings_reach_the_strategy() {
-    // By name and by type, the same endpoint for the same key.
+    // A strategy built from text sends a key to the same endpoint as the strategy built from its type.
     let by_name = pool_of(spec("maglev(table=4099, seed=7)").build(), &[1, 2, 3, 4], 1);
     let by_type = pool_of(Maglev::new().table_size(4099).unwrap().seed(7), &[1, 2, 3, 4], 1);
     let other = pool_of(Maglev::new(), &[1, 2, 3, 4], 1);

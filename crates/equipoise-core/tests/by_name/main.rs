@@ -1,4 +1,4 @@
-//! Strategies by name: what is read, written, refused and listed.
+//! Strategies as text: parsing, writing, invalid texts and the list of strategies.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,6 +1,6 @@
 use equipoise_core::strategy::by_name::{Kind, Preset, StrategyDefinition};
 
-/// A strategy with only what it must be given.
+/// Returns the text of a strategy with only the required parameters.
 pub(crate) fn smallest(definition: &StrategyDefinition) -> String {
     let mut arguments: Vec<String> = definition.wraps().then(|| "p2c".to_owned()).into_iter().collect();
     for (at, parameter) in definition.parameters().iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How a strategy is written.
+//! The text that a strategy is written as.
 
 use crate::spec;
 

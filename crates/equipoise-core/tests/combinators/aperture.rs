@@ -33,7 +33,8 @@ fn all_clients_together_load_each_endpoint_by_weight() {
 
 #[test]
 fn taking_turns_is_exact_across_clients() {
-    // Five clients on eight endpoints, each on one and three fifths: 5 : 3 or 2 : 5 : 1 and so on.
+    // Five clients share eight endpoints, so the arc of each client covers 1.6 endpoints. A client uses two endpoints
+    // in the ratio 5 : 3, or three in the ratio 2 : 5 : 1, and so on.
     let mut counts = vec![0; 8];
     for peer in 0..5 {
         let got = idle(&client(RoundRobin::new(), peer, 5, 1, &[1; 8]), 8, 8000);
@@ -44,7 +45,7 @@ fn taking_turns_is_exact_across_clients() {
 
 #[test]
 fn an_arc_of_few_heavy_endpoints_is_not_topped_up() {
-    // Under most of these arcs there are fewer than twelve.
+    // Most of these arcs contain fewer than twelve endpoints.
     let weights: Vec<u32> = (0..100).map(|at| if at % 4 == 0 { 9 } else { 1 }).collect();
     let mut counts = vec![0; 100];
     for peer in 0..30 {

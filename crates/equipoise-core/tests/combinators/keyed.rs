@@ -1,4 +1,4 @@
-//! A strategy that places by key, as small as can be.
+//! A minimal strategy that places requests by key.
 
 use equipoise_core::{BuildError, EndpointSpec, Needs, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View};
 
@@ -33,7 +33,7 @@ impl Picker for Table {
     }
 }
 
-/// Where each of `n` keys goes.
+/// Returns the endpoint of each of `n` keys.
 pub(crate) fn owners(pool: &Pool<()>, n: u32) -> Vec<usize> {
     (0..n).map(|key| at(&pool.pick(&PickRequest::new().key(&key.to_le_bytes())).expect("an endpoint"))).collect()
 }

@@ -1,5 +1,5 @@
-//! The layer of combinators: what each does to shares, which endpoints are never picked, and that any nesting works. Every run draws
-//! from a named seed.
+//! Tests of the combinators: the effect of each on the shares, the endpoints that are never picked, and nested
+//! combinators. Every run uses a named seed.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

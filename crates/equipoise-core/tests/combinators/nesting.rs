@@ -1,4 +1,4 @@
-//! Combinators in one another: memory is found, hooks arrive, requests keep their context.
+//! Nested combinators: the wrapped strategy finds its state, its hooks are called, and its picks see the whole request.
 
 use std::{
     sync::{
@@ -20,7 +20,8 @@ use crate::{
 
 const SEED: u64 = 0x2e57;
 
-/// All combinators around what `inner` makes, in several orders; with four endpoints none of them leaves one out.
+/// Returns nested combinators around the strategy that `inner` creates, in several orders. With four endpoints, none of
+/// the combinators leaves an endpoint out.
 pub(crate) fn nests<S: Strategy>(inner: impl Fn() -> S) -> Vec<AnyStrategy> {
     let any = || AnyStrategy::new(inner());
     vec![
@@ -52,7 +53,7 @@ fn peak_ewma_finds_its_memory_in_any_nest() {
     }
 }
 
-/// Notes what it is told, and picks by nothing but the context.
+/// A strategy that counts the calls of its hooks. Its picks depend on the context only.
 #[derive(Clone, Default)]
 struct Witness(Arc<[AtomicU32; 6]>);
 
@@ -104,7 +105,7 @@ impl Strategy for Witness {
 
 impl Picker for Witness {
     fn pick(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
-        // What a picker may look up when it picks is that of the view that it was built from.
+        // The view in the context must be the view from which the picker was built.
         let view = cx.view();
         let known = view.eligible().iter().all(|&slot| view.state::<u32>(slot).is_some_and(|state| *state == 7));
         if known && cx.key() == Some(b"key") && cx.cost() == 2.0 && cx.now() > Timestamp::ZERO {
@@ -131,7 +132,7 @@ fn hooks_and_the_requests_context_arrive_in_any_nest() {
 
 #[test]
 fn what_is_inside_sees_its_part_only() {
-    /// The first endpoint that the context shows.
+    /// A strategy that picks the first usable endpoint of the view in the context.
     struct First;
 
     impl Strategy for First {

@@ -1,4 +1,4 @@
-//! In every case the picked endpoint is usable, and one is picked if any is usable.
+//! With random pools, the picked endpoint is always usable, and an endpoint is picked if any is usable.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -20,9 +20,11 @@ const SEED: u64 = 0x9209;
 
 #[derive(Clone, Debug)]
 struct Turn {
-    /// What each endpoint is: of which weight, zone and tier.
+    /// The weight of each endpoint.
     weights: Vec<u32>,
+    /// The zone of each endpoint.
     zones: Vec<usize>,
+    /// The tier of each endpoint.
     tiers: Vec<u8>,
     closed: Vec<usize>,
     excluded: Vec<usize>,

@@ -16,20 +16,20 @@ use crate::{
 const SEED: u64 = 0x510;
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Four endpoints that are warm, and a fifth that joins.
+/// Creates a pool of four endpoints with their full share and a fifth that has just joined.
 fn four_and_one(strategy: impl Strategy) -> (Pool<()>, Arc<ManualClock>) {
     let (pool, clock) = clocked(SlowStart::new(strategy), &[1; 4], SEED);
     pool.add(spec(4), ()).expect("a new endpoint");
     (pool, clock)
 }
 
-/// The part of what it would get without slow start that the endpoint gets.
+/// Returns the share of an endpoint, relative to its share without slow start.
 fn part(pool: &Pool<()>, who: usize, n: usize) -> f64 {
     share(&idle(pool, n, 40_000), who) * n as f64
 }
 
 fn close_to(part: f64, expected: f64) {
-    // 40 000 draws at a fifth: four standard deviations are 1 %, and a little more of a tenth of it.
+    // Four standard deviations of 40 000 draws are 0.01 for a share of a fifth, or 0.04 relative to this share.
     assert!((part - expected).abs() < 0.04, "{part} is not about {expected}");
 }
 
@@ -78,7 +78,8 @@ fn the_first_members_are_warm() {
     let (pool, _) = clocked(SlowStart::new(Random::new()), &[1; 4], SEED);
     let counts = idle(&pool, 4, 40_000);
     follow(&counts, &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
-    // Unless requested: an endpoint that joins ten seconds later is compared with a third, not with the whole.
+    // With `include_first_members`, an endpoint that joins after 10 s has the factor 0.1. The other factors are 1/3,
+    // and the factors are divided by the largest one.
     let (pool, clock) = clocked(SlowStart::new(Random::new()).include_first_members(), &[1; 4], SEED);
     follow(&idle(&pool, 4, 40_000), &[1; 4]).unwrap_or_else(|error| panic!("{error}"));
     clock.advance(Duration::from_secs(10));
@@ -104,10 +105,10 @@ fn a_newcomer_does_not_restart_the_others() {
     clock.advance(WINDOW / 2);
     pool.add(spec(5), ()).expect("a new endpoint");
     let counts = idle(&pool, 6, 60_000);
-    // Half and a tenth, and a little of what the other one loses.
+    // The factors are 0.5 and 0.1. Each endpoint also gets a few of the requests that the other one loses.
     close_to(share(&counts, 4) * 6.0, 0.59);
     close_to(share(&counts, 5) * 6.0, 0.11);
-    // Nor do changes of availability, other weights, or a removal.
+    // Changes of availability and weights and a removal do not restart an endpoint either.
     close(&pool, [0]);
     pool.update((1..6).map(|at| spec(at).weight(2)), |_| ()).expect("valid specs");
     clock.advance(WINDOW / 4);
@@ -142,7 +143,7 @@ fn no_endpoint_loses_traffic_when_all_are_starting() {
     clock.advance(WINDOW / 2);
     close(&pool, [4]);
     open(&pool, 4);
-    // Half is the whole now, and a tenth a fifth of it.
+    // The factors are divided by the largest one, so 0.5 becomes 1 and 0.1 becomes 0.2.
     let counts = idle(&pool, 4, 40_000);
     close_to(f64::from(counts[0]) / f64::from(counts[1]), 0.2);
 }
@@ -160,7 +161,7 @@ fn a_starting_endpoint_serves_when_no_other_can() {
 
 #[test]
 fn taking_turns_stays_even_among_the_others() {
-    // Half of the pool is new, all in a row.
+    // Half of the endpoints are new, and they are next to each other in the order of turns.
     let (pool, clock) = clocked(SlowStart::new(RoundRobin::new()), &[1; 6], SEED);
     (6..12).for_each(|at| drop(pool.add(spec(at), ()).expect("a new endpoint")));
     clock.advance(WINDOW / 4);
@@ -175,14 +176,15 @@ fn taking_turns_stays_even_among_the_others() {
 
 #[test]
 fn a_newcomer_gets_traffic_under_least_request_and_is_not_flooded() {
-    // All hold ten requests: the new endpoint, idle, wins each comparison that it is drawn for.
+    // The other endpoints have ten requests in flight. The new endpoint has none, so it wins each comparison in which
+    // it is drawn.
     let (pool, clock) = clocked(SlowStart::new(P2c::new()), &[1; 10], SEED);
     let _busy: Vec<_> = (0..100).map(|_| pick(&pool)).collect();
     pool.add(spec(10), ()).expect("a new endpoint");
     for (seconds, expected) in [(0, 0.1), (15, 0.5), (15, 1.0)] {
         clock.advance(Duration::from_secs(seconds));
         let got = share(&idle(&pool, 11, 40_000), 10);
-        // Drawn in two of eleven picks.
+        // The endpoint is drawn in two of eleven picks.
         assert!((got - expected * 2.0 / 11.0).abs() < 0.01, "{got} after {seconds} s");
     }
 }
@@ -213,7 +215,7 @@ fn a_clock_that_is_set_back_does_not_prolong_a_start() {
     close_to(part(&pool, 4, 5), 1.0);
 }
 
-/// Counts how often it is read.
+/// A clock that counts how often it is read.
 #[derive(Default)]
 struct Counting(ManualClock, std::sync::atomic::AtomicU64);
 

@@ -11,7 +11,7 @@ use crate::{
 
 const SEED: u64 = 0x5b111;
 
-/// `n` endpoints in each of the tiers, by position.
+/// Creates a pool with `n` endpoints in each tier. The endpoints of a tier have consecutive positions.
 fn tiered(strategy: impl Strategy, spillover: Spillover, n: usize, tiers: usize) -> Pool<()> {
     let builder = Pool::<()>::builder(strategy).clock(Arc::new(ManualClock::new())).spillover(spillover);
     let pool = builder.entropy(Arc::new(SeededEntropy::new(SEED))).stripes(1).build();
@@ -20,14 +20,15 @@ fn tiered(strategy: impl Strategy, spillover: Spillover, n: usize, tiers: usize)
     pool
 }
 
-/// How many of `picks` each tier gets.
+/// Returns how many of `picks` picks each tier gets.
 fn by_tier(pool: &Pool<()>, n: usize, tiers: usize, picks: u32) -> Vec<u32> {
     idle(pool, n * tiers, picks).chunks(n).map(|tier| tier.iter().sum()).collect()
 }
 
 #[test]
 fn shares_are_envoys() {
-    // Of twenty each: 25 % / 25 %, and 5 % / 65 %.
+    // Each tier has 20 endpoints. For example, 5 and 5 that are up are 25 % of each tier, and 1 and 13 are 5 % and 65
+    // %.
     for (left, expected) in [([5, 5], [1, 1]), ([1, 13], [7, 91]), ([10, 20], [70, 30]), ([5, 20], [35, 65])] {
         let pool = tiered(Random::new(), Spillover::ENVOY, 20, 2);
         close(&pool, (left[0]..20).chain(20 + left[1]..40));
@@ -39,7 +40,7 @@ fn shares_are_envoys() {
 fn three_tiers_share_in_order() {
     let pool = tiered(P2c::new(), Spillover::ENVOY, 8, 3);
     close(&pool, (2..8).chain(10..16));
-    // 35 % each, and what is left.
+    // The first two tiers have 25 % of their endpoints and get 35 % each. The third tier gets the rest.
     follow(&by_tier(&pool, 8, 3, 50_000), &[35, 35, 30]).unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -66,7 +67,8 @@ fn nothing_spills_unless_asked() {
 fn an_unusable_drawn_endpoint_is_followed_by_the_others_in_order() {
     let pool = tiered(P2c::new(), Spillover::ENVOY, 2, 3);
     close(&pool, [0, 2]);
-    // Tiers 0 and 1 share what comes, 70 to 30; without the first's last one, the second gets all of it, and so on.
+    // Tiers 0 and 1 get 70 % and 30 % of the requests. If the last endpoint of tier 0 is excluded, tier 1 gets all
+    // requests, and so on.
     for (tried, next) in [(vec![1], 3), (vec![3], 1), (vec![1, 3, 4], 5)] {
         let tried: Vec<_> = tried.into_iter().map(id).collect();
         for _ in 0..200 {

@@ -75,7 +75,7 @@ fn an_endpoint_that_goes_down_is_replaced_by_one_until_it_is_back() {
     assert_eq!(meanwhile.iter().filter(|at| before.contains(at)).count(), 4);
     open(&pool, before[0]);
     assert_eq!(used(&pool, 300), before);
-    // An endpoint outside changes nothing.
+    // Changes of endpoints outside of the subset have no effect.
     close(&pool, (0..30).filter(|at| !before.contains(at)));
     assert_eq!(used(&pool, 300), before);
 }
@@ -117,7 +117,7 @@ fn clients_spread_over_all_endpoints() {
     for client in 0..500 {
         used(&subset(10, client, 50), 150).into_iter().for_each(|at| counts[at] += 1);
     }
-    // A hundred clients each, give or take four standard deviations of sqrt(500 · 0.2 · 0.8) = 9.
+    // The mean is 100 clients per endpoint. The bounds are four standard deviations of sqrt(500 · 0.2 · 0.8) = 9.
     assert!(counts.iter().all(|count| (64..=136).contains(count)), "{counts:?}");
 }
 

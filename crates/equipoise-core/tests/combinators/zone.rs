@@ -11,7 +11,8 @@ use crate::{
 
 const SEED: u64 = 0x203e;
 
-/// Endpoints in zones `a`, `b` … as many as `sizes` says in each, by position; the client stands in `a`.
+/// Creates a pool with the zones `a`, `b` and so on. `sizes` has the number of endpoints of each zone. The client is in
+/// zone `a`.
 fn zones(strategy: impl Strategy, sizes: &[usize]) -> Pool<()> {
     let pool = pool_of(strategy, &[1], SEED);
     let zone_of = sizes.iter().enumerate().flat_map(|(zone, &size)| std::iter::repeat_n(zone, size));
@@ -25,7 +26,7 @@ fn in_zone(at: usize, zone: usize) -> EndpointSpec {
 }
 
 fn check(pool: &Pool<()>, weights: &[u32]) {
-    // Weight 0 stands for "next to nothing".
+    // A weight of 0 means that the endpoint gets nearly no requests.
     let counts = idle(pool, weights.len(), 60_000);
     let (mut some, mut expected) = (Vec::new(), Vec::new());
     for (at, &weight) in weights.iter().enumerate() {
@@ -51,9 +52,10 @@ fn everything_stays_while_the_zone_holds_its_part() {
 fn a_zone_that_is_short_spills_to_those_that_have_to_spare() {
     let pool = zones(ZoneAware::new(Random::new(), "a"), &[2, 2, 2]);
     close(&pool, [0]);
-    // A fifth of the capacity for a third of the callers: three fifths stay, the others get a fifth each.
+    // The zone has 1/5 of the capacity and 1/3 of the callers, so 3/5 of the requests stay. Each other zone gets 1/5.
     check(&pool, &[0, 6, 1, 1, 1, 1]);
-    // A quarter for a third: three quarters stay. The second zone is short as well, so the third gets the rest.
+    // The zone has 1/4 of the capacity and 1/3 of the callers, so 3/4 of the requests stay. The second zone has too
+    // little capacity as well, so the third zone gets the rest.
     close(&pool, [2]);
     check(&pool, &[0, 6, 0, 0, 1, 1]);
 }
@@ -62,7 +64,7 @@ fn a_zone_that_is_short_spills_to_those_that_have_to_spare() {
 fn callers_that_are_not_spread_evenly_can_be_told() {
     let strategy = ZoneAware::new(Random::new(), "a").callers([("a", 3), ("b", 1)]);
     let pool = zones(strategy, &[2, 2]);
-    // Half of the capacity for three quarters of the callers.
+    // The zone has 1/2 of the capacity and 3/4 of the callers.
     check(&pool, &[2, 2, 1, 1]);
     let nobody = ZoneAware::new(Random::new(), "a").callers([("a", 0)]);
     assert_eq!(used(&zones(nobody, &[2, 2]), 500), [0, 1]);
@@ -109,7 +111,7 @@ fn a_request_that_the_zone_cannot_serve_goes_elsewhere() {
 fn endpoints_without_a_zone_are_elsewhere() {
     let pool = zones(ZoneAware::new(P2c::new(), "a"), &[1, 1]);
     pool.update([in_zone(0, 0), spec(1), spec(2).zone("")], |_| ()).expect("valid specs");
-    // All callers stand in the only zone, which holds a third of the capacity.
+    // All callers are in the only named zone, which has 1/3 of the capacity.
     check(&pool, &[1, 1, 1]);
 }
 

@@ -1,4 +1,4 @@
-//! One fault each, and the check that has to find it.
+//! Strategies with one fault each, and the check that must find it.
 
 use std::sync::{
     Arc,
@@ -10,7 +10,7 @@ use equipoise_core::{
     testing::{Check, Conformance, NonConforming},
 };
 
-/// The eligible endpoints and a count.
+/// A picker that holds the eligible endpoints and a count of its picks.
 struct Known {
     slots: Vec<Slot>,
     picks: AtomicU64,
@@ -24,19 +24,19 @@ impl Picker for Known {
 }
 
 impl Known {
-    /// Some usable one, each as likely as the others.
+    /// Returns a random usable endpoint.
     fn any(&self, cx: &mut PickCx<'_>) -> Option<Slot> {
         self.from(cx.random() as usize, cx)
     }
 
-    /// The first usable one from there on.
+    /// Returns the first usable endpoint from position `at` on.
     fn from(&self, at: usize, cx: &mut PickCx<'_>) -> Option<Slot> {
         let n = self.slots.len().max(1);
         (0..n).filter_map(|step| self.slots.get((at % n + step) % n).copied()).find(|&slot| cx.usable(slot))
     }
 }
 
-/// Picks by `pick`; `stale` keeps the last picker's endpoints.
+/// A strategy that picks with the function `pick`. If `stale` is set, a new picker keeps the endpoints of the last one.
 struct Faulty {
     pick: fn(&Known, &mut PickCx<'_>) -> Option<Slot>,
     stale: bool,
@@ -72,7 +72,7 @@ fn a_sound_one_passes() {
     of(Known::any).allocations(|picks| allocation_counter::measure(picks).count_total).assert();
 }
 
-/// Sends requests to the endpoint that has failed last, half of the time.
+/// A strategy that sends half of the requests to the endpoint that failed last.
 struct FondOfFailures(Arc<AtomicU64>);
 
 impl Strategy for FondOfFailures {
@@ -176,7 +176,7 @@ fn one_that_ignores_weights() {
 fn one_that_begins_anew_after_each_change() {
     let found = faults(
         &of(|known, cx| {
-            // Takes turns by itself, so also when it is only asked to explain.
+            // The fault: the strategy advances its own counter, even in a pick for an explanation.
             let turn = known.picks.fetch_add(1, Ordering::Relaxed);
             known.from(turn as usize, cx)
         })
@@ -199,7 +199,7 @@ fn one_that_allocates() {
     assert!(found.fails(Check::Allocations) && found.findings.len() <= 3, "{found}");
 }
 
-/// The key modulo the number of those eligible: all that changes moves nearly all.
+/// Picks by the key modulo the number of eligible endpoints. Nearly all keys move when this number changes.
 fn modulo(known: &Known, cx: &mut PickCx<'_>) -> Option<Slot> {
     let key =
         cx.key().map_or(0, |key| key.iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
@@ -221,7 +221,7 @@ fn one_that_forgets_keys_or_heaps_them() {
     assert!(found.fails(Check::SpreadsKeys) && !found.fails(Check::KeepsKeys), "{found}");
 }
 
-/// Admits four leases an endpoint, and never gives a place back.
+/// Admits four leases per endpoint, and does not count the ends of leases.
 struct Leaky;
 
 impl Strategy for Leaky {

@@ -1,4 +1,4 @@
-//! A faulty strategy that mistakes the endpoint in a slot for the one that had the slot before.
+//! A faulty strategy that confuses the endpoint in a slot with the endpoint that had the slot before.
 
 use std::sync::{
     Arc,
@@ -12,8 +12,8 @@ use equipoise_core::{
 
 use crate::broken::faults;
 
-/// Picks at random or by key, in proportion to the weights, and skips endpoints that have failed three times. `weights` and
-/// `failures` say what it wrongly takes over from the endpoint that had the slot before.
+/// Picks at random or by key, in proportion to the weights, and skips endpoints that have failed three times. `weights`
+/// and `failures` say which data it wrongly takes over from the endpoint that had the slot before.
 #[derive(Clone, Copy, Default)]
 struct BySlot {
     weights: bool,
@@ -81,7 +81,7 @@ impl Picker for Shares {
     }
 }
 
-/// Only the update shows it that gives a slot to another endpoint.
+/// Only an update that gives a slot to another endpoint shows this fault.
 fn fails_strangers(strategy: BySlot, checks: &[Check]) {
     let found = faults(&Conformance::new(move || strategy).honours_weights().spreads_keys(0.0));
     for &check in checks {

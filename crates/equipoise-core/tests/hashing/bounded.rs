@@ -9,21 +9,22 @@ use crate::{
     zipf::Zipf,
 };
 
-/// The most that each may have, of `total` in all.
+/// Returns the bound of an endpoint: the maximum number of its requests in flight. `total` is the number of requests in
+/// flight, `all` the sum of the weights.
 fn cap(factor: f64, total: u32, weight: u32, all: u32) -> u32 {
     (factor * f64::from(total) * f64::from(weight) / f64::from(all)).ceil() as u32
 }
 
-/// The average over some placements.
+/// Averages over several placements.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Of the requests, how many came to their key's own endpoint, in percent.
+    /// The percentage of requests that went to the first endpoint of their key.
     first_choice: f64,
-    /// The highest load that an endpoint ever had, over the mean.
+    /// The highest load of any endpoint at any time, divided by the mean load.
     peak: f64,
 }
 
-/// What places the keys, seeded, and what is put around it.
+/// A run: the strategy that places the keys, the wrapper around it, and the number of keys.
 struct Run<'a> {
     placement: fn(u64) -> AnyStrategy,
     around: &'a dyn Fn(AnyStrategy) -> AnyStrategy,
@@ -33,8 +34,8 @@ struct Run<'a> {
 const PLACEMENTS: u64 = 12;
 
 impl Run<'_> {
-    /// A thousand in flight over fifty endpoints, a request ending at random whenever one comes. After each
-    /// pick, `check` gets the endpoint and the load of all.
+    /// Keeps 1000 requests in flight at 50 endpoints: for each new request, a random one ends. After each pick, `check`
+    /// gets the picked endpoint and the load of all endpoints.
     fn run(&self, mut check: impl FnMut(usize, &[u32])) -> Outcome {
         let (mut outcome, requests) = (Outcome::default(), 4_000);
         for seed in 0..PLACEMENTS {
@@ -64,7 +65,7 @@ impl Run<'_> {
         outcome
     }
 
-    /// [`run`](Self::run) within bounds of this factor, and no endpoint ever above.
+    /// [`run`](Self::run) with a bound of this factor. Checks that no endpoint exceeds its bound.
     fn bounded(placement: fn(u64) -> AnyStrategy, factor: f64, keys: usize) -> Outcome {
         let around = &|inner| AnyStrategy::new(BoundedLoad::new(inner).factor(factor).expect("at least 1"));
         let outcome = Run { placement, around, keys }.run(|who, load| {
@@ -88,13 +89,14 @@ fn rendezvous(seed: u64) -> AnyStrategy {
     AnyStrategy::new(Rendezvous::new().seed(seed))
 }
 
-// How many come where they belong depends on the number of keys, and hardly on what places them. Of K keys the hottest is
-// asked for by 1 / H(K) of all requests (H(K): the sum of 1 / n up to K): 10.2 % of 10 000 keys, 9.2 % of 30 000, 8.3 %
-// of 100 000; and its endpoint has room for c / 50 of them, 2.5 % where c is 1.25. So the fewer keys, the more overflows.
-// The figures measured elsewhere (69 % for c = 1.25, 79 % for 1.5, 87 % for 2) are those of 30 000 keys. Simulated, c =
-// 1.25 stays within 3 points of 69 from some 11 000 to 100 000 keys: 66, 68, 69, 70 and 72 % of 10 000, 20 000, 30 000,
-// 50 000 and 100 000, alike for Maglev, a ring of 160 points and rendezvous to half a point. One placement strays by
-// about 2 (standard deviation), so the average over twelve by 0.6.
+// The percentage of requests that go to the first endpoint of their key depends on the number of keys, and hardly on
+// the strategy. Of K keys, the most frequent one has 1 / H(K) of the requests, where H(K) is the sum of 1 / n up to K:
+// 10.2 % with 10 000 keys, 9.2 % with 30 000 and 8.3 % with 100 000. The bound of its endpoint is c / 50 of the
+// requests, which is 2.5 % for c = 1.25. With fewer keys, more requests therefore go to other endpoints. The published
+// figures (69 % for c = 1.25, 79 % for 1.5, 87 % for 2) correspond to 30 000 keys. In simulations with c = 1.25, the
+// percentage is 66, 68, 69, 70 and 72 % for 10 000, 20 000, 30 000, 50 000 and 100 000 keys. For Maglev, a ring of 160
+// points and rendezvous it is the same to within half a point. The standard deviation is about 2 for one placement, and
+// 0.6 for the average of twelve.
 
 #[test]
 fn of_thirty_thousand_zipf_keys_no_load_is_above_its_bound_and_most_come_where_they_belong() {
@@ -122,9 +124,10 @@ fn the_fewer_the_keys_the_fewer_come_where_they_belong() {
 fn without_a_bound_the_hottest_of_ten_thousand_keys_makes_seven_times_the_mean() {
     let outcome = Run { placement: maglev, around: &|inner| inner, keys: 10_000 }.run(|_, _| ());
     assert!((outcome.first_choice - 100.0).abs() < 1e-9, "{outcome:?}");
-    // Of a thousand in flight 102 are the hottest key's and 18 its endpoint's part of the others: 6 times the mean, and
-    // more at the highest. Measured elsewhere: 7.4, on one placement. Simulated: 7.1, where one placement strays by 1, by
-    // the keys that share an endpoint with the hottest key; of 30 000 keys 6.5, of 3000 7.9.
+    // Of 1000 requests in flight, 102 have the most frequent key, and 18 are its endpoint's share of the other keys.
+    // This is 6 times the mean, and the highest load is more. The published figure is 7.4, for one placement. In
+    // simulations it is 7.1 with a standard deviation of 1, which comes from the other keys at the same endpoint. With
+    // 30 000 keys it is 6.5, and with 3000 keys 7.9.
     assert!((outcome.peak - 7.4).abs() < 1.0, "{outcome:?}");
 }
 
@@ -188,7 +191,7 @@ fn the_mean_is_over_the_eligible() {
     for down in [0, 1] {
         pool.set_availability(id(down), Availability::Maintenance).expect("a member");
     }
-    // The twenty of those that are down do not make room for more at the others.
+    // The 20 requests at the endpoints in maintenance do not raise the bounds of the other endpoints.
     let more = hot(&pool, 20);
     assert_eq!(in_flight(&pool), [10, 10, 20, 20]);
     pool.set_availability(id(0), Availability::Up).expect("a member");
@@ -205,10 +208,10 @@ fn the_mean_is_over_the_eligible() {
 fn counts_stay_right_while_members_come_go_and_change_tiers() {
     let pool = pool_of(BoundedLoad::new(Rendezvous::new()).factor(1.0).expect("at least 1"), &[1; 4], SEED);
     let held = hot(&pool, 8);
-    // One leaves with its two, one becomes a backup, one is new.
+    // One endpoint leaves with its two requests, one becomes a backup, and one is new.
     let next = [spec(0), spec(1).weight(2), spec(2).tier(Tier::BACKUP), spec(4)];
     pool.update(next, |_| ()).expect("valid");
-    // Weights 1, 2 and 1: four there already make eight with the next four.
+    // The eligible endpoints have the weights 1, 2 and 1. The four requests there and the four new ones are eight.
     let more = hot(&pool, 4);
     assert_eq!(load(&pool), [("e0", 2), ("e1", 4), ("e2", 2), ("e4", 2)].map(|(id, load)| (id.to_owned(), load)));
     drop(held);
@@ -235,7 +238,7 @@ fn requests_with_a_binding_are_bounded_too() {
     // ⌈1.25 · 8 / 4⌉
     assert_eq!(bound.iter().filter(|lease| lease.is_preferred()).count(), 3);
     assert_eq!(in_flight(&pool)[2], 3);
-    // A draining endpoint has no bound: it takes only requests bound to it.
+    // A draining endpoint has no bound, because it accepts only requests that are bound to it.
     pool.drain(own.clone()).expect("a member");
     assert!(pool.pick(&PickRequest::new().prefer(&own)).expect("room").is_preferred());
 }
@@ -273,10 +276,12 @@ fn a_fallback_that_bounds_the_load_refuses_nothing_that_goes_by_key() {
         let mut held: Vec<_> = (0..20).map(|_| pool.pick(&hot).expect("its own endpoint")).collect();
         let own = at(&held[0]);
         assert!(held.iter().all(|lease| at(lease) == own), "round {round}");
-        // The fallback has seen them: what it places goes to the other.
+        // The fallback strategy has counted these leases, so it sends most requests without a key to the other
+        // endpoint.
         let others: Vec<_> = (0..4).map(|_| pool.pick(&plain).expect("the other")).collect();
         assert!(others.iter().filter(|lease| at(lease) == own).count() <= 2, "round {round}");
-        // In another order in each round, so that leases it counts end before and after those that it does not.
+        // The order differs between the rounds, so that leases that the fallback counts end before and after those that
+        // it does not count.
         if round == 1 {
             drop(others);
             held.clear();

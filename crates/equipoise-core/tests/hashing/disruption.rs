@@ -10,7 +10,7 @@ fn moves(before: &[usize], after: &[usize]) -> Vec<(usize, usize)> {
     before.iter().copied().zip(after.iter().copied()).filter(|(before, after)| before != after).collect()
 }
 
-/// What moves when `change` is made.
+/// Returns the keys that move when `change` is applied.
 fn moved(pool: &Pool<()>, keys: &[[u8; 8]], change: impl FnOnce(&Pool<()>)) -> Vec<(usize, usize)> {
     let before = homes(pool, keys);
     change(pool);
@@ -19,7 +19,7 @@ fn moved(pool: &Pool<()>, keys: &[[u8; 8]], change: impl FnOnce(&Pool<()>)) -> V
 
 #[test]
 fn under_maglev_a_leaver_takes_few_keys_of_others_along() {
-    // Measured elsewhere at the same size: 10.25, 1.56 and 0.67 % of the keys move in all.
+    // Published figures for this table size: 10.25, 1.56 and 0.67 % of all keys move.
     for (n, percent, count) in [(10, 10.25, 20_000), (100, 1.56, 40_000), (1_000, 0.67, 60_000)] {
         let keys = keys(count, 10);
         let share = 100.0
@@ -28,7 +28,8 @@ fn under_maglev_a_leaver_takes_few_keys_of_others_along() {
             })
             .len() as f64
             / count as f64;
-        // A tenth, as other implementations differ, and three standard deviations of the sample.
+        // The permitted difference is a tenth, because other implementations differ in details, plus three standard
+        // deviations of the sample.
         let sample = 3.0 * (percent / 100.0 / count as f64).sqrt() * 100.0;
         assert!((share - percent).abs() < percent / 10.0 + sample, "{n} endpoints: {share} %");
     }
@@ -44,7 +45,7 @@ fn under_ring_and_rendezvous_a_leaver_moves_its_own_keys_to_all_others() {
         for other in [0, 1, 2, 4, 5, 6, 7, 8, 9] {
             assert!(gone.iter().any(|&(_, to)| to == other), "{name}: nothing went to {other}");
         }
-        // It comes back to what it had.
+        // When the endpoint is added again, it gets the same keys.
         let back = moved(&pool, &keys, |pool| drop(pool.add(spec(3), ()).expect("a new id")));
         assert!(back.iter().all(|&(_, to)| to == 3) && back.len() == gone.len(), "{name}");
     }
@@ -56,7 +57,7 @@ fn under_rendezvous_nothing_moves_but_what_a_weight_gains_or_loses() {
     let pool = pool_of(Rendezvous::new(), &[1, 2, 3, 4], SEED);
     let gained = moved(&pool, &keys, |pool| drop(pool.set_weight(id(1), 12).expect("a member")));
     assert!(gained.iter().all(|&(_, to)| to == 1));
-    // From 2 of 10 to 12 of 20.
+    // The share of the endpoint rises from 2/10 to 12/20.
     assert!((7_700..8_300).contains(&gained.len()), "{}", gained.len());
     let lost = moved(&pool, &keys, |pool| drop(pool.set_weight(id(1), 2).expect("a member")));
     assert!(lost.iter().all(|&(from, _)| from == 1) && lost.len() == gained.len());

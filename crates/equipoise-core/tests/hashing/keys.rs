@@ -1,4 +1,4 @@
-//! Keys, and where they are.
+//! Keys, and functions that find the endpoint of a key.
 
 use equipoise_core::{
     AnyStrategy, Entropy, Jump, Lease, Maglev, PickRequest, Pool, Rendezvous, Ring, SeededEntropy, Strategy,
@@ -6,10 +6,10 @@ use equipoise_core::{
 
 use crate::common::{at, pool_of};
 
-/// What pools draw from where a test does not care.
+/// The seed of pools in tests that need no particular seed.
 pub(crate) const SEED: u64 = 0x6b65_7973;
 
-/// All four, by name.
+/// All four hashing strategies, by name.
 pub(crate) fn placements() -> [(&'static str, AnyStrategy); 4] {
     [
         ("maglev", AnyStrategy::new(Maglev::new())),
@@ -19,13 +19,13 @@ pub(crate) fn placements() -> [(&'static str, AnyStrategy); 4] {
     ]
 }
 
-/// `count` keys that belong to `seed`.
+/// Returns `count` keys that are derived from `seed`.
 pub(crate) fn keys(count: usize, seed: u64) -> Vec<[u8; 8]> {
     let stream = SeededEntropy::new(seed);
     (0..count).map(|_| stream.next_u64().to_le_bytes()).collect()
 }
 
-/// A pool of `n` endpoints of weight 1.
+/// Creates a pool of `n` endpoints of weight 1.
 pub(crate) fn even(strategy: impl Strategy, n: usize) -> Pool<()> {
     pool_of(strategy, &vec![1; n], SEED)
 }
@@ -34,17 +34,17 @@ pub(crate) fn lease(pool: &Pool<()>, key: &[u8]) -> Lease<()> {
     pool.pick(&PickRequest::new().key(key)).expect("an endpoint")
 }
 
-/// The position of the endpoint that a key is on.
+/// Returns the position of the endpoint of a key.
 pub(crate) fn home(pool: &Pool<()>, key: &[u8]) -> usize {
     at(&lease(pool, key))
 }
 
-/// The positions of the endpoints that the keys are on.
+/// Returns the positions of the endpoints of the keys.
 pub(crate) fn homes(pool: &Pool<()>, keys: &[[u8; 8]]) -> Vec<usize> {
     keys.iter().map(|key| home(pool, key)).collect()
 }
 
-/// How many keys each endpoint has.
+/// Returns the number of keys of each endpoint.
 pub(crate) fn counts(homes: &[usize], n: usize) -> Vec<f64> {
     let mut counts = vec![0.0; n];
     homes.iter().for_each(|&home| counts[home] += 1.0);

@@ -52,7 +52,7 @@ fn an_explanation_tells_where_a_key_goes_and_takes_nothing() {
 
 #[test]
 fn keys_need_no_clock() {
-    /// Panics when it is read.
+    /// An entropy source that panics when it is read.
     struct Never;
     impl Clock for Never {
         fn now(&self) -> Timestamp {

@@ -15,7 +15,7 @@ fn shares_follow_the_weights() {
         for (at, &weight) in weights.iter().enumerate() {
             let share = f64::from(weight) / f64::from(total);
             let expected = share * keys.len() as f64;
-            // Four standard deviations of the sample; a ring has that of its points besides.
+            // The limit is four standard deviations of the sample. For a ring, the variance of its points is added.
             let points = if name == "ring" { share * share / (1280.0 * share) } else { 0.0 };
             let deviation = (expected * (1.0 - share) + points * (keys.len() as f64).powi(2)).sqrt();
             let off = (counts[at] - expected).abs();
@@ -29,7 +29,7 @@ fn the_busiest_of_a_hundred_under_maglev_is_busy_by_chance_only() {
     let keys = keys(200_000, 2);
     let counts = counts(&homes(&even(Maglev::new(), 100), &keys), 100);
     let mean = keys.len() as f64 / 100.0;
-    // The sum of squares over the mean has 99 degrees of freedom if all shares are alike: 99 ± 14.
+    // If all shares are equal, the sum of squares divided by the mean has 99 degrees of freedom: 99 ± 14.
     let chi_squared: f64 = counts.iter().map(|count| (count - mean).powi(2) / mean).sum();
     assert!((50.0..150.0).contains(&chi_squared), "{chi_squared}");
 }
@@ -45,7 +45,7 @@ fn shares_of_a_ring_vary_by_one_over_the_root_of_its_points() {
             let mean = keys_each as f64;
             let counts = counts(&homes(&even(strategy, n), &keys), n);
             let seen: f64 = counts.iter().map(|count| (count / mean - 1.0).powi(2)).sum::<f64>() / n as f64;
-            // What the sample adds on its own.
+            // Subtracts the variance that the sample of keys adds.
             variance += (seen - 1.0 / mean) / f64::from(seeds as u32);
         }
         let (deviation, theory) = (variance.sqrt(), 1.0 / f64::from(points).sqrt());
@@ -55,7 +55,7 @@ fn shares_of_a_ring_vary_by_one_over_the_root_of_its_points() {
 
 #[test]
 fn placements_are_pinned() {
-    // Balancers of different versions must agree; a change here moves all keys.
+    // Balancers of different versions must agree. If this test fails, all keys would move.
     let texts = ["user-1", "user-2", "user-3", "a much longer key, as cached objects have them: /images/2024/logo.svg"];
     let placed: Vec<(&str, Vec<usize>)> = placements()
         .into_iter()

@@ -1,4 +1,4 @@
-//! The bound with several threads at it, and what is left when they are done.
+//! The bound of bounded load with several threads, and the counts after all leases have ended.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -32,7 +32,8 @@ fn no_load_is_above_its_bound_when_threads_take_leases_together() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
-        // The total only rose, so an endpoint that was within the bound then is within it now: ⌈1.25 · 1000 / 20⌉.
+        // The total has only risen, so an endpoint that was within its bound at its last pick still is. The bound is
+        // ⌈1.25 · 1000 / 20⌉.
         assert!(in_flight(&pool).iter().all(|&load| load <= 63), "{:?}", in_flight(&pool));
         drop(held);
         assert_eq!(in_flight(&pool), [0; 20]);
@@ -66,7 +67,7 @@ fn nothing_is_lost_or_invented_while_threads_and_updates_run_together() {
     for at in 0..8 {
         pool.set_availability(id(at), Availability::Up).expect("a member");
     }
-    // With a factor of 1 a single one too many or too few anywhere would show.
+    // With a factor of 1, a count that is wrong by one would change the result.
     let held: Vec<_> = (0..80).map(|_| lease(&pool, b"hot")).collect();
     assert_eq!(in_flight(&pool), [10; 8]);
     drop(held);
@@ -76,7 +77,7 @@ fn thread_seed(thread: u64) -> u64 {
     0x7468 + thread
 }
 
-/// Takes leases and ends them, some late.
+/// Takes leases and ends them, some of them later.
 fn churn(pool: &Pool<()>, seed: u64) {
     let zipf = Zipf::new(50, seed);
     let mut held = Vec::new();
@@ -84,14 +85,15 @@ fn churn(pool: &Pool<()>, seed: u64) {
         if held.len() == 20 {
             drop(held.swap_remove(zipf.below(20)));
         }
-        // Between a pick and its lease the last one with room may fill up.
+        // The pick may fail: another thread can take the last free capacity between the choice of an endpoint and its
+        // lease.
         held.extend(pool.pick(&equipoise_core::PickRequest::new().key(&zipf.key())));
     }
 }
 
 fn change(pool: &Pool<()>, turn: usize) {
     let availability = [Availability::Maintenance, Availability::Up][turn % 2];
-    // Not all of them are members all the time.
+    // Ignores errors, because the endpoint may not be a member at this moment.
     drop(pool.set_availability(id(turn / 2 % 3), availability));
     if turn.is_multiple_of(4) {
         let backup = if turn.is_multiple_of(8) { Tier::BACKUP } else { Tier::PRIMARY };

@@ -1,6 +1,6 @@
 use equipoise_core::{Entropy, SeededEntropy};
 
-/// Keys whose popularity falls with their rank: the n-th is asked for 1 / n as often as the first.
+/// Draws keys with a Zipf distribution: the n-th most frequent key is drawn 1 / n times as often as the first.
 pub(crate) struct Zipf {
     sums: Vec<f64>,
     chance: SeededEntropy,
@@ -18,7 +18,7 @@ impl Zipf {
         Self { sums, chance: SeededEntropy::new(seed) }
     }
 
-    /// A number below `n`.
+    /// Returns a random number below `n`.
     pub(crate) fn below(&self, n: usize) -> usize {
         (self.unit() * n as f64) as usize
     }

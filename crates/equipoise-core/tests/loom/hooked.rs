@@ -1,5 +1,5 @@
-//! Strategies whose hooks write what their picks read: least connections' tournament (of two to a node here, so that
-//! three endpoints make a tree) and first fit's bit set.
+//! Strategies whose hooks write data that their picks read: the tournament tree of least connections, and the bit set
+//! of first fit. Under loom, a node of the tree has two children, so that three endpoints form a tree of two levels.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use loom::{sync::Mutex, thread};
 
 use crate::{in_flight, name, pick, pool};
 
-/// All schedules of a tree would take hours; more preemptions than these have found nothing.
+/// The maximum number of preemptions. All schedules of a tree would take hours. Runs with more preemptions have found
+/// no further error.
 const PREEMPTIONS: usize = 3;
 
 fn check(run: impl Fn() + Send + Sync + 'static) {
@@ -27,7 +28,7 @@ fn take(pool: &Pool<u32>, id: &str) -> Lease<u32> {
     pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
 }
 
-/// Every pick of the next few gets an endpoint that carries the least.
+/// Checks that each of the next picks returns an endpoint with the fewest leases.
 fn is_exact(pool: &Pool<u32>) {
     let mut leases = Vec::new();
     for _ in 0..5 {
@@ -51,11 +52,11 @@ fn the_tournament_is_exact_after_two_threads_have_picked() {
     });
 }
 
-/// Each of these two is done by a thread, after `held` was taken.
+/// An action of one of the two threads, after the leases of `held` were taken.
 #[derive(Clone, Copy)]
 enum Act {
     Take(&'static str),
-    /// Of those held, the one at this place.
+    /// Ends the lease at this position of `held`.
     End(usize),
 }
 

@@ -1,4 +1,4 @@
-//! The queue: places that are handed over while requests come and go.
+//! The queue: capacity that is given to waiting requests while other requests come and go.
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use loom::thread;
 
 use crate::{in_flight, pick, pool};
 
-/// All schedules of two threads that come to the queue several times would take hours.
+/// The maximum number of preemptions. All schedules of two threads that use the queue several times would take hours.
 const PREEMPTIONS: usize = 2;
 
 fn check(run: impl Fn() + Send + Sync + 'static) {
@@ -29,7 +29,7 @@ fn poll(acquire: &mut Acquire<u32>) -> Poll<Result<Lease<u32>, PickError>> {
     Pin::new(acquire).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What is handed over while it waits comes with the next poll.
+/// Returns the lease of a future: from its first poll, or from its next poll if it has got the lease since.
 fn finished(mut acquire: Acquire<u32>, first: Poll<Result<Lease<u32>, PickError>>) -> Lease<u32> {
     let outcome = if first.is_ready() { first } else { poll(&mut acquire) };
     match outcome {
@@ -84,7 +84,7 @@ fn two_requests_that_join_while_a_place_is_given_back_get_it_one_after_the_other
         let first = poll(&mut here);
         drop(held);
         let (there, their_first) = thread.join().expect("no panic");
-        // Which of them is first is open; the second has its turn when the first has ended.
+        // Either request may be first. The second one gets its lease when the first lease has ended.
         let (mut ended, mut here, mut there) = (0, (here, first), (there, their_first));
         for _ in 0..2 {
             for (acquire, state) in [&mut here, &mut there] {

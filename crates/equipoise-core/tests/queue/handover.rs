@@ -1,4 +1,4 @@
-//! A place goes to exactly the first request that can use it.
+//! Free capacity goes to exactly one request: the first that can use it.
 
 use std::sync::{
     Arc,
@@ -81,7 +81,7 @@ fn a_request_that_is_gone_gives_its_turn_on() {
     drop(second);
     drop(held);
     assert_eq!((first.rung(), third.rung()), (1, 0));
-    // Served, and never polled again.
+    // The first request has got the capacity, but its future is never polled again.
     drop(first);
     assert_eq!(third.rung(), 1);
     drop(third.ready());
@@ -155,7 +155,7 @@ fn requests_wait_for_endpoints_that_join_open_or_pass_probation() {
 
 #[test]
 fn room_that_a_pick_makes_elsewhere_is_handed_over() {
-    // At a factor of 1, an endpoint of two may have a second request when the other has one.
+    // With a factor of 1, one of two endpoints may have a second request when the other one has one.
     let pool = Pool::new(BoundedLoad::new(RoundRobin::new()).factor(1.0).unwrap());
     pool.update([0, 1].map(spec), |_| ()).unwrap();
     let [home, other] = [0, 1].map(|at| Binding::to(id(at)).strict());
@@ -178,7 +178,7 @@ fn an_error_for_which_waiting_is_in_vain_ends_a_wait() {
     assert!(matches!(waiter.poll(), std::task::Poll::Ready(Err(PickError::Excluded))));
 }
 
-/// Sets a limit on `e0` in the middle of a pick, once.
+/// A strategy that sets a limit on `e0` once, in the middle of a pick.
 #[derive(Clone, Default)]
 struct Meddler(Arc<AtomicBool>, Arc<std::sync::OnceLock<Pool<()>>>);
 
@@ -219,7 +219,7 @@ fn a_limit_that_is_set_during_a_pick_makes_the_pool_full_and_not_a_strategy_that
 
 #[test]
 fn a_strategy_may_decline_one_key_and_take_another() {
-    /// The endpoint that the key names, or none.
+    /// A strategy that picks the endpoint that the key names. If there is none, it picks no endpoint.
     struct Named;
     struct Names(Vec<Slot>);
     impl Strategy for Named {
@@ -249,7 +249,7 @@ fn a_strategy_may_decline_one_key_and_take_another() {
     let [_stays, ends] = held;
     drop(ends);
     assert_eq!(waiters.each_ref().map(Waiter::rung), [0, 1]);
-    // The room at e1 is nothing for the other, so a request that arrives may have it.
+    // The other waiting request cannot use the capacity of e1, so a new request may have it.
     drop(waiters[1].ready());
     drop(pool.pick(&any().key(b"e1")).unwrap());
 }

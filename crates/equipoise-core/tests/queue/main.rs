@@ -28,12 +28,13 @@ use equipoise_core::{
     Strategy, View, forward_hooks,
 };
 
-/// How many waits the stress tests do: `EQUIPOISE_WAITS`, or few enough for every day.
+/// The number of waiting requests in the stress tests: `EQUIPOISE_WAITS`, or a number that is small enough for every
+/// test run.
 fn waits() -> usize {
     std::env::var("EQUIPOISE_WAITS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
 }
 
-/// A request that waits, and how often it was woken.
+/// A waiting request, and how often it was woken.
 struct Waiter {
     future: Pin<Box<Acquire<()>>>,
     bell: Arc<Bell>,
@@ -73,7 +74,7 @@ impl Waiter {
         }
     }
 
-    /// Sleeps until it is woken, which must not take long.
+    /// Blocks until the request is woken. Panics after about a minute.
     fn wait(&self) {
         for _ in 0..60 {
             if self.rung() > 0 {

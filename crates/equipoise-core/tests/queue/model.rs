@@ -1,4 +1,4 @@
-//! Random waits, releases, cancellations and changes on one thread, against what must be so after each of them.
+//! Random waits, releases, cancellations and changes on one thread. After each step, the pool is compared with a model.
 
 use std::task::Poll;
 
@@ -30,7 +30,7 @@ struct World {
     open: [Availability; ENDPOINTS],
     limits: [usize; ENDPOINTS],
     held: Vec<Lease<()>>,
-    /// In the order in which they came.
+    /// The waiting requests, in the order in which they arrived.
     waiting: Vec<(Waiter, Wants)>,
     served: usize,
 }
@@ -57,7 +57,7 @@ impl World {
         (self.dice.next_u64() % n.max(1) as u64) as usize
     }
 
-    /// Whether a request may go to this endpoint when that has room.
+    /// Returns whether the endpoint may take the request when it has free capacity.
     fn can_use(&self, wants: &Wants, slot: usize) -> bool {
         let takes_bound = matches!(self.open[slot], Availability::Up | Availability::Draining);
         let takes_new = self.open[slot] == Availability::Up;
@@ -92,7 +92,7 @@ impl World {
                 self.pool.set_max_in_flight(id(at), Some(limit as u32)).unwrap();
             }
             14 => {
-                // A pick that does not wait gets nothing that one which waits could use.
+                // A pick that does not wait must not take capacity that a waiting request could use.
                 if let Ok(lease) = self.pool.pick(&any()) {
                     let slot = at(&lease);
                     assert!(self.waiting.iter().all(|(_, wants)| !self.can_use(wants, slot)));
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// Takes what was handed over; those that were not woken are not looked at.
+    /// Takes the leases that waiting requests have got. Looks only at requests that were woken.
     fn serve(&mut self) {
         let woken = |waiter: &(Waiter, Wants)| waiter.0.rung() > 0;
         while let Some(first) = self.waiting.iter().position(woken) {
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// No place is free that a request could use which waits.
+    /// Checks that no waiting request could use capacity that is free.
     fn check(&self) {
         for slot in 0..ENDPOINTS {
             let used = self.held.iter().filter(|lease| at(lease) == slot).count();

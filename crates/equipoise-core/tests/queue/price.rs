@@ -1,4 +1,4 @@
-//! What a release costs while many wait, in attempts.
+//! The cost of a release while many requests wait, as a number of attempts.
 
 use std::sync::atomic::Ordering;
 

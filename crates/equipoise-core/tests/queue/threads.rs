@@ -1,4 +1,5 @@
-//! Many threads that wait, give up, pick and change the pool. Fails on a lost wake-up, an overtaking or a spin.
+//! Many threads wait, give up, pick and change the pool. The tests fail if a wake-up is lost, if a request overtakes
+//! another one, or if the attempts do not end.
 
 use std::{
     collections::BTreeSet,
@@ -25,12 +26,12 @@ use crate::{
 const ENDPOINTS: usize = 4;
 const THREADS: u64 = 4;
 
-/// What the threads of one run share.
+/// The data that the threads of one run share.
 struct Run {
     pool: Pool<()>,
-    /// One of these is given out for each beginning and each wait, so that they can be compared.
+    /// Gives a number to each start of a request and each start of a wait, so that they can be ordered.
     clock: AtomicU64,
-    /// By endpoint: since when those wait that can use no other.
+    /// For each endpoint, the start numbers of the waiting requests that can use no other endpoint.
     bound: [Mutex<BTreeSet<u64>>; ENDPOINTS],
     held: [AtomicU32; ENDPOINTS],
     done: AtomicUsize,
@@ -42,8 +43,8 @@ impl Run {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// A request that began at `began` got this. Limits are 1: had an earlier request for the same endpoint been served, it
-    /// would hold the place.
+    /// Called when a request that started at `began` has got a lease. Each endpoint has a limit of 1. If an earlier
+    /// request for the same endpoint had been served, it would hold the capacity.
     fn got(&self, lease: Lease<()>, began: u64, mine: Option<(usize, u64)>) {
         let slot = at(&lease);
         assert_eq!(self.held[slot].fetch_add(1, Ordering::SeqCst), 0, "a limit of 1");
@@ -156,7 +157,8 @@ fn threads_that_wait_lose_no_wake_up_overtake_none_and_do_not_spin() {
         });
         assert!(in_flight(&run.pool).iter().all(|&count| count == 0));
         drop(run.pool.pick(&any()).unwrap());
-        // An attempt for each request, for each release and for each group after a change: eight groups may be there.
+        // The expected number of attempts: one for each request, one for each release, and after a change one for each
+        // group. There may be eight groups.
         let (picks, changes) = (picks.load(Ordering::Relaxed), run.changes.load(Ordering::Relaxed));
         let most = share * (8 * each + 16 * changes);
         assert!(picks < most, "{name}: {picks} attempts in {each} waits and {changes} changes");

@@ -1,4 +1,4 @@
-//! Requests of which one can use an endpoint and another cannot do not wait behind each other.
+//! Requests that can use different endpoints do not wait for each other.
 
 use std::task::Poll;
 
@@ -11,7 +11,7 @@ use crate::{
     common::{at, id, spec},
 };
 
-/// Two endpoints, of which the first is in maintenance, with this limit on each.
+/// Creates a pool of two endpoints with this limit each. The first endpoint is in maintenance.
 fn in_maintenance(limit: Option<u32>) -> Pool<()> {
     let pool: Pool<()> = Pool::new(RoundRobin::new());
     let specs = [0, 1].map(spec).map(|spec| match limit {

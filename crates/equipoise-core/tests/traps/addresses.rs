@@ -1,4 +1,4 @@
-//! Addresses are refused when they are added, not at the first request.
+//! Invalid addresses are refused when they are added, not at the first request.
 
 use equipoise_core::{Address, EndpointId, EndpointSpec, InvalidAddress, InvalidSpec, Pool, RoundRobin, UpdateError};
 

@@ -1,4 +1,4 @@
-//! Requests that are bound to an endpoint, and where they go when it cannot take them.
+//! Requests that are bound to an endpoint, and where they go if this endpoint cannot serve them.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ fn balancers_agree_on_the_substitute() {
         assert_eq!(preference, BindingOutcome::Missed(MissReason::Maintenance));
         *shares.entry(id).or_default() += 1;
     }
-    // 250 each; the standard deviation is 14.
+    // The mean is 250, and the standard deviation is 14.
     assert_eq!(shares.len(), 4);
     assert!(shares.values().all(|share| (190..=310).contains(share)), "{shares:?}");
 }

@@ -1,4 +1,4 @@
-//! A request that is given up frees its place and says nothing.
+//! A cancelled request frees its capacity and gives no verdict.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A clock that jumps.
+//! Clocks that jump.
 
 use std::time::Duration;
 

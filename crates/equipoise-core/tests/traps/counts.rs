@@ -1,4 +1,4 @@
-//! Counts of an endpoint's requests.
+//! The counts of an endpoint's requests.
 
 use std::{
     pin::Pin,
@@ -146,7 +146,7 @@ fn a_place_that_a_caller_never_got_is_not_a_request() {
         |acquire: &mut Pin<Box<Acquire<u32>>>| Future::poll(acquire.as_mut(), &mut Context::from_waker(Waker::noop()));
     assert!(poll(&mut waits).is_pending());
     lease.finish(Verdict::Success);
-    // The place is handed to the request that waits, which goes without it.
+    // The capacity goes to the waiting request, whose future is dropped before it takes the lease.
     assert!(pool.pick(&PickRequest::new()).is_err());
     drop(waits);
     assert_eq!((counts(&pool).total, counts(&pool).success), (1, 1));

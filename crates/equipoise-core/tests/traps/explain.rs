@@ -1,4 +1,4 @@
-//! An explanation says what a pick would do, and leaves no trace.
+//! An explanation returns what a pick would do, and changes nothing.
 
 use equipoise_core::{
     AnyStrategy, Availability, CandidateResult, EndpointId, PickRequest, Pool, RoundRobin, SeededEntropy, Tier,
@@ -15,7 +15,7 @@ const SEED: u64 = 6;
 fn an_explanation_names_the_endpoint_of_the_next_pick() {
     for weights in [&[1, 1, 1][..], &[5, 1, 1, 2], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 50]] {
         for strategy in strategies() {
-            // The same stream twice: one pool explains where the other picks.
+            // Two pools with the same random numbers: one explains, and the other picks.
             let [explains, picks] = [(), ()].map(|()| pool_of(strategy.clone(), weights, SEED));
             let turns = matches!(format!("{strategy:?}"), name if name.contains("RoundRobin"));
             for _ in 0..50 {
@@ -30,7 +30,8 @@ fn an_explanation_names_the_endpoint_of_the_next_pick() {
             let request = PickRequest::new();
             for _ in 0..50 {
                 if !turns {
-                    // A pick that need not ask draws less when it is explained, unless it has reason to ask as well.
+                    // A pick that need not check endpoints draws fewer random numbers than its explanation. Excluding
+                    // an unknown endpoint makes both check.
                     let nobody = [id(99)];
                     let request = request.exclude(&nobody);
                     let explained = explains.explain(&request).picked.expect("valid");

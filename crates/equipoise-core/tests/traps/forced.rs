@@ -1,4 +1,4 @@
-//! Bindings that do not ask for their endpoint's state.
+//! Forced bindings, which ignore the availability of their endpoint.
 
 use equipoise_core::{
     Availability, Binding, BindingOutcome, CandidateResult, EndpointId, EndpointSpec, MissReason, PickError,

@@ -83,7 +83,7 @@ fn another_address_under_an_old_id_is_a_new_endpoint() {
         let changes = pool.update([moved("10.0.0.2:80")], |spec| spec.address().to_owned()).unwrap();
         assert_eq!(changes.replaced, [EndpointId::from("db")]);
         assert!(changes.added.is_empty() && changes.removed.is_empty() && changes.changed.is_empty());
-        // Open, with room, though its predecessor drains and is full.
+        // The new endpoint is up and has free capacity, although the old endpoint drains and is full.
         let new = pick(&pool);
         assert_eq!((old.target().as_str(), new.target().as_str()), ("10.0.0.1:80", "10.0.0.2:80"));
         assert_eq!((old.endpoint().address(), new.endpoint().address()), ("10.0.0.1:80", "10.0.0.2:80"));

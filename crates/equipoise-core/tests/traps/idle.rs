@@ -1,4 +1,4 @@
-//! `idle` ends with the endpoint's last lease, wherever that is.
+//! The future of `Pool::idle` ends with the endpoint's last lease, on whatever thread it ends.
 
 use std::{
     future::Future,
@@ -100,7 +100,7 @@ fn it_takes_no_wake_up_from_requests_that_wait_for_room() {
     assert!((&mut next).now_or_never().is_none());
     let idle = pool.idle("e0");
     drop(full);
-    // The place was given on before it was empty.
+    // The capacity went to the waiting request, so the endpoint was never idle.
     let next = futures::executor::block_on(next).expect("room");
     drop(next);
     futures::executor::block_on(idle);

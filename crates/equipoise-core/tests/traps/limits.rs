@@ -1,4 +1,4 @@
-//! `max_in_flight` is exact.
+//! The limit `max_in_flight` is exact.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,4 +1,4 @@
-//! A user's strategy that answers nonsense.
+//! Strategies of users that return invalid endpoints.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +7,7 @@ use equipoise_core::{Strategy, Tier, View};
 
 use crate::common::{id, in_flight, pick, spec};
 
-/// Answers the same slot whatever the context says: the first member it ever saw in the tier asked for.
+/// A strategy that always returns the same slot: the first member that it saw in any view.
 #[derive(Clone, Default)]
 struct Stubborn {
     first: Arc<OnceLock<Slot>>,
@@ -33,7 +33,7 @@ impl Picker for Stubborn {
     }
 }
 
-/// With `e0` as what the strategy always answers.
+/// Creates a pool whose strategy always returns `e0`.
 fn stubborn(specs: impl IntoIterator<Item = EndpointSpec>) -> Pool<()> {
     let pool = Pool::new(Stubborn::default());
     pool.add(spec(0), ()).expect("valid");
@@ -94,7 +94,7 @@ fn a_full_one_ends_in_an_error_and_not_in_a_loop() {
     drop(pick(&pool));
 }
 
-/// Finds no endpoint.
+/// A strategy that finds no endpoint.
 struct Shy;
 
 impl Strategy for Shy {

@@ -1,4 +1,4 @@
-//! Weights and limits set over the specs stay when specs change.
+//! Weights and limits that were set at run time stay when specs change.
 
 use equipoise_core::{
     AnyStrategy, BoundedLoad, Edf, FirstFit, InvalidSpec, Jump, LeastConnections, LeastTime, MAX_WEIGHT, Maglev, P2c,

@@ -1,4 +1,4 @@
-//! A user's strategy that panics: a typed error, right counts, a pool that goes on.
+//! Strategies of users that panic: picks return a typed error, counts stay correct, and the pool can still be used.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +16,7 @@ use equipoise_core::{
 
 use crate::common::{at, id, in_flight, pick, spec};
 
-/// Where to panic next.
+/// Says which of the strategy's methods panic.
 #[derive(Default)]
 struct Fuses {
     state: AtomicBool,
@@ -27,7 +27,7 @@ struct Fuses {
 
 fn blow(fuse: &AtomicBool) {
     if fuse.load(Ordering::SeqCst) {
-        // Without the message that a panic prints.
+        // Panics without printing a message.
         std::panic::resume_unwind(Box::new("a strategy gone wrong"));
     }
 }

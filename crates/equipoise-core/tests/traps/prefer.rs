@@ -1,4 +1,4 @@
-//! Bindings of requests, against every reason not to honour them.
+//! Preferred endpoints, and each reason why a preferred endpoint is not picked.
 
 use equipoise_core::{Availability, PickError, PickRequest};
 

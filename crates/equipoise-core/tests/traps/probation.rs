@@ -1,4 +1,4 @@
-//! An endpoint on probation: one request decides.
+//! Probation: the result of one request decides whether the endpoint is up again.
 
 use std::sync::{
     Barrier,
@@ -32,7 +32,7 @@ fn all_strategies() -> impl Iterator<Item = AnyStrategy> {
     strategies().into_iter().chain(others)
 }
 
-/// A pool of `n` whose first endpoint is on probation.
+/// Creates a pool of `n` endpoints, the first of which is on probation.
 fn on_probation(strategy: AnyStrategy, n: usize) -> Pool<()> {
     let pool = pool_of(strategy, &vec![1; n], SEED);
     assert!(pool.set_availability("e0", Availability::Probation).expect("known"));
@@ -47,7 +47,7 @@ fn try_it(pool: &Pool<()>) -> Option<Lease<()>> {
 #[test]
 fn exactly_one_request_is_let_in_and_the_others_go_elsewhere() {
     for strategy in all_strategies() {
-        // Three, so that none panics.
+        // A pool of three, so that the tier does not panic.
         let pool = on_probation(strategy.clone(), 3);
         let leases: Vec<_> =
             (0..300u32).map(|n| pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("two are open")).collect();
@@ -261,7 +261,7 @@ fn many_availabilities_change_at_once_and_unknown_ids_are_named() {
     assert!(nobody.changed.is_empty() && nobody.unknown.is_empty());
 }
 
-/// Bound to endpoint 0 by an earlier request, and still open.
+/// Returns a lease of a request that is bound to endpoint 0. It lasts until it is dropped.
 fn long_stream(pool: &Pool<()>) -> Lease<()> {
     let bound = id(0);
     pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
@@ -294,7 +294,7 @@ fn an_endpoint_with_failures_in_its_state_is_offered_its_probation() {
         lease.finish(Verdict::Success);
     }
     for available in [[Availability::Up, Availability::Probation], [Availability::Unhealthy, Availability::Probation]] {
-        // The others serve, or all but this one are out and the tier panics.
+        // First the other endpoints are up. Then they are unhealthy, and the tier panics.
         pool.set_availabilities([(id(1), available[0]), (id(2), available[0]), (id(0), available[1])]).expect("known");
         assert_eq!(at(&pick(&pool)), 0, "{available:?}");
     }
@@ -307,7 +307,8 @@ fn a_probation_is_offered_only_to_requests_that_may_go_there() {
         pool.update([spec(0), spec(1), spec(2), spec(3).tier(Tier::BACKUP), spec(4).tier(Tier::BACKUP)], |_| ())
             .expect("valid");
         pool.set_availabilities([0, 3].map(|at| (id(at), Availability::Probation))).expect("known");
-        // Excluded; bound to another; in a tier that no request gets to.
+        // The probation is not offered to requests that exclude the endpoint or are bound to another one, nor in a tier
+        // that gets no requests.
         let excluded = [id(0)];
         assert_ne!(at(&pool.pick(&PickRequest::new().exclude(&excluded)).expect("open")), 0);
         let other = id(1);
@@ -319,7 +320,7 @@ fn a_probation_is_offered_only_to_requests_that_may_go_there() {
     }
 }
 
-/// An endpoint that the strategy never picks, because a stream is open there, on probation.
+/// Creates a pool with an endpoint on probation that the strategy never picks, because a stream is in flight there.
 fn shunned() -> (Pool<()>, Lease<()>) {
     let pool = pool_of(LeastConnections::new(), &[1; 4], SEED);
     let stream = long_stream(&pool);
@@ -327,7 +328,8 @@ fn shunned() -> (Pool<()>, Lease<()>) {
     (pool, stream)
 }
 
-/// How many picks go elsewhere before one goes to the endpoint on probation, and its lease.
+/// Returns the number of picks of other endpoints before the endpoint on probation is picked, and the lease of that
+/// pick.
 fn picks_before_the_next_offer(pool: &Pool<()>) -> (usize, Lease<()>) {
     for passed in 0..5000 {
         let lease = pick(pool);
@@ -379,7 +381,7 @@ fn a_request_that_waits_and_leaves_before_it_gets_its_lease_is_no_offer() {
 
 #[test]
 fn of_many_probations_each_is_offered() {
-    // Fewer than half of them, so that the tier does not panic.
+    // Fewer than half of the endpoints are on probation, so that the tier does not panic.
     let pool = pool_of(LeastConnections::new(), &[1; 200], SEED);
     let streams: Vec<_> = (0..60)
         .map(|at| {

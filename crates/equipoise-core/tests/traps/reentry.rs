@@ -1,4 +1,4 @@
-//! What runs inside a change or a pick may come back to the pool.
+//! User code that runs inside a change or a pick may call the pool again.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use equipoise_core::{
 };
 use futures::{FutureExt, executor::block_on};
 
-/// One lease an endpoint, by refusal; and new pickers at every pick.
+/// A strategy that admits one lease per endpoint, and asks for new pickers at every pick.
 struct OneAtATime;
 
 struct InOrder(Vec<Slot>);
@@ -73,12 +73,12 @@ fn a_pick_does_not_wait_for_an_update() {
     let pool: Pool<()> = Pool::new(OneAtATime);
     pool.add(EndpointSpec::new("a"), ()).unwrap();
     let inside = pool.clone();
-    // The factory runs inside the update, and picks.
+    // The closure runs inside the update, and makes a pick.
     let make = |_: &EndpointSpec| drop(inside.pick(&PickRequest::new()).unwrap());
     pool.update(["a", "b"].map(EndpointSpec::new), make).unwrap();
 }
 
-/// Changes its pool when it is dropped.
+/// A target that changes its pool when it is dropped.
 struct Meddler(Pool<Meddler>);
 
 impl Drop for Meddler {
@@ -95,7 +95,7 @@ fn the_target_of_a_leaver_may_change_the_pool_when_it_is_dropped() {
         pool.update(["a", "b"].map(EndpointSpec::new), |_| Meddler(pool.clone())).unwrap();
         pool.remove("a").unwrap();
         done.send(pool.endpoints()[0].availability).unwrap();
-        // Each target holds the pool that holds it.
+        // Each target holds a clone of the pool that contains the target.
         std::mem::forget(pool);
     });
     assert_eq!(wait.recv_timeout(Duration::from_secs(10)), Ok(Availability::Maintenance));

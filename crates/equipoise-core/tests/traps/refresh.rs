@@ -1,4 +1,4 @@
-//! The refresh hook: once per period, by the first pick after it.
+//! The refresh hook is called once per period, by the first pick after the end of the period.
 
 use std::{
     sync::{
@@ -42,7 +42,7 @@ impl Strategy for Periodic {
     }
 
     fn on_refresh(&self, _: Timestamp) -> bool {
-        // Asks for new pickers every other time.
+        // Asks for new pickers at every second call.
         self.0.refreshed.fetch_add(1, Ordering::SeqCst) % 2 == 1
     }
 }

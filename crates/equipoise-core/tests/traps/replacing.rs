@@ -1,4 +1,5 @@
-//! Another target for an endpoint that stays: never a gap, nothing forgotten, and the old target ends with its leases.
+//! Replacing the target of an endpoint that stays: the endpoint can be picked all the time and keeps its state, and the
+//! old target is dropped with its last lease.
 
 use std::{
     future::Future,
@@ -79,7 +80,7 @@ fn an_old_target_goes_with_its_last_lease_and_at_once_without_one() {
     assert_eq!(Arc::strong_count(&targets[0]), 2);
     drop(lease);
     pool.replace(spec(0), Arc::clone(&targets[2])).unwrap();
-    // A snapshot may be kept for a moment by the thread that has just picked.
+    // The thread that has just picked may keep the old snapshot for a moment. This pick loads the new one.
     drop(pick(&pool));
     assert_eq!(targets.iter().map(Arc::strong_count).collect::<Vec<_>>(), [1, 1, 2]);
 }
@@ -99,7 +100,7 @@ fn what_belongs_to_the_endpoint_is_kept() {
     assert_eq!(after[0].in_flight, 1);
     (after[0].in_flight, after[0].requests) = (0, before[0].requests);
     assert_eq!(after, before);
-    // The permit of the lease on the old target is still out.
+    // The lease on the old target still holds its permit.
     let second = pool.pick(&bound).unwrap();
     assert_eq!((second.endpoint().id().as_str(), *second.target()), ("e0", 1));
     assert_eq!(pool.pick(&bound).unwrap().endpoint().id().as_str(), "e1");

@@ -1,4 +1,4 @@
-//! What a user's strategy remembers of an endpoint survives updates, and sees every lease.
+//! The state that a user's strategy keeps about an endpoint survives updates and counts every lease.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use equipoise_core::{
 
 use crate::common::{at, id, pick, spec, specs};
 
-/// Always the endpoint that was given the fewest leases in its life.
+/// A strategy that picks the endpoint with the fewest leases so far.
 struct Fairest;
 
 #[derive(Default)]
@@ -79,7 +79,8 @@ fn an_availability_change_keeps_positions_in_the_turn() {
     pool.update(specs(&[1, 1, 1, 1]), |_| ()).unwrap();
     let mut served = [0; 4];
     for turn in 0..400 {
-        // A flapping neighbour must not make the turn begin at the first one again and again.
+        // If the availability of an endpoint changes often, the turns must not start again at the first endpoint each
+        // time.
         let flip = if turn % 2 == 0 { Availability::Maintenance } else { Availability::Up };
         pool.set_availability("e3", flip).unwrap();
         served[at(&pick(&pool))] += 1;

@@ -1,4 +1,4 @@
-//! Threads that pick, exclude and change at once.
+//! Threads that pick, exclude and change the pool at the same time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,7 +48,8 @@ fn exclusion_by_one_thread_takes_no_share_from_the_other() {
 fn picks_during_updates_see_whole_states_and_lose_no_count() {
     for strategy in strategies() {
         let pool: Pool<u32> = Pool::new(strategy);
-        // Either e0 and e1 or e2 and e3, never a mixture; the target says which generation made it.
+        // The pool has either e0 and e1 or e2 and e3, and never a mixture. The target contains the number of the update
+        // that created it.
         let pair = |generation: u32| [0, 1].map(|at| spec(at + 2 * (generation as usize % 2)).weight(1 + at as u32));
         pool.update(pair(0), |_| 0).expect("valid");
         let done = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! The backup tier steps in when no primary can be picked, and only then.
+//! The backup tier gets requests only if no primary endpoint can be picked.
 
 use equipoise_core::{Availability, EndpointId, PickError, PickRequest, Pool, Tier};
 
@@ -7,7 +7,7 @@ use crate::{
     strategies,
 };
 
-/// Two primaries with room for one each, and two backups.
+/// Creates a pool with two primary endpoints that take one request each, and two backups.
 fn pool(strategy: equipoise_core::AnyStrategy) -> Pool<()> {
     let pool = Pool::new(strategy);
     let backups = [2, 3].map(|at| spec(at).tier(Tier::BACKUP));

@@ -1,4 +1,4 @@
-//! Zero, all-zero and huge weights.
+//! Weights of zero, of zero for all endpoints, and very large weights.
 
 use equipoise_core::{InvalidSpec, MAX_WEIGHT, PickError, Pool, RoundRobin, UpdateError};
 

@@ -1,4 +1,4 @@
-//! Requests that are given up: the latency of an endpoint is at least what they waited.
+//! Abandoned requests: the latency of the endpoint counts as at least the time that the request has waited.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
@@ -13,8 +13,9 @@ const SEED: u64 = 0x91f;
 
 const USUAL: Duration = Duration::from_millis(10);
 
-/// The first of four endpoints answers after a second, or never while requests are given up after a second: its share
-/// of what arrives in five minutes, after one in which it is learnt.
+/// Returns the share of the requests that the first of four endpoints gets. It responds after a second. If `answers` is
+/// false, it never responds, and its requests are given up after a second. The share is measured over five minutes,
+/// after a minute of warm-up.
 fn share_of_the_first(strategy: AnyStrategy, rate: f64, answers: bool) -> f64 {
     let (pool, clock) = clocked(strategy, &[1; 4], SEED);
     let chance = SeededEntropy::new(SEED);
@@ -70,7 +71,7 @@ fn measuring() -> [AnyStrategy; 2] {
     [AnyStrategy::new(PeakEwma::new()), AnyStrategy::new(LeastTime::new())]
 }
 
-/// Scores of both endpoints, as an explanation shows them.
+/// Returns the scores of both endpoints in an explanation.
 fn scores(pool: &Pool<()>) -> [f64; 2] {
     let candidates = pool.explain(&PickRequest::new()).candidates;
     [0, 1].map(|at| candidates[at].score.expect("compared"))

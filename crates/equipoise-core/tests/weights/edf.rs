@@ -1,4 +1,4 @@
-//! Earliest deadline first is exact, and does not move in step with its like.
+//! Earliest deadline first: shares are exact, and several balancers do not pick the same endpoint at the same time.
 
 use equipoise_core::{Edf, EndpointId, PickRequest, Pool, RoundRobin};
 
@@ -63,7 +63,7 @@ fn the_start_is_the_pool_s_chance() {
 
 #[test]
 fn the_start_is_kept() {
-    // An update that changes a limit only lays the turn out anew, from the same start.
+    // An update that changes only a limit computes the cycle again, from the same start.
     let pool = pool_of(Edf::new(), &[1; 30], SEED);
     let turn = || (0..30).map(|_| at(&pick(&pool))).collect::<Vec<_>>();
     let before = turn();

@@ -1,4 +1,4 @@
-//! Exact least connections, and least request with more than two choices: the figures that least request keeps to.
+//! Least connections and least request with more than two choices, compared with the same figures as least request.
 
 use equipoise_core::{AnyStrategy, LeastConnections, LeastTime, P2c};
 

@@ -1,4 +1,4 @@
-//! Idle shares are the weights.
+//! Without load, shares follow the weights.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Least time prefers fast endpoints, and loses none.
+//! Least time prefers fast endpoints, and still sends requests to slow ones.
 
 use std::time::Duration;
 
@@ -40,7 +40,8 @@ fn one_slow_answer_moves_the_average_by_a_twentieth() {
         answer(0, FAST);
         answer(1, FAST * 2);
     }
-    // 10 → 10.5 + …: one answer of 110 ms takes the first to 15 ms, still below 20 ms; three take it beyond.
+    // The average of the first endpoint is 10 ms. One response of 110 ms raises it to 15 ms, still below the 20 ms of
+    // the other one. Three raise it above 20 ms.
     let first = || (0..20).filter(|_| serve(&pool, &clock, |who| FAST * (1 + who as u32)) == 0).count();
     answer(0, FAST * 11);
     assert_eq!(first(), 20);

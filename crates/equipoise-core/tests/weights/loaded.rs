@@ -1,4 +1,4 @@
-//! In-flight follows the weights under load.
+//! Under load, the requests in flight follow the weights.
 
 use equipoise_core::{AnyStrategy, Entropy, P2c, PeakEwma, SeededEntropy};
 
@@ -11,8 +11,8 @@ fn strategies() -> [AnyStrategy; 2] {
     [AnyStrategy::new(P2c::new()), AnyStrategy::new(PeakEwma::new())]
 }
 
-/// The mean share of the in-flight that each endpoint carries in a closed loop: `level` leases are out, and whenever a
-/// random one of them ends another is taken.
+/// Returns for each endpoint its mean share of the requests in flight in a closed loop: `level` leases are in flight,
+/// and when a random one of them ends, another one is taken.
 pub(crate) fn closed_loop(strategy: AnyStrategy, weights: &[u32], level: usize, rounds: usize, seed: u64) -> Vec<f64> {
     let pool = pool_of(strategy, weights, seed);
     let chance = SeededEntropy::new(seed);

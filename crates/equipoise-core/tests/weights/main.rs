@@ -1,5 +1,5 @@
-//! The distribution layer: the share of each endpoint, idle, under load and with a slow or failing one. Every run draws from
-//! a named seed, so a bound is either met always or never.
+//! Tests of shares: the share of each endpoint without load, under load, and with a slow or failing endpoint. Every run
+//! uses a named seed, so a statistical check gives the same result on every run.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

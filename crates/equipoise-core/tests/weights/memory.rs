@@ -1,4 +1,5 @@
-//! Averages of Peak-EWMA decay: no endpoint is lost for ever, and a new one is neither starved nor flooded.
+//! Averages of Peak-EWMA fade: an endpoint is always tried again, and a new one gets neither too few nor too many
+//! requests.
 
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ fn the_shunned_are_tried_by_one_request_and_not_by_a_flood() {
     assert!((1..=5).contains(&first), "{first} of 9");
 }
 
-/// Remembers an idle endpoint for ever, so that only probes bring it back.
+/// A strategy whose averages never fade, so that an idle endpoint comes back only by probes.
 fn unfading() -> PeakEwma {
     PeakEwma::new().fade(Duration::MAX).expect("it is long enough")
 }
@@ -67,7 +68,8 @@ fn probes_of_a_slow_endpoint_cost_the_same_however_slow_it_is() {
             let picks = 1_000_000 / slowness;
             let tried = (0..100_000.max(picks)).filter(|_| serve(&pool, &clock, time) == 0).count() as f64;
             let part = tried * f64::from(slowness - 1) / f64::from(100_000.max(picks));
-            // Curiosity × noise, in the 2/n of all comparisons that it takes part in; chance allows for some more.
+            // The expected cost is the constant for curiosity and noise, times the part 2/n of all comparisons that
+            // contain the endpoint. The limit allows for random variation.
             let due = 0.15 * 2.0 / n as f64;
             let spread = 4.0 * (f64::from(slowness) / f64::from(100_000.max(picks)) / due).sqrt();
             assert!((part / due - 1.0).abs() < 0.15 + spread, "{part} where {due} is due, {n} endpoints, × {slowness}");
@@ -83,7 +85,7 @@ fn fast_responses_to_probes_bring_an_endpoint_back() {
         let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
         clock.advance(Duration::from_secs(1));
         lease.finish(Verdict::Success);
-        // The first probe comes after 1 / (0.15 × 2/n × 1/100) picks in the mean: 3300 of ten endpoints.
+        // The mean number of picks until the first probe is 1 / (0.15 × 2/n × 1/100). This is 3300 for ten endpoints.
         (0..30_000).for_each(|_| _ = serve(&pool, &clock, |_| FAST));
         let share = (0..10_000).filter(|_| serve(&pool, &clock, |_| FAST) == 0).count() as f64 / 1e4;
         let due = f64::from(weights[0]) / f64::from(weights.iter().sum::<u32>());
@@ -122,7 +124,7 @@ fn an_explanation_probes_no_endpoint() {
     let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
     clock.advance(FAST);
     lease.finish(Verdict::Success);
-    // The response to a probe would have moved it to a tenth of the second; any other moves it by a hundredth.
+    // The response to a probe would have reduced the average to a tenth. Any other response reduces it by 1 %.
     let left = score() / before;
     assert!((0.98..1.0).contains(&left), "{left}");
 }

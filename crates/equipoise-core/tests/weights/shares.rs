@@ -1,10 +1,10 @@
-//! Counts of picks, and how much they may vary by chance.
+//! Counts of picks, and the random variation that they may have.
 
 use equipoise_core::Pool;
 
 use crate::common::{at, pick};
 
-/// How often each of `n` endpoints is picked when every lease is released at once.
+/// Returns how often each of `n` endpoints is picked, if every lease ends at once.
 pub(crate) fn idle(pool: &Pool<()>, n: usize, picks: u32) -> Vec<u32> {
     let mut counts = vec![0; n];
     for _ in 0..picks {
@@ -17,8 +17,8 @@ pub(crate) fn share(counts: &[u32], at: usize) -> f64 {
     f64::from(counts[at]) / f64::from(counts.iter().sum::<u32>())
 }
 
-/// Whether `counts` could be draws in proportion to `weights`: Pearson's chi-square against its 99.99 % point (by
-/// Wilson and Hilferty's approximation).
+/// Checks whether `counts` can be random draws in proportion to `weights`, by Pearson's chi-squared test at 99.99 %
+/// (with the approximation of Wilson and Hilferty).
 pub(crate) fn follow(counts: &[u32], weights: &[u32]) -> Result<(), String> {
     let total: f64 = weights.iter().copied().map(f64::from).sum();
     let drawn: f64 = counts.iter().copied().map(f64::from).sum();

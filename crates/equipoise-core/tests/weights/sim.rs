@@ -1,4 +1,5 @@
-//! A tiny discrete-event simulation: requests arrive by chance, each stays at its endpoint for an exponential time.
+//! A small discrete-event simulation: requests arrive at random, and each stays at its endpoint for an exponentially
+//! distributed time.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
@@ -15,13 +16,14 @@ pub(crate) struct Sim<'a> {
     pub(crate) service: &'a [f64],
     /// The mean time between arrivals, in seconds.
     pub(crate) gap: f64,
-    /// Which endpoint fails whatever it gets.
+    /// The endpoint that fails all its requests, if any.
     pub(crate) failing: Option<usize>,
     pub(crate) seed: u64,
 }
 
 impl Sim<'_> {
-    /// How many of `requests` each endpoint got, after a quarter as many to warm up.
+    /// Returns how many of `requests` requests each endpoint got. Before them, a quarter of this number is sent as
+    /// warm-up.
     pub(crate) fn run(&self, requests: u32) -> Vec<u32> {
         let chance = SeededEntropy::new(self.seed);
         let exponential = |mean: f64| {
@@ -59,7 +61,7 @@ fn nanos(clock: &ManualClock) -> u64 {
     equipoise_core::Clock::now(clock).as_nanos()
 }
 
-/// A request that takes `time` and succeeds; returns the endpoint that served it.
+/// Makes a request that takes `time` and succeeds. Returns the endpoint that served it.
 pub(crate) fn serve(pool: &Pool<()>, clock: &ManualClock, time: impl FnOnce(usize) -> Duration) -> usize {
     let lease = pick(pool);
     let who = at(&lease);
@@ -68,8 +70,8 @@ pub(crate) fn serve(pool: &Pool<()>, clock: &ManualClock, time: impl FnOnce(usiz
     who
 }
 
-/// One request stays at e0 for two seconds. Then a request of 10 ms follows upon the other, so that nothing is ever in
-/// flight when a pick is made: the share of e0 in each of these `spans`, in seconds.
+/// One request stays at e0 for two seconds. After that, requests of 10 ms follow one after the other, so no request is
+/// in flight when the next pick is made. Returns the share of e0 in each of these `spans`, in seconds.
 pub(crate) fn after_a_stall<const N: usize>(
     strategy: impl Strategy,
     weights: &[u32],

@@ -1,4 +1,4 @@
-//! No request has to use an endpoint that is fifty times slower.
+//! Strategies avoid an endpoint that is fifty times slower than the others.
 
 use equipoise_core::{AnyStrategy, LeastTime, P2c, PeakEwma};
 
@@ -6,8 +6,8 @@ use crate::{common::clocked, shares::share, sim::Sim};
 
 const SEED: u64 = 0x510;
 
-/// The share of the first endpoint when it is fifty times slower and one request arrives per mean service time of the
-/// others.
+/// Returns the share of the first endpoint if it is fifty times slower than the others. Per mean service time of the
+/// others, one request arrives.
 pub(crate) fn share_of_the_slow(strategy: AnyStrategy, weights: &[u32], seed: u64) -> f64 {
     let mut service = vec![0.01; weights.len()];
     service[0] *= 50.0;

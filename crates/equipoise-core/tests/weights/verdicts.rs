@@ -1,4 +1,4 @@
-//! What endpoints say of themselves, and what their failures say of them.
+//! The effect of failures and of `Retry-After` on the shares.
 
 use std::time::Duration;
 
