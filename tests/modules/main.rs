@@ -1,11 +1,12 @@
 //! The modules of each crate form a directed acyclic graph, so that each can be understood without those above it.
 //!
-//! A module has an edge to each module with an item that it uses, by a `use` declaration or by a path. A name that
-//! leads through re-exports or imports leads to the module that defines it. `mod child;` is no edge, and neither is
-//! `pub use child::Name` in a parent whose own items do not use that name. So a child may use items of its parent, if
-//! the parent's own items use none of the child's. Items under `cfg(test)` do not count.
+//! A module has an edge to each module with an item that it uses, by a `use` declaration or by a path. If the name is
+//! re-exported or imported, the edge goes to the module that defines the item. `mod child;` is not an edge, and neither
+//! is `pub use child::Name` in a parent whose own items do not use that name. So a child may use items of its parent,
+//! if the parent's own items use none of the child's. Items under `cfg(test)` do not count.
 //!
-//! The sources are read as text. Names that macros make up, and methods, which no path names, are not seen.
+//! The sources are read as text. Names that macros generate are not found, and neither are methods, because no path
+//! names them.
 
 mod graph;
 mod source;

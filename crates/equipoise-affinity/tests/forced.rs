@@ -1,4 +1,4 @@
-//! Requests that insist on their endpoint whatever its state is: HAProxy's `force-persist`.
+//! Forced requests, which go to the endpoint of their session whatever its availability is: HAProxy's `force-persist`.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -28,7 +28,7 @@ use tower::{Layer, Service, ServiceExt};
 
 type Req = Request<Empty<Bytes>>;
 
-/// Answers, or refuses connections.
+/// A backend that answers, or refuses connections.
 #[derive(Clone)]
 struct Backend {
     fails: bool,

@@ -1,4 +1,4 @@
-//! What HAProxy did, replayed: `golden/README.md` says how it was recorded.
+//! Replays exchanges that were recorded from HAProxy. `golden/README.md` describes how they were recorded.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 #[path = "golden/parted.rs"]
@@ -42,9 +42,9 @@ impl Config {
     }
 }
 
-/// Whether a server may be asked, by the configuration and the commands of the transcript. A server that does not listen
-/// (port 18699) counts as down: for a cookie it makes no difference whether a check or the request finds that out, as in
-/// `server_refuses_redispatch_1`.
+/// Returns whether a server can be used, according to the configuration and the commands of the transcript. A server
+/// that does not listen (port 18699) counts as down. For the cookie, it makes no difference whether a check or the
+/// request detects that it is down, as in `server_refuses_redispatch_1`.
 fn usable(config: &[String], out: &[String], server: &str) -> bool {
     let refuses = config.iter().any(|line| line.starts_with(&format!("server {server} ")) && line.contains(":18699"));
     !refuses && !out.iter().any(|name| name == server)
@@ -52,7 +52,7 @@ fn usable(config: &[String], out: &[String], server: &str) -> bool {
 
 #[test]
 fn every_recorded_transcript_comes_out_the_same() {
-    // A date is now's, and these have none, so any will do.
+    // Any time will do, because the recorded cookies have no dates.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let (mut replayed, mut left_out) = (0, Vec::new());
     for transcript in &transcripts() {
@@ -104,7 +104,7 @@ fn every_recorded_transcript_comes_out_the_same() {
             replayed += 1;
         }
     }
-    // A 503 is the whole proxy's: nothing here decides it. None is in what is recorded here.
+    // The whole proxy decides about a 503, and not the code under test. The recordings contain none.
     assert_eq!(left_out, Vec::<String>::new());
     assert_eq!(replayed, 76);
 }
@@ -138,12 +138,13 @@ fn exchange(set: &Value, config: &Config, case: &Value) -> Exchange {
     (named.filter(|named| named != server), became.map(|(headers, name)| tightened(lines(headers, name))))
 }
 
-/// What HAProxy did.
+/// Returns the recorded result.
 fn recorded(case: &Value) -> Exchange {
     (None, [&case["upstream"], &case["set_cookie"], &case["cache_control"]].map(|lines| tightened(strings(lines))))
 }
 
-/// Lines without white space around `=`: HAProxy removes it in every cookie, we leave other people's cookies alone.
+/// Removes the white space around `=`. HAProxy removes it in every cookie, and equipoise does not change the cookies of
+/// other applications.
 fn tightened(lines: Vec<String>) -> Vec<String> {
     let tight = |line: String| {
         let parts: Vec<&str> = line.split('=').map(|part| part.trim_matches([' ', '\t'])).collect();
@@ -153,7 +154,8 @@ fn tightened(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().map(tight).collect()
 }
 
-/// The same exchange in words that HAProxy and RFC 6265 read alike, and what had to be reworded.
+/// Returns the exchange rewritten so that HAProxy and RFC 6265 find the same cookies, and the differences that were
+/// rewritten.
 fn reworded(case: &Value) -> (Value, Parted) {
     let (mut case, mut parted) = (case.clone(), Parted::default());
     let mut reword = |lines: &mut Value, of: fn(&str, &mut Parted) -> String| {

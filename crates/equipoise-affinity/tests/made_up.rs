@@ -1,4 +1,4 @@
-//! Clients that make up keys, endpoints and sessions without end.
+//! Clients that invent keys, endpoints and very many sessions.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -34,7 +34,7 @@ use tower::{Layer, Service, ServiceExt};
 
 type Req = Request<Empty<Bytes>>;
 
-/// Begins a session for each request without one, as many frameworks do.
+/// A backend that starts a session for each request without one, as many frameworks do.
 #[derive(Clone)]
 struct Backend(Arc<AtomicU64>);
 
@@ -99,7 +99,7 @@ fn table(capacity: usize) -> Arc<SessionTable> {
 
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 
-/// How many of 500 idle sessions are left in a table of 2 000 after 10 000 keys that were used twice.
+/// Returns how many of 500 idle sessions are left in a table of 2 000 after 10 000 keys that were used twice.
 async fn honest_sessions_left(limited: bool) -> usize {
     let (pool, table) = (pool_of(2), table(2_000));
     let mut affinity =
@@ -127,7 +127,7 @@ async fn honest_sessions_left(limited: bool) -> usize {
 #[tokio::test]
 async fn keys_that_one_source_makes_up_and_uses_twice_displace_nobody_where_sessions_are_limited() {
     assert_eq!(honest_sessions_left(true).await, 500);
-    // What the table's docs say: it cannot tell them apart by itself.
+    // The docs of the table say that it cannot protect sessions from such keys.
     assert!(honest_sessions_left(false).await < 250);
 }
 
@@ -147,7 +147,7 @@ async fn requests_without_a_cookie_do_not_fill_the_table_of_what_backends_set() 
         assert_eq!(said, expected);
     }
     assert_eq!((table.len(), site.affinity().stats().limited), (10, 990));
-    // Its sessions go on, and so do those of others.
+    // The sessions of the attacker and of other clients continue.
     let brought = with(from(ATTACKER), "cookie", "sid=3");
     assert_eq!(outcome(&site, brought).await, AffinityOutcome::Kept);
     assert_eq!(outcome(&site, from(Ipv4Addr::new(10, 0, 0, 1))).await, AffinityOutcome::New(UnboundReason::Absent));
@@ -191,7 +191,7 @@ async fn an_endpoint_that_a_client_makes_up_is_no_binding() {
     assert_eq!(outcome(&site, route("n7")).await, AffinityOutcome::Kept);
     for id in ["made-up", "n1000", &"n".repeat(4_000)] {
         assert_eq!(outcome(&site, route(id)).await, AffinityOutcome::Unbound(UnboundReason::Unknown));
-        // No binding: nothing has to be found that stands in, whatever the size of the pool.
+        // The request has no binding, so no stand-in is computed, whatever the size of the pool is.
         let explained = site.affinity().explain(&route(id)).await;
         assert_eq!(explained.endpoint, Err(UnboundReason::Unknown));
         assert_eq!(explained.pick.unwrap().binding_outcome, equipoise_core::BindingOutcome::Unbound);
@@ -211,7 +211,7 @@ async fn sessions_of_an_endpoint_that_has_left_have_one_stand_in_on_all_balancer
     }
     for n in 0..20 {
         let route = || with(from(ATTACKER), "cookie", &format!("sid={n}.n7"));
-        // Round robin would send it elsewhere each time.
+        // Advances the round robin of this balancer, so that it would pick another endpoint each time.
         ask(&other, from(ATTACKER)).await;
         let (first, second) = (ask(&one, route()).await, ask(&other, route()).await);
         let server = |answer: &Response<_>| answer.extensions().get::<ServedBy>().unwrap().0.clone();

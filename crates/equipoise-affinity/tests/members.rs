@@ -1,4 +1,4 @@
-//! Endpoints that join, leave and stand in, and balancers with different members or clocks.
+//! Endpoints that join and leave, stand-ins, and balancers with different members or clocks.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -37,7 +37,7 @@ use tower::{Layer, Service, ServiceExt};
 type Req = Request<Empty<Bytes>>;
 type Answer = Response<LeasedBody<Empty<Bytes>>>;
 
-/// Answers `/slow` when it is let go on, all else at once.
+/// A backend that answers `/slow` only when the test permits it, and all other requests at once.
 #[derive(Clone)]
 struct Backend {
     go_on: Arc<Semaphore>,
@@ -171,7 +171,7 @@ async fn a_change_of_keys_reaches_all_pools_of_the_tokens() {
         );
         let answer = get(site, brought.as_deref()).await;
         assert_eq!(outcome(&answer), AffinityOutcome::Kept);
-        // With a token of the new key, which the first does not know.
+        // The response sets a token of the new key.
         let renewed = cookie(&answer);
         assert!(renewed.is_some());
         tokens.rotate(KeyRing::new(TokenKey::new(2, [8; 32]).unwrap()));
@@ -278,7 +278,7 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
         let slow = tokio::spawn(site.clone().oneshot(user("/slow", "ada")));
         backend.asked.acquire().await.unwrap().forget();
         fill(&pool, &[("b", Backend::new())]);
-        // Another request reports to the store.
+        // At another request, the balancer notices the change and informs the store.
         let _ = site.clone().oneshot(user("/", "bob")).await.unwrap();
         backend.go_on.add_permits(1);
         let answer = slow.await.unwrap().unwrap();
@@ -286,7 +286,7 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
         assert!(matches!(outcome(&answer), AffinityOutcome::Unbound(_)));
         table.sweep();
         assert!(table.sessions().all(|session| session.endpoint().as_str() == "b"));
-        // Also not if one of this name comes back.
+        // The sessions stay void if an endpoint with the same id joins.
         fill(&pool, &[("a", Backend::new()), ("b", Backend::new())]);
         assert!(table.sessions().all(|session| session.endpoint().as_str() == "b"));
     }
@@ -328,7 +328,7 @@ async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
         let pools = [pool_of(&["a", "b", "c", "d"]), pool_of(&["d", "c", "b", "a"])];
         let sites =
             pools.each_ref().map(|pool| site(pool, Affinity::new(pool, Mode::cookie(prefix(), values())).unwrap()));
-        // As it was set while the endpoints still set it.
+        // A balancer whose endpoint sets the cookie. The endpoints of the other balancers do not set it.
         let setting = Pool::new(RoundRobin::new());
         fill(&setting, &[("a", Backend::setting("J=s"))]);
         let setting = site(&setting, Affinity::new(&setting, Mode::cookie(prefix(), values())).unwrap());
@@ -346,7 +346,7 @@ async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
                 let [(one, outcomes), (other, _)] =
                     [stand_ins(&sites[0], &brought).await, stand_ins(&sites[1], &brought).await];
                 assert_eq!((one.len(), &one), (1, &other), "{brought}");
-                // The endpoints do not set it again: the client goes on bringing what it brought.
+                // The endpoints do not set the cookie again, so the client keeps its cookie.
                 assert!(
                     outcomes.iter().all(|outcome| matches!(
                         outcome,

@@ -1,4 +1,4 @@
-//! What request bodies that can be sent again ask of the heap.
+//! The memory allocations for request bodies that can be sent again.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -60,7 +60,7 @@ fn a_body_costs_one_allocation_if_there_is_another_endpoint_and_none_if_it_is_em
     let copied = of_call(|| Full::from("order"), 2, 64 * 1024);
     assert_eq!(of_call(|| Replayable::new(Full::from("order")), 2, 64 * 1024), copied + 1);
     assert_eq!(of_call(|| Replayable::new(Full::from("")), 2, 64 * 1024), copied);
-    // The box that holds the lent body.
+    // Includes the box that holds the body during the attempt.
     let boxed_alone = of_call(boxed("order"), 1, 64 * 1024);
     let empty_alone = of_call(boxed(""), 1, 64 * 1024);
     let head = copied - of_call(|| Full::from("order"), 1, 64 * 1024);

@@ -25,7 +25,7 @@ fn tokens(ring: KeyRing) -> Tokens {
     tokens
 }
 
-/// Tokens that another implementation (Python's `hmac`) made from the table in the documentation of the module.
+/// Tokens that another implementation (Python's `hmac`) computed from the table in the docs of the module.
 #[test]
 fn the_format_is_that_of_other_versions() {
     struct Vector<'a> {

@@ -1,17 +1,19 @@
-//! Where HAProxy sees other cookies than RFC 6265 does, said in words that mean the same to both.
+//! Rewrites lines in which HAProxy finds other cookies than RFC 6265, so that both find the same cookies.
 //!
-//! To HAProxy `,` parts the cookies of a `Cookie` line as `;` does, and ends the value in a `Set-Cookie` line; quotes in a
-//! value hide both; and any name that begins with `$` says something about the cookie before it. What it did with such a
-//! line tells what it does with one that has `;` for such a `,`, a dot for what quotes hide, and `$Path` for that name.
+//! In HAProxy, `,` separates the cookies of a `Cookie` line as `;` does, and ends the value in a `Set-Cookie` line. `,`
+//! and `;` in quotes are part of a value. Each name that begins with `$` is an attribute of the cookie before it. A
+//! rewritten line has `;` instead of a `,` that separates cookies, a dot instead of `,` and `;` in quotes, and `$Path`
+//! instead of a name with `$`. HAProxy treats the original line and the rewritten line alike, so its recorded result
+//! applies to both.
 
-/// What had to be put otherwise.
+/// The differences that were rewritten.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Parted {
-    /// A comma that parts.
+    /// A `,` that separates cookies.
     pub(crate) comma: bool,
-    /// A delimiter that quotes hide.
+    /// A `,` or `;` in quotes.
     pub(crate) quote: bool,
-    /// A name with `$` that is none of RFC 2965's.
+    /// A name with `$` that RFC 2965 does not define.
     pub(crate) dollar: bool,
 }
 
@@ -51,7 +53,7 @@ pub(crate) fn parted_set_cookie(line: &str, parted: &mut Parted) -> String {
     }
 }
 
-/// Goes on with `=` and the value, if they are there. Answers what follows: nothing, or a delimiter first.
+/// Copies `=` and the value, if they are there. Returns the rest of the text: it is empty or begins with a delimiter.
 fn value<'a>(from: &'a str, new: &mut String, parted: &mut Parted) -> &'a str {
     let (mut quoted, mut escaped) = (false, false);
     if !from.starts_with('=') {

@@ -1,4 +1,4 @@
-//! The recordings, and how they are read; for more than one test.
+//! The recordings, and functions that read them. Several tests use them.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use equipoise_affinity::cookie::{CookieValue, PersistenceCookie};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
 
-/// All of `haproxy_cookies.json`.
+/// Returns all transcripts of `haproxy_cookies.json`.
 pub(crate) fn transcripts() -> Vec<Value> {
     let golden: Value = serde_json::from_str(include_str!("haproxy_cookies.json")).unwrap();
     golden["transcripts"].as_array().unwrap().clone()
 }
 
-/// What the words after `cookie` in a configuration ask for.
+/// Returns the cookie settings for the words after `cookie` in HAProxy's configuration.
 pub(crate) fn cookie(words: &str) -> PersistenceCookie {
     let mut words = words.split_whitespace();
     let (name, mode) = (words.next().unwrap(), words.next().unwrap());
@@ -46,7 +46,7 @@ pub(crate) fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
 }
 
-/// As a parser would: without the white space around the value.
+/// Adds a header as a parser would: without the white space around the value.
 pub(crate) fn add(headers: &mut HeaderMap, name: &str, value: &str) {
     let name = HeaderName::from_bytes(&latin1(name)).unwrap();
     headers.append(name, HeaderValue::from_bytes(&latin1(value.trim_matches([' ', '\t']))).unwrap());
@@ -61,7 +61,7 @@ pub(crate) fn strings(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
 }
 
-/// The first line's words and the header lines of a recorded message.
+/// Returns the words of the first line and the headers of a recorded message.
 pub(crate) fn head(raw: &str) -> (Vec<&str>, HeaderMap) {
     let (head, _) = raw.split_once("\r\n\r\n").unwrap();
     let mut all = head.split("\r\n");
@@ -74,7 +74,8 @@ pub(crate) fn head(raw: &str) -> (Vec<&str>, HeaderMap) {
     (first, headers)
 }
 
-/// Servers' cookie values from their `server` lines; without one, HAProxy's dynamic value.
+/// Returns the cookie value of each server, from its `server` line. A server without a value has HAProxy's dynamic
+/// value.
 pub(crate) fn servers(config: &[String]) -> Vec<(String, String)> {
     let key = config.iter().find_map(|line| line.strip_prefix("dynamic-cookie-key "));
     let server = |line: &String| {
@@ -86,7 +87,8 @@ pub(crate) fn servers(config: &[String]) -> Vec<(String, String)> {
     config.iter().filter_map(server).collect()
 }
 
-/// What the recorded backends answered, which the transcripts do not show where HAProxy took it away or changed it.
+/// Returns the `Set-Cookie` lines that the recorded backend sent. The transcripts do not show them if HAProxy removed
+/// or changed them.
 pub(crate) fn backend_cookies(transcript: &str) -> &'static [&'static str] {
     match transcript {
         "insert_indirect_server_sets_same_cookie" => &["SRV=app; Path=/"],
@@ -96,7 +98,8 @@ pub(crate) fn backend_cookies(transcript: &str) -> &'static [&'static str] {
     }
 }
 
-/// The rest of the backend's answer is in HAProxy's, but for the one line that `nocache` adds; no backend sent that.
+/// Returns the response of the backend. Its other headers are those of HAProxy's response, except the `Cache-Control`
+/// line that `nocache` adds, which no backend sent.
 pub(crate) fn backend_answer(transcript: &str, answer: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in answer {

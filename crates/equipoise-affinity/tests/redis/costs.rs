@@ -1,4 +1,4 @@
-//! What a lookup costs.
+//! The cost of a lookup.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ async fn a_hundred_lookups_at_once_share_one_connection() {
         assert_eq!(found.await, Ok(None));
     }
     let clients: String = server.ask(&["CLIENT", "LIST", "TYPE", "normal"]);
-    // The other connection is the one that asks for the list.
+    // The other connection is that of the test, which asks for the list.
     assert_eq!(clients.lines().count(), 2, "{clients}");
     assert_eq!((store.stats().misses, server.calls("getex")), (100, 100));
 }

@@ -11,7 +11,7 @@ use redis::{Client, Connection, FromRedisValue, cmd};
 
 use super::eventually;
 
-/// A server of our own in an empty directory, without persistence. Dies with this.
+/// A Redis server for one test, in an empty directory and without persistence. It is killed when the value is dropped.
 pub(crate) struct Server {
     program: PathBuf,
     directory: Directory,
@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `None`, and a word about it, where there is no server to be started.
+    /// Starts a server. If `redis-server` is not installed, prints a message and returns `None`.
     pub(crate) async fn start(settings: &[&str]) -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         let Some(program) = env::split_paths(&path).map(|path| path.join("redis-server")).find(|file| file.is_file())
@@ -40,7 +40,7 @@ impl Server {
         Some(server)
     }
 
-    /// Starts it (again) on its port, and waits until it answers.
+    /// Starts the server (again) on its port, and waits until it answers.
     pub(crate) async fn spawn(&mut self) {
         let mut child = Command::new(&self.program)
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &self.port.to_string()])
@@ -60,7 +60,7 @@ impl Server {
         self.child = lives.then_some(child);
     }
 
-    /// Without a word to its clients.
+    /// Kills the server. It does not close its connections in an orderly way.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    /// Stops it where it is; its connections stay open.
+    /// Sends a signal to the server, such as `-STOP`, after which its connections stay open.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -96,14 +96,14 @@ impl Server {
         }
     }
 
-    /// Asks the server over a connection of its own.
+    /// Sends a command to the server over a separate connection.
     pub(crate) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut connection = self.connect().unwrap();
         let (name, rest) = words.split_first().unwrap();
         cmd(name).arg(rest).query(&mut connection).unwrap()
     }
 
-    /// How often the server has run a command. Those of scripts count too.
+    /// Returns how often the server has run a command. Commands of scripts count too.
     pub(crate) fn calls(&self, command: &str) -> u64 {
         let stats: String = self.ask(&["INFO", "commandstats"]);
         let line = format!("cmdstat_{command}:calls=");
@@ -111,7 +111,7 @@ impl Server {
     }
 }
 
-/// An empty directory, for as long as this lives.
+/// An empty directory, which is removed when the value is dropped.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -134,7 +134,7 @@ impl Drop for Directory {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! Several balancers side by side.
+//! Several balancers that share a server.
 
 use equipoise_affinity::{SessionStore, redis::RedisStore};
 

@@ -1,4 +1,4 @@
-//! Over TLS.
+//! Connections over TLS.
 
 use std::{fs, sync::Arc};
 
@@ -25,7 +25,7 @@ fn trusting(certificate: &rcgen::Certificate) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// RFC 7468.
+/// Returns the data in PEM format (RFC 7468).
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();

@@ -78,7 +78,7 @@ async fn a_probe_that_hangs_has_failed_at_its_deadline_and_the_others_go_on() {
     assert_eq!(of(&pool, "b:1"), Availability::Up);
 }
 
-/// Blocks a blocking thread, as a lookup does whose resolver hangs. Dropping the probe does not end it.
+/// The probe blocks a blocking thread, as a name lookup does if the resolver hangs. Dropping the probe does not end it.
 #[tokio::test]
 async fn a_resolver_that_hangs_fails_only_its_own_probes() {
     let (_release, held) = std::sync::mpsc::channel::<()>();

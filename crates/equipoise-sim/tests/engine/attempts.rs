@@ -47,7 +47,7 @@ fn the_attempt_that_loses_against_a_hedge_is_cancelled() {
     assert!((used(&slow.clone().without_cancelling()) - 5.0 * 0.5).abs() < 0.3, "{}", used(&slow.without_cancelling()));
 }
 
-/// A server of one worker that needs 100 ms for what clients give up after 10 ms.
+/// A server with one worker that needs 100 ms for each request. Clients give up after 10 ms.
 fn hopeless() -> Scenario {
     Scenario::of(1, Server::fifo(1)).rate(5.0).work(Work::constant(ms(100))).timeout(ms(10)).lasting(secs(200))
 }

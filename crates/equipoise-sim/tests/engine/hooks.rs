@@ -128,7 +128,8 @@ fn a_body_comes_between_the_latency_and_the_verdict() {
 
 #[test]
 fn a_server_that_fails_fast_does_not_look_fast_to_least_time() {
-    // Were the millisecond of a failure a latency, the server would get the half that the cap of a failing server allows.
+    // If the 1 ms of a failure counted as a latency, the server would get half of the requests, which is the maximum
+    // that the cap for failing servers allows.
     let scenario = Scenario::of(2, Server::fifo(4)).load(0.3).lasting(secs(40)).fault(Fault::sinkhole(0));
     let share = scenario.run(&strategy("least-time")).expect("a report").share(0);
     assert!(share < 0.49, "{share}");

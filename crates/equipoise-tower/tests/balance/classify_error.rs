@@ -1,4 +1,4 @@
-//! Errors that users classify, and attempts that take too long.
+//! Errors that the application classifies, and attempt timeouts.
 
 use std::{
     io,

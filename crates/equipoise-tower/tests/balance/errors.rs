@@ -1,4 +1,4 @@
-//! What errors say.
+//! The messages and statuses of errors.
 
 use equipoise_tower::{Error, UnsupportedRequest};
 

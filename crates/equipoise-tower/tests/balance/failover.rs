@@ -16,7 +16,7 @@ use tower::{Service, util::BoxCloneSyncService};
 
 use crate::common::{Fault, Frames, Mock, Once, echo, failing, get, in_flight, mock, not_sent, pool, post};
 
-/// Never ready: every attempt fails before the request is handed over.
+/// A service that is never ready, so that every attempt fails before the request is sent.
 #[derive(Clone)]
 struct Broken;
 
@@ -63,7 +63,7 @@ async fn a_post_that_a_service_says_it_has_not_sent_goes_elsewhere() {
 
 #[tokio::test]
 async fn a_body_that_the_failed_attempt_still_holds_when_it_ends_goes_elsewhere() {
-    // Its future keeps the request until it is dropped, as hand-written ones do.
+    // The future of this service keeps the request until it is dropped, as futures that are written by hand do.
     let holding: Mock = mock(|request| {
         let held = request;
         poll_fn(move |_| {

@@ -1,4 +1,4 @@
-//! The balancer over services that are made up: what needs no socket to be seen.
+//! Tests of the balancer with mock services and without sockets.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 

@@ -1,4 +1,4 @@
-//! A balancer over balancers, such as regions over their servers.
+//! Nested balancers, such as regions and their servers.
 
 use std::{
     io,
@@ -85,13 +85,13 @@ async fn a_region_without_servers_has_not_sent_anything() {
     }
 }
 
-/// Four balancers over four of `inner`.
+/// Creates a balancer over four endpoints, each of which is a clone of `inner`.
 fn level<T: Clone + Send + Sync + 'static>(inner: T, tries: usize) -> Balance<T> {
     let targets: Vec<_> = ["1", "2", "3", "4"].map(|name| (name, inner.clone())).into();
     Balance::new(pool(&targets).0).max_attempts(tries)
 }
 
-/// Refuses every request, and counts them.
+/// A server that refuses every request, and the number of requests that it got.
 fn counting() -> (Server, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -133,7 +133,8 @@ async fn each_request_has_retries_of_its_own() {
     }
 }
 
-/// Takes the request in, counts it, and loses the connection (`processes`), or refuses every request.
+/// If `processes`, a server that reads and counts each request and then loses the connection. Otherwise, a server that
+/// refuses every request.
 fn counted(processes: bool, count: &Arc<AtomicUsize>) -> Server {
     let count = Arc::clone(count);
     BoxCloneSyncService::new(service_fn(move |request: Request<Wrapped>| {
@@ -165,7 +166,7 @@ async fn a_refused_retry_does_not_hide_that_a_region_may_have_processed_the_requ
     };
     assert_eq!(outer(&error), (FailureStage::NoResponse, 1, true));
     assert_eq!(recorder.verdicts(), [("east".into(), Verdict::Failure(Failure::Transport))]);
-    // A request that is idempotent for the outer balancer too goes on.
+    // If the request is also idempotent for the outer balancer, it goes to another region.
     let (regions, _) = pool(&[("east", region()), ("west", Balance::new(pool(&[("w1", alive())]).0))]);
     let idempotent = Balance::with_protocol(regions, HttpProtocol::new().idempotent(|_| true));
     assert_eq!(idempotent.oneshot(wrapped("order")).await.unwrap().extensions().get(), Some(&ServedBy("west".into())));

@@ -1,4 +1,5 @@
-//! A panic in the user's code harms neither the request nor the counts. (Void under `panic = "abort"`.)
+//! Panics in code of the application harm neither requests nor counts. (With `panic = "abort"`, these tests do not
+//! apply.)
 
 use std::sync::{
     Arc,
@@ -66,7 +67,7 @@ async fn in_idempotent_means_no() {
     assert_eq!(in_flight(&pool), [0, 0]);
 }
 
-/// Picks the first, and panics while told to: in the pick, or in the hooks.
+/// A strategy that picks the first endpoint. It panics in the pick or in the hooks while the flag is set.
 #[derive(Clone, Default)]
 struct Fragile {
     pick: Arc<AtomicBool>,

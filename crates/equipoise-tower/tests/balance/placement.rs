@@ -1,4 +1,4 @@
-//! What was decided about a request before it came.
+//! Placements: decisions about a request that a layer above the balancer has made.
 
 use std::{io, time::Duration};
 
@@ -141,7 +141,7 @@ async fn a_request_that_waits_for_one_endpoint_does_not_delay_others() {
     };
     let a = balance.clone().oneshot(bound(Binding::to("a"))).await.unwrap();
     let b = balance.clone().oneshot(bound(Binding::to("b"))).await.unwrap();
-    // They listen in this order: the first would be woken.
+    // The requests wait in this order. If only the first one were woken, the second would not be served.
     let for_a = to("a");
     tokio::task::yield_now().await;
     let for_b = to("b");

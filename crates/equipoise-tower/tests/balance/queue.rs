@@ -1,4 +1,4 @@
-//! Requests that wait are served in the order in which they came, and an attempt in vain is no reason for another one.
+//! Waiting requests are served in the order in which they arrived, and a failed attempt does not cause another one.
 
 use std::{
     sync::{
@@ -35,13 +35,13 @@ fn bound(binding: Binding) -> Request<Once> {
     request
 }
 
-/// Two requests of one session: the first is under way, the second waits. It gives up at its deadline, and another one
-/// goes on when the first has ended.
+/// Makes requests of one session. The first is in flight. The second waits and fails at its deadline. The third waits
+/// and is served when the first has ended.
 async fn waits_for(pool: Pool<Mock>, binding: Binding, expected: PickError) {
     waits_until(pool, binding, expected, |_| ()).await;
 }
 
-/// The same where it takes `help` besides.
+/// Like `waits_for`, but the third request is only served after `help` was called.
 async fn waits_until(pool: Pool<Mock>, binding: Binding, expected: PickError, help: impl FnOnce(&Pool<Mock>)) {
     let balance = Balance::new(pool.clone());
     let held = balance.clone().oneshot(bound(binding.clone())).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_session_waits_for_its_endpoint_on_probation_and_gives_up_in_time() {
     let pool = Pool::new(RoundRobin::new());
     pool.update(["a", "b", "c"].map(|id| EndpointSpec::new(id).max_in_flight(4)), |_| body()).unwrap();
     pool.set_availability("a", Availability::Probation).unwrap();
-    // The answer has decided, and the checker opens the endpoint.
+    // The request has decided the probation, and the health check sets the endpoint to up.
     let passed = |pool: &Pool<Mock>| {
         pool.set_availability("a", Availability::Up).unwrap();
     };
@@ -103,7 +103,7 @@ async fn a_session_waits_for_its_endpoint_that_has_more_than_its_bound() {
     waits_for(pool, Binding::to("a").strict(), missed(MissReason::Refused)).await;
 }
 
-/// Lets one request at a time in at each endpoint.
+/// A strategy that admits one request at a time to each endpoint.
 struct OneAtATime;
 
 impl Strategy for OneAtATime {

@@ -78,7 +78,7 @@ async fn a_service_that_is_not_ready_is_awaited_in_the_future_while_it_counts() 
     let (gate, open) = Gate::new();
     let (pool, _) = pool(&[("a", gate.mock())]);
     let mut balance = Balance::new(pool.clone());
-    // The balancer itself is ready, always.
+    // The balancer itself is always ready.
     let waiting = tokio::spawn(balance.ready().await.unwrap().call(get()));
     assert_eq!(in_flight(&pool), [1]);
     yield_now().await;
@@ -141,7 +141,7 @@ async fn a_target_that_never_gets_ready_makes_no_caller_give_up_under_any_strate
             advance(Duration::from_millis(20)).await;
         }
         assert_eq!(hung, 0, "{name}");
-        // The hundred requests take two seconds, and one request a second waits.
+        // The 100 requests take two seconds, and in each second one request waits.
         assert!(delayed <= 3, "{name}: {delayed}");
     }
 }
@@ -173,7 +173,7 @@ async fn later_requests_go_elsewhere_at_once_and_one_a_second_waits_again() {
     };
     assert_eq!(ask().await, ("b".into(), 2, 200));
     for _ in 0..3 {
-        // Passing over it is no attempt.
+        // An endpoint that is skipped does not count as an attempt.
         assert_eq!(ask().await, ("b".into(), 1, 0));
     }
     let waits = recorder.verdicts().iter().filter(|(_, verdict)| *verdict == OVERLOADED).count();
@@ -191,7 +191,7 @@ async fn several_targets_that_are_not_ready_use_up_no_attempts() {
     let ids = ["a", "b", "c", "d", "e", "f"];
     let targets = ids.map(|id| (id, if id == "f" { ok() } else { gate.mock() }));
     let balance = Balance::new(pool(&targets).0);
-    // Each of these finds out about some more.
+    // Each of these requests finds some more endpoints that are not ready.
     for _ in 0..2 {
         let _ = timeout(Duration::from_millis(300), balance.clone().oneshot(get())).await;
     }
@@ -233,7 +233,7 @@ async fn leaving_an_endpoint_that_is_not_ready_uses_up_no_retry() {
 async fn a_nested_balancer_without_retries_left_leaves_an_endpoint_that_is_not_ready() {
     let (gate, _open) = Gate::new();
     let refusing = || failing(std::io::ErrorKind::ConnectionRefused);
-    // The one retry that the inner balancers share is used up in `east`.
+    // `east` uses up the one retry that the inner balancers share.
     let east = Balance::new(pool(&[("e1", refusing()), ("e2", refusing())]).0).max_attempts(2);
     let west = Balance::new(pool(&[("w1", gate.mock()), ("w2", ok())]).0).max_attempts(2);
     let (regions, _) = pool(&[("east", east), ("west", west)]);
@@ -270,7 +270,7 @@ async fn a_request_with_nowhere_else_to_go_waits_for_as_long_as_it_takes() {
     let (pool, recorder) = pool(&[("a", gate.mock()), ("b", ok())]);
     let waiting = tokio::spawn(Balance::new(pool.clone()).oneshot(post("order")));
     yield_now().await;
-    // There was another one when it was picked.
+    // There was another endpoint when the endpoint was picked.
     pool.remove("b").unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(!waiting.is_finished());

@@ -1,4 +1,4 @@
-//! Request bodies of which an attempt has taken a part, or all.
+//! Request bodies of which an attempt has read a part or all.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 
 use crate::common::{Frames, not_sent, pool};
 
-/// A body that must not be polled after its end, as streams of async functions.
+/// A body that panics if it is polled after its end, as streams of async functions do.
 struct Strict {
     frames: Frames,
     ended: bool,
@@ -39,7 +39,7 @@ fn strict(frames: Frames) -> Strict {
     Strict { frames, ended: false }
 }
 
-/// Three chunks and trailers.
+/// A body of three chunks and trailers.
 fn order() -> Frames {
     Frames::default().data("one ").data("two ").data("three").trailer("checksum", "7")
 }
@@ -47,10 +47,10 @@ fn order() -> Frames {
 const FRAMES: usize = 4;
 
 type Server<B> = BoxCloneSyncService<Request<B>, Response<Empty<Bytes>>, BoxError>;
-/// The bodies that a server has taken as a whole, with their trailers.
+/// The bodies that a server has read completely, with their trailers.
 type Received = Arc<Mutex<Vec<(Bytes, Option<HeaderMap>)>>>;
 
-/// Takes this many frames, and then fails so.
+/// A server that reads `frames` frames of the body and then fails with `error`.
 fn taking<B>(frames: usize, error: impl Fn() -> BoxError + Clone + Send + Sync + 'static) -> Server<B>
 where
     B: Body<Error: Into<BoxError>> + Send + Unpin + 'static,
@@ -74,7 +74,7 @@ where
     taking(frames, || not_sent().into())
 }
 
-/// Takes all of the body.
+/// A server that reads the whole body.
 fn receiving<B>(received: &Received) -> Server<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -116,7 +116,7 @@ where
 
 #[tokio::test]
 async fn a_body_is_sent_again_from_its_start_whatever_was_taken_of_it() {
-    // One more than there are: the attempt has seen the end.
+    // One more than the number of frames means that the attempt has seen the end of the body.
     for first in 0..=FRAMES + 1 {
         for second in 0..=FRAMES + 1 {
             let taken = [first, second];
@@ -137,7 +137,7 @@ async fn a_body_of_which_more_was_taken_than_may_be_kept_is_not_sent_again() {
     assert!(!arrives(body(), &[1], http(0)).await);
     assert!(!arrives(body(), &[1], http(3)).await);
     assert!(arrives(body(), &[1], http(4)).await, "the first frame has four bytes");
-    // Each further frame takes some memory beside its bytes.
+    // Each further frame takes some memory in addition to its bytes.
     let overhead = size_of::<Frame<Bytes>>();
     assert!(!arrives(body(), &[2], http(8 + overhead - 1)).await);
     assert!(arrives(body(), &[2], http(8 + overhead)).await);
@@ -193,7 +193,7 @@ async fn a_body_that_was_taken_as_a_whole_need_not_come_back() {
             while !body.is_end_stream() {
                 body.frame().await.transpose()?;
             }
-            // As a task that hyper has started for the body.
+            // Keeps the body, as a task that hyper has started for it would do.
             keeps.lock().push(body);
             Err(not_sent().into())
         }
@@ -226,7 +226,7 @@ async fn the_length_of_a_body_is_the_same_when_it_is_sent_again() {
     assert_eq!(*lengths.lock(), [Some(7), Some(3), Some(7), Some(3)]);
 }
 
-/// Chunks whose total length is known.
+/// A body of chunks with a known total length.
 struct Sized(Vec<&'static str>);
 
 impl Body for Sized {
@@ -255,11 +255,11 @@ async fn what_was_taken_is_let_go_with_the_head_of_the_response() {
                 let frame = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok());
                 keeps.lock().extend(frame);
             }
-            // The rest is taken after the head of the response.
+            // The rest of the body is read after the head of the response.
             Ok::<_, BoxError>(Response::new(body.map_err(io::Error::other)))
         }
     }));
-    // Not `'static` memory, for which a handle is never the only one.
+    // Not static memory, for which `is_unique` is always false.
     let chunk = |text: &str| Bytes::from(text.repeat(100));
     let body = Frames::of([chunk("a"), chunk("b"), chunk("c")]);
     let (pool, _) = pool(&[("a", answering.clone()), ("b", answering)]);

@@ -1,4 +1,4 @@
-//! What requests are picked by, and pointed at.
+//! The key by which a request is picked, and the changes that direct it to an endpoint.
 
 use equipoise_core::{Endpoint, EndpointId, EndpointSpec, Pool};
 use equipoise_tower::{
@@ -28,7 +28,8 @@ async fn the_key_reaches_the_strategy() {
 #[tokio::test]
 async fn the_key_is_taken_from_the_request_as_it_came_also_for_the_second_try() {
     let pool = pool(&[("127.0.0.1:1", ()), ("127.0.0.1:2", ()), ("127.0.0.1:3", ())]).0;
-    // By the URI's host, which pointing replaces: the first try is at 3, the second must still ask for 3 and get 1.
+    // The key is the authority of the URI, which is replaced for each attempt. The first attempt goes to 3 and fails.
+    // For the second attempt, the key must still be 3, and endpoint 1 is picked.
     let http = HttpProtocol::new().key(|request| Some(request.uri.authority()?.as_str().as_bytes().into()));
     let client = service_fn(|request: Request<Once>| async move {
         let at = request.uri().authority().unwrap().to_string();
@@ -40,7 +41,7 @@ async fn the_key_is_taken_from_the_request_as_it_came_also_for_the_second_try() 
     assert_eq!(response.extensions().get(), Some(&ServedBy("127.0.0.1:1".into())));
 }
 
-/// Answers with the body, after a look at where the request goes.
+/// A client that checks the path and returns the body.
 fn client() -> Mock {
     mock(|request: Request<Once>| async {
         assert_eq!(request.uri().path(), "/today");

@@ -67,7 +67,7 @@ async fn a_wait_gives_up_with_the_reason_when_its_bound_is_reached() {
     assert_eq!(in_flight(&pool), [0]);
 }
 
-/// A request waits; after a second `help` comes; the request goes on in the same moment.
+/// A request waits. After a second, `help` is called, and the request must be served at the same moment.
 async fn goes_on_with(pool: Pool<Mock>, help: impl AsyncFnOnce(Pool<Mock>)) {
     let start = Instant::now();
     let waiting = tokio::spawn(Balance::new(pool.clone()).queue_timeout(BOUND).oneshot(post("order")));
@@ -157,7 +157,7 @@ async fn room_passes_from_one_that_waits_to_the_next_and_past_those_that_gave_up
         }
         yield_now().await;
     }
-    // Woken, perhaps, and gone before they can take the room.
+    // These requests may be woken, but end before they can use the capacity.
     drop(held);
     for one in impatient {
         one.abort();

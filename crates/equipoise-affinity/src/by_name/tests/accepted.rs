@@ -1,4 +1,4 @@
-//! What texts are, and what they build.
+//! Valid texts, and the modes that they build.
 
 use std::time::Duration;
 

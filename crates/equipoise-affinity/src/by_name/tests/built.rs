@@ -1,4 +1,4 @@
-//! What built modes do.
+//! The behaviour of modes that are built from text.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ async fn requests_go_where_the_text_says() {
     let routed = Request::get("/").header("cookie", "JSESSIONID=6A3F.10.0.0.2:80").body(()).unwrap();
     for (text, home) in [
         ("route(cookie=JSESSIONID)", Ok("10.0.0.2:80".into())),
-        // No endpoint is called so.
+        // No endpoint has this name.
         ("route(cookie=JSESSIONID, whole)", Err(UnboundReason::Unknown)),
         ("route(cookie=other)", Err(UnboundReason::Absent)),
         ("route(cookie=JSESSIONID, max-key-len=3)", Err(UnboundReason::Oversized)),

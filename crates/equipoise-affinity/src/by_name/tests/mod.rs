@@ -23,7 +23,7 @@ fn refusal(text: &str) -> InvalidAffinity {
     }
 }
 
-/// The mode alone.
+/// Builds the mode from text, without a pool.
 fn mode(text: &str) -> Mode {
     let spec = spec(text);
     spec.definition().make().mode(&Settings::of(&spec.0), &context()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -37,7 +37,7 @@ fn keys() -> KeyRing {
     KeyRing::new(TokenKey::new(1, [7; 32]).expect("long enough"))
 }
 
-/// With everything that a mode may need.
+/// A context with everything that a mode may need.
 fn context() -> BuildContext {
     let store = crate::table::SessionTable::builder().capacity(16).build().expect("a table");
     BuildContext::new().keys(keys()).dynamic_key(b"pepper").store(std::sync::Arc::new(store))
@@ -49,7 +49,7 @@ fn pool() -> Pool<()> {
     pool
 }
 
-/// A mode with only its required parameters.
+/// Returns the text of a mode with only its required parameters.
 fn smallest(name: &str) -> String {
     match name {
         "none" | "source" | "path" | "host" => name.to_owned(),

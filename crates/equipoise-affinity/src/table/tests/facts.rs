@@ -113,7 +113,7 @@ fn what_nobody_asks_for_is_swept() {
     }
     clock.advance(secs(11));
     table.bind(b"new", &id("a"), None);
-    // The new one has cleared its own shard, one of sixteen.
+    // Adding the new key has swept its own shard, one of sixteen.
     assert!(table.len() > 4_000);
     assert!(table.sweep() > 4_000);
     assert_eq!((table.len(), table.sweep(), table.stats().expirations), (1, 0, 5_000));

@@ -33,7 +33,7 @@ fn sessions_that_begin_during_a_flood_stay_once_they_are_used() {
     for n in 1_000_000..1_100_000 {
         table.bind(&key(n), &id("b"), None);
     }
-    // Each is used again after the flood has brought 500 more keys: well within the tenth that waits.
+    // Each session is used again after 500 more keys. It is still in the cold tenth of the table at that time.
     let mut flood = 2_000_000..;
     for n in 0..10_000 {
         table.bind(&key(n), &id("a"), None);
@@ -60,7 +60,8 @@ fn who_comes_back_after_an_eviction_is_no_stranger() {
     for n in 0..100 {
         table.bind(&key(n), &id("a"), None);
     }
-    // Out of the tenth that waits, and within the half of the capacity that is remembered.
+    // These keys evict the sessions from the cold tenth. Their keys are still remembered, because the shards remember
+    // keys up to half of the capacity.
     flooded(8_000);
     let lost = 100 - alive(&table, 100);
     for n in 0..100 {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a table of endless room is: a map, and a clock.
+/// A model of a table without a maximum number of sessions: a map and a clock.
 #[derive(Default)]
 struct Model {
     sessions: HashMap<Vec<u8>, (EndpointId, u64, u64)>,
