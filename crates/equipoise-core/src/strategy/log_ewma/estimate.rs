@@ -107,8 +107,8 @@ impl Estimate {
 
     /// Counts a request that was given up after it had `waited`. This never lowers the estimate.
     ///
-    /// If no response came while the request waited, the estimate is raised to `waited`. If responses came, the request
-    /// counts as a response after that time.
+    /// If no response came while the request waited, the estimate is raised to `waited`. If responses came meanwhile,
+    /// `waited` counts as the latency of one more response.
     pub(super) fn raise(&self, waited: Duration, now: Timestamp, memory: Memory) {
         let (last, interval) = (self.sampled_at(), self.interval());
         let elapsed = now.since(last);
