@@ -203,8 +203,7 @@ impl SessionKey {
     }
 
     /// Sets the maximum length of the key, in bytes. A longer key is not used: [`of`](Self::of) returns
-    /// [`Extracted::Oversized`]. Default: [`MAX_LEN`](Self::MAX_LEN),
-    /// 4096. Range: 1 to 65,535.
+    /// [`Extracted::Oversized`]. Default: [`MAX_LEN`](Self::MAX_LEN), which is 4096. Range: 1 to 65,535.
     ///
     /// The limit applies to the whole key and to each of its parts. [`and`](Self::and) and [`or`](Self::or) use the
     /// larger limit of their two keys, so set a smaller limit after them.

@@ -164,7 +164,7 @@ mod tests {
     fn tiers_panic_as_envoys_table_says() {
         assert_eq!(panics(&[(25, 100), (25, 100)]), [true, true]);
         assert_eq!(panics(&[(5, 100), (65, 100)]), [true, false]);
-        // The other tier carries the traffic.
+        // The other tier can carry all traffic.
         assert_eq!(panics(&[(25, 100), (100, 100)]), [false, false]);
         assert_eq!(panics(&[(0, 100), (100, 100)]), [false, false]);
         assert_eq!(panics(&[(50, 100)]), [false]);

@@ -198,7 +198,7 @@ mod tests {
         let text = "slow-start(p2c(choices=3), window=1m)";
         let strategy = text.parse::<StrategySpec>().expect("a strategy").build();
         assert_eq!(format!("{strategy:?}"), format!("AnyStrategy({text})"));
-        // Neither a pool nor a wrapper forgets it.
+        // A pool and a wrapping strategy show the text too.
         assert!(format!("{:?}", Pool::<()>::new(strategy.clone())).contains(text));
         assert!(format!("{:?}", SlowStart::new(strategy)).contains(text));
         let typed = format!("{:?}", AnyStrategy::new(Random::new()));

@@ -113,7 +113,7 @@ mod tests {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
             let n = 1_000_000;
             let mean = (0..n).map(|_| source.next(&mut rng)).sum::<f64>() / f64::from(n);
-            // A thousand bursts of a hundred times ten: their number varies by 3 %.
+            // With bursts, there are about 1000 bursts of 1000 arrivals each. The number of bursts varies by 3 %.
             assert!((mean / 0.01 - 1.0).abs() < 0.1, "{kind:?}: {mean}");
         }
     }

@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_normal_distribution_as_wide_as_its_mean_is_what_prequal_s_testbed_uses() {
-        // φ(1) / Φ(1) = 0.2876: of N(1, 1) above zero the mean is 1.2876.
+        // The mean of a normal distribution N(1, 1) that is cut at zero is 1 + φ(1) / Φ(1) = 1.2876.
         assert!((cut_mean(1.0) - 1.287_6).abs() < 1e-4);
     }
 }

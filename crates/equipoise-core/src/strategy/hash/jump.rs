@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn jumps_are_those_of_the_paper() {
-        // What the authors' code gives, as other implementations' tests record it.
+        // The results of the authors' code, which the tests of other implementations contain.
         for (key, n, at) in [(1, 1, 0), (42, 57, 43), (0xdead_10cc, 1, 0), (0xdead_10cc, 666, 361), (256, 1024, 520)] {
             assert_eq!(jump(key, n), at, "jump({key}, {n})");
         }
@@ -134,7 +134,8 @@ mod tests {
         assert!((0..100).all(declined));
     }
 
-    /// One of 64 among 63 ones: about a third of all keys are declined until they are left to rendezvous.
+    /// The pool has one endpoint of weight 64 and 63 endpoints of weight 1. The jump table declines about a third of all
+    /// keys, and rendezvous hashing places these.
     #[test]
     fn shares_are_exact_and_only_keys_of_unavailable_endpoints_move() {
         let n = 64;

@@ -261,7 +261,7 @@ mod tests {
             let before = table(&members);
             let mut moved = 0.0;
             for gone in 0..10 {
-                // The others keep their slots.
+                // The other endpoints keep their slots.
                 let present = HashMembers::of::<MaglevTable>(&members).without(Slot(gone));
                 let after = MaglevPlacement::default().build_table(&present).expect("room").entries;
                 moved += before.iter().zip(&after).filter(|(before, after)| **before != after.0).count() as f64;
