@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use equipoise_core::{Availability, EndpointId, EndpointSpec, Failure, PeakEwma, PickRequest, Pool, Verdict};
+use equipoise_core::{Availability, EndpointId, EndpointSpec, Failure, LogEwma, PickRequest, Pool, Verdict};
 use equipoise_health::{
     Health, Outliers, Schedule,
     probe::{ProbeError, probe_fn},
@@ -42,7 +42,7 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
     });
     let trips = Outliers::new().consecutive_failures(1).max_ejection_percent(100);
     let health = Health::builder().check("check", Schedule::new().interval(EVERY), look).outliers(trips).build()?;
-    let pool = Pool::new(health.watch(PeakEwma::new()));
+    let pool = Pool::new(health.watch(LogEwma::new()));
     pool.update((0..ENDPOINTS).map(|at| EndpointSpec::new(format!("10.0.{}.{}:80", at / 256, at % 256))), |_| ())?;
 
     let resident = memory("VmRSS:");

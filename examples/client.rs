@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let addresses = [start_backend().await?, dead.local_addr()?, start_backend().await?];
     println!("alive: {} and {}; dead: {}", addresses[0], addresses[2], addresses[1]);
 
-    // A pool of the addresses, with the default strategy (Peak-EWMA).
+    // A pool of the addresses, with the default strategy (Log-EWMA).
     let pool = Pool::default();
     pool.update(addresses.map(|address| EndpointSpec::new(address.to_string())), |_| ())?;
     // Balances the application's client. The result is a tower service that is cheap to clone and shared by all tasks.

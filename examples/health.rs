@@ -18,7 +18,7 @@ use std::{
 };
 
 use equipoise::{
-    Availability, EndpointSpec, PeakEwma, Pool,
+    Availability, EndpointSpec, LogEwma, Pool,
     health::{
         AvailabilityChange, Health, InitialState, Schedule,
         probe::{AgentProbe, GrpcProbe, HttpProbe, PingProbe, Probe, TcpProbe, TlsProbe, probe_fn},
@@ -118,7 +118,7 @@ impl Watch {
         let mut changes = health.changes();
         self.changes.push(poll_fn(move |cx| changes.poll_next(cx)).boxed());
         // The endpoint starts in maintenance; its first passed check brings it up.
-        let pool = Pool::<()>::builder(PeakEwma::new()).initial_availability(Availability::Maintenance).build();
+        let pool = Pool::<()>::builder(LogEwma::new()).initial_availability(Availability::Maintenance).build();
         self.checking.push(health.spawn(&pool));
         pool.add(EndpointSpec::new(address).with_id(name), ())?;
         self.names.push(name);

@@ -126,8 +126,8 @@ async fn a_server_dies(
     let restarted = Instant::now();
     backends.insert(1, killed.restart()?);
     tell(format!("server 2 is started again, on {}", backends[1].address()));
-    if strategy.name() == "peak-ewma" {
-        tell("(peak-ewma avoids it for some more seconds because of its failures)".to_owned());
+    if ["log-ewma", "peak-ewma"].contains(&strategy.name()) {
+        tell("(the strategy avoids it for some more seconds because of its failures)".to_owned());
     }
     let back = until(&mut load, &mut report, patience, |report| report.served(AFTER, "server 2") > 0).await;
     if back {

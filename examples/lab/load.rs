@@ -32,8 +32,8 @@ pub(crate) const CONNECTIONS: u32 = 6;
 /// Requests per second.
 pub(crate) const RATE: u32 = 300;
 
-/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has faded,
-/// which takes seconds.
+/// Maximum time to wait for an event. Peak-EWMA is the slowest: it avoids a failed server until its penalty has
+/// faded, which takes seconds.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// A response after this time counts as missing.

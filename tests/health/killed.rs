@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use equipoise::{P2c, PeakEwma, RoundRobin, Strategy};
+use equipoise::{LogEwma, P2c, RoundRobin, Strategy};
 use equipoise_tests::{Backend, Reserved, soon};
 use tokio::time::{Instant, interval};
 
@@ -45,7 +45,7 @@ async fn a_killed_server_causes_no_errors_under_p2c() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_causes_no_errors_under_peak_ewma() {
-    a_killed_server_causes_no_errors(PeakEwma::new()).await;
+    a_killed_server_causes_no_errors(LogEwma::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! One of three servers is dead, and the others are at full capacity. The dead server looks idle.
 
-use equipoise::{P2c, PeakEwma, RoundRobin, Strategy};
+use equipoise::{LogEwma, P2c, RoundRobin, Strategy};
 use equipoise_tests::{Backend, soon};
 
 use crate::{
@@ -45,5 +45,5 @@ async fn one_dead_of_three_costs_no_errors_under_p2c() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_dead_of_three_costs_no_errors_with_all_others_at_their_limit() {
     causes_no_errors(P2c::new(), Some(4)).await;
-    causes_no_errors(PeakEwma::new(), Some(4)).await;
+    causes_no_errors(LogEwma::new(), Some(4)).await;
 }

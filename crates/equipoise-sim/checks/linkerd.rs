@@ -14,7 +14,7 @@ pub(super) fn success(found: &mut Findings) -> Result<(), Box<dyn Error>> {
         .fault(slow)
         .lasting(Duration::from_secs(60))
         .warm_up(0.0);
-    let names = ["round-robin", "least-connections", "peak-ewma", "p2c", "least-time", "random"];
+    let names = ["round-robin", "least-connections", "log-ewma", "p2c", "least-time", "random"];
     let runs = compare(&scenario, &names, found.pick(1, 5))?;
     let success = |report: &Report| 100.0 * report.answered_within(ms(1_000));
     // Round robin sends an eleventh to the slow backend, for half of the time.

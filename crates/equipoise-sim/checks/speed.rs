@@ -13,12 +13,12 @@ use equipoise_sim::{Scenario, Server};
 pub(crate) fn measure() -> Result<(), Box<dyn Error>> {
     println!("requests per second on one core: 1 client, 10 servers; 100 clients, 100 servers, network and timeouts");
     let small = Scenario::of(10, Server::fifo(1)).load(0.7).warm_up(0.0).lasting(secs(5_000));
-    for name in ["round-robin", "random", "p2c", "least-connections", "peak-ewma"] {
+    for name in ["round-robin", "random", "p2c", "least-connections", "peak-ewma", "log-ewma"] {
         println!("    {name:20} {:.2} million, {:.2} million", speed(&small, name)?, speed(&crowd(100, 500), name)?);
     }
     println!("peak memory for 3000 clients, 100 servers; hashing strategies have a table per client");
     // The peak of a process never falls, so strategies that need more memory come later.
-    for name in ["random", "p2c", "peak-ewma", "ring", "maglev"] {
+    for name in ["random", "p2c", "peak-ewma", "log-ewma", "ring", "maglev"] {
         speed(&crowd(3_000, 10), name)?;
         let peak = peak_memory().map_or("unknown on this system".to_owned(), |kib| format!("{} MiB", kib / 1024));
         println!("    {name:20} {peak}");

@@ -31,7 +31,7 @@ use self::{
 use crate::{contenders::Entrant, sweep::Watch};
 
 /// The strategy of a pool that sets none.
-const DEFAULT: &str = "peak-ewma";
+const DEFAULT: &str = "log-ewma";
 
 /// Lists all cases.
 pub(crate) fn list(out: &mut impl Write) -> io::Result<()> {

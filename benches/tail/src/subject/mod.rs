@@ -56,7 +56,7 @@ impl Kind {
             Self::Nginx => Arc::new(proxy::nginx(backends)?),
             Self::Haproxy => Arc::new(proxy::haproxy(backends)?),
             Self::Tower => Arc::new(tower::PeakEwmaBalance::new(backends)),
-            Self::Equipoise => equipoise::balanced(backends, ::equipoise::PeakEwma::new())?,
+            Self::Equipoise => equipoise::balanced(backends, ::equipoise::LogEwma::new())?,
             Self::P2c => equipoise::balanced(backends, ::equipoise::P2c::new())?,
             Self::LeastConnections => equipoise::balanced(backends, ::equipoise::LeastConnections::new())?,
             Self::LeastTime => equipoise::balanced(backends, ::equipoise::LeastTime::new())?,

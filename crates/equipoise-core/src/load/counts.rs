@@ -93,8 +93,8 @@ impl RequestCounts {
         ]
     }
 
-    /// Returns the number of requests with this outcome, which is below [`KINDS`]. [`Ended`](super::Ended) assigns numbers
-    /// to outcomes.
+    /// Returns the number of requests with the outcome of number `kind`, which is below [`KINDS`].
+    /// [`Ended`](super::Ended) assigns numbers to outcomes.
     pub(super) fn of_kind(&mut self, kind: usize) -> &mut u64 {
         match kind {
             0 => &mut self.failure_connect,

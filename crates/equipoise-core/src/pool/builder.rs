@@ -10,7 +10,7 @@ use crate::{
     endpoint::{AddressChecks, Availability, InvalidAddress, PoolContext},
     entropy::Entropy,
     load::default_stripes,
-    strategy::{AnyStrategy, PeakEwma, Strategy},
+    strategy::{AnyStrategy, LogEwma, Strategy},
     sync::{AtomicU32, AtomicU64, Event, Mutex, Swap},
     time::{Clock, SystemClock},
 };
@@ -63,9 +63,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
 }
 
 impl<T: Send + Sync + 'static> Default for Pool<T> {
-    /// Creates a pool without endpoints that picks with the strategy [`PeakEwma`].
+    /// Creates a pool without endpoints that picks with the default strategy, [`LogEwma`].
     fn default() -> Self {
-        Self::new(PeakEwma::new())
+        Self::new(LogEwma::new())
     }
 }
 

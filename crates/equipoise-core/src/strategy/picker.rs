@@ -20,8 +20,8 @@ use crate::{
     view::View,
 };
 
-/// The part of a [`Strategy`](crate::Strategy) that picks an endpoint for each request. Many threads use a picker at once. It must not
-/// block.
+/// The part of a [`Strategy`](crate::Strategy) that picks an endpoint for each request. Many threads use a picker at
+/// once. It must not block.
 pub trait Picker: Any + Send + Sync {
     /// Returns the slot of an endpoint for which [`PickCx::usable`] returns `true`, or `None` if there is no such
     /// endpoint. If the picker returns the slot of an endpoint that is not in [`View::eligible`], the pick of the pool

@@ -19,12 +19,12 @@ use crate::{
 /// The health checks and outlier detection of one pool, run by tokio. Clones share the state.
 ///
 /// ```
-/// use equipoise_core::{EndpointSpec, PeakEwma, Pool};
+/// use equipoise_core::{EndpointSpec, LogEwma, Pool};
 /// use equipoise_health::{Health, Outliers, Schedule, probe::TcpProbe};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let health = Health::builder().check("tcp", Schedule::new(), TcpProbe::new()).outliers(Outliers::envoy()).build()?;
-/// let pool = Pool::new(health.watch(PeakEwma::new()));
+/// let pool = Pool::new(health.watch(LogEwma::new()));
 /// let guard = health.spawn(&pool);
 /// pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |_| ())?;
 /// # drop(guard);

@@ -114,12 +114,12 @@
 //! cached:
 //!
 //! ```
-//! use equipoise::{EndpointSpec, PeakEwma, Pool};
+//! use equipoise::{EndpointSpec, LogEwma, Pool};
 //! use equipoise::affinity::{Affinity, Mode, key::SessionKey, table::SessionTable};
 //! use std::sync::Arc;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let pool = Pool::new(PeakEwma::new());
+//! let pool = Pool::new(LogEwma::new());
 //! pool.update(["gpu-1:8000", "gpu-2:8000"].map(EndpointSpec::new), |_| ())?;
 //! // An earlier layer has read the prompt and put it into the request's extensions.
 //! #[derive(Clone)]

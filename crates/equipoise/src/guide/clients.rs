@@ -64,12 +64,12 @@
 //! use std::time::Duration;
 //!
 //! use equipoise::tower::BalancedChannel;
-//! use equipoise::{EndpointSpec, PeakEwma, Pool};
+//! use equipoise::{EndpointSpec, LogEwma, Pool};
 //! use tonic::transport::Channel;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let pool = Pool::new(PeakEwma::new());
+//! let pool = Pool::new(LogEwma::new());
 //! for address in ["10.0.0.1:50051", "10.0.0.2:50051"] {
 //!     let endpoint = Channel::from_shared(format!("http://{address}"))?
 //!         .connect_timeout(Duration::from_secs(1))

@@ -21,7 +21,7 @@
 //! probe fails while the endpoint is up, or succeeds while it is down.
 //!
 //! ```
-//! use equipoise::{EndpointSpec, PeakEwma, Pool, SlowStart};
+//! use equipoise::{EndpointSpec, LogEwma, Pool, SlowStart};
 //! use equipoise::health::{Health, Outliers, Schedule, probe::TcpProbe};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -30,7 +30,7 @@
 //!     .check("tcp", Schedule::new(), TcpProbe::new())
 //!     .outliers(Outliers::new().consecutive_failures(5).max_ejection_percent(50))
 //!     .build()?;
-//! let pool = Pool::new(health.watch(SlowStart::new(PeakEwma::new())));
+//! let pool = Pool::new(health.watch(SlowStart::new(LogEwma::new())));
 //! let checking = health.spawn(&pool);
 //! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |_| ())?;
 //! # drop(checking);

@@ -1,6 +1,6 @@
 //! Choosing a strategy.
 //!
-//! If you are not sure, use the default, [`PeakEwma`](crate::PeakEwma). It compares endpoints by response time, avoids
+//! If you are not sure, use the default, [`LogEwma`](crate::LogEwma). It compares endpoints by response time, avoids
 //! failing endpoints, and picks in O(1). Each of the other strategies is better for one kind of workload.
 //!
 //! In the tables, *cost of a pick* is the time of one pick among n endpoints.
@@ -9,8 +9,8 @@
 //!
 //! | strategy | use it when | cost of a pick | weakness |
 //! | --- | --- | --- | --- |
-//! | [`PeakEwma`](crate::PeakEwma) | latencies differ or change, or some endpoints fail | O(1), reads the clock | needs latencies and verdicts to be reported |
-//! | [`LogEwma`](crate::LogEwma) | as for `PeakEwma`, but responses have long bodies, single slow responses mean little, or requests are rare | O(1), reads the clock | needs first bytes and verdicts to be reported; ignores open streams |
+//! | [`LogEwma`](crate::LogEwma) | in most cases; latencies differ or change, or some endpoints fail | O(1), reads the clock | needs first bytes and verdicts to be reported; ignores open streams |
+//! | [`PeakEwma`](crate::PeakEwma) | the balancer must behave as linkerd or Finagle does, or each slow response must count at once | O(1), reads the clock | needs latencies and verdicts to be reported; takes long bodies for load |
 //! | [`LeastTime`](crate::LeastTime) | latencies differ constantly, and single slow responses mean nothing | O(1), reads the clock | notices changes late; a failing endpoint still gets up to its share |
 //! | [`P2c`](crate::P2c) | many balancers share the endpoints, or latencies are not reported | O(1) | ignores latency; a failing endpoint still gets up to its share |
 //! | [`LeastConnections`](crate::LeastConnections) | requests are long and of unequal size, and there are few balancers | O(log n), release included | does not know the requests of other balancers |
@@ -63,9 +63,9 @@
 //! and a new cache gets its share step by step. Requests without a key go to the cache with the lowest latency.
 //!
 //! ```
-//! use equipoise::{BoundedLoad, EndpointSpec, Maglev, PeakEwma, PickRequest, Pool, SlowStart};
+//! use equipoise::{BoundedLoad, EndpointSpec, LogEwma, Maglev, PickRequest, Pool, SlowStart};
 //!
-//! let strategy = SlowStart::new(BoundedLoad::new(Maglev::new().fallback(PeakEwma::new())));
+//! let strategy = SlowStart::new(BoundedLoad::new(Maglev::new().fallback(LogEwma::new())));
 //! let pool = Pool::new(strategy);
 //! pool.update(["cache-0:80", "cache-1:80", "cache-2:80"].map(EndpointSpec::new), |_| ())?;
 //!

@@ -234,7 +234,7 @@
 //!   until it has as much work for its weight as the others.
 //! - A failing endpoint gets as many requests as a working one.
 //!
-//! [`PeakEwma`](crate::PeakEwma) shows how to solve these problems.
+//! [`LogEwma`](crate::LogEwma) shows how to solve these problems.
 //!
 //! In the tests of a strategy that places requests by key, also call `spreads_keys`,
 //! `keeps_keys_on_availability_change` and `keeps_keys_on_removal` of the conformance suite. `allocations` checks that

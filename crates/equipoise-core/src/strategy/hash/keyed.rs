@@ -76,11 +76,11 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
     /// be the fallback, including those that keep data about endpoints.
     ///
     /// ```
-    /// use equipoise_core::{EndpointSpec, Maglev, PeakEwma, PickRequest, Pool};
+    /// use equipoise_core::{EndpointSpec, Maglev, LogEwma, PickRequest, Pool};
     ///
-    /// let pool = Pool::new(Maglev::new().fallback(PeakEwma::new()));
+    /// let pool = Pool::new(Maglev::new().fallback(LogEwma::new()));
     /// pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
-    /// let lease = pool.pick(&PickRequest::new())?; // no key, so `PeakEwma` picks
+    /// let lease = pool.pick(&PickRequest::new())?; // no key, so `LogEwma` picks
     /// # drop(lease);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

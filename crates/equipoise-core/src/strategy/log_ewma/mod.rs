@@ -17,15 +17,14 @@ use super::{
 };
 use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::View};
 
-/// Log-EWMA: compares a few endpoints and picks the one that is expected to answer soonest.
+/// Log-EWMA, the default strategy: compares a few endpoints and picks the one that is expected to answer soonest.
 ///
 /// The score of an endpoint is its cost × (the number of requests that wait for its first byte + 1). The lowest score
 /// wins. The cost is the estimated latency plus a penalty for failures. The estimate is an exponentially weighted
 /// moving average (EWMA) of the logarithm of latencies. This is a geometric mean, which a single slow response changes
 /// little. A pick compares [8 endpoints](Self::choices) by default.
 ///
-/// The default strategy of pools is [`PeakEwma`](super::PeakEwma). `LogEwma` is the better choice if responses have
-/// long bodies, if a single slow response says little about an endpoint, or if requests are rare.
+/// This strategy needs no settings. Choose it unless another strategy fits better: see the limits below.
 ///
 /// - **Load**: only requests that wait for their first byte count. A response that has begun (a long body, a stream or
 ///   a tunnel) does not count. If two endpoints have the same score, the one with fewer such responses wins.
