@@ -4,22 +4,22 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::ids::EndpointId;
 
-/// The endpoint to which a session is bound, and what happens if that endpoint cannot serve a request. Passed to a pool
-/// with [`PickRequest::bound`](crate::PickRequest::bound).
+/// The endpoint to which a session belongs, and what happens if this endpoint (the bound endpoint) cannot serve a
+/// request of the session. Passed to a pool with [`PickRequest::bound`](crate::PickRequest::bound).
 ///
 /// The bound endpoint is picked if all of these conditions are met:
 ///
 /// - Its [availability](crate::Availability) accepts requests that are bound to it. Its weight may be 0.
-/// - It has reached neither its maximum number of requests in flight nor its [maximum share](Self::max_share).
+/// - It has fewer requests in flight than its maximum, and fewer than its [maximum share](Self::max_share).
 /// - The request does not exclude it.
 /// - The strategy admits the request.
 ///
 /// Otherwise the pool applies the first of these rules whose condition is met:
 ///
 /// 1. If the binding is [strict](Self::strict), the pick fails.
-/// 2. If the binding has a [session](Self::session), another endpoint serves the request. It is chosen by rendezvous
-///    hashing of the session among the eligible endpoints of the first tier (priority group) that has capacity. All
-///    balancers that see the same eligible endpoints choose the same endpoint. The sessions of a failed endpoint are
+/// 2. If the binding has a [session](Self::session), the pool chooses another endpoint by rendezvous hashing of the
+///    session. It chooses among the eligible endpoints of the first tier (priority group) that has capacity. All
+///    balancers that see the same eligible endpoints choose the same endpoint. If an endpoint fails, its sessions are
 ///    spread over the other endpoints by weight.
 /// 3. If the binding has no session, or if rendezvous hashing finds no endpoint, the strategy picks an endpoint.
 ///
@@ -59,11 +59,11 @@ impl Binding {
         Self { endpoint: Some(endpoint.into()), session: None, max_share: None, strict: false, forced: false }
     }
 
-    /// Creates a binding of `session` to an endpoint that has left the pool. The id of this endpoint is not known, for
-    /// example because the session stores only a keyed hash of the id.
+    /// Creates a binding of `session` to an endpoint that has left the pool. Use it if the id of that endpoint is not
+    /// known, for example because the session stores only a keyed hash of the id.
     ///
-    /// The pool treats the bound endpoint as [`Gone`](MissReason::Gone). Another endpoint serves the request: it is
-    /// chosen by rendezvous hashing of the [session](Self::session).
+    /// A pick with this binding chooses another endpoint by rendezvous hashing of the [session](Self::session). The
+    /// [`BindingOutcome`] of the pick has the reason [`Gone`](MissReason::Gone).
     ///
     /// ```
     /// use equipoise_core::{Binding, BindingOutcome, EndpointSpec, MissReason, PickRequest, Pool};
@@ -81,26 +81,26 @@ impl Binding {
 
     /// Sets a value that identifies the session, such as a user name. If the bound endpoint cannot serve a request, the
     /// pool hashes this value to choose another endpoint. The choice is the same for each request of the session, as
-    /// long as the eligible endpoints are the same. Only a hash of the value is stored. Default: no session, so that
-    /// the strategy picks the other endpoint.
+    /// long as the eligible endpoints are the same. Only a hash of the value is stored. Default: no session. Without a
+    /// session, the strategy picks the other endpoint.
     #[must_use]
     pub fn session(mut self, session: impl AsRef<[u8]>) -> Self {
         self.session = Some(xxh3_64_with_seed(session.as_ref(), SALT));
         self
     }
 
-    /// Sets the maximum share of the bound endpoint: the maximum number of its requests in flight, as a multiple of its
-    /// fair share.
+    /// Sets the maximum number of requests in flight at the bound endpoint, as a multiple of the endpoint's fair share.
     ///
-    /// - The fair share of an endpoint is its part, by weight, of the requests in flight in its tier (priority group).
-    ///   The new request is included.
-    /// - The maximum is `factor` × the fair share, rounded up. Example: 20 requests, including the new one, would be in
+    /// - The fair share is the bound endpoint's part, by weight, of all requests in flight in its tier (priority
+    ///   group). The new request is included.
+    /// - The maximum is `factor` × the fair share, rounded up. Example: with the new request, 20 requests would be in
     ///   flight at 10 endpoints of equal weight. The fair share is 2. With `factor` 1.5, the maximum is 3.
-    /// - If the new request would exceed the maximum, another endpoint serves it, if another endpoint can.
+    /// - If the new request would exceed the maximum, the pool tries another endpoint. If no other endpoint can serve
+    ///   the request, the bound endpoint serves it.
     ///
-    /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum.
-    /// [Strict](Self::strict) bindings ignore the maximum. Checking the maximum takes O(n) time for n endpoints of the
-    /// tier, or O(1) if the endpoint has no requests in flight.
+    /// Range of `factor`: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no
+    /// maximum. [Strict](Self::strict) bindings ignore the maximum. Checking the maximum takes O(n) time for n
+    /// endpoints of the tier, or O(1) if the bound endpoint has no requests in flight.
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
         self.max_share = Some(factor.max(1.0));
@@ -119,8 +119,8 @@ impl Binding {
     /// maintenance. It may be on [probation](crate::Availability::Probation), even if it already serves its single
     /// request.
     ///
-    /// Operators can use this to test a server in maintenance. HAProxy calls it `force-persist`. These conditions still
-    /// apply:
+    /// Operators can use this to test a server in maintenance. HAProxy has this feature under the name `force-persist`.
+    /// These conditions still apply:
     ///
     /// - The endpoint is in the pool.
     /// - It has fewer requests in flight than its maximum.
@@ -155,8 +155,8 @@ impl Binding {
     }
 }
 
-/// Whether a pick followed the [binding](crate::PickRequest::bound) or the [preference](crate::PickRequest::prefer) of
-/// its request. Returned by [`Lease::binding_outcome`](crate::Lease::binding_outcome).
+/// Whether a pick chose the endpoint to which the request is [bound](crate::PickRequest::bound) or which the request
+/// [prefers](crate::PickRequest::prefer). Returned by [`Lease::binding_outcome`](crate::Lease::binding_outcome).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
@@ -166,14 +166,14 @@ pub enum BindingOutcome {
     Unbound,
     /// The endpoint that the request is bound to or prefers was picked.
     Kept,
-    /// The request is bound to an endpoint or prefers an endpoint, but another endpoint was picked. The value says why
-    /// the bound or preferred endpoint was not picked.
+    /// The request is bound to an endpoint or prefers an endpoint, but the pick chose another endpoint. The value says
+    /// why the pick did not choose the bound or preferred endpoint.
     Missed(MissReason),
 }
 
 impl BindingOutcome {
-    /// Returns the outcome as a stable label for metrics and logs: `unbound`, `kept` or `missed`. For the reason of a
-    /// miss, see [`MissReason::as_str`].
+    /// Returns the outcome as a stable label for metrics and logs: `unbound`, `kept` or `missed`. For the label of the
+    /// reason in [`Missed`](Self::Missed), see [`MissReason::as_str`].
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unbound => "unbound",
@@ -183,7 +183,7 @@ impl BindingOutcome {
     }
 }
 
-/// Why the endpoint that a request is bound to or prefers was not picked.
+/// Why a pick did not choose the endpoint to which the request is bound or which the request prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
@@ -193,22 +193,23 @@ pub enum MissReason {
     /// The bound or preferred endpoint is in [maintenance](crate::Availability::Maintenance), for example because the
     /// deadline of its drain has passed.
     Maintenance,
-    /// The bound or preferred endpoint is [unhealthy](crate::Availability::Unhealthy), and its tier (priority group) is
-    /// not in a [panic](crate::PoolBuilder::panic_threshold).
+    /// The bound or preferred endpoint is [unhealthy](crate::Availability::Unhealthy). An unhealthy endpoint is picked
+    /// only while its tier (priority group) is in a [panic](crate::PoolBuilder::panic_threshold), and this tier is not
+    /// in a panic.
     Unhealthy,
-    /// The request excludes the endpoint that it is bound to or prefers, usually because that endpoint has already
-    /// failed to serve it.
+    /// The request excludes the bound or preferred endpoint, usually because that endpoint has already failed to serve
+    /// the request.
     Excluded,
     /// The bound or preferred endpoint has reached its [maximum number of requests in
     /// flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// The bound or preferred endpoint is on [probation](crate::Availability::Probation): it may serve only a single
-    /// request, and another request has already been sent to it.
+    /// The bound or preferred endpoint is on [probation](crate::Availability::Probation): it gets only a single
+    /// request, and that request has already been sent.
     OnProbation,
     /// The strategy did not admit the request to the bound or preferred endpoint.
     Refused,
-    /// The bound endpoint has its [maximum share](Binding::max_share): with one more request, its part of the requests
-    /// in flight in its tier (priority group) would exceed the maximum.
+    /// The bound endpoint has the maximum number of requests in flight that the binding allows with
+    /// [`max_share`](Binding::max_share). One more request would exceed this maximum.
     Overloaded,
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What happened to one endpoint in the pick for a request. Shown in explanations of picks: see
+/// Whether a pick chose one endpoint, or why it did not. Explanations of picks have this result for each endpoint: see
 /// [`Candidate::result`](crate::Candidate::result).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
@@ -11,34 +11,35 @@ pub enum CandidateResult {
     /// The endpoint was picked because the request [prefers](crate::PickRequest::prefer) it or is
     /// [bound](crate::PickRequest::bound) to it.
     Preferred,
-    /// The endpoint was picked in place of the endpoint to which the request's [session](crate::Binding::session) is
-    /// bound, because that endpoint cannot serve the request.
+    /// The endpoint was picked as a replacement. The request's [session](crate::Binding::session) is bound to another
+    /// endpoint, and that endpoint cannot serve the request.
     StandIn,
     /// The strategy compared the endpoint with others, and another endpoint had a better (lower) score.
     Outscored,
-    /// The endpoint could have been picked, but the strategy did not look at it.
+    /// The endpoint could have been picked, but the strategy did not compare it with others.
     NotConsidered,
     /// The request [excludes](crate::PickRequest::exclude) the endpoint.
     Excluded,
     /// The endpoint is at its [maximum number of requests in flight](crate::EndpointSpec::max_in_flight).
     Full,
-    /// The endpoint is on [probation](crate::Availability::Probation): it may serve only a single request, and this
-    /// request has already been sent. It is still in flight, or it has ended and the availability of the endpoint has
-    /// not been set again yet.
+    /// The endpoint is on [probation](crate::Availability::Probation): it gets only a single request, and that request
+    /// has already been sent. Either that request is still in flight, or it has ended and the availability of the
+    /// endpoint has not been set again yet.
     OnProbation,
-    /// The last requests of the endpoint failed. A failing endpoint may get at most its share of the picks by weight,
-    /// and this endpoint has already had its share. See [`Needs::caps_failing`](crate::Needs::caps_failing).
+    /// The endpoint is failing: its last requests failed. A failing endpoint gets at most its share of the picks, in
+    /// proportion to its weight. This endpoint has already had its share, so it was not picked. See
+    /// [`Needs::caps_failing`](crate::Needs::caps_failing).
     Failing,
-    /// A combinator (a strategy that wraps another one), such as [`ZoneAware`](crate::ZoneAware), does not let the
-    /// wrapped strategy pick the endpoint for this request.
+    /// A combinator (an outer strategy that wraps an inner strategy), such as [`ZoneAware`](crate::ZoneAware), does not
+    /// let the inner strategy pick the endpoint for this request.
     FilteredOut,
     /// The [weight](crate::EndpointSpec::weight) of the endpoint is 0.
     NoWeight,
-    /// The endpoint is [draining](crate::Availability::Draining), and the request is neither bound to it nor prefers
-    /// it.
+    /// The endpoint is [draining](crate::Availability::Draining): it serves only requests that are bound to it or
+    /// prefer it. This request is not one of them.
     Draining,
-    /// The endpoint is [unhealthy](crate::Availability::Unhealthy), and its tier (priority group) is not in a
-    /// [panic](crate::PoolBuilder::panic_threshold).
+    /// The endpoint is [unhealthy](crate::Availability::Unhealthy). An unhealthy endpoint is picked only while its tier
+    /// (priority group) is in a [panic](crate::PoolBuilder::panic_threshold), and this tier is not in a panic.
     Unhealthy,
     /// The endpoint is in [maintenance](crate::Availability::Maintenance).
     Maintenance,

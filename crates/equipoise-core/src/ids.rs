@@ -95,7 +95,8 @@ impl fmt::Debug for EndpointId {
 pub struct Slot(pub(crate) u32);
 
 impl Slot {
-    /// Returns the slot as an index into a table. It is at least 0 and below [`View::capacity`](crate::View::capacity).
+    /// Returns the slot as an index into a table. The index is at least 0 and below
+    /// [`View::capacity`](crate::View::capacity).
     #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -121,8 +122,9 @@ pub struct Tier(u8);
 impl Tier {
     /// Tier 0: the priority group of the endpoints that are used first.
     pub const PRIMARY: Self = Self(0);
-    /// Tier 1: the priority group of the endpoints that are used if no primary endpoint can be picked, because each
-    /// primary endpoint is unavailable, is excluded, or has reached its maximum number of requests in flight.
+    /// Tier 1: the priority group of the backup endpoints. With the default [`Spillover`](crate::Spillover), they are
+    /// used only if no endpoint of tier 0 can be picked, for example because all endpoints of tier 0 are unavailable or
+    /// have reached their maximum number of requests in flight.
     pub const BACKUP: Self = Self(1);
 
     /// Creates the tier (priority group) with the number `n`. 0 is [`PRIMARY`](Self::PRIMARY), and 1 is

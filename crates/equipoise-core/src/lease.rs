@@ -16,18 +16,18 @@ use crate::{
 ///
 /// 1. At the **first byte** of the response, the holder calls [`first_byte`](Self::first_byte). The time from the pick
 ///    to this call is the latency.
-/// 2. When the result of the request is known, the holder calls [`record`](Self::record) with the **verdict**. An error
-///    status in the head of the response decides at once. Otherwise the end of the response decides: the body may break
-///    off, and gRPC sends its status in the trailers.
+/// 2. When the result of the request is known, the holder calls [`record`](Self::record) with the **verdict**. If the
+///    head of the response has an error status, the result is known at once. Otherwise the result is known at the end
+///    of the response, because the body may break off, and because gRPC sends its status in the trailers.
 /// 3. At the end of the response body, the stream or the session, the holder **drops** the lease.
 ///
 /// A lease that is dropped without a verdict counts as cancelled. If there was no first byte either, the pool
 /// [tells](crate::Strategy::on_abandon) the strategy how long the request has waited for a response. This time says
-/// nothing about the endpoint if the request was never sent, or if requests of its kind get no response. In these
-/// cases, record [`Verdict::Neutral`] before dropping the lease.
+/// nothing about the endpoint in two cases: the request was never sent, or the request is of a kind that gets no
+/// response. In these cases, record [`Verdict::Neutral`] before dropping the lease.
 ///
-/// The endpoint, its target and its counters exist at least as long as the lease, even if the endpoint or the pool is
-/// removed.
+/// The endpoint, its target and its counters exist at least as long as the lease, even if the endpoint is removed or
+/// the pool is dropped.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};
@@ -50,7 +50,8 @@ pub struct Lease<T> {
     target: PhantomData<fn() -> T>,
 }
 
-/// The target type of a [`Lease`] whose target cannot be accessed. [`Lease::without_target`] returns such a lease.
+/// The type `T` of a [`Lease<T>`](Lease) that gives no access to its target. [`Lease::without_target`] returns such a
+/// lease.
 #[derive(Debug)]
 pub struct AnyTarget(PhantomData<*const ()>);
 
@@ -145,8 +146,8 @@ impl<T> Lease<T> {
         self.inner.binding_outcome == BindingOutcome::Kept
     }
 
-    /// Returns whether the pick followed the [binding](crate::PickRequest::bound) or the
-    /// [preference](crate::PickRequest::prefer) of the request. If it did not, the result says why.
+    /// Returns whether the picked endpoint is the one to which the request is [bound](crate::PickRequest::bound) or
+    /// which the request [prefers](crate::PickRequest::prefer). If another endpoint was picked, the result says why.
     pub fn binding_outcome(&self) -> BindingOutcome {
         self.inner.binding_outcome
     }
@@ -205,10 +206,10 @@ impl<T> Lease<T> {
     /// [draining](crate::Availability::Draining), in [maintenance](crate::Availability::Maintenance), or removed from
     /// the pool. If the endpoint is already in one of these states, the future ends at once.
     ///
-    /// Use this future for long streams and tunnels that can move to another endpoint. They can end in good order
-    /// between the start of a drain and its deadline. Do not use it for a tunnel of a sticky session: while the
-    /// endpoint drains, the client would be sent back to the same endpoint. Use [`closing`](Self::closing) for such a
-    /// tunnel.
+    /// Use this future for long streams and tunnels that can move to another endpoint. Such a stream or tunnel can end
+    /// in good order between the start of a drain and the deadline of the drain. Do not use this future for a tunnel of
+    /// a sticky session: while the endpoint drains, the client would be sent back to the same endpoint. Use
+    /// [`closing`](Self::closing) for such a tunnel.
     ///
     /// The future does not end when the endpoint becomes unhealthy or is on probation, because the requests in flight
     /// may still succeed.
@@ -220,8 +221,8 @@ impl<T> Lease<T> {
     /// [maintenance](crate::Availability::Maintenance), for example after the deadline of a drain, or removed from the
     /// pool. If the endpoint is already in one of these states, the future ends at once.
     ///
-    /// If another endpoint gets the same id, the endpoint of this lease counts as removed. The lease stays valid, and
-    /// the pool does not close connections. The holder of the lease decides whether to end the stream.
+    /// If a new endpoint takes the id of this lease's endpoint, the endpoint of this lease counts as removed. The lease
+    /// stays valid, and the pool does not close connections. The holder of the lease decides whether to end the stream.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
@@ -240,8 +241,9 @@ impl<T> Lease<T> {
         self.inner.handle.endpoint.departure.reaches(Stage::Maintenance)
     }
 
-    /// Returns the lease without access to its target. Use this if a type only holds the lease until it ends, such as a
-    /// response body, so that the type does not depend on `T`.
+    /// Returns the lease without access to its target. Use this for a type that holds the lease but does not use the
+    /// target, such as a response body that keeps the lease until the body ends. The type then needs no type parameter
+    /// for the target.
     pub fn without_target(self) -> Lease<AnyTarget> {
         Lease { inner: self.inner, target: PhantomData }
     }

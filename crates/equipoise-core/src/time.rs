@@ -69,7 +69,7 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// The monotonic clock of the operating system. Its origin is the moment at which the value was created.
+/// The monotonic clock of the operating system. Its origin is the moment at which the `SystemClock` was created.
 ///
 /// On common platforms, reading it needs no system call and takes about 20 ns.
 #[derive(Clone, Copy, Debug)]

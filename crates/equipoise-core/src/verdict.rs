@@ -12,7 +12,8 @@ pub enum Verdict {
     Success,
     /// The endpoint failed. The value says how.
     Failure(Failure),
-    /// The endpoint works but asks for fewer requests, as with HTTP 429. The endpoint may ask this of only one client.
+    /// The endpoint works but asks for fewer requests, as with HTTP 429. The endpoint may ask only this client for
+    /// fewer requests, and not other clients.
     ///
     /// Strategies count this verdict as a failure. Outlier detection does not count it as a failure. If the endpoint is
     /// on [probation](crate::Availability::Probation), this verdict ends the probation successfully.

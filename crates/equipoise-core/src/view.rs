@@ -143,7 +143,8 @@ pub(crate) fn is_limited(slots: &[Option<Member>]) -> bool {
     slots.iter().flatten().any(|member| member.max_in_flight().is_some())
 }
 
-/// The endpoints from which a strategy picks: the members of one tier (priority group), and which of them are eligible.
+/// The endpoints of one tier (priority group) of a pool, from which a strategy picks. A view lists all members of the
+/// tier, and those members that are eligible (may be picked).
 ///
 /// A pool builds one view and one picker per tier, so a strategy does not have to know about tiers.
 /// [`Strategy::build`](crate::Strategy::build) gets the view, and a [`Picker`](crate::Picker) reads it with
@@ -183,9 +184,10 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
     }
 }
 
-/// The state of a strategy that wraps another one: its own state and the state of the wrapped strategy.
+/// The state of an endpoint for an outer strategy that wraps an inner strategy: one state of the outer strategy, and
+/// one state of the inner strategy.
 ///
-/// Use it as [`Strategy::State`](crate::Strategy::State), together with [`View::within`].
+/// An outer strategy uses this type as its [`Strategy::State`](crate::Strategy::State), together with [`View::within`].
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -225,15 +227,16 @@ fn downcast<S: Any + Send + Sync>(mut state: EndpointState) -> Option<Arc<S>> {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Layered<O, I> {
-    /// The wrapping strategy's own state of the endpoint.
+    /// The state that the outer (wrapping) strategy keeps for the endpoint.
     pub own: O,
-    /// The wrapped strategy's state of the endpoint. It is in an `Arc`, because the pickers of the wrapped strategy
-    /// share it.
+    /// The state that the inner (wrapped) strategy keeps for the endpoint. It is in an `Arc`, because the pickers of
+    /// the inner strategy share it.
     pub inner: Arc<I>,
 }
 
 impl<O, I> Layered<O, I> {
-    /// Creates the state of an endpoint from the wrapping strategy's own state and the state of the wrapped strategy.
+    /// Creates the state of an endpoint from two states: `own` of the outer (wrapping) strategy, and `inner` of the
+    /// inner (wrapped) strategy.
     pub fn new(own: O, inner: I) -> Self {
         Self { own, inner: Arc::new(inner) }
     }
@@ -290,9 +293,9 @@ impl View {
         self.on_probation.binary_search(&slot).is_ok()
     }
 
-    /// Returns a copy of this view for a wrapped strategy. In the original view, the state of an endpoint is a
-    /// [`Layered`] of two states: an `O` for the wrapping strategy, and an `I` for the wrapped strategy. In the copy,
-    /// [`state`](Self::state) returns the `I`.
+    /// Returns a copy of this view for the inner strategy that an outer strategy wraps. In this view, the state of an
+    /// endpoint is a [`Layered<O, I>`](Layered): an `O` of the outer strategy and an `I` of the inner strategy. In the
+    /// copy, [`state`](Self::state) returns only the `I`.
     pub fn within<O: Send + Sync + 'static, I: Send + Sync + 'static>(&self) -> Self {
         let inner: Projection = |outer| Some(Arc::clone(&downcast::<Layered<O, I>>(outer)?.inner) as _);
         let mut view = self.clone();
@@ -301,12 +304,11 @@ impl View {
     }
 
     /// Returns a view with only those members for which `keep` returns true. `keep` is called for all members, eligible
-    /// or not.
+    /// or not. Takes O(n) time for n members.
     ///
-    /// Strategies use this method to let a wrapped strategy pick from a part of the endpoints. They pass the same part
-    /// to the wrapped picker with [`PickCx::within`](crate::PickCx::within). If `keep` returns false for at least one
-    /// member, the [`membership_revision`](Self::membership_revision) of the returned view differs from that of this
-    /// view. Takes O(n) time for n members.
+    /// An outer strategy uses this method to let an inner strategy pick from a part of the endpoints. For each pick, it
+    /// passes the returned view to [`PickCx::within`](crate::PickCx::within). If `keep` returns false for at least one
+    /// member, the returned view has another [`membership_revision`](Self::membership_revision) than this view.
     pub fn narrowed(&self, keep: impl Fn(Slot) -> bool) -> Self {
         let kept = |slots: &[Slot]| slots.iter().copied().filter(|&slot| keep(slot)).collect::<Arc<[Slot]>>();
         let members = kept(&self.members);
@@ -319,11 +321,10 @@ impl View {
     }
 
     /// Returns a view in which each member has the weight that `weight` returns. If `weight` returns 0 for an eligible
-    /// endpoint, its weight becomes 1.
+    /// endpoint, the endpoint gets the weight 1. Takes O(n) time for n members.
     ///
-    /// Strategies use this method to let a wrapped strategy pick by other weights. The
-    /// [`membership_revision`](Self::membership_revision) of the returned view differs from that of this view, and
-    /// depends on the new weights. Takes O(n) time for n members.
+    /// An outer strategy uses this method to let an inner strategy pick by other weights. The returned view has another
+    /// [`membership_revision`](Self::membership_revision) than this view. The new revision depends on the new weights.
     pub fn reweighted(&self, weight: impl Fn(Slot) -> u32) -> Self {
         let mut weights = vec![0; self.capacity()];
         for &slot in &*self.members {
@@ -351,7 +352,7 @@ impl View {
         &self.eligible
     }
 
-    /// Returns the minimum length of a table whose index is the slot: one more than the highest slot of the pool.
+    /// Returns the length that a table needs if slots are its indexes: one more than the highest slot of the pool.
     pub fn capacity(&self) -> usize {
         self.all.slots.len()
     }
@@ -390,10 +391,10 @@ impl View {
     /// Returns the number of requests to the endpoint in `slot` that wait for their response: requests
     /// [in flight](Self::in_flight) without a first byte and without a verdict. Returns 0 for an empty slot.
     ///
-    /// Long bodies, streams and tunnels do not wait, although they are in flight. Responses are counted only if the
-    /// strategy asks for it with [`Needs::waiting`](crate::Needs::waiting). For other strategies, this method returns
-    /// the number of requests in flight. It costs at most two atomic loads for each
-    /// [stripe](crate::PoolBuilder::stripes).
+    /// A request that has got the first byte of its response does not wait, even if the response is a long stream that
+    /// is still in flight. The pool counts such responses only if the strategy asks for it with
+    /// [`Needs::waiting`](crate::Needs::waiting). For other strategies, this method returns the number of requests in
+    /// flight. It costs at most two atomic loads for each [stripe](crate::PoolBuilder::stripes) (group of threads).
     #[inline]
     pub fn waiting(&self, slot: Slot) -> u32 {
         self.load(slot).waiting
@@ -419,10 +420,10 @@ impl View {
     /// a tier, a zone or a maximum number of requests in flight is a change of membership. A change of availability is
     /// not.
     ///
-    /// [`Strategy::build`](crate::Strategy::build) can compare this revision with the revision of the last picker's
-    /// view. If both are equal, the new picker can reuse tables of the last picker that depend only on the membership.
-    /// Compare revisions only for equality: the revisions of [narrowed](Self::narrowed) and
-    /// [reweighted](Self::reweighted) views are not in order.
+    /// [`Strategy::build`](crate::Strategy::build) can compare this revision with the revision of the previous picker's
+    /// view. If both are equal, the membership is the same, so the new picker can reuse tables that the previous picker
+    /// computed from the membership. Compare revisions only for equality: the revisions of [narrowed](Self::narrowed)
+    /// and [reweighted](Self::reweighted) views are not in order.
     pub fn membership_revision(&self) -> Revision {
         self.revision
     }

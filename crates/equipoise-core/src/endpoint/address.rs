@@ -206,9 +206,8 @@ impl InvalidAddress {
         Self { address: address.into(), reason: None }
     }
 
-    /// Sets the reason why the address cannot be used. It is the end of the error's text:
-    /// `"a b" is not a usable address: there is white space in it`. The reason should begin in lower case. Default: no
-    /// reason.
+    /// Sets the reason why the address cannot be used. The reason should begin in lower case, because it is the end of
+    /// the error's text, as in `"a b" is not a usable address: there is white space in it`. Default: no reason.
     #[must_use]
     pub fn because(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = Some(reason.into());

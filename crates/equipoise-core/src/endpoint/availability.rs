@@ -42,20 +42,20 @@ pub enum Availability {
     /// byte of the response, this counts as a success. After the probation, the endpoint accepts no request until its
     /// availability is set again. Setting `Probation` again starts a new probation.
     ///
-    /// The pool offers the lease to the next request that reaches the endpoint's tier (priority group). Requests that
-    /// exclude the endpoint or are [bound](crate::PickRequest::bound) to another endpoint do not get the offer. The
-    /// offer does not depend on the strategy or on the request's key.
+    /// The pool sends the next request that reaches the endpoint's tier (priority group) to the endpoint, whatever the
+    /// strategy would pick and whatever the request's key is. Exception: the pool leaves out requests that exclude the
+    /// endpoint or are [bound](crate::PickRequest::bound) to another endpoint.
     ///
     /// A lease decides nothing if it ends with `Neutral`, or if it ends without a verdict and without a first byte.
     /// Another request then gets a lease, in one of these ways:
     ///
     /// - The strategy sends a request to the endpoint, or a request is bound to the endpoint.
-    /// - The pool offers the lease again after 8 further picks. After each offer that ends without a verdict, this
-    ///   number doubles, up to 1024 picks. An endpoint that never responds therefore gets few requests, but is still
-    ///   tried.
+    /// - After 8 further picks, the pool again sends the next request to the endpoint, as at the start of the
+    ///   probation. Each time such a request ends without a verdict, the number of picks before the next one doubles,
+    ///   up to 1024. An endpoint that never responds therefore gets few requests, but is still tried.
     ///
-    /// For a [panic](crate::PoolBuilder::panic_threshold) and for [spillover](crate::Spillover), an endpoint on
-    /// probation counts as unhealthy.
+    /// An endpoint on probation counts as unhealthy when the pool decides on a
+    /// [panic](crate::PoolBuilder::panic_threshold) or on [spillover](crate::Spillover).
     Probation,
     /// The endpoint finishes its existing sessions. It accepts only requests that are
     /// [bound](crate::PickRequest::bound) to it or [prefer](crate::PickRequest::prefer) it.
@@ -140,7 +140,7 @@ async fn reached(departure: Arc<Departure>, stage: Stage) {
 /// A future that ends when the endpoint of a lease stops accepting requests. Returned by
 /// [`Lease::draining`](crate::Lease::draining) and [`Lease::closing`](crate::Lease::closing).
 ///
-/// It works on every async runtime. It keeps neither the lease nor the endpoint alive.
+/// It works on every async runtime. It does not keep the lease or the endpoint alive.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Closing(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 

@@ -36,8 +36,8 @@ use crate::{
 /// have access to it.
 ///
 /// An `Endpoint` exists from the update that adds its id until its id is removed and its last lease has ended. If an id
-/// is removed and added again, the pool creates a new `Endpoint` without history. The pool also does so if an update
-/// changes the address of an id.
+/// is removed and added again, or if an update changes the address of an id, the pool creates a new `Endpoint` without
+/// history.
 pub struct Endpoint {
     id: EndpointId,
     address: Arc<str>,

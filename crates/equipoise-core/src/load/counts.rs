@@ -11,8 +11,8 @@ use crate::verdict::{Failure, Verdict};
 ///
 /// Counting starts when the endpoint is added. It continues through updates that keep the endpoint, even if they
 /// [replace](crate::Pool::replace) its target. `total` and `in_flight` may decrease. The other fields never decrease,
-/// so that metrics can export them as counters. A request that ends while the counts are read may be missing from them,
-/// but is never counted twice.
+/// so that metrics can export them as counters. A request that ends while the counts are read may be missing from the
+/// counts, but is never counted twice.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, PickRequest, Pool, Verdict};

@@ -94,8 +94,9 @@ impl LatencyHistogram {
         Duration::from_nanos(self.sum)
     }
 
-    /// Returns a quantile of the latencies. `part` is 0.5 for the median, and 0.99 for the 99th percentile. The result
-    /// is the middle of the bucket that contains the exact quantile.
+    /// Returns a quantile of the latencies. `part` is the fraction of latencies at or below the quantile: 0.5 for the
+    /// median, and 0.99 for the 99th percentile. The result is the middle of the bucket that contains the exact
+    /// quantile.
     ///
     /// Range of `part`: 0 to 1. Lower values count as 0, and higher values count as 1. Returns `None` if the histogram
     /// is empty. Latencies above 69 s count as 69 s.

@@ -23,9 +23,9 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does. If the pick fails with a
-    /// [temporary](PickError::is_temporary) error, the future waits. It waits until the request can use an endpoint,
-    /// for example because an endpoint has joined, has come up or has got free capacity.
+    /// Returns a future that picks an endpoint and takes a lease on it, as [`pick`](Self::pick) does. If the pick fails
+    /// with a [temporary](PickError::is_temporary) error, the future waits until the request can use an endpoint. This
+    /// can happen, for example, when an endpoint joins, comes up or gets free capacity.
     ///
     /// Requests are served in the order in which their futures are first polled. Free capacity goes to the first
     /// waiting request that can use it. A later `acquire` or [`pick`](Self::pick) does not overtake that request. A
@@ -94,7 +94,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
 }
 
 /// A future that waits until a pick succeeds, and returns a lease on the picked endpoint. If the pick fails with an
-/// error that is not [temporary](PickError::is_temporary), it returns this error. Returned by [`Pool::acquire`].
+/// error that is not [temporary](PickError::is_temporary), the future returns this error. Returned by
+/// [`Pool::acquire`].
 ///
 /// Dropping the future ends the wait. If the future has got a lease already, the lease goes to the next waiting
 /// request.

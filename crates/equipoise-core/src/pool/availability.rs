@@ -19,8 +19,8 @@ pub struct AppliedChanges {
     /// availability, the weight percentage or the maximum number of requests in flight, depending on the method. An
     /// endpoint that already had the given value is not listed.
     pub changed: Vec<EndpointId>,
-    /// The ids that were passed to the method and that no endpoint of the pool has, in the order of the arguments. They
-    /// have been ignored.
+    /// The ids that were passed to the method although no endpoint of the pool has them, in the order of the arguments.
+    /// The method has ignored them.
     pub unknown: Vec<EndpointId>,
 }
 
@@ -28,11 +28,11 @@ impl<T> Pool<T> {
     /// Sets the availability of one endpoint: which requests it accepts. Returns whether the availability has changed.
     ///
     /// If `availability` is [`Probation`](Availability::Probation), the endpoint gets a single request, and the result
-    /// of this request decides whether the endpoint has recovered. If the endpoint has this availability already, it
-    /// gets another single request, and the method returns `false`.
+    /// of this request decides whether the endpoint has recovered. If the endpoint is on probation already, it gets
+    /// another single request, and the method returns `false`.
     ///
-    /// Takes O(n) time for n endpoints. The strategy builds new pickers, but the hashing strategies of this crate keep
-    /// their tables.
+    /// Takes O(n) time for n endpoints. The strategy builds new pickers (the parts that pick endpoints), but the
+    /// hashing strategies of this crate keep their tables.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, PickRequest, Pool};
@@ -60,8 +60,9 @@ impl<T> Pool<T> {
     /// [`set_availability`](Self::set_availability). A pick sees either all new values or none of them.
     ///
     /// If an id occurs twice in `all`, its last value is used. An id that no endpoint of the pool has is returned in
-    /// [`AppliedChanges::unknown`]. The other endpoints are set all the same. An unknown id is not an error, because a
-    /// health check may report on an endpoint that has just been removed. Takes O(n) time for n endpoints of the pool.
+    /// [`AppliedChanges::unknown`]. The other endpoints get their new availability nevertheless. An unknown id is not
+    /// an error, because a health check may report on an endpoint that has just been removed. Takes O(n) time for n
+    /// endpoints of the pool.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointId, EndpointSpec, Pool};

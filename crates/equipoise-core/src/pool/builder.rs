@@ -49,13 +49,13 @@ pub struct PoolBuilder<T = ()> {
 const MAX_STRIPES: usize = 64;
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Creates a pool without endpoints. Its endpoints are picked by `strategy`. All other settings have the defaults
-    /// of [`PoolBuilder`].
+    /// Creates a pool without endpoints. After endpoints are added, `strategy` picks one of them for each request. All
+    /// other settings have the defaults of [`PoolBuilder`].
     pub fn new(strategy: impl Strategy) -> Self {
         Self::builder(strategy).build()
     }
 
-    /// Creates a [`PoolBuilder`] for a pool whose endpoints are picked by `strategy`. Use it to change other settings
+    /// Creates a [`PoolBuilder`] for a pool in which `strategy` picks the endpoints. Use it to change other settings
     /// from their defaults.
     pub fn builder(strategy: impl Strategy) -> PoolBuilder<T> {
         PoolBuilder::new(strategy)
@@ -102,12 +102,13 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the number of stripes. A stripe is a counter of requests in flight: each endpoint has this number of
-    /// counters, and its requests in flight are their sum. With several stripes, threads contend less for one counter.
+    /// Sets the number of stripes: how many counters of requests in flight each endpoint has. Each thread uses one of
+    /// these counters. The number of requests in flight at an endpoint is the sum of its counters. With more stripes,
+    /// fewer threads contend for one counter.
     ///
     /// Range: 1 to 64; other values are clamped. Default: the number of cores, at most 4. Each stripe takes about 128
-    /// bytes for each endpoint. A strategy that compares the load of endpoints reads all their stripes. Use 1 for
-    /// simulations and programs with one thread.
+    /// bytes for each endpoint. A strategy that compares the load of endpoints reads all counters of these endpoints.
+    /// Use 1 for simulations and programs with one thread.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
         self.stripes = stripes.clamp(1, MAX_STRIPES);
@@ -122,9 +123,10 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the panic threshold: the minimum share of healthy endpoints in a tier (priority group of endpoints). Below
-    /// this share, the tier is in a panic: the pool treats [unhealthy](crate::Availability::Unhealthy) endpoints of
-    /// this tier, and those on [probation](crate::Availability::Probation), like healthy endpoints.
+    /// Sets the panic threshold: the minimum share of healthy endpoints in a tier (priority group of endpoints). If the
+    /// share is lower, the tier can be in a panic. In a panic, the pool treats all endpoints of the tier that are
+    /// [unhealthy](crate::Availability::Unhealthy) or on [probation](crate::Availability::Probation) like healthy
+    /// endpoints.
     ///
     /// Range: 0 to 1; other values are clamped, and NaN counts as 0. With 0, no tier is ever in a panic. Default: 0.5.
     ///
@@ -139,8 +141,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     ///   a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor of [`Spillover`],
     ///   and at most 100 %. The factor is 1.4 for [`WhenExhausted`](Spillover::WhenExhausted).
     ///
-    /// For example, a pool has one tier with three endpoints of which one is up. The share is 1/3, and the health of
-    /// the tier is 47 %. With the default threshold, the tier is in a panic. Source: Envoy's panic threshold.
+    /// For example, a pool has one tier with three endpoints, and one of them is up. The share is 1/3, and the health
+    /// of the tier is 47 %. With the default threshold, the tier is in a panic. Source: Envoy's panic threshold.
     ///
     /// ```
     /// use equipoise_core::{Availability, EndpointSpec, P2c, PickRequest, Pool};
@@ -161,7 +163,8 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
         self
     }
 
-    /// Sets the availability of endpoints that join the pool or get another address. Default: [`Availability::Up`].
+    /// Sets the availability with which an endpoint joins the pool. The availability is also set to this value when the
+    /// address of an endpoint changes. Default: [`Availability::Up`].
     ///
     /// Use [`Maintenance`](Availability::Maintenance) if new endpoints must get no requests before their first health
     /// check has passed. The code that checks them must then set them to `Up`.

@@ -19,10 +19,10 @@ pub enum PickError {
         /// The number of endpoints in the pool.
         members: usize,
     },
-    /// All endpoints that accept new requests and that the request does not exclude are busy. At least one of these is
-    /// true for each of them:
+    /// All endpoints that the request could use are busy. These are the endpoints that accept new requests and that the
+    /// request does not exclude. An endpoint is busy if at least one of these conditions is true:
     ///
-    /// - The endpoint has its maximum number of requests in flight.
+    /// - The endpoint has reached its maximum number of requests in flight.
     /// - The endpoint is on [probation](crate::Availability::Probation), and its single request has been sent already.
     /// - The strategy does not [admit](crate::Strategy::admit) the request to the endpoint.
     #[error("all endpoints that accept new requests are at their limit, or the strategy refuses the request")]
@@ -42,19 +42,20 @@ pub enum PickError {
     /// Crates that handle sessions, such as `equipoise-affinity`, return it.
     #[error("the request has no session, and only requests with a session are accepted")]
     Unbound,
-    /// The strategy picked no endpoint, although it could have picked at least one: an endpoint that accepts new
-    /// requests, has no maximum number of requests in flight, is not on probation and is not excluded by the request.
+    /// The strategy picked no endpoint, although at least one endpoint could have been picked: this endpoint accepts
+    /// new requests, has no maximum number of requests in flight, is not on probation and is not excluded by the
+    /// request.
     #[error("the strategy picked no endpoint, although some are usable")]
     Declined,
-    /// The strategy has a bug. It picked a [slot](crate::Slot) in which there is no endpoint, or whose endpoint does
-    /// not accept new requests or is excluded by the request.
+    /// The strategy has a bug. It picked an empty [slot](crate::Slot), an endpoint that does not accept new requests,
+    /// or an endpoint that the request excludes.
     #[error("the strategy picked slot {}, which is not usable for this request", slot.index())]
     Misbehaved {
-        /// The slot that the strategy picked.
+        /// The slot (position in the pool) that the strategy picked.
         slot: Slot,
     },
     /// The strategy panicked during the pick. The pool can still be used. If the program is compiled with `panic =
-    /// "abort"`, there is no such error: the process ends.
+    /// "abort"`, the process ends instead, and this error does not occur.
     #[error("the strategy panicked during the pick")]
     Panicked,
 }
@@ -81,7 +82,7 @@ impl PickError {
     /// fail with temporary errors.
     ///
     /// True for `Empty`, `Unavailable`, `Saturated` and `Declined`. Also true for `Bound`, unless the request excludes
-    /// the endpoint to which it is bound. False for all other errors.
+    /// the bound endpoint. False for all other errors.
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Empty | Self::Unavailable { .. } | Self::Saturated | Self::Declined => true,

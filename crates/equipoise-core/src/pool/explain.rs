@@ -58,14 +58,15 @@ pub struct Explanation {
     /// The id of the endpoint that would be picked, or the error with which the pick would fail.
     #[cfg_attr(feature = "serde", serde(serialize_with = "picked"))]
     pub picked: Result<EndpointId, PickError>,
-    /// Whether the pick follows the [binding](PickRequest::bound) or the [preference](PickRequest::prefer) of the
-    /// request. If the pick does not follow it, the value says why.
+    /// Whether the picked endpoint is the one to which the request is [bound](PickRequest::bound) or which the request
+    /// [prefers](PickRequest::prefer). If another endpoint is picked, the value says why.
     pub binding_outcome: BindingOutcome,
     /// One entry for each endpoint of the pool, in the order of their [slots](crate::Slot).
     pub candidates: Vec<Candidate>,
 }
 
-/// One endpoint of the pool in the [`Explanation`] of a pick, whether it could be picked or not.
+/// What an [`Explanation`] of a pick says about one endpoint: its state, its score and its result. Every endpoint of
+/// the pool has such an entry, even if the endpoint could not be picked.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -17,17 +17,17 @@ pub struct Idle {
 }
 
 impl<T> Pool<T> {
-    /// Waits until the endpoint that has the id `id` at the time of the call has no requests in flight. Ends at once if
-    /// no endpoint of the pool has this id.
+    /// Returns a future that ends when the endpoint with the id `id` has no requests in flight. The future ends at once
+    /// if no endpoint of the pool has this id at the time of the call.
     ///
-    /// The future still waits for the same endpoint if that endpoint is removed later, or if another endpoint gets its
-    /// id. Call this method before [`remove`](Self::remove), and await the future afterwards. The future keeps the
-    /// endpoint's target alive until the wait ends. The future works on every async runtime. It adds no cost to
+    /// If the endpoint is removed later, or if another endpoint gets its id, the future still waits for the first
+    /// endpoint. Call this method before [`remove`](Self::remove), and await the future afterwards. The future keeps
+    /// the endpoint's target alive until the wait ends. The future works on every async runtime. It adds no cost to
     /// requests to other endpoints.
     ///
-    /// An endpoint that still gets requests may be idle only for a moment. To prevent this, [drain](Self::drain) the
-    /// endpoint, set it to maintenance or remove it before the wait. A pick that another thread has started earlier may
-    /// still send a request to the endpoint.
+    /// An endpoint that still gets requests may be without requests in flight only for a moment. To prevent this,
+    /// [drain](Self::drain) the endpoint, set it to maintenance or remove it before the wait. Even then, a pick that
+    /// another thread has started earlier may still send a request to the endpoint.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool};

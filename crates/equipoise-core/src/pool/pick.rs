@@ -30,15 +30,15 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Picks an endpoint for a request, and takes a lease on it: the request counts as in flight until the lease ends.
-    /// Does not wait.
+    /// Picks an endpoint for a request, and takes a lease on this endpoint: the request counts as in flight until the
+    /// lease ends. Does not wait.
     ///
     /// Usually a pick takes no lock and does not allocate. It costs an atomic load, the strategy's pick, and changes of
     /// two counters that few threads share.
     ///
-    /// While requests wait in [`acquire`](Self::acquire), a pick takes a lock if a waiting request may need the
-    /// capacity that it has found. If a waiting request can use this capacity, the pick leaves it to that request and
-    /// picks again. This applies to
+    /// Requests that wait in [`acquire`](Self::acquire) go first. While requests wait, a pick that finds capacity may
+    /// take a lock to check whether a waiting request can use this capacity. If so, the pick leaves the capacity to the
+    /// waiting request and picks again. This rule applies to
     ///
     /// - endpoints that have a maximum number of requests in flight,
     /// - endpoints on [probation](crate::Availability::Probation), which get a single request, and

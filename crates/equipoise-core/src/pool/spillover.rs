@@ -23,15 +23,16 @@ use crate::{endpoint::PoolContext, request::PickRequest};
 #[non_exhaustive]
 pub enum Spillover {
     /// Uses a tier (priority group) only if no endpoint of an earlier tier can be picked. An endpoint cannot be picked
-    /// if the request excludes it, if it has its maximum number of requests in flight, or if it does not accept new
-    /// requests (for example, because it is unhealthy).
+    /// if the request excludes it, if it has reached its maximum number of requests in flight, or if it does not accept
+    /// new requests (for example, because it is unhealthy).
     ///
     /// Choose this variant if a backup tier must stay idle as long as an earlier tier works. Weakness: if most
     /// endpoints of a tier fail, the remaining endpoints get all traffic of the tier.
     #[default]
     WhenExhausted,
     /// Shares the traffic by the health of the tiers. A tier (priority group of endpoints) with too few healthy
-    /// endpoints passes a part of its traffic to the next tier. This prevents an overload of its remaining endpoints.
+    /// endpoints passes a part of its traffic to the next tier. This prevents an overload of the healthy endpoints that
+    /// the tier still has.
     ///
     /// The health of a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor. A
     /// health above 100 % counts as 100 %. In order of priority, each tier gets a share of the traffic equal to its

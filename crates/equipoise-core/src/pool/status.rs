@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl<T> Pool<T> {
-    /// Returns the time of the pool's [clock](crate::PoolBuilder::clock).
+    /// Returns the current time of the pool's [clock](crate::PoolBuilder::clock).
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
@@ -27,15 +27,15 @@ impl<T> Pool<T> {
     }
 
     /// Returns the revision of the pool: the number of its changes so far. A new pool has the revision 0. Changes of
-    /// endpoints, weights, limits and availability count. New pickers count too, if the strategy has [asked for
-    /// them](crate::Strategy::on_refresh).
+    /// endpoints, weights, limits and availability count. If the strategy [asks the pool to build new
+    /// pickers](crate::Strategy::on_refresh) (the parts that pick endpoints), this also counts as a change.
     pub fn revision(&self) -> Revision {
         self.inner.snapshot.load().revision()
     }
 
-    /// Returns the revision of the last change of the pool's membership. The membership includes the id, the address,
-    /// the weight, the tier, the zone and the maximum number of requests in flight of each endpoint. It does not
-    /// include the availability.
+    /// Returns the revision of the pool at which its membership last changed. The membership includes the id, the
+    /// address, the weight, the tier, the zone and the maximum number of requests in flight of each endpoint. It does
+    /// not include the availability.
     ///
     /// Code that keeps a copy of the membership can store this revision, and compare it with a later result of this
     /// method. If both are equal, the copy is still right.
@@ -59,9 +59,9 @@ impl<T> Pool<T> {
         self.inner.settings.needs.key
     }
 
-    /// Waits until the pool has a later revision than `since`, and returns this revision. Every change of the pool
-    /// makes a new revision, for example a change of membership, weights or availability. Ends at once if the revision
-    /// is later than `since` already. Works on every async runtime.
+    /// Returns a future that waits until the pool has a later revision than `since`, and returns this later revision.
+    /// Every change of the pool makes a new revision, for example a change of membership, weights or availability. The
+    /// future ends at once if the pool already has a later revision than `since`. It works on every async runtime.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -134,9 +134,9 @@ impl<T> fmt::Debug for Pool<T> {
 pub struct EndpointStatus {
     /// The id of the endpoint.
     pub id: EndpointId,
-    /// The [revision](crate::Pool::revision) of the pool at which the endpoint joined. If an endpoint is removed and
-    /// added again, it gets a higher value. The value therefore distinguishes it from the old endpoint with the same id
-    /// and address.
+    /// The [revision](crate::Pool::revision) of the pool at which the endpoint joined. An endpoint that is removed and
+    /// added again gets a higher value. The value therefore distinguishes the new endpoint from the old endpoint with
+    /// the same id and address.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};

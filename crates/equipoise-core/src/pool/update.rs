@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl<T: Send + Sync + 'static> Pool<T> {
-    /// Changes the endpoints of the pool to exactly `all`. Calls `make` to create the target of each endpoint that
-    /// joins. Endpoints are compared by id:
+    /// Changes the pool so that it has exactly the endpoints in `all`. Calls `make` to create the target of each
+    /// endpoint that joins. Endpoints are compared by id:
     ///
     /// - An endpoint that stays keeps its slot, leases, strategy state, availability and target. It also keeps the
     ///   values that were set with [`set_weight_percent`](Self::set_weight_percent) and
@@ -23,9 +23,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
     ///   flight become those of its spec in `all`.
     /// - An endpoint that joins gets the [initial availability](crate::PoolBuilder::initial_availability).
     /// - An endpoint that is missing in `all` leaves the pool: it is not picked again. Its leases stay valid.
-    /// - An endpoint whose address differs from before is replaced by a new endpoint with the same id. The new endpoint
-    ///   has a new target and no history, because latency and failures belong to the old address. Leases on the old
-    ///   endpoint stay valid.
+    /// - If an endpoint in `all` has another address than before, a new endpoint with the same id replaces the old one.
+    ///   The new endpoint has a new target and no history, because latency and failures belong to the old address.
+    ///   Leases on the old endpoint stay valid.
     ///
     /// If `all` is empty, the pool has no endpoints afterwards, and picks fail with
     /// [`PickError::Empty`](crate::PickError::Empty). Endpoints with different ids may have the same address. Takes
@@ -66,9 +66,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(|_| Ok(all), |_| false, |spec, _| Some(make(spec)))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`update`](Self::update) does. `make` creates the target
-    /// of each endpoint that joins, and may return an error. If it returns an error for one endpoint, the pool does not
-    /// change.
+    /// Changes the pool so that it has exactly the endpoints in `all`, as [`update`](Self::update) does. `make` creates
+    /// the target of each endpoint that joins, and may return an error. If `make` returns an error for one endpoint,
+    /// the pool does not change.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool, TryUpdateError};
@@ -93,9 +93,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| false, |spec, _| make(spec).map(Some))
     }
 
-    /// Changes the endpoints of the pool to exactly `all`, as [`try_update`](Self::try_update) does. It can also change
-    /// the targets of endpoints that stay. An endpoint whose target is replaced stays in the pool: picks
-    /// can return it before, during and after the change.
+    /// Changes the pool so that it has exactly the endpoints in `all`, as [`try_update`](Self::try_update) does. Can
+    /// also change the targets of endpoints that stay. An endpoint that gets another target stays in the pool: it can
+    /// be picked before, during and after the change.
     ///
     /// `make` is called once for each spec in `all`. Its second argument is the present target of the endpoint, or
     /// `None` if the endpoint joins. `make` returns `Ok(Some(target))` to set a target, or `Ok(None)` to keep the
@@ -129,8 +129,8 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_members(|_| Ok(all), |_| true, make)
     }
 
-    /// Gives the endpoint that has the id of `spec` another target and the settings of `spec`. The endpoint can be
-    /// picked all the time.
+    /// Changes the target and the settings of one endpoint: the endpoint with the id of `spec` gets `target` and the
+    /// settings in `spec`. The endpoint stays in the pool, so it can also be picked during the change.
     ///
     /// If the address is the same, the endpoint keeps its slot, leases, strategy state and availability. It also keeps
     /// the values that were set with [`set_weight_percent`](Self::set_weight_percent) and

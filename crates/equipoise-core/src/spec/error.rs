@@ -5,8 +5,8 @@ use super::{
     vocabulary::{Definition, MAX_DEPTH, Vocabulary},
 };
 
-/// Why a text is not a valid spec. The message of each variant says at which character of the text the error is (the
-/// first character is 1), and what would be valid.
+/// Why a text is not a valid spec: a strategy or affinity mode written as text, such as `peak-ewma(decay=10s)`. The
+/// error message says at which character of the text the error is (the first character is 1), and what would be valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidText<V: Vocabulary> {
@@ -18,10 +18,10 @@ pub enum InvalidText<V: Vocabulary> {
         /// The position of the unknown name in the text.
         at: Position,
     },
-    /// The text sets a parameter that the strategy or affinity mode does not have.
+    /// The text sets a parameter that the strategy or affinity mode does not have, such as `speed` in `p2c(speed=3)`.
     #[error("{} has no parameter {parameter:?}{}: {}{}", .definition.name(), place(*.at), suggestion(.parameter, parameter_names(.definition)), parameters(.definition))]
     UnknownParameter {
-        /// The definition of the strategy or affinity mode in whose brackets the unknown parameter is.
+        /// The definition of the strategy or affinity mode for which the text sets the unknown parameter.
         definition: &'static Definition<V>,
         /// The name of the unknown parameter, as it is in the text.
         parameter: String,
@@ -31,7 +31,7 @@ pub enum InvalidText<V: Vocabulary> {
     /// The text sets a parameter twice.
     #[error("{} sets {} twice{}", .definition.name(), .parameter.name(), place(*.at))]
     RepeatedParameter {
-        /// The definition of the strategy or affinity mode in whose brackets the parameter is set twice.
+        /// The definition of the strategy or affinity mode that has the parameter. The text sets this parameter twice.
         definition: &'static Definition<V>,
         /// The parameter that is set twice.
         parameter: &'static Parameter,
@@ -41,56 +41,61 @@ pub enum InvalidText<V: Vocabulary> {
     /// The text does not set a required parameter.
     #[error("{}{} needs {}=…: {}", .definition.name(), place(*.at), .parameter.name(), wanted(.parameter))]
     MissingParameter {
-        /// The definition of the strategy or affinity mode whose required parameter is missing.
+        /// The definition of the strategy or affinity mode that requires the missing parameter.
         definition: &'static Definition<V>,
         /// The parameter that is missing.
         parameter: &'static Parameter,
-        /// The position in the text of the name of the strategy or affinity mode whose parameter is missing.
+        /// The position in the text at which the name of the strategy or affinity mode begins. The missing parameter is
+        /// a parameter of this strategy or affinity mode.
         at: Position,
     },
-    /// The text sets a parameter to a value that does not have the parameter's [`Kind`], or that is outside the range
-    /// of this kind.
+    /// The text sets a parameter to a value that the parameter does not accept: the value has the wrong [`Kind`], such
+    /// as a text instead of a number, or it is out of range.
     #[error("{} cannot have {}={value:?}{}: {}", .definition.name(), .parameter.name(), place(*.at), wanted(.parameter))]
     InvalidValue {
-        /// The definition of the strategy or affinity mode in whose brackets the invalid value is.
+        /// The definition of the strategy or affinity mode that has the parameter with the invalid value.
         definition: &'static Definition<V>,
         /// The parameter that has the invalid value.
         parameter: &'static Parameter,
-        /// The invalid value, as it is in the text. `…` if values of the parameter can contain a password.
+        /// The invalid value, as it is in the text. If values of this parameter can contain a password, `…` is stored
+        /// instead of the value.
         value: String,
         /// The position of the invalid value in the text.
         at: Position,
     },
-    /// All values in the text are of the right kinds, but one of them is invalid, or two of them contradict each other.
+    /// The strategy or affinity mode refuses the values in the text, although each value has the right kind. Either one
+    /// value is invalid, or two values contradict each other.
     #[error("{}{}: {reason}", .definition.name(), place(*.at))]
     Refused {
-        /// The definition of the strategy or affinity mode whose parameters have the invalid values.
+        /// The definition of the strategy or affinity mode that refuses the values.
         definition: &'static Definition<V>,
-        /// The position of the error in the text. If one value is invalid, it is the position at which that parameter
-        /// is set. If the error is about several parameters, it is the position of the name of the strategy or affinity
-        /// mode.
+        /// The position of the error in the text. If the error is about one parameter, this is the position at which
+        /// the text sets that parameter. If the error is about several parameters, this is the position of the name of
+        /// the strategy or affinity mode.
         at: Position,
-        /// Why the values are invalid.
+        /// The error that says why the values are invalid.
         reason: V::Refusal,
     },
-    /// The text uses a combinator (a strategy that wraps another one) without the strategy that it should wrap.
+    /// The text names a combinator (a strategy that wraps another strategy) without a strategy to wrap. For example,
+    /// the text is `slow-start` instead of `slow-start(p2c)`.
     #[error("{name}{} needs a strategy to wrap, in brackets, such as {name}(p2c)", place(*.at), name = .definition.name())]
     NothingWrapped {
-        /// The definition of the combinator.
+        /// The definition of the combinator that has no strategy to wrap.
         definition: &'static Definition<V>,
-        /// The position of the combinator's name in the text.
+        /// The position in the text of the name of the combinator.
         at: Position,
     },
-    /// The brackets contain a strategy where no strategy is allowed. Either the strategy or affinity mode in front of
-    /// the brackets wraps no strategy, as in `p2c(random)`. Or the brackets already contain the wrapped strategy, as in
+    /// The text contains an inner strategy where no inner strategy is allowed, such as `inner` in `outer(inner)`.
+    /// Either `outer` cannot wrap a strategy, as in `p2c(random)`. Or `outer` already wraps another strategy, as in
     /// `slow-start(p2c, random)`.
     #[error("{} cannot contain the strategy {found:?}{}, because it wraps {}; {}", .definition.name(), place(*.at), capacity(.definition), parameters(.definition))]
     Misplaced {
-        /// The definition of the strategy or affinity mode in whose brackets the strategy is not allowed.
+        /// The definition of the outer strategy or affinity mode, such as `outer` in `outer(inner)`. The inner strategy
+        /// is not allowed there.
         definition: &'static Definition<V>,
-        /// The name of the strategy that is not allowed in the brackets.
+        /// The name of the inner strategy that is not allowed, such as `inner` in `outer(inner)`.
         found: String,
-        /// The position in the text of the strategy that is not allowed.
+        /// The position in the text of the inner strategy that is not allowed, such as `inner` in `outer(inner)`.
         at: Position,
     },
     /// The text nests specs more than [`MAX_DEPTH`] levels deep.

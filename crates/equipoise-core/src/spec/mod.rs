@@ -1,10 +1,10 @@
 //! Textual specs: strategies and affinity modes written as text, such as `peak-ewma(decay=10s)`. This module contains
-//! the grammar, the parser, the types of parameters and the errors. Strategies and affinity modes share them.
+//! the grammar, the parser, the types of parameters and the errors for both.
 //!
-//! A spec begins with a name. The parameters that differ from their defaults follow in brackets. A [`Vocabulary`] is a
-//! set of names that specs can use. There are two vocabularies: strategies
-//! ([`strategy::by_name`](crate::strategy::by_name)) and affinity modes (`equipoise_affinity::by_name`). Each
-//! vocabulary describes its names by [`Definition`]s. Parsing an invalid text fails with [`InvalidText`].
+//! A spec begins with a name. Parameters may follow in brackets. A parameter that the spec does not set has its
+//! default. A [`Vocabulary`] is a set of names that specs can use. There are two vocabularies: strategies
+//! ([`strategy::by_name`](crate::strategy::by_name)) and affinity modes (`equipoise_affinity::by_name`). A vocabulary
+//! has a [`Definition`] for each of its names. If a text is not a valid spec, parsing fails with [`InvalidText`].
 //!
 //! # Grammar
 //!

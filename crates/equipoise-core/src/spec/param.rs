@@ -56,19 +56,19 @@ impl Parameter {
     }
 }
 
-/// What applies if a spec does not set a parameter.
+/// The default of a parameter: what applies if a spec does not set the parameter. Returned by [`Parameter::preset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
     /// If a spec does not set the parameter, this default value applies. The string contains the value as text, such as
     /// `10s`.
     Is(&'static str),
-    /// If a spec does not set the parameter, its value is a random number, drawn from the entropy of the pool.
+    /// If a spec does not set the parameter, its value is a random number from the pool's source of random numbers.
     Drawn,
-    /// The parameter has no default value. If a spec does not set the parameter, the rule in this text applies, such as
-    /// `the whole path counts`.
+    /// The parameter has no default value. If a spec does not set the parameter, a rule applies. The string describes
+    /// this rule in words, such as `the whole path counts`.
     Otherwise(&'static str),
-    /// Every spec must set the parameter, because it has no default.
+    /// The parameter has no default. A spec must set it, otherwise parsing fails.
     Required,
 }
 
@@ -84,19 +84,18 @@ impl fmt::Display for Preset {
 
 /// A type that the value of a parameter can have, such as `u32` or `Duration`.
 pub trait Setting: Sized {
-    /// The type of the default in a constant [`Param`], such as `&'static str` for a `String`.
+    /// The type of the default in a constant [`Param`]. For a parameter of type `String`, this is `&'static str`.
     type Preset: Copy;
 
     /// Converts a parsed value into this type. Returns `None` if the value is of a kind that this type cannot
     /// represent, such as a text for a `u32`.
     fn read(value: &Value) -> Option<Self>;
 
-    /// Converts the default of a parameter into this type. A constant [`Param`] contains the default as a
-    /// [`Self::Preset`].
+    /// Converts the default of a parameter into this type. `preset` is the default as a constant [`Param`] stores it.
     fn from_preset(preset: Self::Preset) -> Self;
 }
 
-/// A parameter of a textual spec whose value is read as a `T`.
+/// A parameter of a textual spec. `T` is the type of the parameter's value, such as `Duration`.
 pub struct Param<T: Setting> {
     /// The description of the parameter for listing and parsing: name, kind of values, default and explanation.
     pub parameter: Parameter,
@@ -106,7 +105,7 @@ pub struct Param<T: Setting> {
 }
 
 impl<T: Setting + PartialEq> Param<T> {
-    /// Returns whether the two forms of the default agree. A parameter stores its default as text and as a value.
+    /// Returns whether the default is stored correctly. A parameter stores its default twice: as text and as a value.
     /// Parsing the text must give the value. Returns `true` if the parameter has no default value. Tests use this
     /// method.
     pub fn is_consistent(&self) -> bool {
@@ -130,8 +129,8 @@ impl<T: Setting> ParamBuilder<T> {
         Self { parameter, value: PhantomData }
     }
 
-    /// Sets a note on the accepted values. Error messages contain the note after the description of the parameter's
-    /// kind. Default: empty.
+    /// Sets a note about the accepted values. Error messages show the note after the description of the kind of values.
+    /// Default: empty.
     pub const fn note(mut self, note: &'static str) -> Self {
         self.parameter.note = note;
         self
@@ -323,8 +322,8 @@ impl Param<Nested> {
     }
 }
 
-/// The type of parameters whose value is a strategy. Their values are read by
-/// [`Settings::nested`](super::Settings::nested).
+/// The `T` of a [`Param<T>`](Param) for a parameter that has a strategy as its value.
+/// [`Settings::nested`](super::Settings::nested) reads the value.
 pub struct Nested;
 
 impl Setting for Nested {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 /// A position in a text, such as the position of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The position as the number of bytes of the text before it. 0 is the start of the text.
+    /// The number of bytes of the text before the position. 0 is the start of the text.
     pub byte: usize,
-    /// The position as the number of `char`s of the text before it. 0 is the start of the text.
+    /// The number of `char`s of the text before the position. 0 is the start of the text.
     pub character: usize,
 }
 

@@ -28,8 +28,8 @@ pub enum Kind {
     Time {
         /// The shortest time that is accepted.
         from: Duration,
-        /// The longest time that is accepted. `Duration::MAX` means that every time is accepted that can be written as
-        /// text: at most 584 years.
+        /// The longest time that is accepted. `Duration::MAX` means that there is no maximum. The longest time that can
+        /// be written as text is 584 years.
         to: Duration,
     },
     /// The parameter accepts `true` and `false`.
@@ -44,7 +44,8 @@ pub enum Kind {
     Character,
     /// The parameter accepts one of several words. The slice contains the accepted words.
     Choice(&'static [&'static str]),
-    /// The parameter accepts one of several words, or another word with a time in brackets, such as `wait(5s)`.
+    /// The parameter accepts one of several words without a time, or one other word with a time in brackets, such as
+    /// `wait(5s)`.
     ChoiceOrTimed {
         /// The words that are accepted without a time.
         words: &'static [&'static str],

@@ -16,17 +16,17 @@ pub const MAX_DEPTH: usize = 16;
 /// `equipoise` implements this trait for strategies and for affinity modes. Other crates should not use its items,
 /// because they may change in any release.
 pub trait Vocabulary: Sized + Clone + fmt::Debug + PartialEq + 'static {
-    /// The type of the value with which code creates the strategy or affinity mode of a definition. It is usually a
-    /// function.
+    /// The type of the value that creates a strategy or affinity mode from its parameters. Usually a function. Each
+    /// definition contains one such value.
     #[doc(hidden)]
     type Make: Send + Sync + 'static;
     /// The type of the error for parameter values that have the right kinds but are invalid or contradict each other.
     type Refusal: Error + Clone + PartialEq;
 
-    /// The word for a definition in messages, such as `strategy`.
+    /// The word that error messages use for a name of this vocabulary, such as `strategy`.
     #[doc(hidden)]
     const NOUN: &'static str;
-    /// What a syntax error says is expected where a spec is missing, such as `the name of a strategy`.
+    /// The words that describe a missing spec in a syntax error, such as `the name of a strategy`.
     #[doc(hidden)]
     const EXPECTED: &'static str;
 
@@ -82,13 +82,13 @@ impl<V: Vocabulary> Definition<V> {
         self.name
     }
 
-    /// Returns a description of the strategy or affinity mode that has this name, in one line.
+    /// Returns a description of the strategy or affinity mode in one line.
     pub fn about(&self) -> &'static str {
         self.about
     }
 
-    /// Returns whether the name stands for a combinator: a strategy that wraps another strategy. The wrapped strategy
-    /// is given in the brackets, as in `slow-start(p2c)`.
+    /// Returns whether the strategy is a combinator: a strategy that wraps another strategy, as `slow-start` wraps
+    /// `p2c` in `slow-start(p2c)`.
     pub fn wraps(&self) -> bool {
         self.wraps
     }
@@ -271,8 +271,8 @@ impl<'a, V: Vocabulary> Settings<'a, V> {
         .unwrap_or_else(|| T::from_preset(param.preset))
     }
 
-    /// Returns the strategy to which a parameter of kind [`Kind::Strategy`] is set. `None` if the parameter has its
-    /// default.
+    /// Returns the value of a parameter of kind [`Kind::Strategy`]: the spec of a strategy. `None` if the parameter has
+    /// its default.
     pub fn nested(&self, parameter: &Parameter) -> Option<&'a Spec<V>> {
         match self.argument(parameter)? {
             Argument::Spec(spec) => Some(spec),

@@ -5,7 +5,8 @@ use std::fmt;
 #[non_exhaustive]
 pub enum Check {
     /// The strategy picks only usable endpoints: members that are up, have a weight above 0 and are not excluded. The
-    /// strategy does not panic, and it does not refuse the members of the pool.
+    /// strategy does not panic. It builds a picker for every set of members and availabilities of the pool without an
+    /// error.
     Usable,
     /// The strategy always picks an endpoint if at least one endpoint is usable. A usable endpoint is up, has a weight
     /// above 0 and is not excluded.

@@ -25,8 +25,8 @@
 //!
 //! The clock of the pools changes only when a check changes it, and random numbers come from the
 //! [`seed`](Conformance::seed). Failures can therefore be reproduced, except the failures of the check
-//! [`Threads`](Check::Threads). The suite does not detect panics in hooks, because the pool ignores them. The suite
-//! does not measure how good the picks are or how long they take.
+//! [`Threads`](Check::Threads). The suite does not detect panics in the strategy's hooks, because the pool ignores
+//! these panics. The suite does not measure how good the picks are or how long they take.
 
 mod allocations;
 mod composed;
