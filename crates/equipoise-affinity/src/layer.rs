@@ -15,13 +15,14 @@ use tower_service::Service;
 
 use crate::{affinity::Affinity, mode::Found, store::StoreAnswer};
 
-/// A tower layer that adds [`Affinity`] to a [`Balance`](equipoise_tower::Balance), or to a stack of layers that
-/// contains a `Balance`.
+/// A tower layer that applies session affinity ([`Affinity`]) to a load balancer
+/// ([`Balance`](equipoise_tower::Balance)), or to a stack of layers that contains a `Balance`: the requests of a
+/// session go to the same endpoint.
 ///
-/// Other layers may be between this layer and the balancer. They must pass on the extension
-/// [`Placement`](equipoise_tower::Placement) of requests, and the extensions [`ServedBy`](equipoise_tower::ServedBy)
-/// and [`BindingOutcome`](equipoise_core::BindingOutcome) of responses. This layer adds the extension
-/// [`AffinityOutcome`](crate::AffinityOutcome) to each response from an endpoint.
+/// Other layers may be between this layer and the balancer. They must keep the extension
+/// [`Placement`](equipoise_tower::Placement) of each request, and the extensions
+/// [`ServedBy`](equipoise_tower::ServedBy) and [`BindingOutcome`](equipoise_core::BindingOutcome) of each response.
+/// This layer adds the extension [`AffinityOutcome`](crate::AffinityOutcome) to each response from an endpoint.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -79,8 +80,9 @@ impl<S> Layer<S> for AffinityLayer {
 
 /// A service that applies [`Affinity`] to the balancer below it, the inner service. Created by [`AffinityLayer`].
 ///
-/// It is ready when the inner service is ready. A call first looks the session up. If the session store has to ask a
-/// server, the call waits for the answer. Then it calls the inner service.
+/// The service is ready when the inner service is ready. A call first finds out to which endpoint the session of the
+/// request is bound. If a session store has to ask a server for this, the call waits for the answer. Then the call
+/// passes the request to the inner service.
 #[derive(Clone, Debug)]
 pub struct WithAffinity<S> {
     affinity: Affinity,
@@ -117,7 +119,8 @@ where
 
 pin_project! {
     /// The future that a call of [`WithAffinity`] returns. Its output is the response or the error of the inner
-    /// service. If affinity has refused the request, the output is the error [`PickError::Unbound`].
+    /// service. If the request is refused because its session is not bound to an endpoint ([`Affinity::missing`]), the
+    /// output is the error [`PickError::Unbound`].
     pub struct AffinityFuture<S, B>
     where
         S: Service<Request<B>>,

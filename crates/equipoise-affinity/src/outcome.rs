@@ -1,5 +1,5 @@
-//! The outcome of a request with session affinity: how the request was bound to an endpoint, and counters of all
-//! outcomes.
+//! The outcome of a request with session affinity: whether the endpoint of the session answered. Also counts the
+//! requests with each outcome.
 
 use std::{
     fmt,
@@ -10,18 +10,19 @@ use equipoise_core::{EndpointId, MissReason};
 
 use crate::{store::StoreError, token::InvalidToken};
 
-/// How session affinity has handled a request: whether the endpoint to which its session is bound has answered. Each
-/// response from an endpoint has this value as an extension, except in the mode [`Mode::none`](crate::Mode::none).
+/// The outcome of session affinity for a request: for example, whether the request was answered by the endpoint of its
+/// session. A session is bound to the endpoint that is stored for the session. Each response from an endpoint has this
+/// value as an extension, except in the mode [`Mode::none`](crate::Mode::none).
 ///
 /// The id of the endpoint that answered is in the extension [`ServedBy`](equipoise_tower::ServedBy).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AffinityOutcome {
-    /// The request had no binding, and no binding was stored for its session. The value is the reason why the request
-    /// had no binding.
+    /// When the request arrived, its session was not bound to an endpoint. The session is still not bound. The value is
+    /// the reason why the session was not bound when the request arrived.
     Unbound(UnboundReason),
-    /// The request had no binding. Its session is now bound to the endpoint that answered. The value is the reason why
-    /// the request had no binding.
+    /// When the request arrived, its session was not bound to an endpoint. The session is now bound to the endpoint
+    /// that answered. The value is the reason why the session was not bound before.
     New(UnboundReason),
     /// The endpoint that the session is bound to has answered the request.
     Kept,
@@ -37,16 +38,17 @@ pub enum AffinityOutcome {
     ///
     /// - The session's endpoint is only [temporarily](MissReason::is_temporary) unable to serve requests, for example
     ///   because it has reached its limit or its [maximum share](crate::Affinity::max_share).
-    /// - The response could not change the binding. For example, the backend chooses the endpoint itself
-    ///   ([`Mode::route`](crate::Mode::route)), or the cookie is set only in responses to `POST` requests.
+    /// - The session could not be bound to the endpoint that answered. For example, in
+    ///   [`Mode::route`](crate::Mode::route), only a backend can change the endpoint, by setting another session key.
+    ///   Another example is a cookie that the balancer sets only in responses to `POST` requests.
     Diverted {
         /// The id of the endpoint that the session is bound to.
         bound_to: EndpointId,
         /// Why the endpoint that the session is bound to did not answer the request.
         reason: MissReason,
     },
-    /// The strategy chose the endpoint by the request's key, in the mode [`Mode::hash`](crate::Mode::hash). No binding
-    /// is stored in this mode.
+    /// The strategy chose the endpoint by the request's session key. This happens only in the mode
+    /// [`Mode::hash`](crate::Mode::hash), which stores no endpoints of sessions.
     Keyed,
 }
 
@@ -64,45 +66,46 @@ impl AffinityOutcome {
     }
 }
 
-/// Why a request is not bound to an endpoint when it arrives.
+/// Why the session of a request is not bound to an endpoint when the request arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnboundReason {
     /// Affinity does not apply to the request: the mode is [`Mode::none`](crate::Mode::none), or the closure of
     /// [`Affinity::except`](crate::Affinity::except) returned `true` for the request.
     Off,
-    /// The request does not have the cookie or the key that identifies a session.
+    /// The request does not have the cookie or the session key that identifies its session.
     Absent,
     /// The request exceeds one of these limits:
     ///
     /// - The session key is longer than [`SessionKey::max_len`](crate::key::SessionKey::max_len) or
-    ///   [`Learn::max_key_len`](crate::learn::Learn::max_key_len).
+    ///   [`Learn::max_key_len`](crate::learn::Learn::max_key_len) allows.
     /// - The request has more cookies with the name of the session's cookie than
-    ///   [`max_cookies`](crate::cookie::PersistenceCookieBuilder::max_cookies).
+    ///   [`max_cookies`](crate::cookie::PersistenceCookieBuilder::max_cookies) allows.
     /// - The `Cookie` lines of the request are together longer than
-    ///   [`max_bytes`](crate::cookie::PersistenceCookieBuilder::max_bytes).
+    ///   [`max_bytes`](crate::cookie::PersistenceCookieBuilder::max_bytes) allows.
     Oversized,
     /// The request has a session key or a cookie, but no endpoint is known for it:
     ///
     /// - In the modes [`Mode::table`](crate::Mode::table) and [`Mode::learn`](crate::Mode::learn): the session store
-    ///   has no binding of the key.
+    ///   contains no endpoint for the key.
     /// - In the mode [`Mode::cookie`](crate::Mode::cookie): the cookie does not name an endpoint of the pool.
     /// - In the mode [`Mode::route`](crate::Mode::route): the key does not contain the id of a known endpoint.
-    /// - In the mode [`Mode::hash`](crate::Mode::hash): this is the reason for every request with a key, because no
-    ///   binding is stored.
+    /// - In the mode [`Mode::hash`](crate::Mode::hash): this is the reason for every request with a key, because this
+    ///   mode stores no endpoints of sessions.
     Unknown,
     /// The request's cookie is ignored because of a date in it:
     ///
-    /// - The cookie was not used for longer than [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle).
+    /// - The last use of the cookie is longer ago than [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle).
     /// - The session of the cookie began longer ago than
     ///   [`max_life`](crate::cookie::PersistenceCookieBuilder::max_life).
     /// - One of these dates is more than 24 hours in the future.
     Expired,
     /// The token in the request's cookie is invalid. The value says why.
     Token(InvalidToken),
-    /// The session store could not be reached, or did not answer in time.
+    /// The session store could not be reached, did not answer in time, or panicked.
     StoreUnavailable,
-    /// The session store answered with data that is not a binding, such as data of another application.
+    /// The session store answered with data that does not name an endpoint in the store's format, such as data of
+    /// another application.
     StoreMalformed,
 }
 
@@ -283,45 +286,47 @@ impl Counters {
 pub struct AffinityStats {
     /// Number of requests that were answered by the endpoint that their session is bound to.
     pub kept: u64,
-    /// Number of requests whose endpoint the strategy chose by their key, in the mode
-    /// [`Mode::hash`](crate::Mode::hash).
+    /// Number of requests for which the strategy chose the endpoint by the request's session key. This happens only in
+    /// the mode [`Mode::hash`](crate::Mode::hash).
     pub keyed: u64,
-    /// Number of requests that had no binding, and whose session was then bound to the endpoint that answered.
+    /// Number of requests by which a session was newly bound. When the request arrived, its session was not bound to an
+    /// endpoint. The session was then bound to the endpoint that answered.
     pub new: u64,
-    /// Number of requests that were refused because they had no binding. This happens only if
+    /// Number of requests that were refused because their session was not bound to an endpoint. This happens only if
     /// [`Affinity::missing`](crate::Affinity::missing) is [`OnUnavailable::Refuse`](crate::OnUnavailable::Refuse).
     pub refused: u64,
-    /// Number of new sessions that were not stored because their source (a client address or network) had reached its
-    /// [session limit](crate::Affinity::session_limit).
+    /// Number of new sessions that were not stored, because clients with the same source (address or network) had
+    /// already started as many sessions as the [session limit](crate::Affinity::session_limit) allows.
     pub limited: u64,
     /// Number of requests that ended in an error of the balancer or of an endpoint. For example, the endpoint failed,
-    /// or the session's endpoint could not serve the request and [`Fallback::Refuse`](crate::Fallback::Refuse) forbids
-    /// other endpoints. Requests that affinity refused because they had no binding are counted in
-    /// [`refused`](Self::refused) instead.
+    /// or the session's endpoint could not serve the request and
+    /// [`OnUnavailable::Refuse`](crate::OnUnavailable::Refuse) forbids other endpoints. Requests that were refused
+    /// because their session was not bound to an endpoint are counted in [`refused`](Self::refused) instead.
     pub failed: u64,
-    /// Numbers of requests that had no binding when they arrived. Each pair has the label of a reason
-    /// ([`UnboundReason::as_str`]), and the number of requests that had no binding for this reason. Reasons that have
-    /// not occurred are left out.
+    /// Numbers of requests whose session was not bound to an endpoint when the request arrived, by reason. Each pair
+    /// has the label of a reason ([`UnboundReason::as_str`]), and the number of requests with this reason. Reasons that
+    /// have not occurred are left out.
     pub unbound: Vec<(&'static str, u64)>,
-    /// Numbers of requests whose session moved to another endpoint. Each pair has a reason why the session's previous
+    /// Numbers of requests whose session moved to another endpoint, by reason. Each pair has a reason why the session's
+    /// previous endpoint did not answer the request, and the number of requests with this reason. Reasons that have not
+    /// occurred are left out.
+    pub moved: Vec<(MissReason, u64)>,
+    /// Numbers of diverted requests, by reason. A diverted request was answered by another endpoint than the session's
+    /// endpoint, and the session stayed bound to the session's endpoint. Each pair has a reason why the session's
     /// endpoint did not answer the request, and the number of requests with this reason. Reasons that have not occurred
     /// are left out.
-    pub moved: Vec<(MissReason, u64)>,
-    /// Numbers of requests that another endpoint answered, although their session stayed bound to its own endpoint.
-    /// Each pair has a reason why the session's endpoint did not answer the request, and the number of requests with
-    /// this reason. Reasons that have not occurred are left out.
     pub diverted: Vec<(MissReason, u64)>,
 }
 
 impl AffinityStats {
-    /// Returns how many requests had no binding when they arrived: the sum of all numbers in
-    /// [`unbound`](Self::unbound).
+    /// Returns how many requests belonged to a session that was not bound to an endpoint when the request arrived: the
+    /// sum of all numbers in [`unbound`](Self::unbound).
     pub fn misses(&self) -> u64 {
         self.unbound.iter().map(|(_, n)| n).sum()
     }
 
-    /// Returns how many requests had no binding for one reason. `reason` is a label of [`UnboundReason::as_str`], such
-    /// as `absent`. Returns 0 for an unknown label.
+    /// Returns how many requests belonged to a session that was not bound to an endpoint for one reason. `reason` is a
+    /// label of [`UnboundReason::as_str`], such as `absent`. Returns 0 for an unknown label.
     pub fn unbound_for(&self, reason: &str) -> u64 {
         self.unbound.iter().filter(|(label, _)| *label == reason).map(|(_, n)| n).sum()
     }

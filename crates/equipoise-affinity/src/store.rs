@@ -4,39 +4,43 @@ use equipoise_core::EndpointId;
 
 use crate::guard::guarded;
 
-/// A store of bindings: for each session key, the endpoint that the session is bound to.
-/// [`Mode::table`](crate::Mode::table) and [`Mode::learn`](crate::Mode::learn) use it.
+/// Stores to which endpoint each session is bound: for each session key, the id of an endpoint.
+/// [`Mode::table`](crate::Mode::table) and [`Mode::learn`](crate::Mode::learn) use a session store.
 ///
-/// Implementations are [`SessionTable`](crate::table::SessionTable) in memory, `RedisStore` (feature `redis`) for
-/// several balancers, or your own.
+/// [`SessionTable`](crate::table::SessionTable) stores sessions in memory. `RedisStore` (feature `redis`) stores the
+/// sessions of several balancers. You can also implement this trait.
 ///
-/// Each request looks up at most one key. A request never fails because of a store: if the answer is late or invalid,
-/// the request continues without a binding. A store that panics counts as unavailable.
+/// Each request looks up at most one key. A request never fails because of a store: if the answer of the store is late
+/// or invalid, the pool's strategy picks an endpoint for the request. A store that panics counts as unavailable.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Returns the endpoint that `key` is bound to. A lookup that finds a binding counts as a use of the session: the
-    /// session's idle timeout starts again. Must not block: a store that has to ask a server returns [`Lookup::Later`].
+    /// Returns the id of the endpoint to which the session with this key is bound. If there is such an endpoint, the
+    /// lookup counts as a use of the session: the session's idle timeout starts again. Must not block: a store that has
+    /// to ask a server returns [`Lookup::Later`].
     fn lookup(&self, key: &[u8]) -> Lookup;
 
-    /// Binds `key` to `endpoint`, unless another balancer has bound the key meanwhile. `instead_of` is the endpoint
-    /// that the request's lookup of `key` has returned. It is `None` if the lookup found no binding, or if the request
-    /// did not have this key.
+    /// Stores that the session with the key `key` is bound to the endpoint `endpoint`. `instead_of` is the endpoint
+    /// that [`lookup`](Self::lookup) returned for `key` when the request arrived. `instead_of` is `None` if the lookup
+    /// returned no endpoint, or if the request did not have this key.
     ///
-    /// If `key` is bound to an endpoint that is neither `endpoint` nor `instead_of`, the store must keep this binding.
-    /// So if two balancers move a session at the same time, only one binding is stored, and both balancers then use it.
+    /// Another balancer may have bound the session to a third endpoint meanwhile, which is neither `endpoint` nor
+    /// `instead_of`. The store must then keep the third endpoint. So if two balancers move a session at the same time,
+    /// only one endpoint is stored, and both balancers then use this endpoint.
     ///
     /// Must return at once. A store that needs more time does the work in the background.
     fn bind(&self, key: &[u8], endpoint: &EndpointId, instead_of: Option<&EndpointId>);
 
-    /// Removes the binding of `key`, because its session has ended. Must return at once.
+    /// Removes the session with the key `key`, because the session has ended. Later lookups of the key return no
+    /// endpoint. Must return at once.
     fn unbind(&self, key: &[u8]);
 
-    /// Called when the endpoint with the id `endpoint` has left the pool. The store must make all bindings to this
-    /// endpoint void: lookups no longer return them, even if an endpoint with the same id joins later. Must return at
-    /// once.
+    /// Called when the endpoint with the id `endpoint` has left the pool. The store must end all sessions that are
+    /// bound to this endpoint: lookups of these sessions no longer return the endpoint, even if an endpoint with the
+    /// same id joins later. Must return at once.
     ///
-    /// The default implementation does nothing. Affinity then ignores bindings to the endpoint while it is not in the
-    /// pool, and uses them again if an endpoint with the same id joins. Use the default implementation for a store that
-    /// several pools share, because another pool may have an endpoint with this id.
+    /// The default implementation does nothing. While no endpoint with this id is in the pool, the sessions of the
+    /// endpoint then count as not bound. If an endpoint with this id joins later, these sessions are bound to it again.
+    /// Use the default implementation for a store that several pools share, because another pool may have an endpoint
+    /// with this id.
     fn left(&self, endpoint: &EndpointId) {
         let _ = endpoint;
     }
@@ -44,11 +48,12 @@ pub trait SessionStore: Send + Sync + 'static {
 
 /// The result of [`SessionStore::lookup`]: an answer, or a future of the answer.
 pub enum Lookup {
-    /// The answer is known at once. `Ok(Some(id))`: the key is bound to this endpoint. `Ok(None)`: the key is not
-    /// bound. `Err`: the store does not know.
+    /// The answer is known at once. `Ok(Some(id))`: the session is bound to the endpoint with this id. `Ok(None)`: the
+    /// session is not bound to an endpoint. `Err`: the store does not know whether the session is bound.
     Now(Result<Option<EndpointId>, StoreError>),
-    /// A future of the answer, for a store that has to ask a server. `Ok(Some(id))`: the key is bound to this endpoint.
-    /// `Ok(None)`: the key is not bound. `Err`: the store does not know. The request waits for at most
+    /// A future of the answer, for a store that has to ask a server. `Ok(Some(id))`: the session is bound to the
+    /// endpoint with this id. `Ok(None)`: the session is not bound to an endpoint. `Err`: the store does not know
+    /// whether the session is bound. The request waits for at most
     /// [`Affinity::lookup_timeout`](crate::Affinity::lookup_timeout), and then drops the future.
     Later(Pin<Box<dyn Future<Output = Result<Option<EndpointId>, StoreError>> + Send>>),
 }
@@ -82,7 +87,8 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Why a session store cannot say which endpoint a key is bound to. The request then continues without a binding.
+/// Why a session store cannot say to which endpoint a session is bound. The pool's strategy then picks an endpoint for
+/// the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -92,7 +98,7 @@ pub enum StoreError {
         /// What happened, as a text for people.
         reason: String,
     },
-    /// The store answered with data that is not a binding.
+    /// The store answered with data that does not name an endpoint in the store's format.
     #[error("the session store answered something other than a binding: {reason}")]
     Malformed {
         /// What the store answered, or what is wrong with it, as a text for people.

@@ -6,29 +6,33 @@ use http::Request;
 use super::Affinity;
 use crate::outcome::UnboundReason;
 
-/// Where a request would go, and why. Returned by [`Affinity::explain`]. `Display` writes it as several lines of text.
+/// The answer of [`Affinity::explain`]: to which endpoint a request would go, and why. `Display` writes this
+/// explanation as several lines of text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AffinityExplanation {
-    /// `Ok`: the id of the endpoint that the request is bound to. `Err`: the reason why the request is not bound to an
-    /// endpoint. In the mode [`Mode::hash`](crate::Mode::hash), no request is bound, so the value is always `Err`.
+    /// `Ok`: the id of the endpoint to which the session of the request is bound. `Err`: the reason why the session is
+    /// not bound to an endpoint. The mode [`Mode::hash`](crate::Mode::hash) stores no endpoints of sessions, so the
+    /// value is always `Err` in this mode.
     pub endpoint: Result<EndpointId, UnboundReason>,
-    /// Whether the strategy chooses the endpoint by the request's key. True only in the mode
+    /// Whether the strategy chooses the endpoint by the request's session key. True only in the mode
     /// [`Mode::hash`](crate::Mode::hash), for a request that has a key.
     pub keyed: bool,
-    /// `Ok`: the pool's explanation of which endpoint it would pick. `Err`: the request would be refused before it
-    /// reaches the pool, with the error [`PickError::Unbound`].
+    /// `Ok`: the pool's explanation of which endpoint the pool would pick. `Err`: the request would be refused before
+    /// it reaches the pool, with the error [`PickError::Unbound`].
     pub pick: Result<Explanation, PickError>,
 }
 
 impl Affinity {
-    /// Explains where a request would go now: to which endpoint it is bound, whether this endpoint can serve it, and
-    /// which endpoint the pool would pick. Runs the same code as for real requests.
+    /// Explains where the pool would send a request now: to which endpoint the session of the request is bound, whether
+    /// this endpoint can serve the request, and which endpoint the pool would pick. Runs the same code as for real
+    /// requests.
     ///
-    /// Sends nothing, stores no binding, and does not count as a request in flight. But if the mode has a session
-    /// store, `explain` looks the session up and waits for the answer, as a request does. The lookup counts as a use of
-    /// the session, so the session's idle timeout starts again. The explanation does not consider the key that the
-    /// balancer itself takes from a request ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)).
+    /// Sends nothing, does not change to which endpoint the session is bound, and does not count as a request in
+    /// flight. But if the mode has a session store, `explain` looks the session up in this store and waits for the
+    /// answer, as a request does. The lookup counts as a use of the session, so the session's idle timeout starts
+    /// again. The explanation does not consider the key that the balancer itself takes from a request
+    /// ([`HttpProtocol::key`](equipoise_tower::HttpProtocol::key)).
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, key::SessionKey};

@@ -125,9 +125,9 @@ impl Affinity {
     /// request. For example, the endpoint is unhealthy or in maintenance, is at its limit, or has just failed the
     /// request. Default: [`OnUnavailable::Rebind`]: another endpoint serves the request.
     ///
-    /// This setting does not apply if the endpoint has left the pool. The request then counts as a request without a
-    /// binding, so [`missing`](Self::missing) applies to it. If `missing` is [`OnUnavailable::Rebind`], the session
-    /// moves to another endpoint.
+    /// This setting does not apply if the endpoint has left the pool. The session of the request then counts as not
+    /// bound, so [`missing`](Self::missing) applies to the request. If `missing` is [`OnUnavailable::Rebind`], the
+    /// session moves to another endpoint.
     #[must_use]
     pub fn unavailable(mut self, action: OnUnavailable) -> Self {
         self.settings.on_unavailable.unavailable = action;
@@ -146,23 +146,26 @@ impl Affinity {
     /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum. See
     /// [`Binding::max_share`](equipoise_core::Binding::max_share) for details.
     ///
-    /// Use this setting for caches and inference servers, where the session's endpoint answers faster than others
-    /// unless it is overloaded. The setting has no effect on requests that may only go to the session's endpoint,
-    /// because [`unavailable`](Self::unavailable) is [`OnUnavailable::Refuse`] or [`OnUnavailable::Wait`].
+    /// Use this setting for caches and inference servers, where the session's endpoint answers faster than other
+    /// endpoints unless the session's endpoint is overloaded. The setting has no effect on requests that may only go to
+    /// the session's endpoint, because [`unavailable`](Self::unavailable) is [`OnUnavailable::Refuse`] or
+    /// [`OnUnavailable::Wait`].
     ///
     /// In the cookie modes [`rewrite`](crate::cookie::PersistenceCookie::rewrite) and
-    /// [`prefix`](crate::cookie::PersistenceCookie::prefix), endpoints set the session's cookie themselves. If the
-    /// other endpoint sets this cookie in its response, the session moves to the other endpoint.
+    /// [`prefix`](crate::cookie::PersistenceCookie::prefix), endpoints set the session's cookie themselves. If this
+    /// setting sends a request to another endpoint, and that endpoint sets the session's cookie in its response, the
+    /// session moves to that endpoint.
     #[must_use]
     pub fn max_share(mut self, factor: f32) -> Self {
         self.settings.max_share = Some(factor);
         self
     }
 
-    /// Sets how long a request waits for an answer of the session store. After this time, the request continues without
-    /// a binding, with the reason [`UnboundReason::StoreUnavailable`](crate::UnboundReason::StoreUnavailable). Default:
-    /// 100 ms. Minimum: 1 ms; a shorter time counts as 1 ms. A store may have a shorter timeout of its own. Without a
-    /// Tokio runtime with a timer, the request waits without a limit.
+    /// Sets how long a request waits for an answer of the session store. After this time, the session counts as not
+    /// bound, with the reason [`UnboundReason::StoreUnavailable`](crate::UnboundReason::StoreUnavailable), and the
+    /// strategy picks an endpoint for the request. Default: 100 ms. Minimum: 1 ms; a shorter time counts as 1 ms. A
+    /// store may have a shorter timeout of its own. Without a Tokio runtime with a timer, the request waits without a
+    /// limit.
     #[must_use]
     pub fn lookup_timeout(mut self, longest: Duration) -> Self {
         self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
@@ -173,7 +176,7 @@ impl Affinity {
     /// request:
     ///
     /// - The strategy picks an endpoint.
-    /// - No binding is stored.
+    /// - The session of the request is not bound to this endpoint.
     /// - The balancer sets no cookie in the response.
     ///
     /// Default: affinity applies to all requests. HAProxy calls this `ignore-persist`. If `except` panics, affinity
@@ -191,17 +194,17 @@ impl Affinity {
     /// Use this setting to let operators test a server in maintenance before clients use it. A good condition is the
     /// source address of the operator, or a cookie in the operator's browser.
     ///
-    /// A forced request never goes to another endpoint. If the endpoint of its session is at its limit, refuses the
-    /// request or fails, the request fails as with [`OnUnavailable::Refuse`]. If [`unavailable`](Self::unavailable) is
-    /// [`OnUnavailable::Wait`], the request waits for this endpoint before it fails. The session stays bound to the
-    /// endpoint.
+    /// A forced request never goes to another endpoint than the endpoint of its session. If this endpoint has reached
+    /// its limit on requests, refuses the request or fails, the request fails as with [`OnUnavailable::Refuse`]. If
+    /// [`unavailable`](Self::unavailable) is [`OnUnavailable::Wait`], the request waits for this endpoint before it
+    /// fails. The session stays bound to the endpoint.
     ///
     /// The setting has no effect on
     ///
     /// - a request whose session is not bound to an endpoint,
-    /// - a request that is bound to an endpoint that has left the pool,
+    /// - a request whose session is bound to an endpoint, but this endpoint has left the pool,
     /// - a request for which [`except`](Self::except) returns `true`,
-    /// - all requests in the mode [`Mode::hash`], which stores no bindings.
+    /// - all requests in the mode [`Mode::hash`], which stores no endpoints of sessions.
     ///
     /// ```
     /// use equipoise_affinity::{Affinity, Mode, EndpointNaming, cookie::PersistenceCookie};

@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use crate::{mode::Found, outcome::UnboundReason};
 
-/// What happens to a request if no bound endpoint is available: its session is not bound to an endpoint, or the
-/// endpoint of its session cannot serve the request.
+/// What happens to a request that cannot go to the endpoint of its session. Either the session is not bound to an
+/// endpoint, or it is bound to an endpoint that cannot serve the request.
 ///
-/// [`Affinity::missing`](crate::Affinity::missing) sets this for a session that is not bound.
-/// [`Affinity::unavailable`](crate::Affinity::unavailable) sets this for an endpoint that cannot serve the request.
+/// [`Affinity::missing`](crate::Affinity::missing) sets this for requests of a session that is not bound to an
+/// endpoint. [`Affinity::unavailable`](crate::Affinity::unavailable) sets this for requests that the endpoint of their
+/// session cannot serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnUnavailable {
@@ -14,33 +15,35 @@ pub enum OnUnavailable {
     /// This is the default.
     ///
     /// There is one exception: the session is bound to an endpoint that is only
-    /// [temporarily](equipoise_core::MissReason::is_temporary) unable to serve requests, for example because it is at
-    /// its limit. The session then stays bound to this endpoint, and the chosen endpoint serves this request only.
+    /// [temporarily](equipoise_core::MissReason::is_temporary) unable to serve requests, for example because this
+    /// endpoint has reached its limit on requests. The session then stays bound to this endpoint, and the chosen
+    /// endpoint serves this request only.
     ///
-    /// The endpoint is chosen by rendezvous hashing of the session, so that all balancers choose the same endpoint (see
-    /// [`Binding`](equipoise_core::Binding)). In two cases, the strategy picks the endpoint instead:
+    /// The endpoint is chosen by rendezvous hashing of the session's key, so that all balancers choose the same
+    /// endpoint (see [`Binding`](equipoise_core::Binding)). In two cases, the strategy picks the endpoint instead:
     ///
     /// - The session is not bound to an endpoint.
-    /// - The binding does not identify the session. For example, with
+    /// - The session's cookie does not identify the session. For example, with
     ///   [`EndpointNaming::ids`](crate::EndpointNaming::ids), all sessions of an endpoint have the same cookie value.
     #[default]
     Rebind,
     /// The request fails. The error depends on the case:
     ///
-    /// - The request is bound to an endpoint that has just failed the request: the error of this endpoint.
-    /// - The request is bound to an endpoint that cannot serve the request for another reason:
+    /// - The session is bound to an endpoint that has just failed the request: the error of this endpoint.
+    /// - The session is bound to an endpoint that cannot serve the request for another reason:
     ///   [`PickError::Bound`](equipoise_core::PickError::Bound), which contains the reason.
-    /// - The request has no binding: [`PickError::Unbound`](equipoise_core::PickError::Unbound). The request does not
-    ///   reach the balancer.
+    /// - The session is not bound to an endpoint: [`PickError::Unbound`](equipoise_core::PickError::Unbound). The
+    ///   request does not reach the balancer.
     ///
     /// For a `PickError`, a gateway usually answers its client with status 503.
     Refuse,
-    /// The request waits for up to this time, and then fails with the [`PickError`](equipoise_core::PickError) that
-    /// says why it could not be served.
+    /// The request waits for an endpoint, for at most this time. If the request cannot be served by then, it fails
+    /// with a [`PickError`](equipoise_core::PickError) that contains the reason.
     ///
-    /// - A request with a binding waits for its endpoint. It continues to wait if this endpoint leaves the pool,
-    ///   because the endpoint may join again. It does not wait if this endpoint has just failed the request.
-    /// - A request without a binding waits for any endpoint that the strategy may pick.
+    /// - If the session of the request is bound to an endpoint, the request waits for this endpoint. The request
+    ///   continues to wait if this endpoint leaves the pool, because the endpoint may join again. The request does not
+    ///   wait if this endpoint has just failed the request.
+    /// - If the session is not bound to an endpoint, the request waits for any endpoint that the strategy may pick.
     Wait(Duration),
 }
 

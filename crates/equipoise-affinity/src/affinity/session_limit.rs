@@ -90,7 +90,7 @@ impl SessionLimit {
     /// The [clock](crate::Affinity::clock) of the `Affinity` measures the intervals. An interval begins when the
     /// previous one ends, at the same time for all sources. A source can start `max_sessions` sessions at the end of
     /// one interval and `max_sessions` sessions at the start of the next one. (`max_sessions` is an argument of
-    /// [`new`](Self::new).) It can therefore start up to 2 × `max_sessions` sessions in a short time.
+    /// [`new`](Self::new).) The source can therefore start up to 2 × `max_sessions` sessions in a short time.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;

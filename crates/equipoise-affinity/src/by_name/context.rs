@@ -64,17 +64,17 @@ impl BuildContext {
         self
     }
 
-    /// Sets the tokens for cookies. Use this method instead of [`keys`](Self::keys) if the keys must be
-    /// [replaced](Tokens::rotate) later. The tokens may be used for several pools. Replaces what [`keys`](Self::keys)
-    /// has set. Default: no tokens.
+    /// Sets the [`Tokens`], which issue and read the signed cookie values. Use this method instead of
+    /// [`keys`](Self::keys) if the keys must be [replaced](Tokens::rotate) later. One `Tokens` may be used for several
+    /// pools. Replaces what [`keys`](Self::keys) has set. Default: no tokens.
     pub fn tokens(mut self, tokens: Arc<Tokens>) -> Self {
         self.keys = Some(Keys::Tokens(tokens));
         self
     }
 
-    /// Sets the key for cookie modes with the parameter `values=dynamic`, in which the cookie's value is a hash of this
-    /// key and the endpoint's address. HAProxy calls this key `dynamic-cookie-key`. Default: no key, so that a mode
-    /// with `values=dynamic` cannot be built.
+    /// Sets the secret key for cookie modes with the parameter `values=dynamic`. With this parameter, the cookie's
+    /// value is a hash of the secret key and the endpoint's address. HAProxy calls this key `dynamic-cookie-key`.
+    /// Default: no key, so that a mode with `values=dynamic` cannot be built.
     pub fn dynamic_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.dynamic_key = Some(key.as_ref().into());
         self
@@ -110,8 +110,8 @@ impl fmt::Debug for BuildContext {
     }
 }
 
-/// Why a mode whose text is valid cannot be built for a pool. Returned by
-/// [`AffinitySpec::build`](crate::AffinitySpec::build).
+/// Why an [`Affinity`](crate::Affinity) cannot be created for a pool, although the text of its mode is valid. Returned
+/// by [`AffinitySpec::build`](crate::AffinitySpec::build).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildAffinityError {
@@ -125,8 +125,8 @@ pub enum BuildAffinityError {
         /// The name of the mode, such as `cookie`.
         mode: &'static str,
     },
-    /// The mode has `values=dynamic`, but the [`BuildContext`] has no key for hashing the addresses of endpoints. Set
-    /// the key with [`BuildContext::dynamic_key`].
+    /// The mode has the parameter `values=dynamic`, but the [`BuildContext`] has no key for hashing the addresses of
+    /// endpoints. Set the key with [`BuildContext::dynamic_key`].
     #[error(
         "{mode} needs the key for the hashes of values=dynamic, which is not in the text: pass it to \
          BuildContext::dynamic_key"
@@ -135,7 +135,7 @@ pub enum BuildAffinityError {
         /// The name of the mode, such as `cookie`.
         mode: &'static str,
     },
-    /// The mode has `by=store`, but the [`BuildContext`] has no session store. Set the store with
+    /// The mode has the parameter `by=store`, but the [`BuildContext`] has no session store. Set the store with
     /// [`BuildContext::store`].
     #[error("{mode} needs the session store for by=store: pass it to BuildContext::store, or set by=table")]
     NoStore {
@@ -145,10 +145,11 @@ pub enum BuildAffinityError {
     /// The mode cannot be used with the pool, for example because the pool's strategy does not use keys.
     #[error(transparent)]
     Mode(#[from] InvalidMode),
-    /// The session table of `by=table` cannot be created.
+    /// The session table in memory cannot be created. The mode needs a table because of its parameter `by=table`.
     #[error(transparent)]
     Table(#[from] InvalidSessionTable),
-    /// The session store in Redis of `by=redis` cannot be created: its URL is invalid, or there is no Tokio runtime.
+    /// The session store in Redis cannot be created: its URL is invalid, or there is no Tokio runtime. The mode needs
+    /// this store because of its parameter `by=redis`.
     #[cfg(feature = "redis")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
     #[error(transparent)]

@@ -11,7 +11,8 @@ pub enum InvalidModeSettings {
     /// A setting of the mode's cookie is invalid.
     #[error(transparent)]
     Cookie(#[from] InvalidCookie),
-    /// The key that identifies sessions is invalid. For example, the name of its header is not a valid header name.
+    /// The session key, which identifies sessions, is invalid. For example, the parameter `name` of the mode `header`
+    /// is not a valid header name.
     #[error(transparent)]
     Key(#[from] InvalidSessionKey),
     /// The value of one of these parameters is not a valid name of a cookie, a header or a URL parameter:
@@ -34,9 +35,9 @@ pub enum InvalidModeSettings {
     Unused {
         /// The name of the parameter that has no effect.
         parameter: &'static str,
-        /// The other parameter with its value, such as `by=hash`.
+        /// The parameter and its value that prevent the effect, such as `by=hash`.
         with: String,
-        /// The values of the other parameter with which the parameter has an effect, such as `by=table or by=store`.
+        /// The settings with which the unused parameter would have an effect, such as `by=table or by=store`.
         fits: String,
     },
     /// A parameter is set without another parameter that it needs.
@@ -58,10 +59,12 @@ pub enum InvalidModeSettings {
         other: &'static str,
     },
     /// No parameter says where requests have the session key, such as in a cookie or in a header. In the mode `learn`,
-    /// this error also means that neither `cookie` nor `header` is set, so that backends cannot set the key.
+    /// this error also occurs if neither the parameter `cookie` nor the parameter `header` is set, because backends can
+    /// set the key only in a cookie or a header.
     #[error("no parameter says where requests have the session key: set {parameters}")]
     NoKeySource {
-        /// The parameters of which at least one must be set, as a text.
+        /// A list of parameters as a text, such as `cookie, header, path-parameter or query`. At least one of them must
+        /// be set.
         parameters: &'static str,
     },
     /// `missing=refuse` is set with `by=table`, so that every request would be refused: a session gets into the table

@@ -89,8 +89,8 @@ impl Vocabulary for Modes {
 /// choose a mode at run time. The default is the mode `none`.
 ///
 /// `Display` writes a spec as text. Parsing this text gives an equal spec. A parameter that is set to its default is
-/// not written, and it counts as not set when specs are compared. The [module](self) describes the text. With the
-/// feature `serde`, a spec is serialized as its text.
+/// not written. When specs are compared, such a parameter counts as not set. The [module](self) describes the text.
+/// With the feature `serde`, a spec is serialized as its text.
 ///
 /// ```
 /// use equipoise_affinity::{AffinitySpec, by_name::BuildContext};
@@ -141,14 +141,15 @@ impl AffinitySpec {
     }
 
     /// Creates an [`Affinity`] with this mode for `pool`. `context` has what cannot be written as text, such as keys.
-    /// Each call creates a new session store, except with `by=store`, which uses the store of `context`.
+    /// If the mode needs a session store, each call creates a new one. The exception is the parameter `by=store`, with
+    /// which the mode uses the store of `context`.
     ///
     /// # Errors
     ///
     /// [`BuildAffinityError`] in these cases:
     ///
     /// - `context` does not contain a secret or a session store that the mode needs.
-    /// - The mode cannot be used with the pool. For example, an endpoint cannot be named in the mode's cookie.
+    /// - The mode cannot be used with the pool. For example, the mode's cookie cannot name one of the pool's endpoints.
     /// - The store in Redis cannot be created, for example because there is no Tokio runtime. Call `build` in async
     ///   code, or enter a runtime before: `let _guard = runtime.enter();`.
     pub fn build<T: Send + Sync + 'static>(
@@ -176,12 +177,12 @@ impl Default for AffinitySpec {
     }
 }
 
-/// Returns the definitions of all modes that have a name, in this order:
+/// Returns the definitions of all modes of session affinity that can be written as text, in this order:
 ///
 /// 1. the mode `none`
-/// 2. modes that identify a session by a part of the request
-/// 3. modes with a cookie that the balancer sets or changes
-/// 4. modes that use a session key that backends set
+/// 2. modes that identify a session by a part of the request, such as `header`
+/// 3. modes with a cookie that the balancer sets or changes, such as `cookie`
+/// 4. modes that use a session key that backends set, such as `learn`
 ///
 /// ```
 /// use equipoise_affinity::by_name;

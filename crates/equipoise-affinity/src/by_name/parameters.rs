@@ -7,8 +7,9 @@ use equipoise_core::spec::{Definition, InvalidText, Kind, Param, ParamBuilder, P
 
 use crate::OnUnavailable;
 
-/// A type without values that selects modes of session affinity in the generic types of [`equipoise_core::spec`]. For
-/// example, [`ModeDefinition`] is `Definition<Modes>`: the definition of a mode, and not of a strategy.
+/// A marker type without values. It selects the modes of session affinity in the generic types of
+/// [`equipoise_core::spec`]. For example, [`ModeDefinition`] is `Definition<Modes>`: the definition of a mode, and not
+/// of a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modes {}
 
@@ -56,7 +57,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Where the bindings of sessions are stored.
+    /// Where the endpoint of each session is stored. With `hash`, it is not stored: a hashing strategy computes it.
     By {
         Hash = "hash",
         Table = "table",

@@ -2,8 +2,9 @@
 //!
 //! [`PersistenceCookie`] reads and changes the `Cookie` lines of requests and the `Set-Cookie` lines of responses. Its
 //! modes are those of HAProxy's `cookie NAME insert | rewrite | prefix …`. It writes the same bytes as HAProxy 2.6,
-//! except where the two disagree about the end of a cookie. Here, only `;` ends a cookie, as in RFC 6265. Endpoints
-//! read cookies in the same way, so [no byte of another cookie](PersistenceCookie::on_request) is changed.
+//! with few differences, which [`on_request`](PersistenceCookie::on_request) and
+//! [`on_response`](PersistenceCookie::on_response) list. The main difference: in equipoise, only `;` ends a cookie, as
+//! in RFC 6265. Endpoints read cookies in the same way, so no byte of another cookie is changed.
 //!
 //! The caller determines which endpoint a cookie's value names. The values can be plain names, HAProxy's
 //! [dynamic](CookieValue::dynamic) values, or signed [tokens](crate::token).

@@ -120,9 +120,9 @@ impl PersistenceCookie {
     /// case-sensitive. Several `Cookie` lines are read as one. The lines are changed as follows:
     ///
     /// - In insert mode with [`indirect`](super::PersistenceCookieBuilder::indirect), all persistence cookies are
-    ///   removed, also those that name no endpoint. The attributes `$Path`, `$Domain` and `$Port` after such a cookie
-    ///   are removed too (RFC 2965; some Java clients still send them). A line without any other cookie is removed
-    ///   completely.
+    ///   removed, including those that name no endpoint. The attributes `$Path`, `$Domain` and `$Port` after such a
+    ///   cookie are removed too (RFC 2965; some Java clients still send them). A line without any other cookie is
+    ///   removed completely.
     /// - In prefix mode, the persistence cookie's value up to and including the first `~` is removed.
     /// - All other cookies stay the same, byte for byte.
     ///

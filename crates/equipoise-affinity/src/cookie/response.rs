@@ -25,7 +25,8 @@ pub struct ResponseContext<'a> {
     /// the dates in the cookie are updated. Use `false` to set the cookie again for the same endpoint, for example
     /// because the cookie's token was signed with a key that will be removed.
     pub kept: bool,
-    /// The cookie value that names the endpoint that answered. `None` if no value names it.
+    /// The cookie value that names the endpoint that answered the request. `None` if no cookie value names this
+    /// endpoint.
     ///
     /// With `None`, insert mode deletes the client's cookie, unless `kept` is `true`. Rewrite and prefix mode do not
     /// change a cookie that the endpoint sets.
@@ -42,7 +43,7 @@ impl<'a> ResponseContext<'a> {
     /// Creates the context of a response. [`kept`](field@Self::kept) is `false`; [`kept()`](Self::kept) sets it.
     ///
     /// - `state` is the state of the request's cookie.
-    /// - `value` names the endpoint that answered. `None` if no value names it.
+    /// - `value` names the endpoint that answered the request. `None` if no cookie value names this endpoint.
     /// - `method` is the request's method.
     /// - `now` is the current time.
     ///
@@ -74,11 +75,11 @@ pub enum CookieAction {
     /// The endpoint set the persistence cookie. The balancer removed it from the response, and did not add its own.
     /// HAProxy's log shows this as `D`.
     Deleted,
-    /// The endpoint set the persistence cookie. The balancer replaced its value, or wrote its own value in front of it.
-    /// HAProxy's log shows this as `R`.
+    /// The endpoint set the persistence cookie. The balancer replaced the endpoint's value in this cookie, or wrote the
+    /// balancer's value in front of the endpoint's value. HAProxy's log shows this as `R`.
     Replaced,
-    /// The balancer added a persistence cookie that names the endpoint that answered, or that deletes the client's
-    /// cookie. HAProxy's log shows this as `I`.
+    /// The balancer added a persistence cookie to the response. This cookie names the endpoint that answered, or
+    /// deletes the client's cookie. HAProxy's log shows this as `I`.
     Inserted,
     /// The balancer added the client's persistence cookie again with new dates. The cookie names the same endpoint as
     /// before. HAProxy's log shows this as `U`.
@@ -112,8 +113,8 @@ impl PersistenceCookie {
     /// - In prefix mode, if the endpoint sets the persistence cookie, the balancer's value and `~` are written in front
     ///   of the endpoint's value. Otherwise, no cookie is added.
     ///
-    /// Call it only for responses of endpoints. Do not call it for responses that the balancer creates itself, such as
-    /// error pages.
+    /// Call this method only for responses of endpoints. Do not call it for responses that the balancer creates itself,
+    /// such as error pages.
     ///
     /// All other `Set-Cookie` lines stay the same. A cookie's value ends at the first `;`, as in browsers. HAProxy
     /// differs in three points:

@@ -43,8 +43,8 @@ impl PersistenceCookie {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Insert)
     }
 
-    /// Creates the builder of a cookie that endpoints set, and whose value the balancer replaces. `name` is the
-    /// cookie's name. This is HAProxy's mode `rewrite`.
+    /// Creates the builder of a cookie that endpoints set. The balancer replaces the cookie's value with a value that
+    /// names the endpoint. `name` is the cookie's name. This is HAProxy's mode `rewrite`.
     ///
     /// The balancer never adds the cookie to a response, so the endpoints decide which clients get it. In requests, the
     /// endpoints see the balancer's value.
@@ -200,8 +200,9 @@ impl PersistenceCookieBuilder {
         self.insert_only("indirect")
     }
 
-    /// Adds `cache-control: private` to the response when the balancer sets the cookie in a response that a shared
-    /// cache could store. Without this header, the cache could give the cookie to other clients. Default: off.
+    /// Adds the header `cache-control: private` to each response in which the balancer sets the cookie, if a shared
+    /// cache could store the response. Without this header, the cache could give the cookie to other clients. Default:
+    /// off.
     ///
     /// In rewrite and prefix mode, the balancer adds no cookie, so this setting has no effect.
     pub fn nocache(mut self) -> Self {
@@ -266,8 +267,8 @@ impl PersistenceCookieBuilder {
     /// otherwise [`build`](Self::build) returns an error.
     ///
     /// The cookie's value contains the date of its last use, rounded up to a multiple of 4 seconds. When this date is
-    /// in the past, the next response sets the cookie again with the current date. A cookie whose date is more than 24
-    /// hours in the future is not valid either.
+    /// in the past, the next response sets the cookie again with the current date. The cookie is also invalid if this
+    /// date is more than 24 hours in the future.
     pub fn max_idle(mut self, idle: Duration) -> Self {
         self.max_idle = Some(idle);
         self.insert_only("max_idle")
@@ -277,22 +278,24 @@ impl PersistenceCookieBuilder {
     /// Range: 1 s to 2³¹ − 1 s; fractions of a second are dropped. Only for [insert mode](PersistenceCookie::insert);
     /// otherwise [`build`](Self::build) returns an error.
     ///
-    /// The cookie's value contains the date when it was first set, rounded up to a multiple of 4 seconds. A cookie
-    /// whose date is more than 24 hours in the future is not valid either.
+    /// The cookie's value contains the date when it was first set, rounded up to a multiple of 4 seconds. The cookie is
+    /// also invalid if this date is more than 24 hours in the future.
     pub fn max_life(mut self, life: Duration) -> Self {
         self.max_life = Some(life);
         self.insert_only("max_life")
     }
 
     /// Sets how many persistence cookies (cookies with the name of this cookie) a request may have. If a request has
-    /// more, all of them are ignored, and the request may go to any endpoint. Default: 16. Range: at least 1.
+    /// more, all of them are ignored, and the request may go to any endpoint. Default: 16. Range: at least 1; with 0,
+    /// [`build`](Self::build) returns an error.
     pub fn max_cookies(mut self, cookies: usize) -> Self {
         self.cookie.max_cookies = cookies;
         self
     }
 
     /// Sets the maximum length of all `Cookie` lines of a request together, in bytes. If they are longer, the
-    /// persistence cookie is ignored, and the request may go to any endpoint. Default: 64 KiB. Range: at least 1.
+    /// persistence cookie is ignored, and the request may go to any endpoint. Default: 64 KiB. Range: at least 1; with
+    /// 0, [`build`](Self::build) returns an error.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.cookie.max_bytes = bytes;
         self

@@ -21,10 +21,10 @@ use crate::{read::is_token, source::ClientAddress};
 /// A key longer than [`max_len`](Self::max_len) is not used, because clients could fill a session store with long keys.
 /// [`of`](Self::of) then returns [`Extracted::Oversized`].
 ///
-/// Keys with the same bytes are equal, even if they are read from different parts of a request. A session therefore has
-/// the same key in the cookie `SID` and in the path parameter `sid`. Keys that are made by [`source`](Self::source) or
-/// [`and`](Self::and) never equal keys that are read from a header or URI. They begin with a byte that headers and URIs
-/// cannot contain, so clients cannot imitate them.
+/// Keys with the same bytes are equal, even if they are read from different parts of a request. For example, a session
+/// has the same key whether a request has the key in the cookie `SID` or in the path parameter `sid`. A key from
+/// [`source`](Self::source) or [`and`](Self::and) is never equal to a key that is read from a header or URI: the key
+/// begins with a byte that headers and URIs cannot contain. So clients cannot imitate such a key.
 ///
 /// Keys are not secret. A client can choose every key except its source address. A client that sends the key of another
 /// session reaches the endpoint of that session, and gains nothing else.
@@ -50,7 +50,7 @@ pub struct SessionKey {
 }
 
 impl SessionKey {
-    /// The default of [`max_len`](Self::max_len), the maximum length of a key: 4096 bytes.
+    /// The default maximum length of a session key, in bytes: 4096. [`max_len`](Self::max_len) sets another maximum.
     pub const MAX_LEN: usize = 4096;
 
     /// Creates a key from the client's IP address. `client` determines the address. `prefix` says how many leading bits
@@ -181,8 +181,8 @@ impl SessionKey {
     }
 
     /// Returns a key that combines this key and `other`. The combined key is absent if one of the two keys is absent,
-    /// and too long if one of them is too long. Its maximum length is the larger [`max_len`](Self::max_len) of the two
-    /// keys.
+    /// and too long if one of them is too long. The maximum length of the combined key is the larger
+    /// [`max_len`](Self::max_len) of the two keys.
     ///
     /// The boundary between the two keys is a part of the combined key: `ab` and `c` give another key than `a` and
     /// `bc`.

@@ -104,12 +104,13 @@ impl Learn {
         self
     }
 
-    /// Also binds sessions whose key a client sends and no backend has set. Such a session is bound to the endpoint
-    /// that answers the first request with this key. HAProxy calls this `request-learn`. Default: off. The setting has
-    /// an effect in [`Mode::learn`](crate::Mode::learn), and no effect in [`Mode::route`](crate::Mode::route).
+    /// Also accepts session keys from clients if no backend has set them. The session with such a key is bound to the
+    /// endpoint that answers the first request with this key. HAProxy calls this `request-learn`. Default: off. The
+    /// setting has an effect in [`Mode::learn`](crate::Mode::learn), and no effect in
+    /// [`Mode::route`](crate::Mode::route).
     ///
-    /// Use this setting if backends set a key only once and keep the session for longer than the session store does.
-    /// PHP is an example. With this setting, clients can fill the session store with keys that they invent, unless
+    /// Use this setting if backends set a key only once and keep the session for longer than the session store keeps
+    /// it. PHP does this. With this setting, clients can fill the session store with keys that they invent, unless
     /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may start.
     #[must_use]
     pub fn adopt(mut self) -> Self {
@@ -126,8 +127,8 @@ impl Learn {
     ///
     /// # Errors
     ///
-    /// [`KeyTooLong`] if the key is longer than [`max_key_len`](Self::max_key_len). The request then has no binding, so
-    /// it may be sent to any endpoint.
+    /// [`KeyTooLong`] if the key is longer than [`max_key_len`](Self::max_key_len). The session of the request is then
+    /// not bound to an endpoint, so the request may be sent to any endpoint.
     pub fn request_key<'r>(&self, request: RequestHead<'r>) -> Result<Option<&'r [u8]>, KeyTooLong> {
         self.places.iter().find_map(|place| place.of_request(request)).map(|key| self.limited(key)).transpose()
     }

@@ -55,18 +55,20 @@ impl Mode {
 
     /// Creates the mode in which the pool's strategy chooses the endpoint of a session by hashing `key`. The strategy
     /// must be a hashing strategy: [`Maglev`](equipoise_core::Maglev), [`Ring`](equipoise_core::Ring),
-    /// [`Rendezvous`](equipoise_core::Rendezvous), or for example [`BoundedLoad`](equipoise_core::BoundedLoad) around
-    /// one of them. With another strategy, [`Affinity::new`](crate::Affinity::new) returns an error.
+    /// [`Rendezvous`](equipoise_core::Rendezvous), or a strategy that uses one of them, such as
+    /// [`BoundedLoad`](equipoise_core::BoundedLoad). With another strategy, [`Affinity::new`](crate::Affinity::new)
+    /// returns an error.
     ///
-    /// No binding is stored. All balancers with the same endpoints choose the same endpoint for a key. When an endpoint
-    /// joins or leaves the pool, some keys move to other endpoints. They move back when the change is undone.
+    /// The endpoint of a session is not stored. All balancers with the same endpoints choose the same endpoint for a
+    /// key. When an endpoint joins or leaves the pool, some keys move to other endpoints. They move back when the
+    /// change is undone.
     pub fn hash(key: SessionKey) -> Self {
         Self(Kind::Hash(key))
     }
 
     /// Creates the mode that stores the endpoint of each key in `store`. The strategy picks an endpoint for the first
     /// request with a key. When the head of the response arrives, the key is bound to this endpoint. Later requests
-    /// with the key go to the same endpoint, for as long as `store` contains the binding.
+    /// with the key go to the same endpoint, for as long as `store` contains the key.
     ///
     /// Clients can invent keys and so start any number of sessions.
     /// [`Affinity::session_limit`](crate::Affinity::session_limit) limits how many sessions one source may start.
@@ -101,13 +103,13 @@ impl Mode {
     }
 
     /// Creates the mode in which a part of the session key is the id of the endpoint. The backend sets this key in a
-    /// cookie or header. `learn` says where the key is, and `route` says which part of the key is the id. A request
-    /// without a key, or with a key without this part, has no binding. Tomcat calls the part `jvmRoute`, and nginx has
-    /// this mode as `sticky route`.
+    /// cookie or header. `learn` says where the key is, and `route` says which part of the key is the id. If a request
+    /// has no key, or a key without this part, its session is not bound to an endpoint. Tomcat calls the part
+    /// `jvmRoute`, and nginx has this mode as `sticky route`.
     ///
     /// The id must belong to an endpoint of the pool, or to one of the last 1,024 endpoints that this balancer has seen
-    /// leave the pool. A request with any other id has no binding, so clients cannot cause work with ids that they
-    /// invent.
+    /// leave the pool. If the id belongs to none of these endpoints, the session is not bound to an endpoint. So
+    /// clients cannot cause work with ids that they invent.
     pub fn route(learn: Learn, route: Route) -> Self {
         Self(Kind::Route(learn, route))
     }

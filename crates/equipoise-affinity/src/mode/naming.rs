@@ -64,8 +64,8 @@ pub(super) struct NamedEndpoint {
 }
 
 impl EndpointNaming {
-    /// Creates a naming whose cookie values are authenticated tokens, made with the keys of `ring`. This is the
-    /// recommended naming. The tokens are valid only in a cookie with the name of `cookie`.
+    /// Creates a naming that uses authenticated tokens as cookie values. The keys of `ring` sign the tokens. This is
+    /// the recommended naming. The tokens are valid only in a cookie with the name of `cookie`.
     ///
     /// Tokens do not reveal the addresses of endpoints, and clients cannot make a token to choose an endpoint. Each
     /// token contains a random number that identifies the session. If the session's endpoint is unavailable, all
@@ -74,9 +74,9 @@ impl EndpointNaming {
         Self::from_tokens(Arc::new(Tokens::new(ring, cookie.name())))
     }
 
-    /// Creates a naming whose cookie values are authenticated tokens. The keys of `tokens` can be replaced later with
-    /// [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used, because each pool has
-    /// its own list.
+    /// Creates a naming that uses authenticated tokens as cookie values. The keys of `tokens` can be replaced later
+    /// with [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used, because each pool
+    /// has its own list.
     pub fn from_tokens(tokens: Arc<Tokens>) -> Self {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
@@ -108,14 +108,14 @@ impl EndpointNaming {
         self
     }
 
-    /// Creates a naming whose cookie values are the ids of endpoints, for compatibility with cookies of other
-    /// balancers. Clients see the ids, which are addresses by default, and can choose an endpoint. A value that names
-    /// no endpoint of the pool counts as no binding, as in HAProxy.
+    /// Creates a naming that uses the ids of endpoints as cookie values, for compatibility with cookies of other
+    /// balancers. Clients see the ids, which are addresses by default, and can choose an endpoint. If the cookie's
+    /// value names no endpoint of the pool, the session counts as not bound to an endpoint, as in HAProxy.
     ///
     /// An id does not identify a session: all sessions of an endpoint have the same cookie value. The same is true for
-    /// all namings except [`tokens`](Self::tokens). If an endpoint cannot serve its sessions, each balancer's strategy
-    /// picks another endpoint for each request. The requests of one client may then go to different endpoints until the
-    /// client gets a new cookie. This can take long in rewrite mode and with
+    /// all namings except [`tokens`](Self::tokens). While an endpoint cannot serve its sessions, each balancer's
+    /// strategy picks another endpoint, separately for each request of these sessions. The requests of one client may
+    /// then go to different endpoints until the client gets a new cookie. This can take long in rewrite mode and with
     /// [`postonly`](crate::cookie::PersistenceCookieBuilder::postonly), because not every response sets the cookie.
     ///
     /// Prefix mode is an exception, because its cookie also contains a value that the endpoint itself has set. While
@@ -125,13 +125,13 @@ impl EndpointNaming {
         Self::plain(PlainNames::Ids)
     }
 
-    /// Creates a naming whose cookie values are names that the application chooses. `names` contains pairs of an
-    /// endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
+    /// Creates a naming that uses names as cookie values. The application chooses the names. `names` contains pairs of
+    /// an endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
     ///
     /// No session is bound to an endpoint without a name. If such an endpoint answers, the client keeps its cookie
     /// (HAProxy erases the cookie). A name does not identify a session: all sessions of an endpoint have the same
-    /// cookie value. If the endpoint is unavailable, each balancer's strategy picks another endpoint for each request
-    /// until the client gets a new cookie. [`ids`](Self::ids) has the details.
+    /// cookie value. If the endpoint is unavailable, each balancer's strategy picks another endpoint, separately for
+    /// each request of these sessions until the client gets a new cookie. [`ids`](Self::ids) has the details.
     ///
     /// ```
     /// use equipoise_affinity::{EndpointNaming, cookie::PersistenceCookie};
@@ -167,13 +167,13 @@ impl EndpointNaming {
         Ok(Self::plain(PlainNames::Names(Arc::new(all))))
     }
 
-    /// Creates a naming whose cookie values are hashes of `key` and the endpoint's address, as with HAProxy's
+    /// Creates a naming that uses a hash of `key` and the endpoint's address as the cookie value, as with HAProxy's
     /// `dynamic`. [`CookieValue::dynamic`] describes the hash. The address of each endpoint must contain an IP address
     /// (not a host name) and a port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
     /// The hash does not identify a session: all sessions of an endpoint have the same cookie value. If the endpoint is
-    /// unavailable, each balancer's strategy picks another endpoint for each request until the client gets a new
-    /// cookie. [`ids`](Self::ids) has the details.
+    /// unavailable, each balancer's strategy picks another endpoint, separately for each request of these sessions
+    /// until the client gets a new cookie. [`ids`](Self::ids) has the details.
     pub fn dynamic(key: impl AsRef<[u8]>) -> Self {
         Self::plain(PlainNames::Dynamic(key.as_ref().into()))
     }
@@ -295,8 +295,8 @@ fn socket(address: &str) -> Option<SocketAddr> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidNaming {
-    /// The name of an endpoint cannot be the value of the cookie. With [`EndpointNaming::named`], it is the name that
-    /// was passed to this function. With [`EndpointNaming::ids`], it is the endpoint's id.
+    /// The name of an endpoint cannot be the value of the cookie. With [`EndpointNaming::named`], the name is the one
+    /// that was passed to that function. With [`EndpointNaming::ids`], the name is the endpoint's id.
     #[error("the name of endpoint {endpoint} cannot be the value of the cookie: use another name, or tokens")]
     InvalidValue {
         /// The id of the endpoint with the invalid name.

@@ -84,19 +84,19 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long a session lasts after its first binding, even if it is in use or moves to another endpoint. Range:
-    /// 1 s to 10 years. Default: no limit.
+    /// Sets how long a session lasts after it was first bound to an endpoint, even if the session is in use or moves to
+    /// another endpoint. Range: 1 s to 10 years. Default: no limit.
     ///
-    /// The lifetime starts at the last full second before the first binding. It is measured with the wall clocks of the
-    /// balancers, so these clocks should agree.
+    /// The lifetime starts at the last full second before the session was first bound. It is measured with the wall
+    /// clocks of the balancers, so these clocks should agree.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
     /// Sets how long the local cache answers lookups of a session without asking the server. During this time, a
-    /// balancer may send requests to an endpoint from which another balancer has moved the session. With 0, each
-    /// binding is looked up on the server, except while the server is unavailable. Range: any duration. Default: 1 s.
+    /// balancer may send requests to an endpoint from which another balancer has moved the session. With 0, each lookup
+    /// asks the server, except while the server is unavailable. Range: any duration. Default: 1 s.
     pub fn cache_ttl(mut self, ttl: Duration) -> Self {
         self.cache_ttl = ttl;
         self
@@ -109,9 +109,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long a lookup waits for the server. After this time, the store answers with the binding in its local
-    /// cache. If the cache has none, the lookup fails. An answer of the server that arrives later is stored in the
-    /// cache. Range: 1 ms to 10 years. Default: 50 ms.
+    /// Sets how long a lookup waits for the server. After this time, the store answers with the session's endpoint from
+    /// its local cache. If the local cache does not contain the session, the lookup fails. An answer of the server that
+    /// arrives later is stored in the cache. Range: 1 ms to 10 years. Default: 50 ms.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = timeout;
         self
@@ -129,9 +129,10 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long the store waits before it connects again. The wait is `min` after the first failure and doubles
-    /// with each further failure, up to `max`. Each wait is shortened by a random part of at most half. If the last
-    /// connection existed for at least `max`, the store does not wait before its first attempt.
+    /// Sets how long the store waits after a failure before it connects to the server again. The wait is `min` after
+    /// the first failure and doubles with each further failure, up to `max`. Each wait is shortened by a random part of
+    /// at most half. If a connection ends that existed for at least `max`, the end does not count as a failure: the
+    /// store tries at once to connect again.
     ///
     /// Range: 1 ms to 10 years for `min`, and `min` to 10 years for `max`. Default: 50 ms for `min`, 5 s for `max`.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
@@ -139,9 +140,10 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how many changes may wait to be written to the server. A change is a new binding or the end of a session.
-    /// Further changes are not written, and [`RedisStats::writes_dropped`](super::RedisStats::writes_dropped) counts
-    /// them. Each waiting change takes about 100 bytes. Range: 1 to 2²⁰. Default: 16,384.
+    /// Sets how many changes may wait to be written to the server. A change is a new endpoint for a session, or the end
+    /// of a session. While the queue is full, further changes are not written, and
+    /// [`RedisStats::writes_dropped`](super::RedisStats::writes_dropped) counts them. Each waiting change takes about
+    /// 100 bytes. Range: 1 to 2²⁰. Default: 16,384.
     pub fn write_queue(mut self, bindings: usize) -> Self {
         self.write_queue = bindings;
         self

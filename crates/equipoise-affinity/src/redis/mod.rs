@@ -1,11 +1,13 @@
 //! Session stores in Redis or Valkey, shared by several balancers.
 //!
-//! A [`RedisStore`] answers a lookup from its local cache, or asks the server in one round trip. All lookups share one
-//! connection (pipelining). Bindings are written in the background. Each operation is one command or one script on the
-//! server. So if two balancers bind a session at the same time, one binding is stored, and both balancers then use it.
+//! A [`RedisStore`] stores to which endpoint each session is bound. It answers a lookup from its local cache, or asks
+//! the server in one round trip. All lookups share one connection (pipelining). Changes are written in the background.
+//! Each operation is one command or one script on the server. So if two balancers bind a session to different endpoints
+//! at the same time, only one of the endpoints is stored, and both balancers then use this endpoint.
 //!
-//! A request may reach another balancer before the binding of its session is written. That balancer finds no binding,
-//! and its strategy picks an endpoint. The next request of the session follows the stored binding.
+//! A request may reach a second balancer before the first balancer has written the endpoint of the session. The second
+//! balancer then finds no endpoint, and its strategy picks one. The next request of the session goes to the endpoint
+//! that is stored.
 //!
 //! The server must be Redis 6.2 or later, or any Valkey: a single server, or a service that behaves like one. Redis
 //! Cluster and Sentinel are not supported.
@@ -17,13 +19,14 @@
 //! During this time, lookups do not wait.
 //!
 //! While the server is unavailable, the local cache also answers from entries that are older than
-//! [`cache_ttl`](RedisStoreBuilder::cache_ttl), and still stores new bindings. So a session in a balancer's cache stays
+//! [`cache_ttl`](RedisStoreBuilder::cache_ttl), and still stores new sessions. So a session in a balancer's cache stays
 //! bound to its endpoint. For requests of other sessions, the strategy picks an endpoint.
 //!
-//! The store connects again automatically, and waits longer after each failure. When a cached binding is used after
-//! that, the store writes it to the server again, because the server may have lost its data. If another balancer has
-//! bound the session to another endpoint meanwhile, that binding stays. There is one limitation: if another balancer
-//! has ended a session while the server was unavailable, the session may continue.
+//! The store connects again automatically, and waits longer after each failure. When a session from the local cache is
+//! used after that, the store writes the session's endpoint to the server again, because the server may have lost its
+//! data. If another balancer has bound the session to another endpoint meanwhile, the endpoint on the server is not
+//! changed. There is one limitation: if another balancer has ended a session while the server was unavailable, the
+//! session may continue.
 //!
 //! [`RedisStore::stats`] counts lookups and writes by their results.
 //!
@@ -34,12 +37,12 @@
 //! `%` by `%25`. So the last `:` of a name is the end of the prefix, and entries with different prefixes never have the
 //! same name.
 //!
-//! The value is a string, `1 <birth> <endpoint id>`. `1` is the version of the format. The birth is the time of the
-//! session's first binding, in seconds since 1970. If a birth is more than five minutes ahead of a balancer's clock, it
-//! is replaced by the current time, so that the session can reach the end of its
+//! The value is a string, `1 <birth> <endpoint id>`. `1` is the version of the format. The birth is the time when the
+//! session was first bound to an endpoint, in seconds since 1970. If a birth is more than five minutes ahead of a
+//! balancer's clock, it is replaced by the current time, so that the session can reach the end of its
 //! [lifetime](RedisStoreBuilder::lifetime). Redis removes the entry after the idle timeout, or at the end of the
-//! lifetime if this is earlier. A value of another form counts as no binding. The next binding overwrites it, unless it
-//! begins with another version.
+//! lifetime if this is earlier. If a value has another form, the session counts as not bound. The value is overwritten
+//! when the session is bound again, unless the value begins with another version.
 //!
 //! # How much is stored
 //!
@@ -83,8 +86,8 @@ use crate::{Lookup, SessionStore, StoreError};
 
 /// A session store in Redis or Valkey, for several balancers that share sessions. The [module](self) describes it.
 ///
-/// Dropping the store stops its tasks and closes its connection. Bindings that the store has not yet written to the
-/// server are lost.
+/// Dropping the store stops its tasks and closes its connection. Changes of sessions that the store has not yet written
+/// to the server are lost.
 ///
 /// ```
 /// use equipoise_affinity::{Lookup, SessionStore, redis::RedisStore};

@@ -8,42 +8,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// Number of lookups that the local cache answered with a binding, without asking the server.
+    /// Number of lookups that the local cache answered with the session's endpoint, without asking the server.
     pub cache_hits: u64,
-    /// Number of lookups that the local cache answered with a binding older than
-    /// [`cache_ttl`](super::RedisStoreBuilder::cache_ttl), because the server gave no answer (see
+    /// Number of lookups that the local cache answered with the session's endpoint although this entry of the cache was
+    /// older than [`cache_ttl`](super::RedisStoreBuilder::cache_ttl), because the server gave no answer (see
     /// [`unavailable`](Self::unavailable) for the reasons).
     pub stale_hits: u64,
-    /// Number of lookups that the server answered with a binding.
+    /// Number of lookups that the server answered with the session's endpoint.
     pub hits: u64,
-    /// Number of lookups whose answer was that the session is not bound to an endpoint.
+    /// Number of lookups with the answer that the session is not bound to an endpoint.
     pub misses: u64,
-    /// Number of lookups that failed because the local cache had no binding and the server gave no answer, for one of
-    /// these reasons:
+    /// Number of lookups that failed, because the local cache did not contain the session and the server gave no
+    /// answer. The server gave no answer for one of these reasons:
     ///
     /// - The server was unavailable.
     /// - The server did not answer in time.
     /// - The server refused the command.
     /// - 4,096 other lookups were already waiting for the server.
     pub unavailable: u64,
-    /// Number of lookups that the server answered with data that is not a binding.
+    /// Number of lookups that the server answered with data that does not name an endpoint in the store's format.
     pub malformed: u64,
-    /// Number of writes to the server that have succeeded. A write stores a binding or removes the binding of a session
-    /// that has ended.
+    /// Number of writes to the server that have succeeded. A write stores the endpoint of a session, or removes a
+    /// session that has ended.
     pub writes: u64,
-    /// Number of writes that were not done. A write stores a binding or removes the binding of a session that has
-    /// ended. These are the reasons:
+    /// Number of writes to the server that were not done. A write stores the endpoint of a session, or removes a
+    /// session that has ended. These are the reasons why a write was not done:
     ///
     /// - The [queue of writes](super::RedisStoreBuilder::write_queue) was full.
-    /// - The server was unavailable, refused the write, or answered with data that is not a binding.
-    /// - The id of the endpoint was empty, had more than 255 bytes, or contained a control character. Such a binding is
-    ///   not stored in the local cache either.
+    /// - The server was unavailable, refused the write, or answered with data that does not name an endpoint in the
+    ///   store's format.
+    /// - The id of the endpoint was empty, had more than 255 bytes, or contained a control character. Such an endpoint
+    ///   is not stored in the local cache either.
     ///
-    /// If one of the first two reasons applies, the change stays in the local cache, and the store tries to write it when
-    /// the session is used the next time.
+    /// If one of the first two reasons applies, the change stays in the local cache, and the store tries to write it
+    /// when the session is used the next time.
     pub writes_dropped: u64,
-    /// Number of bindings that were not stored on the server, because another balancer had already bound the session to
-    /// another endpoint.
+    /// Number of times that the server did not store a session's new endpoint, because another balancer had already
+    /// bound the session to a different endpoint.
     pub races_lost: u64,
     /// Number of connections to the server after the first one: how often the store connected again after its
     /// connection had ended.

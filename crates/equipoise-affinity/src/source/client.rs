@@ -80,8 +80,8 @@ impl ClientAddress {
 
     /// Sets the header in which the trusted proxies report the addresses of their clients. Default: no header is read.
     ///
-    /// Each trusted proxy must append to this header or replace it. If a proxy passes the header on as its client wrote
-    /// it, this client can pretend to have any address.
+    /// Each trusted proxy must append to this header or replace it. If a proxy passes the header on as the client wrote
+    /// it, the client can pretend to have any address.
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.header = Some(header);

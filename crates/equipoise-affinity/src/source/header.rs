@@ -12,10 +12,10 @@ use crate::{read::is_token_byte, scan};
 pub enum ForwardedHeader {
     /// The header `X-Forwarded-For`: a list of addresses. Each proxy appends the address of its own client.
     XForwardedFor,
-    /// The header `Forwarded` (RFC 7239): a list of elements, in which each proxy appends an element with the address
-    /// of its own client as `for`. The list is read from right to left. Reading stops at an element whose `for` is
-    /// missing or is not an address (such as `unknown` or `_hidden`). The last address that was read is then the
-    /// client's.
+    /// The header `Forwarded` (RFC 7239): a list of elements. Each proxy appends an element. The parameter `for` of
+    /// this element is the address of the proxy's own client. The list is read from right to left. Reading stops at an
+    /// element whose `for` is missing or is not an address (such as `unknown` or `_hidden`). The last address that was
+    /// read is then the client's.
     Forwarded,
     /// A header of this name with a single address, such as `X-Real-IP`, `CF-Connecting-IP` or `True-Client-IP`. The
     /// outermost proxy must replace what the client wrote in this header. If the header has several lines, or is not a

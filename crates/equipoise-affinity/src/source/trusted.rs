@@ -67,7 +67,7 @@ impl TrustedProxies {
         ])
     }
 
-    /// Returns a list with the networks of both lists.
+    /// Returns a list with the networks of this list and of `others`.
     #[must_use]
     pub fn and(self, others: Self) -> Self {
         self.networks.into_iter().chain(others.networks).collect()

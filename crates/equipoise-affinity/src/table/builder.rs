@@ -49,8 +49,8 @@ impl SessionTableBuilder {
         self
     }
 
-    /// Sets how long a session lasts after its first binding, even if it is in use. [`None`] means no limit. Range:
-    /// above zero; rounded up to a multiple of 100 ms. Default: [`None`].
+    /// Sets how long a session lasts after it was first bound to an endpoint, even if the session is in use. [`None`]
+    /// means no limit. Range: above zero; rounded up to a multiple of 100 ms. Default: [`None`].
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self

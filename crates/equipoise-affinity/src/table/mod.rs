@@ -9,22 +9,22 @@
 //! A session ends for one of these reasons:
 //!
 //! - It was not used for [`idle_timeout`](SessionTableBuilder::idle_timeout).
-//! - It is older than [`lifetime`](SessionTableBuilder::lifetime). Its age counts from its first binding, even if it
-//!   has moved to other endpoints since.
-//! - Its endpoint has left the pool (see [`SessionStore::left`]). All sessions of the endpoint become void at once, in
-//!   O(1) time. They stay void if an endpoint with the same id joins later.
+//! - It is older than [`lifetime`](SessionTableBuilder::lifetime). Its age is the time since it was first bound, even
+//!   if it has moved to other endpoints since.
+//! - Its endpoint has left the pool (see [`SessionStore::left`]). All sessions of the endpoint end at once, in O(1)
+//!   time. They do not continue if an endpoint with the same id joins later.
 //! - The table was full, and the session was evicted (see below).
 //!
 //! Time is counted in units of 100 ms. A session ends up to 200 ms late, and never early. A clock that goes back does
 //! not end sessions.
 //!
-//! If a lookup finds a session that has ended, it removes the session and returns no binding. Other sessions that have
+//! If a lookup finds a session that has ended, it removes the session and returns no endpoint. Other sessions that have
 //! ended are removed by sweeps. A sweep removes all ended sessions of one shard (a part of the table). When a key is
-//! added to a shard, or a lookup in the shard finds nothing, the shard is swept if all of these conditions hold:
+//! added to a shard, or a lookup in the shard finds nothing, the shard is swept if both of these conditions hold:
 //!
 //! - One of the shard's sessions may have ended.
-//! - The number of new keys and failed lookups since the last sweep of the shard is at least 16.
-//! - The same number is at least a quarter of the number of the shard's sessions.
+//! - The number of added keys and failed lookups since the previous sweep of the shard is at least 16, and at least a
+//!   quarter of the number of sessions in the shard.
 //!
 //! [`SessionTable::sweep`] sweeps all shards. Call it only if [`SessionTable::len`] must be exact while the table is
 //! not used.
@@ -132,7 +132,8 @@ const PARALLEL: usize = 16;
 /// Use a separate table for each pool. If two pools shared a table, there would be two problems:
 ///
 /// - A key could be bound to an endpoint of one of the pools only.
-/// - If an endpoint [left](SessionStore::left) one pool, the bindings to it would become void for the other pool too.
+/// - If an endpoint [left](SessionStore::left) one pool, the sessions of this endpoint would end for the other
+///   pool too.
 #[derive(Clone)]
 pub struct SessionTable(Arc<Shared>);
 
@@ -258,8 +259,8 @@ impl SessionStore for SessionTable {
         shard.unbind(&key, &self.moment());
     }
 
-    /// Makes all bindings to this endpoint void, in O(1) time. Later bindings to an endpoint with the same id are
-    /// valid.
+    /// Ends all sessions that are bound to this endpoint, in O(1) time. Sessions that are bound later to an endpoint
+    /// with the same id are valid.
     fn left(&self, endpoint: &EndpointId) {
         self.0.members.left(endpoint);
     }

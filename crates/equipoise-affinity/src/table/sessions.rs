@@ -9,8 +9,8 @@ use super::{
 };
 
 /// A session in a [`SessionTable`](super::SessionTable), with its endpoint and times.
-/// [`SessionTable::sessions`](super::SessionTable::sessions) returns it. The times are measured at the moment of this
-/// call.
+/// [`SessionTable::sessions`](super::SessionTable::sessions) returns it. The times refer to the moment when `sessions`
+/// was called.
 #[derive(Clone)]
 pub struct TableSession {
     key: StoredKey,
@@ -39,7 +39,7 @@ impl TableSession {
         &self.endpoint
     }
 
-    /// Returns the age of the session: the time from its first binding to the call of
+    /// Returns the age of the session: the time from when the session was first bound to an endpoint, to the call of
     /// [`SessionTable::sessions`](super::SessionTable::sessions). The age does not start again when the session moves
     /// to another endpoint.
     pub fn age(&self) -> Duration {

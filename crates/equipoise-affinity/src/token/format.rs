@@ -109,7 +109,8 @@ pub(super) fn system_time(seconds: u32) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.into())).unwrap_or(UNIX_EPOCH)
 }
 
-/// Why a token is invalid. A request with an invalid token has no binding, so it may be sent to any endpoint.
+/// Why a token is invalid. A request with an invalid token is not bound to an endpoint, so it may be sent to any
+/// endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidToken {

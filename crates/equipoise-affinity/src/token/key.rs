@@ -123,8 +123,8 @@ impl KeyRing {
         Self { signing: Some(signing), accepted: Vec::new() }
     }
 
-    /// Adds a key that does not sign new tokens. Tokens that were signed with it are accepted. During a change of keys,
-    /// this is the previous key or the next key.
+    /// Adds a key that does not sign new tokens. Tokens that were signed with it are accepted. Use this method while
+    /// keys are changed: add the next key before it signs, and the previous key after it has signed.
     ///
     /// # Errors
     ///

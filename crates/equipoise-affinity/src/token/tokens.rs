@@ -107,8 +107,8 @@ impl State {
 }
 
 impl Tokens {
-    /// Creates the issuer and reader of a cookie's tokens, with the keys of `ring`. It has no members yet:
-    /// [`members`](Self::members) sets the endpoints that tokens may name.
+    /// Creates a `Tokens`, which issues and reads the tokens of a cookie with the keys of `ring`. It knows no endpoints
+    /// yet: [`members`](Self::members) sets the endpoints that tokens may name.
     ///
     /// `context` is the name of the cookie. If several clusters have the same keys, `context` must also contain the
     /// name of the cluster. Tokens that were issued with another context are not accepted.
@@ -171,14 +171,14 @@ impl Tokens {
     /// The token is stale if it was issued more than `idle` ago, or if its session began more than `life` ago. `None`
     /// means no limit. Ages are compared in whole seconds. HAProxy calls these limits `maxidle` and `maxlife`.
     ///
-    /// The clocks of balancers may differ, so a time in the token may be in the future. Such a time is treated as
-    /// `now`. If it is more than five minutes in the future, the token is [due](Token::is_due) for replacement, and a
-    /// beginning of the session in the future is replaced by `now`.
+    /// The clocks of balancers may differ, so a time in the token may be in the future. A time in the future is treated
+    /// as `now`. If a time in the token is more than five minutes in the future, the response should set a new token
+    /// ([`Token::is_due`]). If the session began in the future, its beginning is then replaced by `now`.
     ///
     /// # Errors
     ///
-    /// [`InvalidToken`] says why the token is invalid. The request then has no binding, so it may be sent to any
-    /// endpoint.
+    /// [`InvalidToken`] says why the token is invalid. The request is then not bound to an endpoint, so it may be sent
+    /// to any endpoint.
     pub fn read(
         &self,
         value: &[u8],
@@ -309,8 +309,9 @@ impl Token {
         system_time(self.issued_at)
     }
 
-    /// Returns whether the token was issued, or its session began, more than five minutes in the future. This happens
-    /// if the clocks of the balancers differ by more than five minutes.
+    /// Returns whether a time in the token was more than five minutes in the future when the token was read. The times
+    /// are when the token was issued and when its session began. This happens if the clocks of the balancers differ by
+    /// more than five minutes.
     pub fn is_from_the_future(&self) -> bool {
         self.ahead
     }

@@ -16,10 +16,12 @@ use crate::{Affinity, Mode, OnUnavailable, cookie::CookieMode, key::SessionKey, 
 
 type MakeKey = fn(&Settings<'_>, &BuildContext) -> Result<SessionKey, InvalidModeSettings>;
 
-/// How a mode is built from its parameters.
+/// How a mode of session affinity is built from the parameters in its text.
 pub enum Make {
     None,
-    /// A mode that identifies a session by a key in the request. The parameter `by` says where bindings are stored.
+    /// A mode that identifies a session by a key in the request, such as a header or the client's address. The
+    /// parameter `by` of the mode says where the endpoint of each session is stored. With `by=hash`, it is not stored:
+    /// a hashing strategy computes it. The value is a function that creates the key from the parameters.
     Keyed(MakeKey),
     Cookie(CookieMode),
     Learn,
