@@ -9,8 +9,8 @@ use crate::{
     view::View,
 };
 
-/// A strategy of any type behind one type, so that the strategy can be chosen at run time. All clones use the same
-/// strategy value, so each pool needs its own `AnyStrategy`.
+/// A strategy of any type, so that the strategy can be chosen at run time. A clone shares its strategy with the
+/// original. Create a new `AnyStrategy` for each pool, because a strategy must not be used in two pools.
 ///
 /// ```
 /// use equipoise_core::{AnyStrategy, P2c, Pool, RoundRobin};

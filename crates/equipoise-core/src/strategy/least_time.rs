@@ -22,10 +22,10 @@ use crate::{
 /// [`PeakEwma`](super::PeakEwma) is the better choice, because the average of `LeastTime` needs dozens of responses to
 /// follow a change.
 ///
-/// Failures do not change the average. Because a failing endpoint looks idle, it gets at most [its share of the picks
-/// by weight](super::Needs::caps_failing). To send it fewer requests, use outlier detection. If a caller gives up a
-/// request, the time that the request has waited counts as a latency. It can raise the average, but it never lowers the
-/// average.
+/// Failures do not change the average. An endpoint that fails fast looks idle and would be picked often. A failing
+/// endpoint therefore gets at most [its share of the picks by weight](super::Needs::caps_failing). To send a failing
+/// endpoint fewer requests, use outlier detection. If a caller gives up a request, the time that the request has waited
+/// counts as a latency. This latency can raise the average, but never lowers the average.
 ///
 /// nginx compares all endpoints. If requests come one at a time, it sends all of them to the fastest endpoint.
 /// `LeastTime` compares [two endpoints](Self::with_choices), and treats weights as [`P2c`](super::P2c) does. In pools

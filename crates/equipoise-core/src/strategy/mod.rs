@@ -9,8 +9,8 @@
 //!
 //! # A strategy of your own
 //!
-//! This strategy always picks the usable endpoint with the smallest id. It is complete, but an endpoint that fails keeps
-//! its requests: to limit them, see [`Needs::caps_failing`].
+//! This strategy always picks the usable endpoint with the smallest id. It is complete, but it continues to send all
+//! requests to the same endpoint if this endpoint fails. To limit these requests, see [`Needs::caps_failing`].
 //!
 //! ```
 //! use equipoise_core::{BuildError, EndpointSpec, PickCx, PickRequest, Picker, Pool, Slot, Strategy, View};
@@ -92,17 +92,17 @@ use crate::{
     view::View,
 };
 
-/// An algorithm that picks an endpoint for each request. A `Strategy` holds the settings and creates [pickers](Picker).
-/// A picker picks the endpoints. The [module](self) has an example.
+/// An algorithm that picks an endpoint for each request. The `Strategy` holds the settings and creates
+/// [pickers](Picker). The pickers pick the endpoints. The [module](self) has an example.
 ///
 /// Do not use one value of a strategy in two pools. The pool calls [`build`](Self::build) separately for each tier
 /// (priority group of endpoints). [`admit`](Self::admit) and the `on_…` methods are hooks: the pool calls them while it
 /// processes requests. It calls only the hooks that [`needs`](Self::needs) asks for. A panic in a hook is caught and
 /// ignored; if `admit` panics, the request is admitted.
 pub trait Strategy: Send + Sync + 'static {
-    /// The type of the data that the strategy keeps about one endpoint. Use `()` for a strategy that keeps no data. The
-    /// pool creates this data with [`state`](Self::state) when the endpoint is added, and all pickers share it. The
-    /// data is dropped after the endpoint has been removed and its last lease has ended.
+    /// The type of the data that the strategy keeps about one endpoint. The pool creates the data with
+    /// [`state`](Self::state) when the endpoint is added. All pickers share the data. It is dropped after the endpoint
+    /// has been removed and all its leases have ended. Use `()` if the strategy keeps no data.
     type State: Send + Sync + 'static;
 
     /// The type of the pickers that [`build`](Self::build) creates. A picker picks the endpoint of each request.
@@ -112,8 +112,8 @@ pub trait Strategy: Send + Sync + 'static {
     /// `spec` is added to the pool, or when its address changes.
     fn state(&self, spec: &EndpointSpec) -> Self::State;
 
-    /// Creates a picker for the endpoints in `view`. This method may be slow: requests use the last picker until the
-    /// new one is ready.
+    /// Creates a picker for the endpoints in `view`. This method may be slow: requests use the previous picker until
+    /// the new one is ready.
     ///
     /// `last` is the picker that the new one replaces. It is `None` for the first picker of a tier (priority group of
     /// endpoints). The new picker can take over data from `last`, such as a table or the position of a counter.
@@ -131,10 +131,10 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// Returns whether `endpoint` may take `request`. Called before the request gets a lease on the endpoint. Also
-    /// called for requests with a [binding](crate::PickRequest::bound). Default: `true`.
+    /// called for requests whose session belongs to the endpoint ([`PickRequest::bound`]). Default: `true`.
     ///
-    /// If the result is `false`, the pool picks again. If the request is [strictly](crate::Binding::strict) bound to
-    /// the endpoint, the pick fails.
+    /// If the result is `false`, the pool picks again. Exception: if the session of the request may use only this
+    /// endpoint ([strict](crate::Binding::strict) binding), the pick fails.
     ///
     /// If this method returns `true`, the pool calls [`on_release`](Self::on_release) when the lease ends. A strategy
     /// that counts requests adds 1 here and subtracts 1 in `on_release`. If this method returns `false`, the pool does
@@ -146,8 +146,9 @@ pub trait Strategy: Send + Sync + 'static {
         true
     }
 
-    /// Called when a lease on `endpoint` has ended. The lease then no longer counts against the endpoint's maximum
-    /// number of requests in flight. The pool calls this method only if the strategy asks for [`Needs::leases`].
+    /// Called when a lease on `endpoint` has ended. At this time, the lease no longer counts towards the endpoint's
+    /// maximum number of requests in flight. The pool calls this method only if the strategy asks for
+    /// [`Needs::leases`].
     fn on_release(&self, _state: &Self::State, _endpoint: &Endpoint) {}
 
     /// Called at the first byte of a response, or when [`Verdict::Success`] is recorded and no first byte was reported.
@@ -176,13 +177,13 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
-    /// Called when `verdict` is recorded for a request, which may be before its lease ends. Called at most once for
-    /// each request. `now` is the time of the call. The pool calls this method only if the strategy asks for
-    /// [`Needs::outcomes`].
+    /// Called when `verdict`, the result of a request, is recorded. The lease of the request may end later. Called at
+    /// most once for each request. `now` is the time of the call. The pool calls this method only if the strategy asks
+    /// for [`Needs::outcomes`].
     fn on_outcome(&self, _state: &Self::State, _verdict: Verdict, _now: Timestamp) {}
 
-    /// Called when the single request of an endpoint on [probation](crate::Availability::Probation) gets `verdict`.
-    /// This verdict decides whether the endpoint has recovered. `now` is the time of the call.
+    /// Called with the result of the single request that an endpoint on [probation](crate::Availability::Probation)
+    /// gets. This result, `verdict`, decides whether the endpoint has recovered. `now` is the time of the call.
     ///
     /// - If a verdict other than [`Verdict::Neutral`] is recorded, this method is called after
     ///   [`on_outcome`](Self::on_outcome).
@@ -246,7 +247,8 @@ impl Needs {
         }
     }
 
-    /// Asks for the time of the pick. [`PickCx::now`] then returns this time, and otherwise [`Timestamp::ZERO`].
+    /// Asks for the time of the pick, which [`PickCx::now`] returns. Without this, `PickCx::now` returns
+    /// [`Timestamp::ZERO`].
     pub const fn clock(mut self) -> Self {
         self.clock = true;
         self
@@ -262,8 +264,8 @@ impl Needs {
     /// Asks for counts of the requests that wait for their response ([`View::waiting`]), and for the time of the pick
     /// ([`clock`](Self::clock)). Without this, `View::waiting` returns the number of requests in flight.
     ///
-    /// The counts cost one more atomic load for each pick, and two atomic additions for each response that does not end
-    /// together with its first byte.
+    /// The counts cost one more atomic load for each pick. They also cost two atomic additions for each response that
+    /// ends later than its first byte.
     pub const fn waiting(mut self) -> Self {
         self.waiting = true;
         self.clock()
@@ -302,9 +304,9 @@ impl Needs {
     /// one key.
     ///
     /// A pick may then fail for one key and succeed for another. The pool therefore serves
-    /// [waiting](crate::Pool::acquire) requests with different keys independently of each other. If a strategy that
-    /// wraps another one refuses endpoints by key, it must call `key` on its own needs, even if the wrapped strategy
-    /// has called `key`.
+    /// [waiting](crate::Pool::acquire) requests with different keys independently of each other. If an outer strategy
+    /// refuses endpoints by key, it must call `key` on its own needs. This is also necessary if the inner strategy has
+    /// called `key`.
     pub const fn key(mut self) -> Self {
         self.refuses_by_key = true;
         self.places_any_key()
@@ -328,8 +330,8 @@ impl Needs {
 
     /// Asks for a cap on the picks of failing endpoints. An endpoint is failing from its first failed request until it
     /// has had three successes after its last failure. A failing endpoint is picked at most as often as its share by
-    /// weight. For example, if one of four endpoints of equal weight is failing, it gets at most every fourth pick. For
-    /// other picks, it is not [usable](PickCx::usable).
+    /// weight. For example, if one of four endpoints of equal weight is failing, it gets at most every fourth pick. In
+    /// all other picks, the failing endpoint is not [usable](PickCx::usable).
     ///
     /// Strategies that compare requests in flight or latencies need this cap, because an endpoint that fails within a
     /// millisecond looks idle or fast to them.
@@ -338,7 +340,7 @@ impl Needs {
     ///
     /// - More than half of the pool's eligible endpoints are failing.
     /// - With the cap, the pick would find no endpoint.
-    /// - The endpoint of the request is decided by its [key](Self::key). All requests of a key then stay at the
+    /// - The [key](Self::key) of the request decides which endpoint it goes to. All requests of a key then stay at the
     ///   endpoint of the key.
     ///
     /// The cap costs one read of memory for each request that ends.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The part of a [`Strategy`](crate::Strategy) that picks an endpoint for each request. Many threads use a picker at
-/// once. It must not block.
+/// once, so a pick must not block.
 pub trait Picker: Any + Send + Sync {
     /// Returns the slot of an endpoint for which [`PickCx::usable`] returns `true`, or `None` if there is no such
     /// endpoint. If the picker returns the slot of an endpoint that is not in [`View::eligible`], the pick of the pool
@@ -92,8 +92,9 @@ impl<'a> PickCx<'a> {
         self
     }
 
-    /// Returns the view for which the picker was built: all endpoints of a tier (priority group of endpoints), or,
-    /// inside a strategy that wraps this one, only the part that the wrapping strategy passes on.
+    /// Returns the view (list of endpoints) for which the picker was built. The view contains all endpoints of a tier
+    /// (priority group of endpoints). Inside an outer strategy, the view contains only the part of them that the outer
+    /// strategy passes on.
     #[inline]
     pub fn view(&self) -> &'a View {
         self.view
@@ -206,7 +207,7 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Runs `pick` with another view. Returns the result of `pick`.
+    /// Runs `pick` with another view (list of endpoints). Returns the result of `pick`.
     ///
     /// A strategy calls this method if it wraps a picker that was built from another view, such as a
     /// [part](View::narrowed) of its own view. Pass that view as `view`. It must be of the same pool and the same tier
@@ -228,9 +229,9 @@ impl<'a> PickCx<'a> {
         result
     }
 
-    /// Records for [`Pool::explain`](crate::Pool::explain) that the endpoints in `slots` are filtered out: a strategy
-    /// that wraps another one does not let it pick them. Does nothing in a normal pick. Does not change which endpoints
-    /// are usable.
+    /// Records for [`Pool::explain`](crate::Pool::explain) that the endpoints in `slots` are filtered out: an outer
+    /// strategy does not let its inner strategy pick them. Does nothing in a normal pick. Does not change which
+    /// endpoints are usable.
     #[inline]
     pub fn filter_out(&mut self, slots: &[Slot]) {
         if let Some(notes) = &mut self.notes {
@@ -270,8 +271,8 @@ impl<'a> PickCx<'a> {
         self.uncapped & bit == 0
     }
 
-    /// Records for [`Pool::explain`](crate::Pool::explain) which score the endpoint in `slot` has. The endpoint with
-    /// the lowest score is the best. Does nothing in a normal pick. Does not change which endpoint is picked.
+    /// Records the score of the endpoint in `slot` for [`Pool::explain`](crate::Pool::explain). The endpoint with the
+    /// lowest score is the best. Does nothing in a normal pick. Does not change which endpoint is picked.
     #[inline]
     pub fn score(&mut self, slot: Slot, score: f64) {
         if let Some(notes) = &mut self.notes {
@@ -280,23 +281,24 @@ impl<'a> PickCx<'a> {
     }
 }
 
-/// A counter for pickers that take turns. All threads share it. Successive picks get successive numbers. It has its own
+/// A counter that numbers the picks of a picker. It is for strategies in which endpoints take turns, such as round
+/// robin: the number of a pick decides which endpoint has its turn. All threads share the counter, and it has its own
 /// cache line.
 ///
-/// Call [`PickCx::next_number`] once per pick. If the endpoint of this number is not
-/// usable, the picker must try the other endpoints without taking another number. If it took further numbers, other
-/// threads could get all numbers that belong to usable endpoints, and the picker would find no endpoint.
+/// Take one number per pick with [`PickCx::next_number`]. If the endpoint that belongs to this number is not usable,
+/// try the other endpoints without taking a second number. If every pick took several numbers, other threads could take
+/// all numbers that belong to usable endpoints, and a pick could fail although an endpoint is usable.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct PickCounter(AtomicU64);
 
 impl PickCounter {
-    /// Creates a counter that gives the number 0 to the first pick.
+    /// Creates a counter that numbers picks, starting at 0.
     pub fn new() -> Self {
         Self::starting_at(0)
     }
 
-    /// Creates a counter that gives the number `first` to the first pick.
+    /// Creates a counter that numbers picks, starting at `first`.
     pub fn starting_at(first: u64) -> Self {
         Self(AtomicU64::new(first))
     }

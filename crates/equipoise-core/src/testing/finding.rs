@@ -4,29 +4,31 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
-    /// The strategy picks only usable endpoints: members that are up, have a weight above 0 and are not excluded. The
-    /// strategy does not panic. It builds a picker for every set of members and availabilities of the pool without an
-    /// error.
+    /// Checks that the strategy picks only usable endpoints. An endpoint is usable if it is up, has a weight above 0,
+    /// and is not excluded by the request. The strategy must not panic. It must build a picker without an error for
+    /// every set of endpoints and availabilities.
     Usable,
-    /// The strategy always picks an endpoint if at least one endpoint is usable. A usable endpoint is up, has a weight
-    /// above 0 and is not excluded.
+    /// Checks that the strategy picks an endpoint for every request for which at least one endpoint is usable. An
+    /// endpoint is usable if it is up, has a weight above 0, and is not excluded by the request.
     Finds,
-    /// Each endpoint has a maximum number of requests in flight. The strategy picks endpoints until all have reached
-    /// their maximum, and never exceeds a maximum. When requests end, the strategy picks the endpoints that have become
-    /// free.
+    /// Checks picks in a pool in which each endpoint has a maximum number of requests in flight. The strategy must pick
+    /// endpoints until all endpoints have reached their maximum. No endpoint may exceed its maximum. When requests end,
+    /// the strategy must pick the endpoints that are below their maximum again.
     Limits,
-    /// The strategy works inside a wrapping strategy that narrows the view and filters out endpoints: it picks only
-    /// endpoints that are in the view and not filtered out.
+    /// Checks that the strategy works as the inner strategy of an outer strategy, such as
+    /// [`SlowStart`](crate::SlowStart). The outer strategy lets the inner strategy pick from only a part of the
+    /// endpoints. The inner strategy must not pick any other endpoint.
     Composes,
-    /// An explanation of a pick ([`Pool::explain`](crate::Pool::explain)) names the endpoint that the pick would
-    /// choose, and changes nothing.
+    /// Checks that an explanation of a pick ([`Pool::explain`](crate::Pool::explain)) names the endpoint that the pick
+    /// would choose. The explanation must not change the pool or the next pick.
     Explains,
-    /// Picks on several threads succeed while members and availability change. Every pick ends. After all leases have
-    /// ended, no request is counted as in flight.
+    /// Checks that picks on several threads succeed while endpoints are added and removed and their availability
+    /// changes. No pick may hang. When all leases have ended, no request may still be counted as in flight.
     Threads,
-    /// A failing endpoint gets at most its share of the requests. The share is its weight, divided by the sum of the
-    /// weights of all endpoints that the strategy uses. Exception: if the strategy places requests by key, the failing
-    /// endpoint may get as many requests as it gets while it works.
+    /// Checks that a failing endpoint gets at most its share of the requests. The share is the weight of the endpoint,
+    /// divided by the sum of the weights of all endpoints that the strategy uses. Exception: if the key of a request
+    /// decides its endpoint (hashing strategies), the failing endpoint may get as many requests as it gets while it
+    /// works.
     ///
     /// The check runs with three kinds of failures:
     ///
@@ -36,22 +38,24 @@ pub enum Check {
     ///
     /// Requests arrive at 1, 2, 10 and 50 per second. The endpoints have no maximum number of requests in flight.
     Failing,
-    /// Each endpoint's share of the requests is proportional to its weight. The check sends one request at a time.
+    /// Checks that each endpoint's share of the requests is proportional to its weight. The check sends one request at
+    /// a time.
     Weights,
-    /// Each endpoint's share of the requests stays proportional to its weight while members and availability change,
-    /// and after an update that replaces a member and changes all weights.
+    /// Checks that each endpoint's share of the requests stays proportional to its weight while another endpoint is
+    /// added, becomes unavailable, becomes available again and is removed. The shares must also be right after an
+    /// update that replaces one endpoint and changes all weights.
     Updates,
-    /// Picks do not allocate memory.
+    /// Checks that picks do not allocate memory.
     Allocations,
-    /// Each endpoint's share of the keys is proportional to its weight.
+    /// Checks that each endpoint's share of the keys is proportional to its weight.
     SpreadsKeys,
-    /// All requests with the same key go to the same endpoint.
+    /// Checks that all requests with the same key go to the same endpoint.
     KeepsKeys,
-    /// If an endpoint goes into maintenance or is excluded, only the keys of this endpoint move to other endpoints.
-    /// When the endpoint is up again, its keys return.
+    /// Checks which keys move to other endpoints if one endpoint goes into maintenance or is excluded: only the keys of
+    /// this endpoint may move. When the endpoint is up again, its keys must return to it.
     AvailabilityChanges,
-    /// If an endpoint is removed, few keys of the other endpoints move: at most the fraction of all keys that was
-    /// passed to [`keeps_keys_on_removal`](super::Conformance::keeps_keys_on_removal).
+    /// Checks that few keys of the remaining endpoints move if one endpoint is removed. The maximum is the fraction of
+    /// all keys that was passed to [`keeps_keys_on_removal`](super::Conformance::keeps_keys_on_removal).
     Removals,
 }
 

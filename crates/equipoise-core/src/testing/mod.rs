@@ -48,7 +48,8 @@ use crate::strategy::{AnyStrategy, Strategy};
 /// Creates a new strategy for each pool of the suite.
 type Make<'a> = Box<dyn Fn() -> AnyStrategy + 'a>;
 
-/// A conformance suite for one strategy, with the checks that are requested. The [module](self) has an example.
+/// A conformance suite: it checks whether a strategy has the properties that a pool relies on. Some checks always run.
+/// Other checks run only if they are requested with a method of this type. The [module](self) has an example.
 #[must_use = "nothing is checked before `check`"]
 pub struct Conformance<'a> {
     make: Make<'a>,
@@ -62,8 +63,8 @@ pub struct Conformance<'a> {
 }
 
 impl<'a> Conformance<'a> {
-    /// Creates a suite with the checks that apply to every strategy. The suite calls `make` to create the strategy of
-    /// each of its pools.
+    /// Creates a suite with the checks that apply to every strategy. The checks use several pools. For each pool, the
+    /// suite calls `make` to create a strategy.
     pub fn new<S: Strategy>(make: impl Fn() -> S + 'a) -> Self {
         Self {
             make: Box::new(move || AnyStrategy::new(make())),
@@ -91,9 +92,9 @@ impl<'a> Conformance<'a> {
     }
 
     /// Adds the checks [`Check::Weights`] and [`Check::Updates`]: each endpoint's share of the requests must be
-    /// proportional to its weight. This must also be true while members and availability change, and after an update
-    /// that replaces a member and changes all weights. The suite sends one request at a time, and all requests have the
-    /// same result.
+    /// proportional to its weight. The shares must stay proportional while another endpoint is added, removed or
+    /// unavailable, and after an update that replaces one endpoint and changes all weights. The suite sends one request
+    /// at a time, and all counted requests succeed.
     pub fn honours_weights(mut self) -> Self {
         self.weights = true;
         self
@@ -101,17 +102,17 @@ impl<'a> Conformance<'a> {
 
     /// Adds the check [`Check::Allocations`]: picks must not allocate memory.
     ///
-    /// `count` must run the closure that it gets, and return the number of memory allocations of this run. It needs a
-    /// global allocator that counts allocations, such as the allocator of the crate `allocation-counter`:
-    /// `|picks| allocation_counter::measure(picks).count_total`.
+    /// `count` must call the closure that is passed to it, and return the number of memory allocations during this
+    /// call. This needs a global allocator that counts allocations, such as the allocator of the crate
+    /// `allocation-counter`: `|picks| allocation_counter::measure(picks).count_total`.
     pub fn allocations(mut self, count: impl Fn(&mut dyn FnMut()) -> u64 + 'a) -> Self {
         self.allocations = Some(Box::new(count));
         self
     }
 
     /// Adds the checks [`Check::KeepsKeys`] and [`Check::SpreadsKeys`]: all requests of one key must go to the same
-    /// endpoint, and each endpoint's share of the keys must be proportional to its weight. This must also be true after
-    /// an update that replaces a member and changes all weights.
+    /// endpoint, and each endpoint's share of the keys must be proportional to its weight. Both must also be true after
+    /// an update that replaces one endpoint and changes all weights.
     ///
     /// Each endpoint's share of the keys may differ from its exact value by random variation. In addition, it may
     /// differ by `tolerance`, a fraction of the exact value: 0.1 means 10 %.
@@ -127,9 +128,9 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// Adds the check [`Check::Removals`]: if an endpoint is removed, few keys of the other endpoints may move.
-    /// `others` is the maximum number of these keys, as a fraction of all keys: 0.01 means 1 %. The check removes
-    /// single endpoints from pools of 10 and of 40 endpoints.
+    /// Adds the check [`Check::Removals`]: if an endpoint is removed, few keys of the remaining endpoints may move.
+    /// `others` is the maximum number of keys that move between the remaining endpoints, as a fraction of all keys:
+    /// 0.01 means 1 %. The check removes single endpoints from pools of 10 and of 40 endpoints.
     pub fn keeps_keys_on_removal(mut self, others: f64) -> Self {
         self.removal = Some(others);
         self

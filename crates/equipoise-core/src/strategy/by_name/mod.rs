@@ -108,8 +108,8 @@ impl StrategySpec {
         self.0.definition()
     }
 
-    /// Returns the spec of the strategy that this strategy wraps. For example, it is `p2c` for `slow-start(p2c)`.
-    /// `None` if this strategy wraps no other strategy.
+    /// Returns the spec of the inner strategy, which this strategy wraps. For example, the inner strategy of
+    /// `slow-start(p2c)` is `p2c`. `None` if this strategy wraps no other strategy.
     pub fn inner(&self) -> Option<Self> {
         self.0.inner().cloned().map(Self)
     }
@@ -135,8 +135,8 @@ impl From<&StrategySpec> for AnyStrategy {
 
 /// Returns the definitions of all strategies that have a name.
 ///
-/// The strategies are in this order: those that take turns or draw at random, those that compare the load of endpoints,
-/// those that place requests by key, and those that wrap other strategies.
+/// The strategies are in this order: strategies that pick endpoints in turn or at random, strategies that compare the
+/// load of endpoints, strategies that pick by the key of the request, and strategies that wrap another strategy.
 ///
 /// ```
 /// use equipoise_core::strategy::by_name;

@@ -8,9 +8,10 @@ use crate::{
     view::View,
 };
 
-/// A type without values that stands for the set of all named strategies. The generic types of [`spec`](crate::spec)
-/// are used with it. For example, [`StrategyDefinition`] is `Definition<Strategies>`, the definition of one strategy,
-/// and [`InvalidStrategy`](super::InvalidStrategy) is `InvalidText<Strategies>`, the error for an invalid text.
+/// A marker type without values, which stands for the set of all named strategies. It is used as the type argument of
+/// the generic types in [`spec`](crate::spec). For example, [`StrategyDefinition`] is `Definition<Strategies>`, the
+/// definition of one strategy, and [`InvalidStrategy`](super::InvalidStrategy) is `InvalidText<Strategies>`, the error
+/// for an invalid text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategies {}
 
@@ -21,8 +22,9 @@ pub type StrategyDefinition = Definition<Strategies>;
 pub(super) const FALLBACK: Param<Nested> =
     Param::strategy("fallback", "the strategy that picks for requests without a key", "random");
 
-/// Why a parameter of a named strategy is invalid, although its value has the right kind. For example,
-/// `bounded-load(ring, factor=0.5)` has a number as its `factor`, but this number is below 1.
+/// Why the value of a parameter of a named strategy is invalid. The value has the right kind, such as a number or a
+/// time, but the strategy does not accept it. For example, `bounded-load(ring, factor=0.5)` is invalid, because the
+/// minimum of `factor` is 1.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStrategySettings {
@@ -42,7 +44,8 @@ pub enum InvalidStrategySettings {
     Combinator(#[from] InvalidCombinator),
 }
 
-/// The settings from which a named strategy is created: the values of its parameters, and the strategy that it wraps.
+/// The settings from which a named strategy is created: the values of its parameters, and the inner strategy if the
+/// strategy wraps another one.
 pub struct StrategySettings<'a> {
     settings: Settings<'a, Strategies>,
     /// Whether the strategy is created only to check its settings. The strategies that it wraps have been checked

@@ -18,13 +18,13 @@ pub enum InvalidCombinator {
     /// NaN.
     #[error("aggression cannot be {aggression}: use a finite number above 0; 1 is linear, 2 rises faster at first")]
     Aggression {
-        /// The aggression (the curve by which the share of a starting endpoint rises) that was given.
+        /// The given aggression. It sets the curve by which the share of a starting endpoint rises.
         aggression: f64,
     },
     /// The [floor](super::SlowStart::floor) of [`SlowStart`](super::SlowStart) is 0, negative, above 1 or NaN.
     #[error("floor cannot be {floor}: use a number above 0 and at most 1, usually 0.1")]
     Floor {
-        /// The floor (the part of its share that a starting endpoint gets at first) that was given.
+        /// The given floor. It is the fraction of its full share that a starting endpoint gets at first.
         floor: f64,
     },
 }

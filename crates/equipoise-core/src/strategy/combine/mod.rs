@@ -1,9 +1,10 @@
 //! Combinators: strategies that wrap another strategy and restrict the endpoints from which the wrapped strategy picks.
 //!
 //! A combinator can wrap any strategy, including another combinator. The wrapped strategy sees the whole request: its
-//! key, its cost and the endpoints that it excludes. All hooks of [`Strategy`](super::Strategy) are passed on to it,
-//! and it appears in explanations of picks. A combinator works within one tier (priority group of endpoints), because
-//! each tier has its own pickers.
+//! key, its cost and its excluded endpoints. The combinator passes on the calls of all hooks of
+//! [`Strategy`](super::Strategy) to the wrapped strategy. Explanations of picks include the scores of the wrapped
+//! strategy, if it computes scores. A combinator works within one tier (priority group of endpoints), because each tier
+//! has its own pickers.
 //!
 //! | task | solution |
 //! | --- | --- |

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// - **The subset depends only on the members**, not on their availability. An endpoint that becomes unhealthy and
 ///   recovers keeps its clients. While fewer than [`at_least`](Self::at_least) endpoints of the subset are eligible,
-///   the next eligible endpoints in the client's order are added. This order is that of the hashes.
+///   the next eligible endpoints in the client's order are added. The client's order is the order of the hashes.
 /// - **If all endpoints of the subset are excluded or at their limit**, a request goes to the next usable endpoint in
 ///   the client's order.
 /// - **Weights** do not affect which endpoints are in the subset, except that endpoints of weight 0 are never in it.
@@ -62,11 +62,13 @@ impl<S> Subset<S> {
         Self { inner, size, at_least: size, seed }
     }
 
-    /// Sets how many endpoints of the subset must be eligible. While fewer than `eligible` of them are eligible, other
-    /// eligible endpoints are added to the subset, until it has `eligible` of them.
+    /// Sets the minimum number of eligible endpoints in the subset. An endpoint is eligible if it is available and its
+    /// weight is above 0. While fewer than `eligible` endpoints of the subset are eligible, other eligible endpoints
+    /// are added to the subset, until it has `eligible` eligible endpoints.
     ///
-    /// Range: 1 to the size of the subset; other values are clamped. Default: the size of the subset. Use 1 with
-    /// hashing strategies, so that keys move only if no endpoint of the subset is eligible.
+    /// Range: 1 to the size of the subset. A value of 0 counts as 1, and larger values count as the size. Default: the
+    /// size of the subset. Use 1 with hashing strategies, so that keys move only if no endpoint of the subset is
+    /// eligible.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = if eligible < self.size { eligible } else { self.size };

@@ -21,14 +21,15 @@ use crate::{
 /// fewer requests in flight than its [maximum](crate::EndpointSpec::max_in_flight).
 ///
 /// Choose it if a few busy endpoints are better than many idle ones. For example, idle endpoints can be shut down, or
-/// the first endpoints are cheaper than the others. The slots follow the order in which the endpoints were added. An
-/// endpoint that is added after another was removed takes the lowest free slot. An endpoint without a maximum is never
-/// full. The endpoints after it therefore get only requests that exclude it. An endpoint of weight 0 gets no requests.
-/// Apart from that, weights have no effect. Weakness: the load is as uneven as the maxima allow.
+/// the first endpoints are cheaper than the others. The slots follow the order in which the endpoints were added. The
+/// removal of an endpoint leaves its slot free, and a new endpoint takes the lowest free slot. An endpoint without a
+/// maximum is never full. Later endpoints therefore get only requests that exclude this endpoint. An endpoint of weight
+/// 0 gets no requests. Apart from that, weights have no effect. Weakness: the load is uneven, because an endpoint gets
+/// requests only when the endpoints before it are at their maximum or cannot be used.
 ///
 /// A failing endpoint gets at most [its share of the picks by weight](super::Needs::caps_failing). An endpoint that
-/// never responds counts as failing too, because a request that the caller gives up counts as a failure if it has
-/// waited long enough:
+/// never responds counts as failing too: if the caller gives up a request, this counts as a failure of the endpoint,
+/// provided that the request has waited long enough:
 ///
 /// - If a latency of the endpoint is known, the request must have waited at least twice the longest recent latency, and
 ///   at least 10 ms.

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The state that [`FirstFit`](super::FirstFit) keeps about an endpoint: its longest recent latency in nanoseconds, or
-/// 0 before the first response. Each shorter latency lowers the value by 5 % of the difference.
+/// 0 before the first response. Each latency below this value lowers the value by 5 % of the difference.
 #[derive(Debug, Default)]
 pub struct FirstFitState(AtomicU64);
 

@@ -35,7 +35,7 @@ pub enum InvalidHashing {
     /// The [factor](super::BoundedLoad::factor) of [`BoundedLoad`](super::BoundedLoad) is below 1, infinite or NaN.
     #[error("factor cannot be {factor}: use a finite number of at least 1, usually from 1.2 to 2")]
     Factor {
-        /// The factor (the maximum load of an endpoint as a multiple of the mean load) that was given.
+        /// The given factor. It is the maximum load of an endpoint, as a multiple of the mean load.
         factor: f64,
     },
     /// A prefix length of [`SourcePrefix`](super::SourcePrefix) is above the number of bits of an IP address: above 32

@@ -65,8 +65,8 @@ impl KeyPlacement for JumpPlacement {
     }
 }
 
-/// The table of jump consistent hashing ([`Jump`]), which maps the hash of a key to a member. It contains the members
-/// in the order of their numbers.
+/// The table of jump consistent hashing ([`Jump`]). It maps the hash of a key to an endpoint, and contains the
+/// endpoints in the order of their numbers.
 pub struct JumpTable {
     slots: Box<[Slot]>,
     /// The highest of 2³² draws that each member accepts. Empty if the weights are equal.

@@ -36,20 +36,21 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A hashing strategy: the [key](crate::PickRequest::key) of a request decides its endpoint. Use the type by its four
-/// aliases [`Maglev`](super::Maglev), [`Ring`](super::Ring), [`Rendezvous`](super::Rendezvous) and
+/// A hashing strategy: the [key](crate::PickRequest::key) of a request decides its endpoint. Use the type through its
+/// four aliases [`Maglev`](super::Maglev), [`Ring`](super::Ring), [`Rendezvous`](super::Rendezvous) and
 /// [`Jump`](super::Jump). This page describes what the four have in common.
 ///
-/// - **The endpoint of a key depends only on the ids and weights of the members**, not on their availability. If an
-///   endpoint becomes unavailable, only its own keys move. They return when the endpoint recovers. The table of the
-///   algorithm is not built again.
+/// - **The endpoint of a key depends only on the ids and weights of the members** (all endpoints in the pool's tier,
+///   available or not). It does not depend on the availability of the members. If an endpoint becomes unavailable, only
+///   its own keys move. They return when the endpoint recovers. The table of the algorithm is not built again.
 /// - **If the endpoint of a key cannot be used**, the key goes to another endpoint. Which one depends on the key, so
 ///   the keys of one endpoint are spread over all others. An endpoint cannot be used if it is unavailable, if the
 ///   request excludes it, if it has its maximum number of requests in flight, or if a combinator filters it out. If k
 ///   of n endpoints are usable, a pick tries n / k endpoints on average. After 3 · n tries, the pick uses rendezvous
 ///   hashing over all members.
 /// - **The endpoint of a request without a key** is picked by the [fallback](Self::fallback) strategy. If the fallback
-///   strategy counts leases, it also counts those of requests with a key, but it cannot refuse these requests.
+///   strategy counts leases, it also counts the leases of requests with a key, but it cannot refuse requests with a
+///   key.
 /// - **Two balancers send a key to the same endpoint** if their members have the same ids and weights and their
 ///   strategies have the same settings.
 ///
@@ -101,11 +102,13 @@ impl<P: KeyPlacement, F> Keyed<P, F> {
     }
 }
 
-/// The state that [`Keyed`] keeps about an endpoint, together with the state of the fallback strategy.
+/// The state that [`Keyed`] keeps about an endpoint, together with the fallback strategy's state of the same endpoint.
+/// `I` is the type of the fallback strategy's state.
 pub type KeyedState<I> = Layered<Uncounted, I>;
 
-/// The number of leases on an endpoint that the fallback strategy does not count. The fallback strategy has refused the
-/// requests of these leases. They got a lease nevertheless, because they have a key.
+/// The number of leases on one endpoint that are missing in the counts of the fallback strategy. The fallback strategy
+/// has refused the requests of these leases. The requests got their leases nevertheless, because they have a key and
+/// the fallback strategy cannot refuse requests with a key.
 #[derive(Debug, Default)]
 pub struct Uncounted(AtomicU32);
 

@@ -7,8 +7,8 @@ use crate::{
     strategy::{BuildError, Random},
 };
 
-/// Maglev hashing: the endpoint of a key is looked up in a table. When the table is built, the endpoints take entries
-/// in turns, each in its own order.
+/// Maglev hashing: the endpoint of a key is looked up in a table. When the table is built, the endpoints take turns. In
+/// its turn, an endpoint takes the first free entry. Each endpoint goes through the entries in its own order.
 ///
 /// For most pools, it is the best choice among the hashing strategies. It has the fastest pick, and its shares equal
 /// the weights to within one table entry. Weakness: when an endpoint is added or removed, a few keys of other endpoints
@@ -39,9 +39,10 @@ const LARGEST: u32 = 5_000_011;
 
 impl<F> Maglev<F> {
     /// Sets the number of entries of the Maglev table. Range: the prime numbers up to 5 000 011. Default: 65 537. With
-    /// 100 entries per endpoint, the share of an endpoint of mean weight differs from its share by weight by at most
-    /// about one percent of this share. If a tier (priority group) gets more endpoints than the table has entries, the
-    /// update fails with [`UpdateError::Strategy`](crate::UpdateError::Strategy).
+    /// 100 entries per endpoint, an endpoint of mean weight gets its share of the keys to within about one percent of
+    /// this share. For example, it gets 9.9 % to 10.1 % of the keys instead of exactly 10 %. If a tier (priority group)
+    /// gets more endpoints than the table has entries, the update fails with
+    /// [`UpdateError::Strategy`](crate::UpdateError::Strategy).
     ///
     /// ```
     /// use equipoise_core::Maglev;
@@ -108,7 +109,7 @@ impl KeyPlacement for MaglevPlacement {
     }
 }
 
-/// The table of Maglev hashing ([`Maglev`]), which maps the hash of a key to a member.
+/// The table of Maglev hashing ([`Maglev`]). It maps the hash of a key to an endpoint.
 pub struct MaglevTable {
     entries: Box<[Slot]>,
 }

@@ -20,7 +20,7 @@ use crate::{
 /// change of the mean weight therefore adds or removes a few points of every endpoint. If the endpoint of a key cannot
 /// be picked, the key goes to the next point whose endpoint can be picked.
 ///
-/// A pick takes O(1) time, because an index says near which points the right point is. The ring is built only when the
+/// A pick takes O(1) time, because an index narrows the search to a few points. The ring is built only when the
 /// membership changes. This takes time proportional to the number of points. A point takes 9 to 10 bytes. Sources:
 /// Karger and others, *Consistent Hashing and Random Trees*, 1997; the default number of points is that of ketama.
 /// [`Keyed`] describes what all hashing strategies have in common.
@@ -152,7 +152,7 @@ impl KeyPlacement for RingPlacement {
     }
 }
 
-/// The table of the hash ring [`Ring`], which maps the hash of a key to a member.
+/// The table of the hash ring [`Ring`]. It maps the hash of a key to an endpoint.
 pub struct RingTable {
     /// The points, sorted. The upper half of each is its position on the circle, the lower half is the slot of the
     /// member.

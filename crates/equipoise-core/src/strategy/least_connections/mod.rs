@@ -37,7 +37,7 @@ use crate::{
 /// # The least loaded endpoint
 ///
 /// With equal weights, the endpoint with the fewest requests in flight is picked. If several endpoints have the fewest,
-/// one of them is drawn at random.
+/// one of them is picked at random.
 ///
 /// With unequal weights, it is not enough to compare (requests in flight / weight), because the number of requests in
 /// flight is a whole number:
@@ -55,7 +55,7 @@ use crate::{
 /// - One endpoint is drawn at random in proportion to the weights. It is picked if it is low. In pools of more than
 ///   2,048 endpoints, the endpoints take turns instead of being drawn.
 /// - If the drawn endpoint is not low, the endpoint with the lowest `(in-flight + ½) / weight` is picked. If several
-///   endpoints have the lowest value, one of them is drawn at random.
+///   endpoints have the lowest value, one of them is picked at random.
 ///
 /// Without load, each endpoint therefore gets requests in proportion to its weight. Under load, its number of requests
 /// in flight is in proportion to its weight. With equal weights, only the endpoints with the fewest requests are low.
@@ -65,13 +65,13 @@ use crate::{
 /// A pool of up to 16 endpoints is scanned. A larger pool has a tree of atomic numbers: each node has 16 children and
 /// holds their lowest load. A pick, and the start and end of a lease, take O(log₁₆ n) time for n endpoints, without
 /// locks. Building the picker takes O(n) time. If the request excludes endpoints, the pick searches the tree in the
-/// order of the loads. For each excluded endpoint that the search finds first, it takes another O(log n) time. At
-/// worst, it takes O(n) time.
+/// order of the loads. Each excluded endpoint that the search finds before a usable one adds O(log n) time. At worst,
+/// the search takes O(n) time.
 ///
-/// The strategy counts all leases, including those of requests that are bound to an endpoint. The counts survive
-/// updates of the pool. On one thread, the choice is exact. With several threads, a pick does not see leases that begin
-/// or end at the same moment. Two threads can therefore pick the same least loaded endpoint. This is rare, because the
-/// choice between endpoints of equal load is random. The next pick is exact again.
+/// The strategy counts all leases, including those of requests whose session belongs to an endpoint (session affinity).
+/// The counts survive updates of the pool. On one thread, the choice is exact. With several threads, a pick does not
+/// see leases that begin or end at the same moment. Two threads can therefore pick the same least loaded endpoint. This
+/// is rare, because the choice between endpoints of equal load is random. The next pick is exact again.
 ///
 /// Sources: HAProxy's `leastconn` and nginx's `least_conn`; for the half request, Webster's method of apportionment.
 ///

@@ -25,18 +25,18 @@ use crate::{
 ///
 /// If a latency is above the average, the average rises to this latency at once. If latencies are below the average,
 /// the average falls slowly (see [`decay`](Self::decay)). Slow and failing endpoints are noticed within one or two
-/// requests, and get few requests from then on. Small pools compare more than two endpoints: see [`P2c`](super::P2c).
+/// requests, and get few requests from then on. In small pools, the strategy compares more than two endpoints: see [`P2c`](super::P2c).
 ///
 /// [`LogEwma`](super::LogEwma), the default strategy, is better in most cases. Choose Peak-EWMA if the balancer must
 /// behave as linkerd or Finagle does, or if each slow response must count at once.
 ///
 /// - **Failures** ([`Verdict::is_failure`]) add a penalty. The first failure adds an eighth of
 ///   [`penalty`](Self::penalty). Each further failure more than doubles the endpoint's penalty, up to the maximum
-///   `penalty`. A success removes three quarters of it. The latency of a failure does not count, so an endpoint that
-///   fails fast does not look fast. A response with `Retry-After` sets the maximum penalty for the time that the
-///   endpoint asks for, at most 300 s.
+///   `penalty`. A success removes three quarters of the endpoint's penalty. The latency of a failure does not count, so
+///   an endpoint that fails fast does not look fast. A response with `Retry-After` sets the endpoint's penalty to the
+///   maximum for the time in the header, but for at most 300 s.
 /// - **Abandoned requests** end without a first byte. If such a request has waited longer than the average, the average
-///   rises to the time that the request has waited. Otherwise it does not change the average.
+///   rises to the time that the request has waited. Otherwise the request does not change the average.
 /// - **Recovery**: a slow endpoint without requests in flight sometimes gets a request although its score is not the
 ///   lowest. The slower the endpoint, the more rarely this happens. All these requests together add at most 15 % to the
 ///   expected latency. If the response is fast, the average falls at least to the geometric mean of the average and the
@@ -49,7 +49,8 @@ use crate::{
 ///   the lowest. The requests in flight then decide.
 /// - **A new endpoint** has no average yet. In a comparison, it counts with the lowest average of the other endpoints.
 /// - **Weights** are treated as by [`P2c`](super::P2c).
-/// - **High rates**: in the 10 µs after a response whose latency has counted, only latencies above the average count.
+/// - **High rates**: after a latency has been used for the average, only latencies above the average are used for the
+///   next 10 µs.
 ///
 /// The scores in an [explanation](crate::Pool::explain) are in milliseconds.
 ///
@@ -103,9 +104,9 @@ impl PeakEwma {
         Self { decay: Duration::from_secs(10), fade: Duration::from_millis(2500), penalty: Duration::from_secs(5) }
     }
 
-    /// Sets the time in which an old latency loses weight in the average: after `decay`, its weight is 1/e (37 %).
-    /// After 100 further responses, its weight is 1/e or less, even if `decay` is not over. Minimum: 1 µs. Default:
-    /// 10 s.
+    /// Sets how fast old latencies lose weight in the average: in the time `decay`, the weight of a latency falls to
+    /// 1/e (37 %) of its original weight. 100 further responses reduce the weight at least as much, even if they arrive
+    /// within a shorter time. Minimum: 1 µs. Default: 10 s.
     ///
     /// # Errors
     ///

@@ -50,8 +50,8 @@ impl Edf {
         Self { seed: None }
     }
 
-    /// Creates a strategy in which the first deadline of an endpoint depends only on `seed`, its id and its weight, and
-    /// is not random. Use it for repeatable tests.
+    /// Creates a strategy in which the first deadline of an endpoint is not random: it depends only on `seed` and on
+    /// the endpoint's id and weight. Use it for repeatable tests.
     pub const fn seeded(seed: u64) -> Self {
         Self { seed: Some(seed) }
     }

@@ -35,7 +35,7 @@ impl Default for Choices {
 #[error("a pick cannot compare {choices} endpoints: use 2 to 10, `Random` for 1, or `LeastConnections` for all")]
 #[non_exhaustive]
 pub struct InvalidChoices {
-    /// The number of choices (endpoints that a pick compares) that was given.
+    /// The given number of choices: the number of endpoints that each pick compares.
     pub choices: usize,
 }
 

@@ -24,10 +24,10 @@ use crate::{
 /// that begins at the client's position. The client uses the endpoints inside its arc. If only a part of an endpoint is
 /// inside the arc, the endpoint has only this part of its weight for this client.
 ///
-/// All arcs have the same length, which is a multiple of the distance between two clients. It is the smallest multiple
-/// that is long enough for [`minimum`](Self::minimum) endpoints of mean weight. Every point of the ring is therefore
-/// inside the same number of arcs. As a result, each endpoint gets exactly its share of the traffic by weight, for any
-/// number of clients and endpoints.
+/// All arcs have the same length: a multiple of the distance between two neighbouring clients. This length is the
+/// smallest multiple that covers at least [`minimum`](Self::minimum) endpoints of mean weight. Every point of the ring
+/// is therefore inside the same number of arcs. As a result, each endpoint gets exactly its share of the traffic by
+/// weight, for any number of clients and endpoints.
 ///
 /// Choose it over [`Subset`](super::Subset) if each client knows the number of clients and its own number, such as the
 /// ordinal in a stateful set. Weakness: both numbers must be right. If two clients have the same number, the load on
@@ -94,11 +94,12 @@ impl<S> Aperture<S> {
         self
     }
 
-    /// Sets how many endpoints of the client must be eligible. While fewer than `eligible` of them are eligible, the
-    /// client also uses the next eligible endpoints on the ring, until it has `eligible` of them.
+    /// Sets the minimum number of eligible endpoints that the client uses. An endpoint is eligible if it is available
+    /// and its weight is above 0. While fewer than `eligible` endpoints inside the client's arc are eligible, the
+    /// client also uses the next eligible endpoints on the ring, until it uses `eligible` eligible endpoints.
     ///
     /// Default: the [`minimum`](Self::minimum), or the number of endpoints inside the client's arc if this number is
-    /// smaller. The second case occurs if the weights of these endpoints are large. A value of 0 counts as 1.
+    /// smaller. This number is smaller if the endpoints inside the arc have large weights. A value of 0 counts as 1.
     #[must_use]
     pub const fn at_least(mut self, eligible: usize) -> Self {
         self.at_least = Some(if eligible == 0 { 1 } else { eligible });

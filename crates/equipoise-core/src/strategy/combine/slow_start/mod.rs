@@ -21,22 +21,26 @@ use crate::{
 /// Choose it if a new process is slow at first, because of empty caches, a JIT compiler or new connections. A starting
 /// endpoint gets the share that the wrapped strategy would give it, multiplied by a *factor*. At the time t after the
 /// start of the endpoint, the factor is max([`floor`](Self::floor), (t / [`window`](Self::window))^(1 /
-/// [`aggression`](Self::aggression))). When the wrapped strategy picks a starting endpoint, a random draw decides. With
-/// a probability equal to the factor, the endpoint gets the request. If not, the draw has failed, and the wrapped
-/// strategy picks again. If several endpoints are starting, a request that one of them does not get may go to another
-/// one of them. Each then gets a little more than its factor says.
+/// [`aggression`](Self::aggression))).
 ///
-/// - **Which endpoints start slowly:** endpoints that are added to a tier (priority group) with other members, and
-///   endpoints that become eligible again. An endpoint becomes eligible again when it recovers, when its weight rises
-///   from 0, or when its draining ends. Each endpoint has its own start time. The first members of a tier start with
-///   their full share, unless [`include_first_members`](Self::include_first_members) is set.
+/// For each request, `SlowStart` decides at random about each starting endpoint. The endpoint is *accepted* with a
+/// probability equal to its factor. Otherwise it is *rejected* for this request. All endpoints that are not starting
+/// are accepted. If the wrapped strategy picks a rejected endpoint, it picks again for the same request. The decision
+/// about an endpoint stays the same during these picks. If several endpoints are starting, a request that is rejected
+/// at one of them may go to another one of them. Each starting endpoint then gets a little more than its factor says.
+///
+/// - **Which endpoints start slowly:** endpoints that are added to a tier (priority group) that already has endpoints,
+///   and endpoints that become eligible again. An endpoint becomes eligible again when it recovers, when its weight
+///   rises from 0, or when its draining ends. Each endpoint has its own start time. The first endpoints of a tier start
+///   with their full share, unless [`include_first_members`](Self::include_first_members) is set.
 /// - **The start of an endpoint ends after the [`window`](Self::window)**, even if the endpoint has had few requests.
 /// - **If all endpoints are starting**, the factors are divided by the largest factor. For example, if all endpoints
 ///   start at the same time, each gets its full share.
-/// - **No request fails because of slow start.** If all other endpoints are excluded or at their limit, a starting
-///   endpoint gets the request.
-/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, the draw is a hash of the key instead of
-///   a random number. The keys of a starting endpoint therefore move to it one by one, and each key moves once.
+/// - **No request fails because of slow start.** If all accepted endpoints are excluded or at their limit, the rejected
+///   endpoint that was picked most recently gets the request.
+/// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, a hash of the key decides whether a
+///   starting endpoint is accepted, and not a random number. As the factor of the endpoint rises, the keys of the
+///   endpoint move to it one by one, and each key moves once.
 ///
 /// `SlowStart` should wrap other combinators and not be wrapped by them. Inside a [`Subset`](super::Subset), endpoints
 /// that are new to the subset but not to the pool would start slowly too.
@@ -44,21 +48,26 @@ use crate::{
 /// Weaknesses:
 ///
 /// - Time says little about how warm an endpoint is.
-/// - After eight failed draws, the wrapped strategy must pick from the endpoints whose draw succeeds. The same applies
-///   after two failed draws in a row for the same endpoint. A strategy that takes turns then gives the next endpoint
-///   more than its share.
-/// - With strategies that take turns, each draw uses up a turn, and a factor f therefore acts like a weight. In a pool
-///   of two endpoints of equal weight, a starting endpoint then gets the part f / (1 + f) of the requests. With other
-///   strategies, it gets the part f / 2.
-/// - Strategies that send requests to the endpoint with the least load prefer a new idle endpoint. At first, this
-///   endpoint gets the part [`floor`](Self::floor) of all requests, and not the part `floor` of its share.
+/// - The number of picks for a request is limited. After eight picks of rejected endpoints, or two picks of the same
+///   rejected endpoint in a row, all rejected endpoints are filtered out, and the wrapped strategy picks once more.
+///   With a strategy in which endpoints take turns, such as round robin, the turn of a filtered-out endpoint goes to
+///   the accepted endpoint that comes next in the order of turns. This endpoint then gets more than its share.
+/// - With strategies in which endpoints take turns, a starting endpoint gets more than its factor says, because a pick
+///   of a rejected endpoint uses up a turn too. For example, a pool has two endpoints of equal weight, and one of them
+///   is starting with the factor f. In every two turns, the other endpoint serves one request, and the starting
+///   endpoint serves f requests on average. The starting endpoint therefore gets the part f / (1 + f) of all requests.
+///   With strategies that pick at random, such as [`Random`](crate::Random), it gets the part f / 2: it is picked first
+///   for half of the requests, and accepted for the part f of these.
+/// - Strategies that send requests to the endpoint with the least load pick a new idle endpoint before all others. At
+///   first, this endpoint can therefore get the part [`floor`](Self::floor) of all requests, and not only the part
+///   `floor` of its share of the requests.
 ///
 /// While no endpoint is starting, a pick takes 1 to 2 ns more than a pick of the wrapped strategy. While endpoints are
-/// starting, the draws take additional time. The pick then also reads the clock, unless the wrapped strategy needs the
-/// time anyway. Building a picker takes O(n) time for n endpoints.
+/// starting, the random decisions take additional time. The pick then also reads the clock, unless the wrapped strategy
+/// needs the time anyway. Building a picker takes O(n) time for n endpoints.
 ///
-/// Source: Envoy's slow start. Envoy scales the weights of starting endpoints instead. This has little effect with
-/// strategies that hardly use weights.
+/// Source: Envoy's slow start. Envoy multiplies the weights of starting endpoints by the factor instead. With
+/// strategies that hardly use weights, Envoy's method has little effect.
 ///
 /// ```
 /// use std::time::Duration;
@@ -122,10 +131,10 @@ impl<S> SlowStart<S> {
         Ok(self)
     }
 
-    /// Lets the first members of a tier (priority group of endpoints) start slowly too. Default: the first members
-    /// start with their full share. As long as all endpoints of the tier started at the same time, each gets its full
-    /// share with either setting. The setting therefore has an effect only if other endpoints are added before the
-    /// window of the first members has ended.
+    /// Makes the first endpoints of a tier (priority group of endpoints) start slowly too. Default: the first endpoints
+    /// start with their full share. If all endpoints of a tier start at the same time, each gets its full share in both
+    /// cases. The setting therefore has an effect only if more endpoints are added before the [`window`](Self::window)
+    /// of the first endpoints has ended.
     #[must_use]
     pub const fn include_first_members(mut self) -> Self {
         self.include_first_members = true;

@@ -13,17 +13,18 @@ use crate::{
 
 /// A combinator that sends requests to the endpoints in the client's own zone, as long as this does not overload them.
 ///
-/// Choose it if traffic between zones costs money or time. The *capacity share* of a zone is the weight of its eligible
-/// endpoints, divided by the weight of all eligible endpoints. The *caller share* of a zone is the number of clients in
-/// it, divided by the number of all clients.
+/// Choose it if traffic between zones costs money or time. The *capacity share* of a zone is the sum of the weights of
+/// its eligible endpoints, divided by the sum of the weights of all eligible endpoints. The *caller share* of a zone is
+/// the number of clients in it, divided by the number of all clients.
 ///
 /// If the capacity share of the client's zone is at least its caller share, all requests stay in the zone. Otherwise,
 /// the part (capacity share / caller share) of the requests stays in the zone. For example, if the zone has 20 % of the
-/// capacity and 40 % of the callers, half of the requests stay. The other requests go to the zones whose capacity share
-/// is above their caller share, in proportion to the difference.
+/// capacity and 40 % of the callers, half of the requests stay. The remaining requests go to other zones. Each zone
+/// gets them in proportion to the difference (capacity share − caller share). A zone gets none of them if this
+/// difference is 0 or negative.
 ///
-/// - **Caller shares**: by default, the clients are assumed to be spread evenly over the client's zone and all other
-///   zones with members. Set other shares with [`callers`](Self::callers).
+/// - **Caller shares**: by default, the clients are assumed to be spread evenly over this client's zone and all other
+///   zones that have endpoints. Set other shares with [`callers`](Self::callers).
 /// - **If the client's zone has fewer than [`minimum`](Self::minimum) eligible endpoints**, zones are ignored, and
 ///   requests are spread over all endpoints by their weights.
 /// - **If all endpoints of the client's zone are excluded or at their limit**, a request goes to another zone. If all
@@ -31,17 +32,17 @@ use crate::{
 /// - **Endpoints without a zone** form a zone of their own, in which there are no clients. Endpoints of weight 0 are
 ///   not counted.
 /// - **If the wrapped strategy places requests by [key](crate::Needs::key)**, a hash of the key decides whether a
-///   request leaves the zone, so that all requests of one key do the same.
+///   request leaves the zone. Either all requests of a key leave the zone, or none of them does.
 ///
 /// Weakness: `ZoneAware` compares capacity and not load, so it does not relieve a zone with unusually busy clients.
 /// [Tiers](crate::Tier) are a simpler solution: if the first tier contains the endpoints of the client's zone, all
 /// requests stay in the zone as long as one of these endpoints can be picked.
 ///
-/// If the wrapped strategy places requests by key, a key whose requests leave the zone stays at its endpoint as long as
-/// the shares of the zones stay the same. If a zone loses capacity, some keys move, because the shares of the zones
-/// change. [`BoundedLoad`](crate::BoundedLoad) should be outside of `ZoneAware`. Inside, there would be one
-/// `BoundedLoad` picker for the client's zone and one for the other zones, and each would see only its own part of the
-/// endpoints.
+/// If the wrapped strategy places requests by key, a key stays at its endpoint as long as the shares of the zones stay
+/// the same. This also applies to the keys that leave the zone. If a zone loses capacity, some keys move, because the
+/// shares of the zones change. [`BoundedLoad`](crate::BoundedLoad) should be outside of `ZoneAware`. Inside, there
+/// would be one `BoundedLoad` picker for the client's zone and one for the other zones, and each would see only its own
+/// part of the endpoints.
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes as long as a pick of the wrapped strategy. If only a
 /// part of the requests stays in the zone, a pick also draws a random number.
@@ -76,16 +77,17 @@ impl<S> ZoneAware<S> {
     }
 
     /// Sets the minimum number of eligible endpoints in the client's zone. If fewer are eligible, zones are ignored:
-    /// requests go to all endpoints by their weights. A value of 0 counts as 1. Default: 1.
+    /// requests go to all endpoints in proportion to their weights. A value of 0 counts as 1. Default: 1.
     #[must_use]
     pub fn minimum(mut self, eligible: usize) -> Self {
         self.minimum = eligible;
         self
     }
 
-    /// Sets the number of clients in each zone. Other numbers in the same proportion have the same effect. Zones that
-    /// are not in `callers` have no clients. Default: the clients are spread evenly over the client's zone and all
-    /// other zones with members. If `callers` is empty or all its numbers are 0, the default applies.
+    /// Sets the number of clients in each zone, as pairs of a zone and a number. Only the ratios between the numbers
+    /// matter: 1 and 2 have the same effect as 10 and 20. Zones that are not in `callers` count as zones without
+    /// clients. Default: the clients are spread evenly over this client's zone and all other zones that have endpoints.
+    /// If `callers` is empty or all its numbers are 0, the default applies.
     #[must_use]
     pub fn callers<Z: Into<String>>(mut self, callers: impl IntoIterator<Item = (Z, u32)>) -> Self {
         let callers: BTreeMap<String, u32> = callers.into_iter().map(|(zone, n)| (zone.into(), n)).collect();

@@ -15,7 +15,8 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// The count that [`BoundedLoad`](super::BoundedLoad) keeps about one endpoint: its requests in flight and its weight.
+/// The state that [`BoundedLoad`](super::BoundedLoad) keeps about one endpoint: the number of requests in flight at the
+/// endpoint, and the weight of the endpoint.
 #[derive(Default)]
 pub struct LoadCount {
     /// Upper half: the number of the tier in which the endpoint is counted, plus 1, or 0 for none. Lower half: the

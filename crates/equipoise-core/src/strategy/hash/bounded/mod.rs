@@ -31,17 +31,17 @@ use crate::{
 /// - w is the weight of the endpoint, and
 /// - W is the sum of the weights of the eligible endpoints.
 ///
-/// For the wrapped strategy, an endpoint at its bound is unusable. Each key has a fixed order of the endpoints, and
-/// goes to the first endpoint in this order that can be used. With a smaller factor, the load is more even, but fewer
-/// requests go to the first endpoint of their key. For example, assume 1000 requests in flight, 50 endpoints and
+/// For the wrapped strategy, an endpoint at its bound is unusable. Each key has a fixed order of the endpoints. A
+/// request goes to the first usable endpoint in the order of its key. With a smaller factor, the load is more even, but
+/// fewer requests go to the first endpoint of their key. For example, assume 1000 requests in flight, 50 endpoints and
 /// Zipf-distributed keys. With a factor of 1.25, 31 % of the requests do not go to the first endpoint of their key.
 /// With a factor of 2, only 13 % do.
 ///
 /// - **The bound is exact**, even with many threads: a request is counted by compare-and-swap before the lease is given
 ///   out. When requests at other endpoints end, the mean load falls, and an endpoint may then be above its bound. It
 ///   gets no request until enough of its own requests have ended.
-/// - **All requests of the pool count**, including those without a key. Requests with a
-///   [binding](crate::PickRequest::bound) or a [preference](crate::PickRequest::prefer) count too, and the bound
+/// - **All requests of the pool count**, including those without a key. Requests of sessions that belong to an endpoint
+///   ([`PickRequest::bound`]) and requests that prefer an endpoint ([`PickRequest::prefer`]) count too, and the bound
 ///   applies to them.
 /// - **A request may find no endpoint** if all endpoints below their bound are excluded or have reached their own
 ///   [`max_in_flight`](crate::EndpointSpec::max_in_flight). This maximum should therefore not be below the bound of the
@@ -74,7 +74,8 @@ pub struct BoundedLoad<S> {
     bound: Arc<Bound>,
 }
 
-/// The state that [`BoundedLoad`] keeps about an endpoint, together with the state of the wrapped strategy.
+/// The state that [`BoundedLoad`] keeps about an endpoint, together with the wrapped strategy's state of the same
+/// endpoint. `I` is the type of the wrapped strategy's state.
 pub type BoundedLoadState<I> = Layered<LoadCount, I>;
 
 impl<S: Strategy> BoundedLoad<S> {
@@ -85,9 +86,9 @@ impl<S: Strategy> BoundedLoad<S> {
     }
 
     /// Sets the factor: the maximum load of an endpoint, as a multiple of the mean load. The load of an endpoint is its
-    /// number of requests in flight, relative to its weight. For example, with a factor of 1.5, two endpoints of equal
-    /// weight and 8 requests in flight, each endpoint has at most 6 of them. Range: finite numbers from 1.0. Usual
-    /// values are 1.2 to 2. Default: 1.25.
+    /// number of requests in flight, relative to its weight. For example, if two endpoints of equal weight have 8
+    /// requests in flight together, the mean is 4. With a factor of 1.5, each endpoint then has at most 6 requests in
+    /// flight. Range: finite numbers from 1.0. Usual values are 1.2 to 2. Default: 1.25.
     ///
     /// # Errors
     ///
