@@ -35,15 +35,15 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The reports of each contender, in the order in which the contenders were given. Each contender has one report
-    /// for each seed, in the order of the seeds. Reports are missing in two cases:
+    /// The reports of each contender (strategy under test), in the order in which the contenders were given. Each
+    /// contender has one report for each seed, in the order of the seeds. Reports are missing in two cases:
     ///
     /// - If one run of a contender failed, this contender has no reports.
     /// - If the comparison was stopped, runs that had not started have no report. Stopped runs that had not measured a
     ///   request have none either.
     pub reports: Vec<Vec<Report>>,
-    /// For each contender, in the order in which the contenders were given: the error of its first seed that failed, or
-    /// `None` if no run failed.
+    /// The error of each contender (strategy under test), in the order in which the contenders were given. If runs with
+    /// several seeds failed, it is the error of the first of these seeds. `None` if no run of the contender failed.
     pub errors: Vec<Option<RunError>>,
 }
 
@@ -54,9 +54,9 @@ pub struct Comparison {
 pub struct Spread {
     /// The mean of the figure over the seeds.
     pub mean: f64,
-    /// The smallest value of the figure for any seed.
+    /// The smallest value of the figure over the seeds.
     pub min: f64,
-    /// The largest value of the figure for any seed.
+    /// The largest value of the figure over the seeds.
     pub max: f64,
     /// The sample standard deviation of the figure over the seeds. 0 if there is only one seed.
     pub deviation: f64,
@@ -66,9 +66,9 @@ impl Comparison {
     /// Runs `scenario` once for each contender and seed, in parallel on all cores. `seeds` is the number of seeds: the
     /// first seed is [`Scenario::seed`], the next one is greater by 1, and so on. If `seeds` is 0, one seed is used.
     ///
-    /// `control` shows the progress of all runs together and can stop them. After a stop, the comparison contains the
-    /// reports so far. The report of a run that was stopped half-way has [`interrupted`](Report::interrupted) set to
-    /// true.
+    /// `control` shows the progress of all runs together and can stop all of them. After a stop, the comparison
+    /// contains the reports so far. The report of a run that was stopped half-way has
+    /// [`interrupted`](Report::interrupted) set to true.
     ///
     /// # Errors
     ///
@@ -127,27 +127,28 @@ impl Comparison {
         Ok(Self { reports, errors })
     }
 
-    /// Returns the comparison unchanged if no contender has an error in [`errors`](Self::errors).
+    /// Returns the comparison unchanged if no contender (strategy under test) has an error in [`errors`](Self::errors).
     ///
     /// # Errors
     ///
-    /// Returns the error of the first contender for which a run failed.
+    /// Returns the error of the first contender (strategy under test) for which a run failed.
     pub fn complete(mut self) -> Result<Self, RunError> {
         self.errors.iter_mut().find_map(Option::take).map_or(Ok(()), Err)?;
         Ok(self)
     }
 
-    /// Returns the statistics of a figure over all reports of one contender. `contender` is its index in
-    /// [`reports`](Self::reports), and `figure` computes the figure from a report. All statistics are NaN if the
-    /// contender has no reports or the index is unknown.
+    /// Returns the statistics of a figure over all reports of one contender (strategy under test). `contender` is the
+    /// index of the contender in [`reports`](Self::reports), and `figure` computes the figure from a report. All
+    /// statistics are NaN if the contender has no reports or the index is unknown.
     pub fn spread(&self, contender: usize, figure: impl Fn(&Report) -> f64) -> Spread {
         let reports = self.reports.get(contender).map_or(&[][..], |reports| reports);
         Spread::of(reports.iter().map(figure))
     }
 
-    /// Returns the statistics of a ratio over the seeds. For each seed, the ratio is a figure of the contender with the
-    /// index `contender`, divided by the same figure of the contender with the index `to`. `figure` computes the figure
-    /// from a report. The indices are those of [`reports`](Self::reports).
+    /// Returns the statistics of a ratio between two contenders (strategies under test) over the seeds. For each seed,
+    /// the ratio is a figure of the contender with the index `contender`, divided by the same figure of the contender
+    /// with the index `to`. `figure` computes the figure from a report. The indices are those of
+    /// [`reports`](Self::reports).
     ///
     /// A seed is left out if one of the two contenders has no report for it. All statistics are NaN if no seed is left.
     pub fn ratio(&self, contender: usize, to: usize, figure: impl Fn(&Report) -> f64) -> Spread {

@@ -1,7 +1,7 @@
 use equipoise_core::{AnyStrategy, Strategy, StrategySpec};
 
-/// A strategy under test. It has a name for reports, and creates a separate instance of the strategy for each client of
-/// a run.
+/// A strategy under test: its name for reports, and a method that creates an instance of the strategy for each client
+/// of a run.
 ///
 /// [`StrategySpec`] implements this trait. [`named`] creates a contender from any other strategy.
 ///

@@ -22,8 +22,9 @@ impl ServerLoad {
     }
 }
 
-/// Delivers the load that servers report to strategies that use it. Every method has a default. With the defaults, no
-/// servers are probed, no snapshots are taken, and reported loads are ignored.
+/// Gets the loads of the servers during a run and stores them for strategies that pick by the load of servers. Every
+/// method has a default. With the defaults, no servers are probed, no snapshots are taken, and reported loads are
+/// ignored.
 ///
 /// A feed and the strategies share memory: the feed writes the loads, and the strategies read them when they pick an
 /// endpoint. All times are on the clock of the run, which is also the clock of the pools. Servers and clients are
@@ -47,21 +48,22 @@ pub trait Feed {
     }
 
     /// Called when the response to a probe reaches `client`. `load` is the load that `server` had when the probe
-    /// reached it. Not called if the server refuses connections or is unreachable. Default: does nothing.
+    /// reached the server. Not called if the server refuses connections or is unreachable. Default: does nothing.
     fn on_probe(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
     /// Called when the response to a request reaches `client`. `load` is the load that `server` had when the response
-    /// left it, without the request itself. Default: does nothing.
+    /// left the server. The request itself is not included in the load. Default: does nothing.
     ///
     /// Not called if the server refused, shed or broke off the request, and not after a timeout.
     fn on_response(&mut self, client: usize, server: usize, load: ServerLoad, now: Timestamp) {
         let _ = (client, server, load, now);
     }
 
-    /// Returns the time between two snapshots, which [`on_snapshot`](Self::on_snapshot) gets. `None` for no snapshots.
-    /// Called when a run begins. The first snapshot is taken one interval later. Default: `None`.
+    /// Returns the time between two snapshots of the loads of all servers. Each snapshot is passed to
+    /// [`on_snapshot`](Self::on_snapshot). `None`: no snapshots are taken. Called when a run begins. The first snapshot
+    /// is taken one interval later. Default: `None`.
     ///
     /// A snapshot has one load for each server. All snapshots of a run together may have at most 10⁹ loads: with 1000
     /// servers, at most 10⁶ snapshots. With a shorter interval, the run fails with

@@ -37,8 +37,8 @@ impl Scenario {
         self.run_fed(contender, &mut NoFeed, control)
     }
 
-    /// Runs the scenario like [`run_under`](Self::run_under), and delivers the load that servers report to `feed`. Use
-    /// this for strategies that pick by reported loads.
+    /// Runs the scenario like [`run_under`](Self::run_under), and passes the loads of the servers to `feed` during the
+    /// run. Use this for strategies that pick by the load of servers.
     ///
     /// # Errors
     ///

@@ -42,8 +42,9 @@ impl End {
     }
 }
 
-/// How many measured requests ended in each way. Each request is counted once, however many retries and hedges it had.
-/// The way in which it ended finally is counted, not the failures before.
+/// The number of measured requests for each result, such as answered or timed out. Each request is counted once, with
+/// its final result, even if it had several attempts (retries or hedges). Failed attempts before a successful retry are
+/// not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -51,8 +52,8 @@ pub struct Ends {
     /// Number of requests that ended with a successful response. A request whose [body](crate::Bodies) broke off counts
     /// as [`broken`](Self::broken) instead.
     pub answered: u64,
-    /// Number of requests that ended with an error response of the server. Requests that the server shed are not
-    /// included: see [`shed`](Self::shed).
+    /// Number of requests that ended with an error response of the server. Requests that the server rejected with HTTP
+    /// status 503 because it had too many requests are not included: see [`shed`](Self::shed).
     pub failed: u64,
     /// Number of requests that ended because the server refused the connection.
     pub refused: u64,
@@ -70,8 +71,9 @@ pub struct Ends {
     /// Number of requests whose caller stopped waiting for the response ([`Impatience`](crate::Impatience)).
     #[cfg_attr(feature = "serde", serde(default))]
     pub given_up: u64,
-    /// Number of requests that ended because no endpoint could be picked for them. Such a request ends at once. With a
-    /// [queue timeout](crate::Scenario::queue_timeout), it first waits in the queue for that time.
+    /// Number of requests that ended because no endpoint could be picked for them. Without a [queue
+    /// timeout](crate::Scenario::queue_timeout), such a request ends at once. With a queue timeout, it waits in the
+    /// queue and ends when the timeout is over.
     pub unserved: u64,
 }
 

@@ -19,9 +19,9 @@ pub struct HealthReport {
     /// as unhealthy (an availability other than `Up` or `Probation`). Clients do so if too few servers are healthy: see
     /// [`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold).
     pub sent_while_unhealthy: Vec<u64>,
-    /// For each server, the number of attempts that failed while their client treated the server as unhealthy (an
-    /// availability other than `Up` or `Probation`). Includes attempts that were already in flight when the server
-    /// became unhealthy.
+    /// For each server, the number of attempts that failed while the client of the attempt treated the server as
+    /// unhealthy (an availability other than `Up` or `Probation`). Includes attempts that were already in flight when
+    /// the server became unhealthy.
     pub failed_while_unhealthy: Vec<u64>,
 }
 
@@ -38,8 +38,8 @@ pub struct HealthChange {
     pub server: usize,
     /// The availability of the server after the change.
     pub to: Availability,
-    /// Why the availability changed: the source (`checks`, `requests` or `agent`) and its reason, such as `requests: 5
-    /// failures in a row`. It is meant for people. The wording may change between versions.
+    /// Why the availability changed: the source (`checks`, `requests` or `agent`) and its reason, such as
+    /// `requests: 5 failures in a row`. The text is for people to read, and its wording may change between versions.
     pub reason: String,
 }
 

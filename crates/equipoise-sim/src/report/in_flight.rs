@@ -1,5 +1,5 @@
-/// How many requests servers had at a time (in service or in the queue). Covers all servers and the measured window of
-/// the run, without the warm-up.
+/// The distribution of the number of requests at a server (in service or in its queue) over time. Covers all servers
+/// and the measured window of the run, without the warm-up.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -13,7 +13,8 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Returns the mean number of requests at a server, over time and servers.
+    /// Returns the mean number of requests at a server (in service or in its queue), averaged over time and over all
+    /// servers.
     pub fn mean(&self) -> f64 {
         self.time.iter().enumerate().map(|(length, time)| length as f64 * time).sum()
     }
@@ -24,8 +25,8 @@ impl InFlight {
         self.time.iter().skip(length).sum()
     }
 
-    /// Returns the smallest number `n` for which this holds: during the share `part` of the time, a server had at most
-    /// `n` requests. For the 99th percentile, `part` is 0.99. Range of `part`: 0 to 1.
+    /// Returns the number of requests that a server did not exceed during the share `part` of the time: 0.5 gives the
+    /// median, 0.99 the 99th percentile. The times of all servers are taken together. Range of `part`: 0 to 1.
     pub fn quantile(&self, part: f64) -> usize {
         let mut sum = 0.0;
         let reached = self.time.iter().position(|time| {

@@ -35,8 +35,9 @@ impl Latency {
         Duration::from_nanos(u64::try_from(self.total / u128::from(self.count().max(1))).unwrap_or(u64::MAX))
     }
 
-    /// Returns the latency that the share `part` of the requests did not exceed, rounded up by at most 0.1 %. For the
-    /// 99th percentile, `part` is 0.99. Range of `part`: 0 to 1. Zero without requests.
+    /// Returns the latency that the share `part` of all latencies does not exceed: 0.5 gives the median, 0.99 the 99th
+    /// percentile. Range of `part`: 0 to 1. The result is up to 0.1 % larger than the exact value. Zero without
+    /// requests.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_nanos(self.histogram.value_at_quantile(part))
     }
@@ -66,8 +67,8 @@ impl Latency {
         Duration::from_nanos(self.histogram.max())
     }
 
-    /// Returns the number of requests with a latency of at most `limit`. Latencies are stored to about 0.1 %, so
-    /// requests that exceed `limit` by up to 0.1 % may be counted too. 0 without requests.
+    /// Returns the number of requests with a latency of at most `limit`. Latencies are stored with a relative error of
+    /// up to 0.1 %. Requests that exceed `limit` by up to 0.1 % may therefore be counted too. 0 without requests.
     pub fn count_within(&self, limit: Duration) -> u64 {
         if self.count() == 0 {
             return 0;
@@ -83,8 +84,8 @@ impl Latency {
     }
 
     /// Returns pairs of a latency and the number of requests with this latency, in ascending order of latency.
-    /// Latencies that differ by less than about 0.1 % may form one pair, with the largest latency that this pair can
-    /// stand for.
+    /// Latencies that differ by less than about 0.1 % may be combined into one pair. The latency of a pair is therefore
+    /// up to 0.1 % too large.
     pub fn recorded(&self) -> impl Iterator<Item = (Duration, u64)> {
         let values = self.histogram.iter_recorded();
         values.map(|value| (Duration::from_nanos(value.value_iterated_to()), value.count_at_value()))

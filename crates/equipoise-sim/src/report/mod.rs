@@ -45,7 +45,7 @@ pub struct Report {
     /// [`error_rate`](Self::error_rate).
     ///
     /// The latency is the time from the arrival of the request at its client to the first byte of the response. For a
-    /// request that timed out, it is the time to the timeout of its last attempt.
+    /// request that timed out, the latency is the time from its arrival to the timeout of its final attempt.
     pub latency: Latency,
     /// Distribution of the number of requests at a server (in service or in its queue) in the measured window.
     pub in_flight: InFlight,
@@ -76,48 +76,52 @@ pub struct Report {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct KeyMoves {
-    /// Number of attempts in the measured window whose key an earlier attempt of the run had. The earlier attempt may
-    /// be of another client or in the warm-up.
+    /// Number of attempts in the measured window that have the same key as an earlier attempt of the run. The earlier
+    /// attempt may come from another client, and it may be in the warm-up.
     pub repeated: u64,
-    /// Number of [repeated](Self::repeated) attempts that were sent to a different server than the last attempt with
-    /// the same key.
+    /// Number of attempts in the measured window that went to a different server than the previous attempt with the
+    /// same key. Counts only attempts whose key was seen earlier in the run: see [`repeated`](Self::repeated).
     pub moved: u64,
-    /// Number of [moved](Self::moved) attempts whose move was necessary or expected, because the set of servers had
-    /// changed. One of these is true:
+    /// Number of attempts in the measured window that went to a different server than the previous attempt with the
+    /// same key ([`moved`](Self::moved)) because the set of servers had changed in the meantime. One of these is true:
     ///
-    /// - The previous server had left the pool.
-    /// - The new server had joined the pool after the last attempt with the same key.
+    /// - The server of the previous attempt had left the pool.
+    /// - The server of the new attempt had joined the pool after the previous attempt.
     pub forced: u64,
 }
 
 impl KeyMoves {
-    /// Returns the share of the [repeated](Self::repeated) attempts that moved to another server although they did not
-    /// have to: `(moved - forced) / repeated`. From 0 to 1. 0 if no key was repeated.
+    /// Returns the fraction of avoidable moves, from 0 to 1: `(moved - forced) / repeated`. An avoidable move is an
+    /// attempt that went to a different server than the previous attempt with the same key, although the old server had
+    /// not left the pool and the new server had not joined it in the meantime. 0 if [`repeated`](Self::repeated) is 0.
     pub fn avoidable(&self) -> f64 {
         (self.moved - self.forced) as f64 / self.repeated.max(1) as f64
     }
 }
 
 impl Report {
-    /// Returns the share of the measured requests that ended without a successful response, from 0 to 1. 0 if no
-    /// request was measured.
+    /// Returns the share (0 to 1) of the measured requests that ended without a successful response. 0 if no request
+    /// was measured.
     pub fn error_rate(&self) -> f64 {
         self.ends.errors() as f64 / self.ends.total().max(1) as f64
     }
 
-    /// Returns the share of the measured requests that got a successful response with a latency of at most `limit`,
-    /// from 0 to 1. 0 if no request was measured.
+    /// Returns the share (0 to 1) of the measured requests that got the first byte of a successful response within
+    /// `limit`. 0 if no request was measured.
     ///
-    /// The share is computed from [`latency`](Self::latency), so it may be too large: it can include requests whose
-    /// body broke off, and, if `limit` is above the [timeout](crate::Scenario::timeout), requests that timed out.
+    /// The share is computed from [`latency`](Self::latency) and may be too large, because it can include two kinds of
+    /// failed requests:
+    ///
+    /// - requests whose body broke off after the first byte,
+    /// - requests that timed out, if `limit` is above the [timeout](crate::Scenario::timeout).
     pub fn answered_within(&self, limit: Duration) -> f64 {
         // Timeouts are recorded as latencies too; with a limit above the timeout, they must not count as responses.
         let within = self.latency.count_within(limit).min(self.ends.answered);
         within as f64 / self.ends.total().max(1) as f64
     }
 
-    /// Returns the share of a server in the attempts that were sent in the measured window, from 0 to 1. `server` is
-    /// the index of the server, counted from 0. Returns 0 if there is no such server.
+    /// Returns the share (0 to 1) of the attempts in the measured window that were sent to one server. `server` is the
+    /// index of the server, counted from 0. Returns 0 if there is no such server.
     pub fn share(&self, server: usize) -> f64 {
         self.shares.get(server).copied().unwrap_or_default()
     }

@@ -34,7 +34,7 @@ impl Sample {
         Self { at: Duration::ZERO, sent: vec![0; servers], utilisation: vec![0.0; servers], in_flight: Vec::new() }
     }
 
-    /// Returns the share of a server in the attempts that were sent in the interval, from 0 to 1. `server` is the index
+    /// Returns the share (0 to 1) of the attempts in the interval that were sent to one server. `server` is the index
     /// of the server, counted from 0. Returns 0 if there were no attempts or there is no such server.
     pub fn share(&self, server: usize) -> f64 {
         let all: u64 = self.sent.iter().copied().map(u64::from).sum();

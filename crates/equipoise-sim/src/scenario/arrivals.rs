@@ -16,14 +16,15 @@ pub enum Arrivals {
     /// Each client sends requests only in bursts, separated by pauses. The mean rate of a client is the same as
     /// with [`Poisson`](Self::Poisson). Within a burst, requests are a Poisson process.
     Bursts {
-        /// Rate of requests within a burst, relative to the mean rate of the client. A client is in a burst for `1 /
-        /// factor` of the time. Range: above 1, at most 10⁶.
+        /// Rate of requests within a burst, as a multiple of the mean rate of the client. A client is in a burst for
+        /// `1 / factor` of the time. Range: above 1, at most 10⁶.
         factor: f64,
         /// Mean length of a burst. The lengths of bursts and pauses are exponentially distributed.
         ///
-        /// The length must be at least 0.01 / `factor` times the mean time between two requests of a client. With
-        /// `factor` 10 and one request each second, this is 1 ms. In shorter bursts, fewer than one burst in a hundred
-        /// would contain a request.
+        /// The minimum is 1 % of the mean time between two requests of a client, divided by `factor` (how many times
+        /// higher the request rate is in a burst). With one request each second and `factor` 10, the minimum is 1 ms.
+        /// If bursts were shorter, fewer than one in a hundred would contain a request. With a `burst` below the
+        /// minimum, the run fails with an error.
         burst: Duration,
     },
     /// Each client sends requests at equal intervals. Its first request is at a random time within the first interval.

@@ -37,7 +37,7 @@ impl Bodies {
 
     /// Creates bodies for a part of the responses, which is drawn at random. `share` is the probability that a response
     /// has a body, from 0 to 1. The other responses end with their first byte. `duration` is the distribution of the
-    /// time from the first byte to the end of the body. Its mean must be above 0.
+    /// time from the first byte to the end of the body. The mean of `duration` must be above 0.
     pub const fn some(share: f64, duration: Work) -> Self {
         Self { share, duration }
     }

@@ -71,7 +71,7 @@ pub enum InvalidScenario {
     /// [`Scenario::rate`](crate::Scenario::rate) instead.
     #[error("a load needs servers with a limited capacity, and delay servers have none: set a rate instead of a load")]
     NoCapacity,
-    /// The rate of requests is not from 10⁻⁶ to 10⁹ per second. It was set by
+    /// The rate of requests is outside the range from 10⁻⁶ to 10⁹ per second. It was set by
     /// [`Scenario::rate`](crate::Scenario::rate), or computed from the load, the capacity of the servers and the mean
     /// work of a request.
     #[error("rate cannot be {rate}: use from 1e-6 to 1e9 requests per second")]
@@ -135,8 +135,8 @@ pub enum InvalidScenario {
         /// The maximum number of keys. The minimum is 1.
         max: u32,
     },
-    /// The probability of [antagonists](crate::Antagonists) is not from 0 to 1, or the mean time between two changes of
-    /// the usable cores is 0.
+    /// The probability of [antagonists](crate::Antagonists) is outside the range from 0 to 1, or the mean time between
+    /// two changes of the usable cores is 0.
     #[error(
         "antagonists cannot have probability {probability} and hold time {hold:?}: use a probability from 0 to 1, and \
          a hold time above 0"

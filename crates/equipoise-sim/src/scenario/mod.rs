@@ -319,12 +319,13 @@ impl Scenario {
         self
     }
 
-    /// Limits the retries of each client: in the long run, a client may send `ratio` retries for each request. With
-    /// 0.2, five requests allow one retry. Range: 0 to 1000. Default: no limit.
+    /// Limits the retries of each client by a budget. In the long run, a client may send `ratio` retries for each
+    /// request. With 0.2, five requests allow one retry. Range: 0 to 1000. Default: no limit.
     ///
-    /// Each client has a budget. Each request of the client adds `ratio` to the budget, and each retry takes 1 from it.
-    /// The budget starts at 10, so a client may send 10 retries in a burst. The budget never holds more than 10, or
-    /// more than `ratio` if `ratio` is above 10.
+    /// Each client has its own budget, which starts at 10. Each new request of the client adds `ratio` to the budget,
+    /// and each retry takes 1 from the budget. The budget holds at most 10, or at most `ratio` if `ratio` is above 10.
+    /// A client can therefore send about 10 retries in a burst. If the budget is below 1, a failed attempt is not
+    /// retried, and its request ends with the failure.
     pub fn retry_budget(mut self, ratio: f64) -> Self {
         self.retries.budget = Some(ratio);
         self

@@ -114,10 +114,10 @@ impl Server {
     /// in service or in the queue, the server responds at once with HTTP status 503, without work. Default: the server
     /// accepts all requests.
     ///
-    /// - If `retry_after` is `Some`, the response has a `Retry-After` header of that time. The server gets the verdict
-    ///   [`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable).
-    /// - If `retry_after` is `None`, the server gets the verdict
-    ///   [`Failure::Gateway`](equipoise_core::Failure::Gateway).
+    /// - If `retry_after` is `Some`, the response has a `Retry-After` header of that time. The client records the
+    ///   verdict [`Verdict::Unavailable`](equipoise_core::Verdict::Unavailable) for the server.
+    /// - If `retry_after` is `None`, the client records a failure of the kind
+    ///   [`Failure::Gateway`](equipoise_core::Failure::Gateway) for the server.
     #[must_use]
     pub const fn sheds_beyond(mut self, limit: usize, retry_after: Option<Duration>) -> Self {
         self.shedding = Some(Shedding { from: limit, retry_after });
