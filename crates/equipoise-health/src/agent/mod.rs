@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `up` | the endpoint is up |
 //! | `down`, `fail`, `stopped` | the endpoint is down |
-//! | `ready` | the endpoint gets all requests; this ends `drain` and `maint` |
+//! | `ready` | the endpoint gets requests of every kind; this ends an earlier `drain` or `maint` |
 //! | `drain` | the endpoint gets only requests that are bound to it, such as those of its existing sessions |
 //! | `maint` | the endpoint gets no requests |
 //! | `N%` | the weight as a percentage of the configured weight, rounded down |
@@ -26,8 +26,8 @@
 //! earlier line reported stays valid. An unknown word is reported in [`AgentReply::unknown_word`], and the other words
 //! still count. A line without CR or LF is incomplete and changes nothing.
 //!
-//! The behaviour is that of HAProxy 2.6. Most of it was recorded from HAProxy itself; the rest follows its source
-//! code. See <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.
+//! The behaviour is that of HAProxy 2.6. Most of it was recorded from a running HAProxy. The rest follows HAProxy's
+//! source code. See <https://docs.haproxy.org/2.6/configuration.html#5.2-agent-check>.
 
 mod number;
 mod parse;

@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// One parsed line of an agent: what the agent reports about its endpoint.
+/// One parsed reply line from an agent. An agent is a program on an endpoint; the line contains what the agent reports
+/// about this endpoint.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentHealth, AgentReply};
@@ -33,14 +34,15 @@ pub struct AgentReply {
     pub admin: Option<AgentAdmin>,
     /// The health that the line reports: up or down. `None` if the line does not report the health.
     pub health: Option<AgentHealth>,
-    /// The first word of the line that is not part of the protocol, cut to 127 bytes. `None` if all words are known.
+    /// The first unknown word of the line: the first one that is not part of the agent-check protocol, cut to 127
+    /// bytes. `None` if all words are known.
     pub unknown_word: Option<String>,
     /// The first syntax error in the weight word or the `maxconn:` word of the line. The word with the error is
-    /// ignored. `None` if there is no such error.
+    /// ignored. `None` if neither word has a syntax error.
     pub warning: Option<AgentWarning>,
-    /// A summary of the line for people, in the words of HAProxy. Examples: `via agent : down (going)`, `agent reports
-    /// an error : …`, `agent warns : …`. The summary is cut to 127 bytes. Control characters other than tabs are
-    /// replaced by U+FFFD. Empty if the line has neither a word about the health nor an error.
+    /// A summary of the line for people, in HAProxy's wording. Examples: `via agent : down (going)`, `agent reports an
+    /// error : …`, `agent warns : …`. The summary is cut to 127 bytes. Control characters other than tabs are replaced
+    /// by U+FFFD. The summary is empty if the line has no word about the health, no unknown word and no syntax error.
     pub text: String,
 }
 
@@ -71,32 +73,33 @@ pub enum AgentHealth {
     Down,
 }
 
-/// A syntax error in the weight or `maxconn:` word of an agent's line.
+/// A syntax error in the weight word or the `maxconn:` word of a reply line from an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AgentWarning {
-    /// The weight word has other characters than a single `%` after its number, and the number is at most 256. Example:
-    /// `1.5%`. The word is ignored.
+    /// The text after the number in the weight word is not exactly `%`, and the number is at most 256. Example: `1.5%`.
+    /// The word is ignored.
     WeightTrailing,
-    /// The weight word has other characters than a single `%` after its number, and the number is above 256. Example:
-    /// `300.5%`. The word is ignored. (`300%` is valid.)
+    /// The text after the number in the weight word is not exactly `%`, and the number is above 256. Example: `300.5%`.
+    /// The word is ignored. (`300%` is valid.)
     WeightOutOfRange,
     /// The word `maxconn:` has no value. The word is ignored.
     LimitMissing,
     /// The value of the word `maxconn:` does not begin with a number. The word is ignored.
     LimitNotANumber,
-    /// The value of the word `maxconn:` has other characters after its number. The word is ignored.
+    /// The value of the word `maxconn:` begins with a number, but has other characters after this number. Example:
+    /// `maxconn:3x`. The word is ignored.
     LimitTrailing,
 }
 
-/// The error for an incomplete line of an agent: the line has no CR or LF, or it has a NUL character before the first
-/// CR or LF. Such a line must be ignored.
+/// The error for an incomplete reply line from an agent: the line has no CR or LF, or it has a NUL character before the
+/// first CR or LF. The caller must ignore such a line and keep the state from the agent's earlier lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Ignoring incomplete line from agent")]
 pub struct IncompleteLine;
 
 impl AgentAdmin {
-    /// Returns a stable label in lower case: `ready`, `drain` or `maintenance`.
+    /// Returns the name of this value in lower case: `ready`, `drain` or `maintenance`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,7 +111,7 @@ impl AgentAdmin {
 }
 
 impl AgentHealth {
-    /// Returns a stable label in lower case: `up` or `down`.
+    /// Returns the name of this value in lower case: `up` or `down`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,7 +122,7 @@ impl AgentHealth {
 }
 
 impl AgentWarning {
-    /// Returns a stable label in snake case, such as `weight_trailing`.
+    /// Returns the name of this value in snake case, such as `weight_trailing`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -132,7 +135,7 @@ impl AgentWarning {
     }
 }
 
-/// Writes HAProxy's message for the error.
+/// Writes HAProxy's message for this syntax error.
 impl fmt::Display for AgentWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

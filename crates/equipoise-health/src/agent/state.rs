@@ -4,7 +4,8 @@ use super::{AgentAdmin, AgentHealth, AgentReply};
 /// reply: the endpoint is ready and up, and has its configured weight and its configured maximum number of requests in
 /// flight.
 ///
-/// If the agent sends no reply or an incomplete line, do not call [`apply`](Self::apply): the state stays as it is.
+/// If the agent sends no reply or an incomplete line, do not call [`apply`](Self::apply). The state then does not
+/// change.
 ///
 /// ```
 /// use equipoise_health::agent::{AgentAdmin, AgentReply, AgentState};
@@ -46,11 +47,12 @@ impl AgentState {
         self.health = reply.health.unwrap_or(self.health);
     }
 
-    /// Returns the weight of an endpoint whose configured weight is `configured`. The result is the percentage of
-    /// `configured` that the agent reported, rounded down. If the agent has not reported a weight, the result is
-    /// `configured`.
+    /// Returns the weight of an endpoint: the percentage of `configured` that the agent reported, rounded down.
+    /// `configured` is the weight in the endpoint's configuration. If the agent has not reported a weight, the result
+    /// is `configured`.
     ///
-    /// The result has an upper limit: 256 (the maximum weight in HAProxy), or `configured` if `configured` is above 256.
+    /// The result is at most 256, the maximum weight in HAProxy. If `configured` is above 256, the result is at most
+    /// `configured` instead.
     #[must_use]
     pub fn weight(&self, configured: u32) -> u32 {
         const MAX_WEIGHT: u32 = 256;
@@ -59,9 +61,9 @@ impl AgentState {
         share.min(u64::from(configured.max(MAX_WEIGHT))).try_into().unwrap_or(u32::MAX)
     }
 
-    /// Returns the maximum number of requests in flight of an endpoint. The result is the maximum that the agent
-    /// reported. If the agent has not reported a maximum, the result is `configured`, the maximum in the endpoint's
-    /// configuration. In both, `None` means that there is no maximum.
+    /// Returns the maximum number of requests in flight of an endpoint, as the agent reported it. If the agent has not
+    /// reported a maximum, the result is `configured`: the maximum in the endpoint's configuration. For the result and
+    /// for `configured`, `None` means that there is no maximum.
     #[must_use]
     pub fn max_in_flight(&self, configured: Option<u32>) -> Option<u32> {
         self.max_in_flight.unwrap_or(configured)

@@ -5,11 +5,12 @@ use tokio::sync::mpsc;
 
 use crate::machine::AvailabilityChange;
 
-/// A queue of changes of endpoints' availability, in order. [`Health::changes`](crate::Health::changes) creates the
-/// queue. The queue receives each change that happens after its creation.
+/// A queue of changes of endpoints' availability, in the order in which they happened.
+/// [`Health::changes`](crate::Health::changes) creates the queue. The queue receives each change that happens after its
+/// creation.
 ///
-/// The length of the queue is not limited: changes stay in the queue until they are read. Drop the queue when you do
-/// not read it any more.
+/// The length of the queue is not limited: changes stay in the queue until they are read. Drop the queue when you no
+/// longer read it, to free its memory.
 ///
 /// To use the queue as a `Stream`, write `futures::stream::poll_fn(move |cx| changes.poll_next(cx))`.
 #[derive(Debug)]

@@ -26,7 +26,8 @@ pub enum DrainOutcome {
 }
 
 impl DrainOutcome {
-    /// Returns a stable label in snake case: `completed`, `deadline_exceeded`, `unknown_endpoint` or `cancelled`.
+    /// Returns the name of this value in snake case: `completed`, `deadline_exceeded`, `unknown_endpoint` or
+    /// `cancelled`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,11 +40,12 @@ impl DrainOutcome {
 }
 
 impl Health {
-    /// Drains an endpoint: sets [`AdminState::Drain`] and waits until all leases (requests) of the endpoint have
-    /// ended. [`run`](Self::run) must be active, because it applies the state to the pool.
+    /// Drains an endpoint: sets [`AdminState::Drain`] and waits until all leases (requests) of the endpoint have ended.
+    /// [`run`](Self::run) must be active during the drain, because it applies the state to the pool.
     ///
-    /// During the drain, the endpoint gets only requests that are bound to it. When the time `deadline` has passed
-    /// since the beginning of the drain, the endpoint gets no requests at all. With `None`, the drain has no deadline.
+    /// During the drain, the endpoint gets only requests that are bound to it, such as those of its existing sessions.
+    /// `deadline` is the maximum time of the drain, from its beginning. After this time, the endpoint gets no requests
+    /// at all. With `None`, the drain has no deadline.
     ///
     /// The drain begins when the future is first polled. Dropping the future does not end the drain. The future ends
     /// when one of these events happens:

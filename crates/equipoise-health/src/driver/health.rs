@@ -58,8 +58,8 @@ impl Health {
     /// the availability of endpoints on the pool: the next change of an endpoint's health overwrites this setting. To
     /// drain endpoints or put them in maintenance, use [`set_admin_state`](Self::set_admin_state).
     ///
-    /// Only one call is active at a time. A second call waits until the future of the first call is dropped. The second
-    /// call then continues with the health that the first call has determined.
+    /// Only one call of `run` is active at a time. A second call waits until the future of the first call is dropped.
+    /// The second call then continues with the health that the first call has determined.
     pub async fn run<T: Send + Sync + 'static>(&self, pool: Pool<T>) {
         let mut known = self.0.running.lock().await;
         Runner::new(&self.0, &pool, &mut known).run().await;
@@ -79,9 +79,9 @@ impl Health {
     /// Sets the administrative state of an endpoint: ready, drain or maintenance. If [`run`](Self::run) is active, the
     /// state takes effect at once. Otherwise it takes effect when `run` becomes active.
     ///
-    /// If the pool has no endpoint with this id, the state is stored until an endpoint with this id joins. At most
-    /// 1 024 states of absent endpoints are stored. If there are more, the oldest one is dropped. When an endpoint
-    /// leaves the pool, its state is forgotten.
+    /// If the pool has no endpoint with this id, the state is stored until an endpoint with this id joins. The states
+    /// of at most 1 024 absent endpoints are stored. If there are more, the oldest one is dropped. When an endpoint
+    /// leaves the pool, its administrative state is forgotten.
     pub fn set_admin_state(&self, id: impl Into<EndpointId>, state: AdminState) {
         let event = Event::AdminStateSet { id: id.into(), state };
         self.0.machine.lock().handle(self.0.now(), event);
@@ -91,8 +91,9 @@ impl Health {
     /// Returns the current time, for comparison with [`Condition::since`](crate::Condition::since),
     /// [`CheckStatus::since`](crate::CheckStatus::since) and [`AvailabilityChange::at`](crate::AvailabilityChange::at).
     ///
-    /// The time is read from tokio's clock, which stands still while tokio's time is paused. It is the time since the
-    /// `Health` was built. Do not compare it with the times of [`Pool::now`], which are counted from another moment.
+    /// The returned value is the time since this `Health` was built, on tokio's clock. This clock stands still while
+    /// tokio's time is paused. Do not compare the value with the times of [`Pool::now`], which are counted from another
+    /// moment.
     ///
     /// ```
     /// use equipoise_health::Health;
@@ -116,14 +117,14 @@ impl Health {
         self.0.machine.lock().status(id)
     }
 
-    /// Returns the health of all endpoints, in the order in which they joined. Takes O(n) time for n endpoints. Holds
-    /// the lock of the health state machine meanwhile.
+    /// Returns the health of all endpoints, in the order in which they joined. Takes O(n) time for n endpoints. During
+    /// this time, the health state machine is locked, so other calls and events wait.
     pub fn statuses(&self) -> Vec<HealthStatus> {
         self.0.machine.lock().statuses().collect()
     }
 
-    /// Returns a queue that receives all future changes of endpoints' availability, in order. A change is sent after
-    /// it was applied to the pool.
+    /// Returns a queue that receives all future changes of endpoints' availability, in the order in which they happen.
+    /// Each change is put into the queue after it was applied to the pool.
     pub fn changes(&self) -> AvailabilityChanges {
         self.0.listeners.add()
     }
@@ -175,16 +176,17 @@ impl HealthBuilder {
         self
     }
 
-    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait
-    /// until a running probe ends. [`HealthPolicy::max_concurrent_probes`](field@HealthPolicy::max_concurrent_probes)
-    /// has more details. [`build`](Self::build) returns an error for 0. Default: 256.
+    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. If more probes are
+    /// due, they wait until a running probe ends. [`build`](Self::build) returns an error for 0. Default: 256.
+    /// [`HealthPolicy::max_concurrent_probes`](field@HealthPolicy::max_concurrent_probes) describes how to choose the
+    /// number.
     pub fn max_concurrent_probes(mut self, probes: usize) -> Self {
         self.policy.max_concurrent_probes = probes;
         self
     }
 
     /// Sets the seed of all random numbers. These numbers determine the jitter of intervals and ejections, and when the
-    /// first probe of each endpoint starts. Default: a random seed.
+    /// first probe of each endpoint starts. Default: a random seed for each `Health`.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

@@ -7,22 +7,23 @@ use super::{AvailabilityChange, ProbeId};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// The driver must start a probe of an endpoint, and report its result as [`Event::Probed`](super::Event::Probed).
-    /// If the probe exceeds its timeout, [`CancelProbe`](Self::CancelProbe) follows.
+    /// The driver must start a probe of an endpoint, and report the result of the probe as
+    /// [`Event::Probed`](super::Event::Probed). If the probe exceeds its timeout, the machine returns
+    /// [`CancelProbe`](Self::CancelProbe).
     Probe {
         /// The id of the probe. [`ProbeId::check`] returns which check the probe belongs to.
         probe: ProbeId,
         /// The id of the endpoint to probe.
         id: EndpointId,
-        /// The port to connect to. `None` means the port of the endpoint's address.
+        /// The port to which the probe connects. `None` means the port of the endpoint's address.
         port: Option<u16>,
     },
     /// The driver must drop the probe with this id. The probe has exceeded its timeout, or its endpoint has left the
     /// pool. The machine ignores a later result of this probe.
     CancelProbe(ProbeId),
-    /// The driver must set the availability of an endpoint in the pool. Carry out every such action, even if the
-    /// availability is [`Probation`](Availability::Probation) and the endpoint is on probation already. On probation,
-    /// an endpoint gets a single request. Setting `Probation` again lets the endpoint get another request.
+    /// The driver must set the availability of an endpoint in the pool. Carry out each `SetAvailability` action, even
+    /// if the endpoint already has this availability. On [`Probation`](Availability::Probation), an endpoint gets a
+    /// single request; setting `Probation` again lets the endpoint get another request.
     SetAvailability {
         /// The id of the endpoint.
         id: EndpointId,
@@ -47,13 +48,13 @@ pub enum Action {
     /// The driver must collect the results of all endpoints' requests since the last `CollectCounts`, and report them
     /// as [`Event::Counted`](super::Event::Counted).
     CollectCounts,
-    /// The driver must report this change of an endpoint's availability to listeners, such as logs. It does so after it
-    /// has changed the pool.
+    /// The driver must report this change of an endpoint's availability to listeners, such as logs. Before that, the
+    /// driver must apply the change to the pool.
     Notify(AvailabilityChange),
 }
 
 impl Action {
-    /// Returns a stable label in snake case, such as `set_availability`.
+    /// Returns the name of this kind of action in snake case, such as `set_availability`. The name never changes.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

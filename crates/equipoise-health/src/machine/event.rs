@@ -4,8 +4,8 @@ use equipoise_core::EndpointId;
 
 use crate::probe::{ProbeError, ProbeOutcome};
 
-/// Identifies one probe that a [`Machine`](super::Machine) has started. Every probe has its own id, so that the late
-/// result of a cancelled probe is recognized and ignored.
+/// The id of one probe that a [`Machine`](super::Machine) has started. Every probe has its own id. If a cancelled probe
+/// returns a result late, the machine recognizes its id and ignores the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProbeId {
     pub(super) record: u64,
@@ -14,8 +14,8 @@ pub struct ProbeId {
 }
 
 impl ProbeId {
-    /// Returns the index of the check to which the probe belongs, in
-    /// [`HealthPolicy::checks`](crate::HealthPolicy::checks).
+    /// Returns which check the probe belongs to: the index of the check in
+    /// [`HealthPolicy::checks`](crate::HealthPolicy::checks). The first check has the index 0.
     pub const fn check(self) -> usize {
         self.check
     }
@@ -39,13 +39,12 @@ pub enum Event {
         /// `Ok` with the outcome of the probe, or `Err` with the reason why the probe failed.
         result: Result<ProbeOutcome, ProbeError>,
     },
-    /// The requests of an endpoint had a result that requires an immediate decision, such as a reached failure limit.
-    /// [`ResultCollector::take`](crate::ResultCollector::take) returns these events.
+    /// The results of an endpoint's requests require an immediate decision, for example because the endpoint has
+    /// reached a failure limit. [`ResultCollector::take`](crate::ResultCollector::take) returns these events.
     Signalled {
-        /// The id of the endpoint whose requests had this result. The event is ignored if no endpoint with this id
-        /// has joined.
+        /// The id of the endpoint. The event is ignored if no endpoint with this id has joined.
         id: EndpointId,
-        /// The result of the endpoint's requests.
+        /// Why a decision is required, such as a reached failure limit.
         signal: Signal,
     },
     /// The results of each endpoint's requests since the last `Counted` event. The event is the answer to
@@ -62,12 +61,12 @@ pub enum Event {
     },
 }
 
-/// A result of an endpoint's requests that requires an immediate decision by the health state machine.
+/// Why the results of an endpoint's requests require an immediate decision by the health state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
     /// The endpoint has reached a failure limit: a configured number of consecutive failed requests, or a configured
-    /// number of failed requests within a time.
+    /// number of failed requests within a configured time.
     FailureLimitReached(FailureLimit),
     /// The endpoint is on probation after an ejection: it gets a single request, which decides whether the endpoint is
     /// up again. This request has succeeded.
@@ -95,7 +94,7 @@ pub enum FailureLimit {
     /// timeout. The value is this limit.
     /// [`consecutive_connection_failures`](crate::Outliers::consecutive_connection_failures) sets it.
     ConsecutiveConnection(u32),
-    /// The endpoint has reached the limit of failed requests within a time. The value is this limit.
+    /// The endpoint has reached the limit of failed requests within a configured time. The value is this limit.
     /// [`failures_within`](crate::Outliers::failures_within) sets the limit and the time.
     Within(u32),
 }
@@ -110,11 +109,11 @@ pub struct IntervalCounts {
     /// The number of the endpoint's requests that failed in the [interval](crate::Outliers::interval) of outlier
     /// detection.
     pub failures: u64,
-    /// The number of responses of the endpoint for which the time to the first byte was measured, in one
+    /// The number of the endpoint's responses with a measured time to the first byte, in one
     /// [interval](crate::Outliers::interval) of outlier detection.
     pub latency_samples: u64,
     /// The sum of the measured times to the first byte of the endpoint's responses, in one
-    /// [interval](crate::Outliers::interval) of outlier detection.
+    /// [interval](crate::Outliers::interval) of outlier detection. Divided by `latency_samples`, it gives the mean.
     pub latency_sum: Duration,
 }
 
@@ -126,19 +125,19 @@ pub enum AdminState {
     /// The operator permits all requests to the endpoint. This ends a drain or a maintenance that an operator has set.
     /// Checks, agents and outlier detection can still keep requests from the endpoint.
     Ready,
-    /// The operator is draining the endpoint. It gets only requests that are bound to it, such as those of its
-    /// existing sessions.
+    /// The operator is draining the endpoint. The endpoint gets only requests that are bound to it, such as those of
+    /// its existing sessions.
     Drain {
         /// How long the endpoint still gets requests that are bound to it. The time starts when the state `Drain` is
         /// set. When the time is over, the endpoint gets no requests. `None` means that the time has no limit.
         deadline: Option<Duration>,
     },
-    /// The operator has set the endpoint to maintenance. It gets no requests.
+    /// The operator has set the endpoint to maintenance. The endpoint gets no requests.
     Maintenance,
 }
 
 impl Event {
-    /// Returns a stable label in snake case, such as `admin_state_set`.
+    /// Returns the name of this kind of event in snake case, such as `admin_state_set`. The name never changes.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -153,7 +152,7 @@ impl Event {
 }
 
 impl Signal {
-    /// Returns a stable label in snake case, such as `probation_passed`.
+    /// Returns the name of this value in snake case, such as `probation_passed`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -182,7 +181,7 @@ impl IntervalCounts {
 }
 
 impl AdminState {
-    /// Returns a stable label in lower case: `ready`, `drain` or `maintenance`.
+    /// Returns the name of this value in lower case: `ready`, `drain` or `maintenance`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -194,9 +193,9 @@ impl AdminState {
 }
 
 impl FailureLimit {
-    /// Returns a stable label: `consecutive_failures`, `consecutive_gateway_failures`,
-    /// `consecutive_connection_failures` or `failures_within`. The label is the name of the method of
-    /// [`Outliers`](crate::Outliers) that sets the limit.
+    /// Returns the name of this kind of limit: `consecutive_failures`, `consecutive_gateway_failures`,
+    /// `consecutive_connection_failures` or `failures_within`. The method of [`Outliers`](crate::Outliers) that sets
+    /// the limit has the same name. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -21,8 +21,8 @@ use crate::settings::{HealthPolicy, InvalidHealth};
 /// The machine does no I/O. The code that calls the machine is called the driver. The driver calls
 /// [`handle`](Self::handle) when something happens, and [`handle_timeout`](Self::handle_timeout) at the time that
 /// [`poll_timeout`](Self::poll_timeout) returns. After each of these calls, the driver carries out the actions that
-/// [`poll_action`](Self::poll_action) returns. The same events at the same times cause the same actions under every
-/// driver, such as tokio, a manual clock or the simulator.
+/// [`poll_action`](Self::poll_action) returns. With the same seed, the same events at the same times always cause the
+/// same actions, so tests and simulations can use a manual clock.
 ///
 /// # Sources
 ///
@@ -33,17 +33,19 @@ use crate::settings::{HealthPolicy, InvalidHealth};
 /// | --- | --- | --- |
 /// | operator | maintenance: `Maintenance`; drain: `Draining`, and `Maintenance` after its deadline | [`AdminState::Ready`] |
 /// | agent | `maint` and `down`: `Maintenance`; `drain`: `Draining` | `ready` ends `maint` and `drain`; `up` ends `down` |
-/// | checks | down: `Unhealthy`; before a first probe that [must pass](crate::InitialState::MustPass): `Maintenance` | [`rise`](crate::Schedule::rise) passed probes of every check |
+/// | checks | down: `Unhealthy`; before the end of a first probe that [must pass](crate::InitialState::MustPass): `Maintenance` | down: [`rise`](crate::Schedule::rise) consecutive passed probes of each check that is down; first probe: its end |
 /// | requests | ejected or paused: `Unhealthy`; after an ejection: `Probation` | the end of the ejection or pause; on probation, one successful request |
 ///
 /// A source can only end what it has caused itself. In HAProxy, an agent's `ready` also ends a maintenance or drain
 /// that an operator has set. Here it does not, because an endpoint under repair must not get requests as soon as its
 /// agent reports `ready`.
 ///
-/// If several sources cause an availability other than `Up`, the strictest one applies. `Maintenance` is the strictest,
-/// followed by `Unhealthy` and `Draining`, and then `Probation`. `Unhealthy` and `Draining` together give
-/// `Maintenance`. An [`AvailabilityChange`](super::AvailabilityChange) names the source that comes first in the table,
-/// and its reason.
+/// If several sources cause an availability other than `Up`, the strictest availability applies. The order is:
+/// `Maintenance` (the strictest), then `Unhealthy` and `Draining`, then `Probation`. There is one exception: if one
+/// source causes `Draining` and another one causes `Unhealthy`, the endpoint gets `Maintenance`, and thus no requests.
+///
+/// An [`AvailabilityChange`](super::AvailabilityChange) names one source and the reason of this source. Of all sources
+/// that cause an availability other than `Up` after the change, it names the one that comes first in the table.
 ///
 /// If too many endpoints of a tier (a priority group of endpoints) are unhealthy, the pool sends requests to the
 /// unhealthy endpoints, too ([`PoolBuilder::panic_threshold`](equipoise_core::PoolBuilder::panic_threshold)).
@@ -127,9 +129,9 @@ impl Machine {
         self.start_due();
     }
 
-    /// Handles the timers that are due at `now`, such as the start of a probe or the end of an ejection. Call it at
-    /// the time that [`poll_timeout`](Self::poll_timeout) returns; an earlier call does nothing. Afterwards, call
-    /// [`poll_action`](Self::poll_action) until it returns `None`.
+    /// Handles the timers that are due at `now`, such as the start of a probe or the end of an ejection. Call this
+    /// method at the time that [`poll_timeout`](Self::poll_timeout) returns. A call before that time does nothing.
+    /// Afterwards, call [`poll_action`](Self::poll_action) until it returns `None`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
         while let Some(timer) = self.timers.due(self.now) {
@@ -144,9 +146,9 @@ impl Machine {
         self.start_due();
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called. It is a time on the driver's
-    /// clock, like the argument `now` of [`handle`](Self::handle). Returns `None` if no timer is set. Each call of
-    /// `handle` or `handle_timeout` may change this time.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called. Like the argument `now` of
+    /// [`handle`](Self::handle), it is a time on the driver's clock. Returns `None` if no timer is set. Each call of
+    /// `handle` or `handle_timeout` may change the result.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let lag = (Timestamp::ZERO + self.lag).as_nanos();
         self.timers.next().map(|at| Timestamp::from_nanos(at.as_nanos().saturating_sub(lag)))
@@ -171,8 +173,8 @@ impl Machine {
     }
 
     /// Repeats the actions that set the present availability, weight and maximum number of requests in flight of each
-    /// endpoint. Call this method if the driver changes to another pool, which has not received the earlier actions.
-    /// Afterwards, call [`poll_action`](Self::poll_action) until it returns `None`.
+    /// endpoint. Call this method when the driver changes to another pool, because the new pool has not received the
+    /// earlier actions. Afterwards, call [`poll_action`](Self::poll_action) until it returns `None`.
     pub fn republish(&mut self) {
         for record in self.records.values_mut() {
             record.forget_settings();
@@ -180,8 +182,8 @@ impl Machine {
         }
     }
 
-    /// Returns the number of timers that are set. Tests use it to detect timers that are never removed. The maximum
-    /// is 1 + n · (2 + c) for n endpoints and c checks.
+    /// Returns the number of timers that are set: at most 1 + n · (2 + c) with n endpoints and c checks in the policy.
+    /// Tests use this number to detect timers that are never removed.
     pub fn timers(&self) -> usize {
         self.timers.len()
     }

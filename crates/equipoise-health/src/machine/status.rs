@@ -2,10 +2,11 @@ use std::fmt;
 
 use equipoise_core::{Availability, EndpointId, Timestamp};
 
-/// A source of information about an endpoint's health. The variants are in the order of priority.
+/// A source of information about an endpoint's health. The variants are in the order of priority: the first variant has
+/// the highest priority.
 ///
 /// Several sources can have a [`Condition`] against the same endpoint. An [`AvailabilityChange`] then names the source
-/// with the highest priority. The first variant has the highest priority.
+/// with the highest priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
@@ -15,14 +16,15 @@ pub enum Source {
     /// An agent: a program on the endpoint that reports the state of the endpoint. The `AgentProbe` in the module
     /// [`probe`](crate::probe) asks the agent.
     Agent,
-    /// Active checks: probes of the endpoint that are repeated by a [schedule](crate::Schedule).
+    /// Active checks: they probe the endpoint again and again, at the times that a [schedule](crate::Schedule) sets.
     Checks,
     /// Outlier detection, which uses the results of the endpoint's real requests.
     Requests,
 }
 
 impl Source {
-    /// Returns a stable label in lower case: `operator`, `agent`, `checks` or `requests`.
+    /// Returns the name of this source in lower case: `operator`, `agent`, `checks` or `requests`. The name never
+    /// changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,15 +47,15 @@ pub struct HealthStatus {
     /// The id of the endpoint.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub id: EndpointId,
-    /// The availability of the endpoint. It is the strictest of the availabilities that the
-    /// [`conditions`](Self::conditions) cause (see [`Machine`](super::Machine)). Without conditions, the endpoint is
-    /// up.
+    /// The availability of the endpoint. It follows from all [`conditions`](Self::conditions): the strictest of their
+    /// availabilities applies. Exception: an endpoint that is both draining and unhealthy is in maintenance. Without
+    /// conditions, the endpoint is up. [`Machine`](super::Machine) gives the order.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub availability: Availability,
-    /// The reasons why the endpoint is not up: at most one for each [`Source`], in the order of `Source`. Empty if
-    /// the endpoint is up.
+    /// The reasons why the endpoint is not up. Each [`Source`] has at most one condition. The order of the list is:
+    /// operator, agent, checks, requests. Empty if the endpoint is up.
     pub conditions: Vec<Condition>,
-    /// The state of each check of the endpoint, in the order of
+    /// The state of each check of the endpoint, in the order of the checks in
     /// [`HealthPolicy::checks`](crate::HealthPolicy::checks).
     pub checks: Vec<CheckStatus>,
 }
@@ -108,7 +110,7 @@ pub struct Condition {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AvailabilityChange {
-    /// The id of the endpoint whose availability has changed.
+    /// The id of the endpoint that has the new availability.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub id: EndpointId,
     /// The endpoint's availability before the change.
@@ -117,20 +119,20 @@ pub struct AvailabilityChange {
     /// The endpoint's availability after the change.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::display"))]
     pub to: Availability,
-    /// The source that caused the change. If several sources have a [`Condition`] against the endpoint after the
-    /// change, this field is the source that comes first in [`Source`]. If no source has a condition any more, this
-    /// field is the source of the endpoint's previous change.
+    /// The source that caused the change: of all sources with a [`Condition`] against the endpoint after the change,
+    /// the one that comes first in [`Source`]. If no source has a condition any more, this field is the source of the
+    /// endpoint's previous change.
     pub source: Source,
-    /// Why the endpoint's availability changed, as text for people. It is the reason of the [`source`](Self::source).
-    /// If no source has a [`Condition`] against the endpoint any more, it is `recovered`. The wording may change
-    /// between versions.
+    /// Why the endpoint's availability changed, as text for people. It is the reason of the [`Condition`] that comes
+    /// from [`source`](Self::source). If no source has a condition against the endpoint any more, the text is
+    /// `recovered`. The wording may change between versions.
     pub reason: String,
     /// The time of the change. It is a time on the clock of [`Health::now`](crate::Health::now).
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::format::nanos"))]
     pub at: Timestamp,
 }
 
-/// Writes the [label](Source::as_str).
+/// Writes the name of the source, as [`as_str`](Source::as_str) returns it.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -29,7 +29,7 @@ pub struct ProbeFn<F>(F);
 /// # });
 /// ```
 ///
-/// The future of the closure must not block its thread. It may be dropped at any time.
+/// The future of the closure must not block its thread. The future may be dropped at any time.
 pub fn probe_fn<F, Fut, T, E>(probe: F) -> ProbeFn<F>
 where
     F: Fn(Target) -> Fut + Send + Sync + 'static,

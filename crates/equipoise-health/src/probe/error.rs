@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error, io};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// The probe cannot use the address of the endpoint, for instance because the address has no port.
+    /// The probe cannot use the address of the endpoint, for example because the address has no port.
     #[error("cannot be checked at {address:?}: {reason}")]
     Address {
         /// The address of the endpoint, as in its [spec](equipoise_core::EndpointSpec).
@@ -26,8 +26,8 @@ pub enum ProbeError {
     /// The endpoint answered the probe, but not as expected. The text describes the answer.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
-    /// The operating system does not permit the probe. The text gives the reason, for instance that the process may not
-    /// open ICMP sockets. The state of the endpoint does not change.
+    /// The operating system does not permit the probe, for example because the process may not open ICMP sockets. The
+    /// text gives the reason. The state of the endpoint does not change.
     #[error("not allowed: {0}")]
     Forbidden(String),
     /// The code of the probe panicked. The probe counts as failed.
@@ -60,8 +60,8 @@ pub struct InvalidProbe {
 }
 
 impl ProbeError {
-    /// Returns a stable label in lower case: `address`, `connect`, `failed`, `timeout`, `unexpected`, `forbidden` or
-    /// `panicked`.
+    /// Returns the name of this kind of error in lower case: `address`, `connect`, `failed`, `timeout`, `unexpected`,
+    /// `forbidden` or `panicked`. The name never changes.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl ProbeError {
     }
 }
 
-/// Returns [`ProbeError::Failed`] with the text of the error and its causes.
+/// Returns [`ProbeError::Failed`] with the text of the I/O error and of its causes.
 impl From<io::Error> for ProbeError {
     fn from(error: io::Error) -> Self {
         ProbeError::Failed(ProbeError::chain(&error))

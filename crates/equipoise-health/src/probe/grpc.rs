@@ -30,8 +30,8 @@ use super::{
 /// # Ok::<(), equipoise_health::probe::InvalidProbe>(())
 /// ```
 ///
-/// The probe passes if the answer is `SERVING`. It fails if the answer is another status, or if the endpoint does not
-/// know the service or the health protocol.
+/// The probe passes if the answer is `SERVING`. The probe fails if the answer is another status, or if the endpoint
+/// does not know the service or the health protocol.
 ///
 /// If the endpoint's address is an `https` URL or `tls` was called, the probe uses HTTP/2 over TLS. Otherwise it uses
 /// HTTP/2 without TLS and without an upgrade from HTTP/1.1 (prior knowledge).
@@ -49,8 +49,8 @@ impl GrpcProbe {
         Self::default()
     }
 
-    /// Sets the full name of the service whose health the probe asks for, such as `shop.v1.Basket`. Default: the
-    /// empty name, which means the whole server.
+    /// Sets the service that the probe asks about, by its full name, such as `shop.v1.Basket`. Default: the empty name,
+    /// which means the whole server.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.service = name.into();

@@ -22,12 +22,12 @@
 //!
 //! # Names and addresses
 //!
-//! The operating system resolves a host name again for each probe, on a blocking thread. A lookup that hangs delays
-//! only its own probe, but it occupies the thread until the operating system gives up. At most 32 lookups of the
-//! process run at the same time.
+//! For each probe, the operating system resolves the host name again, on a blocking thread. A lookup that hangs delays
+//! only its own probe, but the lookup occupies the thread until the operating system gives up. At most 32 lookups of
+//! the process run at the same time.
 //!
-//! If a name has several addresses, the first one that accepts a connection is used. The next address is tried as
-//! soon as an attempt fails, or after 250 ms (RFC 8305). IPv4 and IPv6 addresses alternate. For such a name, use a
+//! If a name has several addresses, the probe uses the first one that accepts a connection. It tries the next address
+//! as soon as an attempt fails, or after 250 ms (RFC 8305). IPv4 and IPv6 addresses alternate. For such a name, use a
 //! [timeout](crate::Schedule::timeout) of at least one second. [`PingProbe`] uses only the first address.
 
 #[cfg(feature = "tokio")]

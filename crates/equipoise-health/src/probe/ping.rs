@@ -11,8 +11,8 @@ use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence,
 
 use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, resolve::resolve};
 
-/// A probe that sends an ICMP echo request (ping), over IPv4 or IPv6 depending on the endpoint's address. It passes
-/// if the echo reply arrives.
+/// A probe that sends an ICMP echo request (ping). The endpoint's address decides between IPv4 and IPv6. The probe
+/// passes if the echo reply arrives.
 ///
 /// ```no_run
 /// use equipoise_health::probe::PingProbe;

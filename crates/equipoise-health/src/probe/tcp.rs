@@ -6,7 +6,7 @@ use super::{
     pattern::{Pattern, Search, byte_limit},
 };
 
-/// A probe that opens a TCP connection. It can also send bytes and wait for an expected answer.
+/// A probe that opens a TCP connection. The probe can also send bytes and wait for an expected answer.
 ///
 /// ```
 /// use equipoise_health::probe::TcpProbe;
@@ -41,8 +41,8 @@ impl TcpProbe {
         self
     }
 
-    /// Sets the bytes that must occur anywhere in the answer for the probe to pass. They replace the bytes that an
-    /// earlier call of `expect` or [`expect_prefix`](Self::expect_prefix) has set. Default: no answer is expected.
+    /// Sets the bytes that must occur anywhere in the answer for the probe to pass. This call replaces the bytes from
+    /// an earlier call of `expect` or [`expect_prefix`](Self::expect_prefix). Default: no answer is expected.
     ///
     /// The probe reads until the bytes are found, the endpoint closes the connection, or [`max_bytes`](Self::max_bytes)
     /// bytes have been read.
@@ -55,8 +55,8 @@ impl TcpProbe {
         Ok(self)
     }
 
-    /// Sets the bytes with which the answer must begin for the probe to pass. They replace the bytes that an earlier
-    /// call of [`expect`](Self::expect) or `expect_prefix` has set. Default: no answer is expected.
+    /// Sets the bytes with which the answer must begin for the probe to pass. This call replaces the bytes from an
+    /// earlier call of [`expect`](Self::expect) or `expect_prefix`. Default: no answer is expected.
     ///
     /// The probe fails at the first byte that differs.
     ///

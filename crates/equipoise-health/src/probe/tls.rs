@@ -9,8 +9,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{InvalidProbe, Probe, ProbeError, ProbeFuture, ProbeOutcome, Target, connect::connect};
 
-/// A probe that passes if a TLS handshake with the endpoint succeeds. It also contains the TLS settings of
-/// [`HttpProbe`](super::HttpProbe) and [`GrpcProbe`](super::GrpcProbe).
+/// A probe that passes if a TLS handshake with the endpoint succeeds. [`HttpProbe`](super::HttpProbe) and
+/// [`GrpcProbe`](super::GrpcProbe) also take their TLS settings as a `TlsProbe`.
 ///
 /// ```
 /// use equipoise_health::probe::TlsProbe;
@@ -48,9 +48,9 @@ impl TlsProbe {
         Self { config: Arc::clone(&PUBLIC), server_name: None }
     }
 
-    /// Creates a probe with this TLS configuration, for instance with other root certificates, a client certificate
-    /// or another crypto provider. Session resumption is turned off. This probe offers the ALPN protocols of the
-    /// configuration; HTTP and gRPC probes offer their own protocols.
+    /// Creates a probe with this TLS configuration, for instance with other root certificates, a client certificate or
+    /// another crypto provider. Session resumption is turned off. As a probe of its own, it offers the ALPN protocols
+    /// of the configuration. An HTTP or gRPC probe with these TLS settings offers its own ALPN protocols instead.
     #[must_use]
     pub fn with_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         let config = without_resumption(Arc::unwrap_or_clone(config.into()));

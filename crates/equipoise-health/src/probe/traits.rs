@@ -6,14 +6,14 @@ use crate::agent::AgentReply;
 /// The future of one probe, which [`Probe::probe`] returns. An error means that the probe failed.
 pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<ProbeOutcome, ProbeError>> + Send + 'a>>;
 
-/// A kind of probe, such as an HTTP request. A probe examines an endpoint to find out whether the endpoint works.
+/// A kind of probe, such as an HTTP request. A probe examines an endpoint once, to find out whether the endpoint works.
 /// [`probe_fn`](super::probe_fn) creates a probe from an async closure.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a probe",
     note = "use `probe_fn` to make a probe of an async closure, or `probe_service` for a tower service"
 )]
 pub trait Probe: Send + Sync + 'static {
-    /// Examines the endpoint `target` once. An error means that the probe failed, and says why.
+    /// Examines the endpoint `target` once. If the probe fails, the future returns an error with the reason.
     ///
     /// The future must not block its thread. The caller may drop it at any time.
     fn probe<'a>(&'a self, target: &'a Target) -> ProbeFuture<'a>;
@@ -40,7 +40,7 @@ pub enum OnTimeout {
 }
 
 impl OnTimeout {
-    /// Returns a stable label in lower case: `fail` or `ignore`.
+    /// Returns the name of this value in lower case: `fail` or `ignore`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +65,8 @@ pub enum ProbeOutcome {
 }
 
 impl ProbeOutcome {
-    /// Returns a stable label in lower case: `passed`, `agent` or `inconclusive`.
+    /// Returns the name of this kind of outcome in lower case: `passed`, `agent` or `inconclusive`. The name never
+    /// changes.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -20,9 +20,9 @@ use crate::{machine::Event, settings::Outliers};
 /// share the results.
 ///
 /// [`Health`](crate::Health) contains a `ResultCollector`. Use this type only with a `Machine` that runs without
-/// `Health`. Each request that ends updates atomic counters of its endpoint. If the result requires an immediate
-/// decision, for instance because the endpoint has reached a failure limit, the function that
-/// [`wake_by`](Self::wake_by) has set is called. No result is lost.
+/// `Health`. Each request that ends updates atomic counters of its endpoint. Some results require an immediate
+/// decision, for example because the endpoint has reached a failure limit. The collector then calls the function that
+/// [`wake_by`](Self::wake_by) has set. No result is lost.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, P2c, PickRequest, Pool, Verdict};
@@ -120,8 +120,8 @@ impl Registry {
 }
 
 impl ResultCollector {
-    /// Creates a collector of request results. `rules` are the settings of outlier detection. They decide which results
-    /// are collected. If `rules` is `None`, nothing is collected.
+    /// Creates a collector of request results. `rules` are the settings of outlier detection, which decide what is
+    /// collected. If `rules` is `None`, nothing is collected.
     pub fn new(rules: impl Into<Option<Outliers>>) -> Self {
         Self(Arc::new(Registry {
             rules: rules.into(),
@@ -131,16 +131,16 @@ impl ResultCollector {
         }))
     }
 
-    /// Sets the function that is called when [`take`](Self::take) has something to return. `wake` is called on the
-    /// threads on which requests end, and must not block. It replaces a function that was set earlier. Default: no
-    /// function is called.
+    /// Sets the function that is called when [`take`](Self::take) has something to return. The function `wake` is
+    /// called on the threads on which requests end, and must not block. A later call of `wake_by` replaces the function
+    /// of an earlier call. Default: no function is called.
     pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
         *self.0.wake.lock() = Some(Arc::new(wake));
     }
 
-    /// Returns the request results that require an immediate decision and occurred since the last call. Each result is
-    /// an [`Event::Signalled`]. Pass each event to [`Machine::handle`](crate::machine::Machine::handle). Returns an
-    /// empty list if there was no such result.
+    /// Returns the request results that require an immediate decision, such as reached failure limits. The results
+    /// since the previous call of `take` are returned. Each result is an [`Event::Signalled`]. Pass each event to
+    /// [`Machine::handle`](crate::machine::Machine::handle). Returns an empty list if there was no such result.
     pub fn take(&self) -> Vec<Event> {
         let flagged = std::mem::take(&mut *self.0.flagged.lock());
         let mut events = Vec::new();
@@ -154,8 +154,8 @@ impl ResultCollector {
         events
     }
 
-    /// Returns an [`Event::Counted`] with the results of each endpoint's requests since the last call: the numbers of
-    /// successes and failures, and the latencies. The event is the answer to
+    /// Returns an [`Event::Counted`] with the results of each endpoint's requests since the previous call of `count`:
+    /// the numbers of successes and failures, and the latencies. The event is the answer to
     /// [`Action::CollectCounts`](crate::machine::Action::CollectCounts).
     pub fn count(&self) -> Event {
         let endpoints = self.0.newest();

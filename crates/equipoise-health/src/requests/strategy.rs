@@ -4,8 +4,9 @@ use equipoise_core::{BuildError, EndpointSpec, Layered, Needs, Strategy, Timesta
 
 use super::collector::{EndpointResults, ResultCollector};
 
-/// A strategy that reports the results of a pool's requests to outlier detection. It picks the same endpoints as the
-/// strategy that it wraps. [`Health::watch`](crate::Health::watch) and [`ResultCollector::watch`] create it.
+/// A strategy that reports the results of a pool's requests to outlier detection. It wraps another strategy and picks
+/// the same endpoints as that strategy. [`Health::watch`](crate::Health::watch) and [`ResultCollector::watch`] create a
+/// `CollectingStrategy`.
 #[derive(Debug)]
 pub struct CollectingStrategy<S> {
     inner: S,

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 #[error("{}{setting} cannot be {value}: {expected}", prefix(.check.as_deref()))]
 #[non_exhaustive]
 pub struct InvalidHealth {
-    /// The name of the check whose schedule has the invalid setting. `None` in these cases:
+    /// The name of the check that has the invalid setting in its schedule. `None` in these cases:
     ///
     /// - The setting belongs to [`Outliers`](crate::Outliers) or [`HealthPolicy`](crate::HealthPolicy).
     /// - A schedule was validated without a check, by [`Schedule::validate`](crate::Schedule::validate).

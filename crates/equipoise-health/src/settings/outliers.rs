@@ -82,7 +82,7 @@ impl Outliers {
     /// - The n-th ejection of an endpoint lasts n times 30 s, but at most 300 s. Each ejection is prolonged at random
     ///   by up to 10 % of its time.
     /// - At most 10 % of the endpoints are ejected at the same time.
-    /// - `Retry-After` is obeyed for up to 30 s.
+    /// - An endpoint that answers with `Retry-After` gets no requests for the time in this header, up to 30 s.
     pub const fn new() -> Self {
         Self {
             consecutive_failures: None,
@@ -178,21 +178,23 @@ impl Outliers {
 
     /// Sets the number of consecutive gateway failures after which an endpoint is ejected. Gateway failures are:
     ///
-    /// - responses with status 502, 503 or 504, except a 503 whose `Retry-After` is [obeyed](Self::max_retry_after)
+    /// - responses with status 502, 503 or 504, except a 503 with a `Retry-After` that is
+    ///   [obeyed](Self::max_retry_after)
     /// - responses with gRPC `UNAVAILABLE`
     /// - [connection failures](Self::consecutive_connection_failures)
     ///
-    /// A success or a failure of another kind sets the count to 0. [`on_failure_limit`](Self::on_failure_limit) can set
-    /// another action than an ejection. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: the rule is off.
+    /// A success sets the count to 0, and so does a failure that is not a gateway failure.
+    /// [`on_failure_limit`](Self::on_failure_limit) can set another action than an ejection. Minimum: 1;
+    /// [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_gateway_failures(mut self, failures: u32) -> Self {
         self.consecutive_gateway_failures = Some(failures);
         self
     }
 
     /// Sets the number of consecutive connection failures after which an endpoint is ejected. A request is a connection
-    /// failure if no connection could be made, if the connection broke, or if the request timed out. A success or a
-    /// failure of another kind sets the count to 0. [`on_failure_limit`](Self::on_failure_limit) can set another action
-    /// than an ejection. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: the rule is off.
+    /// failure if no connection could be made, if the connection broke, or if the request timed out. A success sets the
+    /// count to 0, and so does a failure of another kind. [`on_failure_limit`](Self::on_failure_limit) can set another
+    /// action than an ejection. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: the rule is off.
     pub const fn consecutive_connection_failures(mut self, failures: u32) -> Self {
         self.consecutive_connection_failures = Some(failures);
         self
@@ -202,8 +204,8 @@ impl Outliers {
     /// count. Successful requests do not change the count. [`on_failure_limit`](Self::on_failure_limit) can set another
     /// action than an ejection. Default: the rule is off.
     ///
-    /// `time` starts with the first failed request. If `time` is over and the endpoint has had fewer than `failures`
-    /// failed requests, the next failed request starts a new count and a new `time`.
+    /// `time` starts with the first failed request. When `time` is over and there were fewer than `failures` failed
+    /// requests, the next failed request starts a new count and a new `time`.
     ///
     /// Range: `failures` of 1 or more, and a `time` above 0, up to 365 days. [`validate`](Self::validate) rejects other
     /// values.
@@ -212,8 +214,8 @@ impl Outliers {
         self
     }
 
-    /// Turns on the rule [`SuccessRate`], which ejects endpoints whose success rate is far below the mean success rate
-    /// of the compared endpoints. Default: the rule is off.
+    /// Turns on the rule [`SuccessRate`], which ejects an endpoint if its success rate is far below the mean success
+    /// rate of the compared endpoints. Default: the rule is off.
     pub const fn success_rate(mut self, rule: SuccessRate) -> Self {
         self.success_rate = Some(rule);
         self
@@ -226,8 +228,8 @@ impl Outliers {
         self
     }
 
-    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints whose time to the first byte is much longer than
-    /// that of the other endpoints. Default: the rule is off.
+    /// Turns on the rule [`LatencyOutlier`], which ejects endpoints that are much slower than the others, measured by
+    /// the time to the first byte. Default: the rule is off.
     pub const fn latency(mut self, rule: LatencyOutlier) -> Self {
         self.latency = Some(rule);
         self
@@ -258,7 +260,7 @@ impl Outliers {
     }
 
     /// Sets how long the first ejection of an endpoint lasts, before [`jitter`](Self::jitter) is added.
-    /// [`growth`](Self::growth) says how long further ejections last. Range: above 0, up to
+    /// [`growth`](Self::growth) sets how long later ejections last. Range: above 0, up to
     /// [`max_ejection`](Self::max_ejection); [`validate`](Self::validate) rejects other values. Default: 30 s.
     pub const fn base_ejection(mut self, time: Duration) -> Self {
         self.base_ejection = time;
@@ -273,15 +275,16 @@ impl Outliers {
         self
     }
 
-    /// Sets how the ejection time grows if an endpoint is ejected several times. Default: [`EjectionGrowth::Linear`].
+    /// Sets how the ejection time grows if the same endpoint is ejected several times. Default:
+    /// [`EjectionGrowth::Linear`].
     pub const fn growth(mut self, growth: EjectionGrowth) -> Self {
         self.growth = growth;
         self
     }
 
-    /// Sets the maximum fraction by which each ejection is prolonged at random. With 0.1, an ejection of 30 s lasts
-    /// from 30 s to 33 s. Without jitter, endpoints that were ejected together would get requests again at the same
-    /// moment. Range: 0 (no jitter) to 1; [`validate`](Self::validate) rejects other values. Default: 0.1.
+    /// Sets by how much each ejection may be prolonged at random, as a fraction of its time. With 0.1, an ejection of
+    /// 30 s lasts from 30 s to 33 s. Without jitter, endpoints that were ejected together would get requests again at
+    /// the same moment. Range: 0 (no jitter) to 1; [`validate`](Self::validate) rejects other values. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self

@@ -35,13 +35,13 @@ pub struct HealthPolicy {
     /// turns outlier detection off. Default: `None`.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub outliers: Option<Outliers>,
-    /// The maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait until
-    /// a running probe ends. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: 256.
+    /// The maximum number of probes that run at the same time, over all endpoints and checks. If more probes are due,
+    /// they wait until a running probe ends. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: 256.
     ///
     /// If an endpoint hangs, its probe runs until the [timeout](Schedule::timeout) is over. Such probes must not delay
-    /// the probes of other endpoints. Therefore at most half of the running probes, rounded up, belong to endpoints
-    /// whose last probe exceeded its timeout. If many endpoints may hang at the same time, use a larger number.
-    /// Otherwise failures are detected later.
+    /// the probes of other endpoints. An endpoint counts as hanging if its previous probe exceeded its timeout. At most
+    /// half of the running probes, rounded up, belong to hanging endpoints. If many endpoints may hang at the same
+    /// time, use a larger number. Otherwise failures are detected later.
     pub max_concurrent_probes: usize,
 }
 
@@ -111,8 +111,8 @@ impl HealthPolicy {
         self
     }
 
-    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. Further probes wait
-    /// until a running probe ends. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: 256.
+    /// Sets the maximum number of probes that run at the same time, over all endpoints and checks. If more probes are
+    /// due, they wait until a running probe ends. Minimum: 1; [`validate`](Self::validate) rejects 0. Default: 256.
     #[must_use]
     pub const fn max_concurrent_probes(mut self, probes: usize) -> Self {
         self.max_concurrent_probes = probes;

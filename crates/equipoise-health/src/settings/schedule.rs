@@ -43,20 +43,20 @@ pub struct Schedule {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum InitialState {
-    /// The endpoint counts as up until its first probe ends. If that probe passes, the endpoint stays up. If that
-    /// probe fails, the endpoint is unhealthy at once: [`fall`](Schedule::fall) does not apply to the first probe, as
-    /// in HAProxy.
+    /// The endpoint counts as up until its first probe ends. If that probe passes, the endpoint stays up. If that probe
+    /// fails, the endpoint is unhealthy at once, as in HAProxy: the setting [`fall`](Schedule::fall) does not apply to
+    /// the first probe.
     #[default]
     Up,
     /// The endpoint is in maintenance until its first probe ends. Meanwhile it gets no requests, not even in a
-    /// [panic](equipoise_core::PoolBuilder::panic_threshold) (a pool in a panic also sends requests to unhealthy
-    /// endpoints). If the first probe passes or is inconclusive, the endpoint is up. If the first probe fails, the
+    /// [panic](equipoise_core::PoolBuilder::panic_threshold), in which a pool also sends requests to unhealthy
+    /// endpoints. If the first probe passes or is inconclusive, the endpoint is up. If the first probe fails, the
     /// endpoint is unhealthy until [`rise`](Schedule::rise) consecutive probes have passed.
     MustPass,
 }
 
 impl InitialState {
-    /// Returns a stable label in kebab case: `up` or `must-pass`.
+    /// Returns the name of this value in kebab case: `up` or `must-pass`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,26 +90,30 @@ impl Schedule {
         Self { interval, fast_interval: None, down_interval: None, timeout: interval, jitter: 0.0, ..Self::new() }
     }
 
-    /// Sets the time between the starts of two probes of an endpoint. Two other settings replace it:
-    /// [`fast_interval`](Self::fast_interval) while the state of the endpoint may change soon, and
-    /// [`down_interval`](Self::down_interval) while the endpoint is down. Range: 1 ms to 365 days;
-    /// [`validate`](Self::validate) rejects other values. Default: 5 s.
+    /// Sets the time between the starts of two probes of an endpoint. Range: 1 ms to 365 days;
+    /// [`validate`](Self::validate) rejects other values. Default: 5 s. Two other settings apply instead at times:
+    ///
+    /// - [`fast_interval`](Self::fast_interval) after a failed probe of an endpoint that is still up, and after a
+    ///   passed probe of an endpoint that is still down. Some results in a row then contradict the state, but not
+    ///   enough to change it.
+    /// - [`down_interval`](Self::down_interval) after any other probe of an endpoint that is down.
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
     /// Sets the time between the starts of two probes while the state of an endpoint may change soon: after a failed
-    /// probe of an endpoint that is up, and after a passed probe of an endpoint that is down. If the fast interval is
-    /// longer than [`interval`](Self::interval), `interval` is used instead. Range: 1 ms to 365 days;
+    /// probe of an endpoint that is still up, and after a passed probe of an endpoint that is still down. If the fast
+    /// interval is longer than [`interval`](Self::interval), `interval` is used instead. Range: 1 ms to 365 days;
     /// [`validate`](Self::validate) rejects other values. Default: 1 s.
     pub const fn fast_interval(mut self, interval: Duration) -> Self {
         self.fast_interval = Some(interval);
         self
     }
 
-    /// Sets the time between the starts of two probes while an endpoint is down. Range: 1 ms to 365 days;
-    /// [`validate`](Self::validate) rejects other values. Default: the same as [`interval`](Self::interval).
+    /// Sets the time between the starts of two probes while an endpoint is down. Exception: after a passed probe,
+    /// [`fast_interval`](Self::fast_interval) applies. Range: 1 ms to 365 days; [`validate`](Self::validate) rejects
+    /// other values. Default: the same as [`interval`](Self::interval).
     pub const fn down_interval(mut self, interval: Duration) -> Self {
         self.down_interval = Some(interval);
         self
@@ -124,7 +128,7 @@ impl Schedule {
     }
 
     /// Sets how many consecutive probes of an endpoint must pass to change its state from down to up. Exception: the
-    /// first probe of an endpoint changes the state alone (see [`InitialState`]). Minimum: 1;
+    /// first probe of an endpoint decides the state alone (see [`InitialState`]). Minimum: 1;
     /// [`validate`](Self::validate) rejects 0. Default: 2.
     pub const fn rise(mut self, rise: u32) -> Self {
         self.rise = rise;
@@ -132,16 +136,16 @@ impl Schedule {
     }
 
     /// Sets how many consecutive probes of an endpoint must fail to change its state from up to down. Exception: the
-    /// first probe of an endpoint changes the state alone (see [`InitialState`]). Minimum: 1;
+    /// first probe of an endpoint decides the state alone (see [`InitialState`]). Minimum: 1;
     /// [`validate`](Self::validate) rejects 0. Default: 3.
     pub const fn fall(mut self, fall: u32) -> Self {
         self.fall = fall;
         self
     }
 
-    /// Sets the maximum fraction by which each interval is shortened at random. With 0.1, an interval of 5 s lasts from
-    /// 4.5 s to 5 s. Without jitter, several balancers might always probe an endpoint at the same time. Range: 0 (no
-    /// jitter) to 0.5; [`validate`](Self::validate) rejects other values. Default: 0.1.
+    /// Sets by how much each interval may be shortened at random, as a fraction of the interval. With 0.1, an interval
+    /// of 5 s lasts from 4.5 s to 5 s. Without jitter, several balancers might always probe an endpoint at the same
+    /// time. Range: 0 (no jitter) to 0.5; [`validate`](Self::validate) rejects other values. Default: 0.1.
     pub const fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
         self
@@ -153,8 +157,8 @@ impl Schedule {
         self
     }
 
-    /// Sets the port to which probes connect, if it is not the port of the endpoint's address. Range: 1 to 65 535;
-    /// [`validate`](Self::validate) rejects 0. Default: the port of the endpoint's address.
+    /// Sets the port to which probes connect. Range: 1 to 65 535; [`validate`](Self::validate) rejects 0. Default: the
+    /// port of the endpoint's address.
     pub const fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self

@@ -57,8 +57,8 @@ pub struct HttpProbe {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// The probe uses HTTP/1.1 without TLS. With TLS, it offers HTTP/2 and HTTP/1.1 by ALPN and uses the version that
-    /// the server chooses.
+    /// The probe uses HTTP/1.1 without TLS. With TLS, the probe offers HTTP/2 and HTTP/1.1 by ALPN and uses the version
+    /// that the server chooses.
     #[default]
     Negotiated,
     /// The probe uses HTTP/1.1, with and without TLS.
@@ -68,7 +68,7 @@ pub enum HttpVersion {
 }
 
 impl HttpVersion {
-    /// Returns a stable label in snake case: `negotiated`, `http1` or `http2`.
+    /// Returns the name of this value in snake case: `negotiated`, `http1` or `http2`. The name never changes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -156,8 +156,8 @@ impl HttpProbe {
         Ok(self)
     }
 
-    /// Sets the ranges of statuses for which the probe passes. They replace the ranges that were set earlier. Default:
-    /// 200 to 399.
+    /// Sets the ranges of statuses for which the probe passes. A later call replaces the ranges of an earlier call.
+    /// Default: 200 to 399.
     ///
     /// # Errors
     ///
@@ -177,8 +177,8 @@ impl HttpProbe {
     }
 
     /// Sets a text that the body of the response must contain for the probe to pass. The text must occur within the
-    /// first [`max_body_bytes`](Self::max_body_bytes) bytes. It replaces a text or regular expression that was set
-    /// earlier. Default: the body is not read.
+    /// first [`max_body_bytes`](Self::max_body_bytes) bytes. This call replaces a text or regular expression from an
+    /// earlier call. Default: the body is not read.
     ///
     /// # Errors
     ///
@@ -189,8 +189,8 @@ impl HttpProbe {
     }
 
     /// Sets a regular expression that must match somewhere in the body of the response for the probe to pass. The
-    /// expression is applied only to the first [`max_body_bytes`](Self::max_body_bytes) bytes. It replaces a text or
-    /// regular expression that was set earlier. Default: the body is not read.
+    /// expression is applied only to the first [`max_body_bytes`](Self::max_body_bytes) bytes. This call replaces a
+    /// text or regular expression from an earlier call. Default: the body is not read.
     ///
     /// # Errors
     ///
