@@ -19,9 +19,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No endpoint could be picked for the request. The value says why. With a [queue
-    /// timeout](crate::Balance::queue_timeout), a request that waits for an endpoint fails with this error when the
-    /// timeout has passed.
+    /// No endpoint could be picked for the request. The value says why. A request that waits in the queue fails with
+    /// this error when the [queue timeout](crate::Balance::queue_timeout) has passed.
     Pick(PickError),
     /// The request is invalid, so it was not sent to any endpoint. For example, the URL of a request of
     /// `BalancedClient` (feature `reqwest`) has no host. Correct the request; a retry fails in the same way.
@@ -31,7 +30,7 @@ pub enum Error {
     },
     /// The request cannot be sent to the address of the endpoint, for example because HTTP cannot use the address.
     Address {
-        /// The endpoint whose address cannot be used.
+        /// The endpoint with the address that cannot be used.
         endpoint: EndpointId,
         /// What is wrong with the endpoint's address.
         source: InvalidAddress,
@@ -43,30 +42,30 @@ pub enum Error {
     /// The request cannot be sent to any endpoint, because all endpoints share one client that cannot send it. See
     /// [`PointError::Unsupported`].
     Unsupported(UnsupportedRequest),
-    /// The last attempt of the request failed: the endpoint's service returned an error, the attempt timed out, or the
+    /// The final attempt of the request failed: the endpoint's service returned an error, the attempt timed out, or the
     /// service was not ready.
     Endpoint {
-        /// The endpoint of the last attempt.
+        /// The endpoint of the final attempt.
         endpoint: EndpointId,
-        /// What failed in the last attempt:
+        /// What failed in the final attempt:
         ///
         /// - the error that the endpoint's service returned,
         /// - [`AttemptTimedOut`] after the [attempt timeout](crate::Balance::attempt_timeout), or
         /// - [`NotSent`] if the service was not ready within the [ready timeout](crate::Balance::ready_timeout).
         source: BoxError,
-        /// How far the request got in the last attempt.
+        /// How far the request got in the final attempt.
         stage: FailureStage,
-        /// The number of attempts that this balancer made for the request, including the last one.
+        /// The number of attempts that this balancer made for the request, including the final one.
         attempts: usize,
-        /// Whether an endpoint may have processed the request in any attempt of this balancer, including the last one.
+        /// Whether an endpoint may have processed the request in any attempt of this balancer, including the final one.
         /// If true, a balancer above this one sends the request to another endpoint only if the request is idempotent.
         maybe_processed: bool,
     },
 }
 
 impl Error {
-    /// Returns the kind of error as a stable label for metrics and logs: `pick`, `request`, `address`, `unsupported` or
-    /// `endpoint`. For [`Error::Endpoint`], see also [`FailureStage::as_str`].
+    /// Returns the name of this kind of error, for metrics and logs: `pick`, `request`, `address`, `unsupported` or
+    /// `endpoint`. The name never changes. For [`Error::Endpoint`], see also [`FailureStage::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Pick(_) => "pick",
@@ -113,7 +112,7 @@ impl Error {
         }
     }
 
-    /// Returns the endpoint of the last attempt. `None` for [`Error::Pick`], [`Error::Request`] and
+    /// Returns the endpoint of the final attempt. `None` for [`Error::Pick`], [`Error::Request`] and
     /// [`Error::Unsupported`], which concern no single endpoint.
     pub fn endpoint(&self) -> Option<&EndpointId> {
         match self {
@@ -122,9 +121,9 @@ impl Error {
         }
     }
 
-    /// Returns the number of attempts that this balancer made for the request. An attempt at an endpoint whose address
-    /// cannot be used is included. Attempts of balancers below this one are not included. 0 for [`Error::Pick`],
-    /// [`Error::Request`] and [`Error::Unsupported`].
+    /// Returns the number of attempts that this balancer made for the request. An attempt at an endpoint with an
+    /// address that cannot be used is included. Attempts of balancers below this one are not included. 0 for
+    /// [`Error::Pick`], [`Error::Request`] and [`Error::Unsupported`].
     pub fn attempts(&self) -> usize {
         match self {
             Self::Pick(_) | Self::Request { .. } | Self::Unsupported(_) => 0,
@@ -170,12 +169,12 @@ impl From<PickError> for Error {
 ///
 /// A stage is correct only if the service below the balancer sends each request once. Put layers that send further
 /// requests **above** the balancer: redirects (tower-http's `FollowRedirect`) and retries (`tower::retry`). Below the
-/// balancer, such a layer returns the error of its last request, which says nothing about its earlier requests.
+/// balancer, such a layer returns only the error of its final request, which says nothing about its earlier requests.
 /// Example: the endpoint processes a request and redirects it to a host that does not exist. The layer then returns
 /// "not connected", although the endpoint has processed the request.
 ///
-/// `ReqwestService` (feature `reqwest`) turns off the redirects and retries of reqwest. hyper-util's client is safe as
-/// it is, because it repeats only requests that were not sent.
+/// `ReqwestService` (feature `reqwest`) turns off the redirects and retries of reqwest. hyper-util's client needs no
+/// change, because it repeats only requests that were not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureStage {
@@ -183,8 +182,8 @@ pub enum FailureStage {
     ///
     /// - The request did not reach the endpoint: the connection was refused, the name was not found, or the handshake
     ///   failed.
-    /// - The endpoint reported that it did not process the request: it refused the HTTP/2 stream, or the stream was
-    ///   above the last stream of a GOAWAY (RFC 9113, 6.8 and 8.7).
+    /// - The endpoint reported that it did not process the request. It refused the HTTP/2 stream (RFC 9113, 8.7), or
+    ///   the stream has a higher id than the last stream id in a GOAWAY frame (RFC 9113, 6.8).
     ///
     /// The balancer retries the request, whatever its method, if the request's body can be [sent again](crate::Replay).
     NotSent,
@@ -199,21 +198,21 @@ pub enum FailureStage {
     NoResponse,
     /// A timeout has passed. The endpoint may still be working on the request, so the request is not retried.
     ///
-    /// After the [attempt timeout](crate::Balance::attempt_timeout) of the balancer, an idempotent request is retried
-    /// nevertheless. A timeout layer below the balancer can request such a retry: it must then return an I/O error of
-    /// the kind [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), which has the stage
+    /// There are two exceptions. After the [attempt timeout](crate::Balance::attempt_timeout) of the balancer, an
+    /// idempotent request is retried. The same happens if a timeout layer below the balancer returns an I/O error of
+    /// the kind [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), because this error has the stage
     /// [`NoResponse`](Self::NoResponse).
     TimedOut,
     /// The request itself caused the failure: its body failed, or the client cannot send this kind of request. The
     /// endpoint gets the verdict [`Verdict::Neutral`], and the request is not retried.
     Caller,
-    /// Any other error, after which it is not known how far the request got. The request is not retried, because the
-    /// endpoint may have processed it.
+    /// Any other error. It is not known how far the request got, and the endpoint may have processed it. The request is
+    /// therefore not retried.
     Other,
 }
 
 impl FailureStage {
-    /// Returns the stage as a stable label for metrics and logs, such as `not_sent`.
+    /// Returns the name of this stage, for metrics and logs, such as `not_sent`. The name never changes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotSent => "not_sent",
@@ -242,7 +241,8 @@ impl FailureStage {
     }
 }
 
-/// Why [`PointAt::point_at`](crate::PointAt::point_at) could not direct a request to an endpoint.
+/// Why [`PointAt::point_at`](crate::PointAt::point_at) could not change a request so that a client sends it to an
+/// endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PointError {
@@ -266,8 +266,8 @@ impl PointError {
     }
 }
 
-/// The error for a kind of request that [`BalanceLayer`](crate::BalanceLayer) cannot send, because one client serves
-/// all endpoints. HTTP `CONNECT` is an example. The message says why the request cannot be sent, and what to use
+/// The error for a kind of request, such as HTTP `CONNECT`, that [`BalanceLayer`](crate::BalanceLayer) cannot send. The
+/// reason is that one client serves all endpoints. The message says why the request cannot be sent, and what to use
 /// instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -276,15 +276,15 @@ pub struct UnsupportedRequest {
 }
 
 impl UnsupportedRequest {
-    /// Creates an error with the message `reason`. It should say why the request cannot be sent, and what to use
-    /// instead.
+    /// Creates an error with the message `reason`. The message should say why the request cannot be sent, and what to
+    /// use instead.
     pub fn new(reason: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { reason: reason.into() }
     }
 }
 
 /// An error that tells the balancer that a request was not sent. The balancer may then send the request to another
-/// endpoint. Return it from services that you write for use below the balancer.
+/// endpoint. Return this error from services that you write for use below the balancer.
 ///
 /// ```
 /// use equipoise_tower::{FailureStage, NotSent};
@@ -299,7 +299,7 @@ pub struct NotSent {
 }
 
 impl NotSent {
-    /// Creates an error that has `source` as its cause.
+    /// Creates an error for a request that was not sent. `source` is the cause: why the request was not sent.
     pub fn new(source: impl Into<BoxError>) -> Self {
         Self { source: source.into() }
     }
@@ -324,8 +324,8 @@ impl AttemptTimedOut {
 /// The error of [`ReqwestService`](crate::ReqwestService). It contains the [`reqwest::Error`] of a request that was
 /// sent at most once, because `ReqwestService` follows no redirects and makes no retries.
 ///
-/// Therefore, [`FailureStage::of`] can derive from this error whether the request was sent. A plain [`reqwest::Error`]
-/// may come from a redirect, so it does not show whether the original request was sent.
+/// Therefore, [`FailureStage::of`] can tell from this error whether the request was sent. A plain [`reqwest::Error`]
+/// may come from a request after a redirect, so it does not show whether the original request was sent.
 #[cfg(feature = "reqwest")]
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]

@@ -29,18 +29,18 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorClass {
-    /// How far the request got. If the request is not sent again, the stage decides the HTTP
+    /// How far the request got. If the request fails with this error, the stage decides the HTTP
     /// [status](crate::Error::status) that a gateway should send to its client.
     pub stage: FailureStage,
-    /// The verdict that is recorded for the endpoint: what the error says about the endpoint, for strategies and
-    /// outlier detection.
+    /// The verdict that is recorded for the endpoint. It tells strategies and outlier detection what the error says
+    /// about the endpoint.
     pub verdict: Verdict,
     /// Whether the request may be sent to another endpoint.
     pub retry: Retryable,
 }
 
-/// Whether a request may be sent to another endpoint after an error. A request is only sent to another endpoint if
-/// these conditions are met, too:
+/// Whether a request may be sent to another endpoint after an error. This value alone is not enough: the request is
+/// sent to another endpoint only if these conditions are met, too:
 ///
 /// - The request's body can be [sent again](crate::Replay).
 /// - Fewer attempts than [`max_attempts`](crate::Balance::max_attempts) were made.
@@ -53,12 +53,14 @@ pub enum Retryable {
     /// The request is sent to another endpoint only if it is idempotent: sending it twice has the same effect as
     /// sending it once. See [`Protocol::is_idempotent`](crate::Protocol::is_idempotent).
     IfIdempotent,
-    /// The request is sent to another endpoint. Use it only if the failed endpoint has not processed the request.
+    /// The request is sent to another endpoint. Use this value only if the failed endpoint has not processed the
+    /// request.
     Always,
 }
 
 impl Retryable {
-    /// Returns the value as a stable label for metrics and logs: `never`, `if_idempotent` or `always`.
+    /// Returns the name of this value, for metrics and logs: `never`, `if_idempotent` or `always`. The name never
+    /// changes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Never => "never",
@@ -69,8 +71,9 @@ impl Retryable {
 }
 
 impl ErrorClass {
-    /// Returns the default class of an error: [`ErrorClass::new`] with the error's [stage](FailureStage::of). There is
-    /// one exception: [`AttemptTimedOut`] has [`Retryable::IfIdempotent`], so an idempotent request is retried.
+    /// Returns the default class of an error: [`ErrorClass::new`] with the [stage](FailureStage::of) of the error.
+    /// There is one exception: [`AttemptTimedOut`] has [`Retryable::IfIdempotent`], so an idempotent request is
+    /// retried.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let class = Self::new(FailureStage::of(error));
         if error.is::<AttemptTimedOut>() { class.retry(Retryable::IfIdempotent) } else { class }
@@ -95,15 +98,15 @@ impl ErrorClass {
         Self { stage, verdict: stage.verdict(), retry }
     }
 
-    /// Returns this class with `verdict` as the verdict for the endpoint.
+    /// Returns this class with another verdict: `verdict` is recorded for the endpoint.
     #[must_use]
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.verdict = verdict;
         self
     }
 
-    /// Returns this class with another value of [`retry`](field@Self::retry), which says whether the request may be
-    /// sent to another endpoint.
+    /// Returns this class with another rule for retries: `retry` says whether the request may be sent to another
+    /// endpoint.
     #[must_use]
     pub fn retry(mut self, retry: Retryable) -> Self {
         self.retry = retry;
@@ -141,7 +144,7 @@ impl FailureStage {
     /// The stage of any other error is [`Other`](Self::Other).
     ///
     /// Two errors never have the stage [`NotSent`](Self::NotSent) or [`Overloaded`](Self::Overloaded), because an
-    /// endpoint may have processed the request before. They have the stage [`NoResponse`](Self::NoResponse) instead:
+    /// endpoint may have processed the request earlier. Their stage is [`NoResponse`](Self::NoResponse) instead:
     ///
     /// - A plain `reqwest::Error`. reqwest's client follows redirects by default, and the error does not tell which of
     ///   the requests failed.

@@ -30,16 +30,18 @@ use crate::{
 /// A balanced channel for tonic's generated clients. Each endpoint of its pool has a tonic [`Channel`], and each call
 /// goes to one endpoint.
 ///
-/// A call goes to another endpoint in two cases: it could not be sent, or the server reported that it has not processed
-/// the call (for example, the call is above the last stream of a GOAWAY). For this, the messages of the call must be
-/// sent again. That is not possible in these cases, and the call fails with `UNAVAILABLE`:
+/// A failed call goes to another endpoint in two cases: it could not be sent, or the server reported that it has not
+/// processed the call. For example, a GOAWAY frame reports that streams with a higher id than the last stream id in the
+/// frame were not processed. To repeat a call, the balancer must send the messages of the call again. This is not
+/// possible in these cases, and the call fails with `UNAVAILABLE`:
 ///
-/// - Its messages so far have more than [`HttpProtocol::max_replay_bytes`] bytes (default: 64 KiB).
-/// - It is a streaming call, and tonic still holds its stream of messages when the attempt fails.
+/// - The messages of the call that were sent so far have more than [`HttpProtocol::max_replay_bytes`] bytes (default:
+///   64 KiB).
+/// - It is a streaming call, and tonic still holds the stream of the call's messages when the attempt fails.
 ///
-/// A failed call has a status: `UNAVAILABLE` if no endpoint could be picked or reached, `DEADLINE_EXCEEDED` after a
-/// timeout, and others as in `From<Error> for Status`. The message of the status contains no address. The [`Error`] is
-/// the source of the status.
+/// A failed call has a gRPC status: `UNAVAILABLE` if no endpoint could be picked or reached, `DEADLINE_EXCEEDED` after
+/// a timeout. The conversion `From<Error> for Status` lists the statuses of all errors. The message of the status
+/// contains no address. The [`Error`] is the source of the status.
 ///
 /// A channel is cheap to clone, and clones share the pool. Create it from addresses with [`balanced_channel`], from a
 /// pool with [`new`](Self::new), or from a [`Balance`] with `BalancedChannel::from`.
@@ -76,7 +78,7 @@ pub struct BalancedChannel(Balance<Channel>);
 ///
 /// # Panics
 ///
-/// If called outside of a tokio runtime, because tonic starts a task for each channel.
+/// Panics outside of a tokio runtime, because tonic starts a task for each channel.
 pub fn balanced_channel<A>(addresses: impl IntoIterator<Item = A>) -> Result<BalancedChannel, BalancedChannelError>
 where
     A: Into<String>,
@@ -180,7 +182,7 @@ impl Service<Request<Body>> for BalancedChannel {
 }
 
 pin_project! {
-    /// The future that [`BalancedChannel`] returns for a call. It returns the response or a [`Status`].
+    /// The future that [`BalancedChannel`] returns for a call. The future returns the response or a [`Status`].
     pub struct BalancedChannelFuture {
         #[pin]
         future: ResponseFuture<Channel, Targets, HttpProtocol, Request<Body>>,
@@ -195,7 +197,7 @@ impl Future for BalancedChannelFuture {
     }
 }
 
-/// Converts the error of a call without a response into its gRPC status:
+/// Converts the error of a call that got no response into a gRPC status:
 ///
 /// | error | status |
 /// | --- | --- |

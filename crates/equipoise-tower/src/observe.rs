@@ -25,10 +25,11 @@ use crate::{
 /// happened.
 ///
 /// The balancer calls [`on_event`](Self::on_event) while it handles the request: in `call`, in `poll`, or when the
-/// response future is dropped. The method must therefore be fast and must not block. A panic in it is ignored.
+/// response future is dropped. The method must therefore be fast and must not block. If the method panics, the panic is
+/// ignored.
 ///
 /// Each event that starts something (a request, an attempt, a wait in the queue) is followed by an event that ends it.
-/// If the response future is dropped, the end is `Cancelled`.
+/// If the response future is dropped, the event that ends it reports `Cancelled`.
 ///
 /// To count requests by endpoint, no observer is needed: see
 /// [`EndpointStatus::requests`](equipoise_core::EndpointStatus::requests). A request is counted there when its response
@@ -113,8 +114,8 @@ pub enum EventKind<'a> {
     Picked {
         /// The endpoint that was picked.
         endpoint: &'a EndpointId,
-        /// Whether the endpoint is the one that the request is bound to. [`BindingOutcome::Unbound`] if the request is
-        /// not bound.
+        /// Whether the picked endpoint is the one that the request is bound to, for example by a session.
+        /// [`BindingOutcome::Unbound`] if the request is not bound to an endpoint.
         binding: BindingOutcome,
     },
     /// An attempt to send the request to an endpoint has started. The attempt includes the wait until the endpoint's
@@ -123,14 +124,15 @@ pub enum EventKind<'a> {
         /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
         /// The number of the attempt: 1 for the first attempt of the request. Some attempts that end with
-        /// [`AttemptEnd::NotReady`] are not counted. The next attempt then has the same number.
+        /// [`AttemptEnd::NotReady`] are not counted. The attempt after an uncounted attempt has the same number as the
+        /// uncounted one.
         attempt: usize,
     },
     /// An attempt to send the request to an endpoint has ended.
     AttemptEnded {
         /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
-        /// The number of the attempt: 1 for the first attempt of the request.
+        /// The number of the attempt, as in [`EventKind::AttemptStarted`]: 1 for the first attempt of the request.
         attempt: usize,
         /// How the attempt ended.
         end: AttemptEnd<'a>,
@@ -168,7 +170,7 @@ pub enum EventKind<'a> {
 }
 
 impl EventKind<'_> {
-    /// Returns the kind of event as a stable label for metrics and logs, such as `attempt_started`.
+    /// Returns the name of this kind of event, for metrics and logs, such as `attempt_started`. The name never changes.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -189,8 +191,8 @@ impl EventKind<'_> {
 pub enum AttemptEnd<'a> {
     /// The head of a response was received. For HTTP, the response may have any status.
     Response {
-        /// What the head of the response says about the endpoint, for example a failure for status 503. `None` if only
-        /// the end of the response decides, as the trailers of gRPC do.
+        /// The verdict that follows from the head of the response, for example a failure for status 503. `None` if the
+        /// verdict is known only at the end of the response, for example from the trailers of gRPC.
         verdict: Option<Verdict>,
     },
     /// The endpoint's service returned an error, or the attempt timed out.
@@ -201,26 +203,26 @@ pub enum AttemptEnd<'a> {
         /// retried.
         class: ErrorClass,
     },
-    /// The endpoint's service was not ready, so the request was not sent to it. The request goes to another endpoint,
-    /// waits in the queue, or fails.
+    /// The endpoint's service was not ready, so the request was not sent to the endpoint. The request goes to another
+    /// endpoint, waits in the queue, or fails.
     NotReady {
         /// Whether the request waited for the whole [`ready_timeout`](crate::Balance::ready_timeout).
         ///
-        /// If false, the request did not wait, because of another request to the same endpoint: that request is
-        /// waiting, or its wait ended without success less than a second ago. If the request then leaves the endpoint,
-        /// the attempt is not counted.
+        /// If false, the request did not wait for the service, because of another request to the same endpoint. The
+        /// other request was still waiting for the service, or its wait had ended without success less than a second
+        /// ago. If the request that did not wait leaves the endpoint, this attempt is not counted.
         waited: bool,
     },
-    /// The request could not be changed so that the client sends it to the endpoint. It was not sent. The value says
-    /// why.
+    /// The request could not be changed so that the client sends it to the endpoint, so it was not sent there. The
+    /// value says why.
     Refused(&'a PointError),
     /// The response future was dropped during the attempt.
     Cancelled,
 }
 
 impl AttemptEnd<'_> {
-    /// Returns the kind of end as a stable label for metrics and logs, such as `not_ready`. For errors, see also
-    /// [`FailureStage::as_str`](crate::FailureStage::as_str).
+    /// Returns the name of this kind of end, for metrics and logs, such as `not_ready`. The name never changes. For
+    /// errors, see also [`FailureStage::as_str`](crate::FailureStage::as_str).
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Response { .. } => "response",
@@ -238,16 +240,16 @@ impl AttemptEnd<'_> {
 pub enum QueueEnd<'a> {
     /// An endpoint could take the request, so the request is sent to it.
     Served,
-    /// No endpoint took the request within the [queue timeout](crate::Balance::queue_timeout), or an error occurred
-    /// that waiting cannot solve. The value is the error of the last pick.
+    /// The wait ended without an endpoint: the [queue timeout](crate::Balance::queue_timeout) has passed, or an error
+    /// occurred that waiting cannot solve. The value says why no endpoint could be picked at the end of the wait.
     Failed(&'a PickError),
     /// The response future was dropped while the request waited in the queue.
     Cancelled,
 }
 
 impl QueueEnd<'_> {
-    /// Returns the kind of end as a stable label for metrics and logs: `served`, `failed` or `cancelled`. For failures,
-    /// see also [`PickError::as_str`].
+    /// Returns the name of this kind of end, for metrics and logs: `served`, `failed` or `cancelled`. The name never
+    /// changes. For failures, see also [`PickError::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Served => "served",
@@ -265,7 +267,8 @@ pub enum RequestOutcome<'a> {
     Response {
         /// The endpoint that sent the response.
         endpoint: &'a EndpointId,
-        /// What the head of the response says about the endpoint. `None` if only the end of the response decides.
+        /// The verdict that follows from the head of the response. `None` if the verdict is known only at the end of
+        /// the response.
         verdict: Option<Verdict>,
     },
     /// The balancer returned an error.
@@ -275,8 +278,8 @@ pub enum RequestOutcome<'a> {
 }
 
 impl RequestOutcome<'_> {
-    /// Returns the kind of outcome as a stable label for metrics and logs: `response`, `error` or `cancelled`. For
-    /// errors, see also [`Error::as_str`].
+    /// Returns the name of this kind of outcome, for metrics and logs: `response`, `error` or `cancelled`. The name
+    /// never changes. For errors, see also [`Error::as_str`].
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Response { .. } => "response",

@@ -3,13 +3,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use equipoise_core::{Binding, EndpointId, PickRequest};
 
-/// A request extension that tells the balancer where a request may go. It can hold a binding, a key, a queue timeout
-/// and excluded endpoints. A layer above the balancer inserts it. Session affinity (`equipoise-affinity`) does this,
-/// and your own layers can do it.
+/// A request extension that tells the balancer where a request may go. It can contain a binding (the endpoint that
+/// should serve the request), a key, a queue timeout and excluded endpoints. A layer above the balancer inserts the
+/// extension. Session affinity (`equipoise-affinity`) does this, and your own layers can do it.
 ///
 /// [`HttpProtocol`](crate::HttpProtocol) removes the placement from each request. If the placement has a binding, the
-/// response has a [`BindingOutcome`](equipoise_core::BindingOutcome) extension, which says whether the bound endpoint
-/// served the request.
+/// response has a [`BindingOutcome`](equipoise_core::BindingOutcome) extension, which says whether the endpoint of the
+/// binding served the request.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -62,8 +62,9 @@ impl Placement {
         self
     }
 
-    /// Sets how long the request may wait in the pool's queue for an endpoint. With 0, it waits for at most about 1 ms,
-    /// the resolution of tokio's timer. Default: the [`queue_timeout`](crate::Balance::queue_timeout) of the balancer.
+    /// Sets how long the request may wait in the pool's queue for an endpoint. With 0, the request waits for at most
+    /// about 1 ms, the resolution of tokio's timer. Default: the [`queue_timeout`](crate::Balance::queue_timeout) of
+    /// the balancer.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = Some(timeout);
@@ -74,8 +75,8 @@ impl Placement {
     /// endpoints are excluded, the request fails with [`PickError::Excluded`](equipoise_core::PickError::Excluded).
     /// Default: no endpoint is excluded.
     ///
-    /// A retry layer above the balancer should exclude the endpoint that has just failed. Otherwise, a request with a
-    /// key or a binding would go to this endpoint again.
+    /// If a retry layer above the balancer sends a request again, it should exclude the endpoint that has just failed.
+    /// Otherwise, a request with a key or a binding would go to this endpoint again.
     ///
     /// ```
     /// use std::future::{Ready, ready};
@@ -141,11 +142,11 @@ impl Placement {
         self
     }
 
-    /// Merges this placement with `earlier`, a placement that a layer above has set on the same request. Call it in a
-    /// layer that sets a placement, so that the settings of `earlier` are not lost.
+    /// Merges this placement with `earlier`: a placement that a layer further above has set on the same request. Call
+    /// this method in a layer that sets a placement, so that the settings of `earlier` are not lost.
     ///
-    /// - The binding, the key and the queue timeout are those of this placement. If this placement does not have one of
-    ///   them, it is taken from `earlier`.
+    /// - The binding, the key and the queue timeout are those of this placement. If one of them is missing in this
+    ///   placement, it is taken from `earlier`.
     /// - The excluded endpoints of both placements are excluded.
     #[must_use]
     pub fn or(mut self, earlier: Self) -> Self {
@@ -163,8 +164,9 @@ impl Placement {
         self.binding.is_none() && self.key.is_none() && self.queue_timeout.is_none() && self.exclude.is_empty()
     }
 
-    /// Creates a [`PickRequest`] with the binding, the key and the excluded endpoints of this placement. Pass it to
-    /// [`Pool::explain`](equipoise_core::Pool::explain) to see which endpoint a request with this placement would get.
+    /// Creates a [`PickRequest`] with the binding, the key and the excluded endpoints of this placement. Pass the
+    /// `PickRequest` to [`Pool::explain`](equipoise_core::Pool::explain) to see which endpoint a request with this
+    /// placement would get.
     pub fn request(&self) -> PickRequest<'_> {
         self.of(PickRequest::new().exclude(&self.exclude))
     }

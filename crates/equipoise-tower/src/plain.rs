@@ -10,7 +10,7 @@ use crate::{
 
 /// The [`Protocol`] of requests and responses of any type. The lease of a request ends when its response arrives.
 ///
-/// By default, each response counts as a success, requests have no key, and no request is sent twice.
+/// By default, each response counts as a success, requests have no key, and each request is sent at most once.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, Failure, Pool, Verdict};
@@ -49,8 +49,8 @@ type ClassifyFn<Res> = dyn Fn(&Res) -> Verdict + Send + Sync;
 type IdempotentFn<Req> = dyn Fn(&Req) -> bool + Send + Sync;
 
 impl<Req, Res> PlainProtocol<Req, Res> {
-    /// Creates the protocol with its defaults: requests have no key, each response is a success, and no request is sent
-    /// twice.
+    /// Creates the protocol with its defaults: requests have no key, each response is a success, and each request is
+    /// sent at most once.
     pub fn new() -> Self {
         Self { key: None, classify: None, classify_error: None, failover: None }
     }

@@ -10,7 +10,7 @@ use http::{
 use crate::error::{InvalidAddress, PointError, UnsupportedRequest};
 
 /// A request that can be changed so that a client sends it to a given endpoint. [`BalanceLayer`](crate::BalanceLayer)
-/// changes each request in this way, because one client serves all endpoints.
+/// changes each request in this way, because one client serves all its endpoints.
 ///
 /// Implemented for [`http::Request`]. Implement it for your own request types.
 ///
@@ -60,8 +60,9 @@ pub trait PointAt {
 ///   therefore contain host names.
 ///
 /// **Version**: an HTTP/2 request becomes an HTTP/1.1 request, because each connection has its own HTTP version. A
-/// client without an HTTP/2 connection to the endpoint would refuse a request with the version HTTP/2. A client with
-/// such a connection still uses it. HTTP/3 is kept, because reqwest uses it only if the request asks for it.
+/// client without an HTTP/2 connection to the endpoint would refuse a request with the version HTTP/2. A client with an
+/// HTTP/2 connection to the endpoint still uses this connection. The version HTTP/3 stays, because reqwest uses HTTP/3
+/// only if the request asks for it.
 ///
 /// **`CONNECT`** is refused with [`PointError::Unsupported`]. The target of a `CONNECT` request must not be changed
 /// ([RFC 9110, section 9.3.6]), so the client would connect to the target instead of the endpoint. Use

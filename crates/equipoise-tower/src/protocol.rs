@@ -14,15 +14,15 @@ use equipoise_core::{AnyTarget, EndpointId, Lease, Verdict};
 
 use crate::{error_class::ErrorClass, placement::Placement};
 
-/// How a balancer handles a type of requests and responses: how it reads keys, keeps requests for failover, and judges
-/// responses. [`HttpProtocol`](crate::HttpProtocol) and [`PlainProtocol`](crate::PlainProtocol) implement it. Implement
-/// it for your own protocols.
+/// How a balancer handles a type of requests and responses: how it reads keys, how it keeps requests for failover, and
+/// which verdict follows from a response. [`HttpProtocol`](crate::HttpProtocol) and
+/// [`PlainProtocol`](crate::PlainProtocol) implement this trait. Implement it for your own protocols.
 pub trait Protocol<Req, Res> {
-    /// The part of a request that is kept during an attempt, so that the request can be sent again.
+    /// The type of what is kept of a request during an attempt, so that the request can be sent again.
     type Kept;
 
-    /// The response that the caller of the balancer gets. If the endpoint still works on the request after the response
-    /// has begun, the response holds the lease of the request.
+    /// The type of the response that the caller of the balancer gets. If the endpoint still works on the request after
+    /// the response has begun, the response holds the lease of the request.
     type Response;
 
     /// Returns the key of a request, or `None` if the request has no key. Hashing strategies send requests with the
@@ -40,7 +40,7 @@ pub trait Protocol<Req, Res> {
     }
 
     /// Returns the [`Attempt`] that another balancer, above this one, has stored in the request. `None` if no balancer
-    /// has stored one. Nested balancers use it to share their retries: see
+    /// has stored one. Nested balancers use the `Attempt` to share their retries: see
     /// [`Balance::max_attempts`](crate::Balance::max_attempts). Default: `None`.
     fn outer_attempt<'r>(&self, request: &'r Req) -> Option<&'r Attempt> {
         let _ = request;
@@ -53,8 +53,8 @@ pub trait Protocol<Req, Res> {
         let _ = (request, attempt);
     }
 
-    /// Called with the response of the last attempt, after [`attach`](Self::attach). The implementation can store
-    /// `attempt` in `response`. Does nothing by default.
+    /// Called with the response that the balancer returns, after [`attach`](Self::attach). `attempt` is the attempt
+    /// that got the response. The implementation can store `attempt` in `response`. Does nothing by default.
     fn on_response(&self, response: &mut Self::Response, attempt: Attempt) {
         let _ = (response, attempt);
     }
@@ -66,12 +66,13 @@ pub trait Protocol<Req, Res> {
     /// - what [`restore`](Self::restore) needs to build the request again; `None` if the request cannot be sent again.
     fn keep(&self, request: Req) -> (Req, Option<Self::Kept>);
 
-    /// Returns whether the request of `kept` is idempotent: sending it twice has the same effect as sending it once. If
-    /// true, the request may be sent again although an endpoint may have processed it.
+    /// Returns whether a request is idempotent: sending it twice has the same effect as sending it once. `kept` is what
+    /// [`keep`](Self::keep) has kept of the request. If true, the request may be sent again although an endpoint may
+    /// have processed it.
     fn is_idempotent(&self, kept: &Self::Kept) -> bool;
 
-    /// Builds the request of `kept` again, as it was before [`keep`](Self::keep). `None` if this is not possible, for
-    /// example because a part of its body was consumed and not kept.
+    /// Builds a request again, as it was before [`keep`](Self::keep). `kept` is what `keep` has kept of the request.
+    /// `None` if this is not possible, for example because a part of the request's body was consumed and not kept.
     fn restore(&self, kept: Self::Kept) -> Option<Req>;
 
     /// Returns what the error of an attempt means: the verdict for the endpoint, and whether the request may be sent to
@@ -80,12 +81,12 @@ pub trait Protocol<Req, Res> {
         ErrorClass::of(error)
     }
 
-    /// Returns what the head of the response says about the endpoint. `None` if only the end of the response decides, as
-    /// the trailers of gRPC do.
+    /// Returns the verdict for the endpoint that follows from the head of its response. `None` if the verdict is known
+    /// only at the end of the response, for example from the trailers of gRPC.
     fn verdict(&self, response: &Res) -> Option<Verdict>;
 
-    /// Returns the response for the caller of the balancer, and takes over the lease of the request. `verdict` is the
-    /// result of [`verdict`](Self::verdict) for this response.
+    /// Returns the response for the caller of the balancer, and takes over the lease of the request. `verdict` is what
+    /// the method [`verdict`](Self::verdict) has returned for this response.
     ///
     /// If the endpoint has finished its work, the implementation reports the verdict with [`Lease::finish`]. Otherwise
     /// it stores the lease in the response, and the response reports the latency and the verdict later.
@@ -102,8 +103,8 @@ pub trait Protocol<Req, Res> {
 ///
 /// - The server's request has the extension of the innermost balancer.
 /// - The client's response has the extension of the outermost balancer.
-/// - An inner balancer reads from the request's extension that an outer balancer retries. This keeps their attempts
-///   from multiplying: see [`Balance::max_attempts`](crate::Balance::max_attempts).
+/// - An inner balancer learns from the extension on its request that an outer balancer retries. It then limits its own
+///   retries, so that attempts do not multiply: see [`Balance::max_attempts`](crate::Balance::max_attempts).
 ///
 /// ```
 /// use equipoise_tower::Attempt;
@@ -119,7 +120,7 @@ pub trait Protocol<Req, Res> {
 pub struct Attempt {
     /// The number of the attempt: 1 for the first attempt of the request, 2 for its first retry, and so on.
     pub number: usize,
-    /// The id of the endpoint that the attempt was sent to.
+    /// The id of the endpoint of this attempt.
     pub endpoint: EndpointId,
     pub(crate) retries: Option<NestedRetries>,
 }

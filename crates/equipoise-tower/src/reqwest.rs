@@ -20,13 +20,13 @@ use crate::{
 /// Reqwest's client as a tower service of [`http`] requests and responses, for use below [`BalanceLayer`].
 ///
 /// The client sends each request once, and only to the endpoint that was picked. Redirects and retries are turned off,
-/// even if the builder turns them on, because the balancer would see only the error of the last request. An endpoint
-/// may have processed an earlier request. A redirect is returned as a response. To follow redirects through the
+/// even if the builder turns them on. With them, the balancer would see only the error of the final request, although
+/// an endpoint may have processed an earlier one. A redirect is returned as a response. To follow redirects through the
 /// balancer, put tower-http's `FollowRedirect` above it.
 ///
-/// Reqwest takes proxies from the environment (`HTTP_PROXY`, `NO_PROXY`). With a proxy, failures of the proxy count as
-/// failures of the endpoint. Use [`ClientBuilder::no_proxy`], unless the endpoints can only be reached through the
-/// proxy.
+/// Reqwest takes its proxies from environment variables (`HTTP_PROXY`, `NO_PROXY`). With a proxy, failures of the proxy
+/// count as failures of the endpoint. Call [`ClientBuilder::no_proxy`], unless the endpoints can only be reached
+/// through the proxy.
 ///
 /// Each response has the URL of its endpoint, stored as an extension. If you convert the response to a
 /// [`reqwest::Response`], the new response has this URL. For a client with reqwest's own types, see [`BalancedClient`].
@@ -47,7 +47,7 @@ use crate::{
 pub struct ReqwestService(Client);
 
 impl ReqwestService {
-    /// Builds the client from `builder`, with redirects and retries turned off.
+    /// Builds reqwest's client from `builder`, with redirects and retries turned off.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ fn set_url(extensions: &mut Extensions, url: Url) {
 /// is. The request goes to the endpoint's address, and the endpoint receives the host of the URL as the `Host` header.
 ///
 /// The response has the URL of the request, and a [`ServedBy`](crate::ServedBy) extension with the id of the endpoint.
-/// The request counts as in flight until the response body has been read or dropped.
+/// The request counts as in flight until the response body has ended or was dropped.
 ///
 /// ```no_run
 /// use equipoise_tower::{ServedBy, balanced_client};
@@ -139,8 +139,8 @@ pub enum BalancedClientError {
 
 impl BalancedClient {
     /// Creates a client over the endpoints of a pool, with the defaults of [`Balance`]. Reqwest's client is built from
-    /// `builder`, with redirects and retries turned off. From this call on, the pool refuses new endpoints whose
-    /// addresses HTTP cannot use.
+    /// `builder`, with redirects and retries turned off. From this call on, the pool refuses a new endpoint if HTTP
+    /// cannot use its address.
     ///
     /// # Errors
     ///
@@ -160,8 +160,8 @@ impl BalancedClient {
 }
 
 impl<S> BalancedClient<S> {
-    /// Creates a client that sends its requests through `service`. The service takes [`http`] requests with reqwest's
-    /// [`Body`]. It is a balancer with its own settings, or such a balancer with layers over it.
+    /// Creates a client that sends its requests through `service`: a balancer with its own settings, or such a balancer
+    /// with layers over it. The service takes [`http`] requests with reqwest's [`Body`].
     pub fn over(service: S) -> Self {
         Self(service)
     }
@@ -208,7 +208,7 @@ where
 }
 
 pin_project! {
-    /// The future that [`BalancedClient`] returns for a request. It returns the response or an [`Error`].
+    /// The future that [`BalancedClient`] returns for a request. The future returns the response or an [`Error`].
     pub struct BalancedClientFuture<F> {
         #[pin]
         state: State<F>,

@@ -21,8 +21,8 @@ use crate::{
     protocol::Protocol,
 };
 
-/// How a request reaches the endpoint that was picked. [`Targets`]: each endpoint has its own service.
-/// [`SharedClient`]: one client serves all endpoints. Only these two types can implement the trait.
+/// How a balancer sends a request to the endpoint that was picked. With [`Targets`], each endpoint has its own service.
+/// With [`SharedClient`], one client serves all endpoints. No other types can implement this trait.
 #[diagnostic::on_unimplemented(
     message = "the services of this balancer do not take requests of type `{Req}`",
     label = "no `Service<{Req}>` below this balancer",
@@ -30,7 +30,7 @@ use crate::{
     note = "a client that is built for another body, such as `Client<_, Incoming>`, must be built for the wrapped one: `build_http::<equipoise::tower::Replayable<Incoming>>()`"
 )]
 pub trait Dispatch<T, Req>: sealed::Sealed {
-    /// The service through which a request is sent to its endpoint.
+    /// The type of the service that sends a request to its endpoint.
     type Service: Service<Req>;
 
     /// Whether [`point`](Self::point) leaves requests unchanged. If true, a request that was not sent can go to another
@@ -72,9 +72,8 @@ where
     }
 }
 
-/// Sends all requests through clones of one client. Before that, it [changes](PointAt) each request so that the client
-/// sends it to the picked endpoint. [`BalanceLayer`](crate::BalanceLayer) creates balancers that send requests in this
-/// way.
+/// Sends all requests through clones of one client. Each request is first [changed](PointAt), so that the client sends
+/// it to the picked endpoint. [`BalanceLayer`](crate::BalanceLayer) creates balancers that send requests in this way.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedClient<C>(pub(super) C);
 

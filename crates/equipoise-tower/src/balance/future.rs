@@ -22,8 +22,9 @@ use crate::{
 };
 
 pin_project! {
-    /// The future that [`Balance`](super::Balance) returns for a request. It makes one attempt after the other. It ends
-    /// with a response when an attempt succeeds. It ends with an [`Error`] when the request cannot be sent again.
+    /// The future that [`Balance`](super::Balance) returns for a request. It makes one attempt after the other to send
+    /// the request to an endpoint. The future returns the first response. If the request gets no response and cannot be
+    /// sent again, the future returns an [`Error`].
     pub struct ResponseFuture<T, D, P, Req>
     where
         D: Dispatch<T, Req>,

@@ -8,9 +8,10 @@ use tower_service::Service;
 use super::{attempt::Dispatch, future::ResponseFuture, layer::BalanceLayer, service::Balance};
 use crate::{error::BoxError, protocol::Protocol, replay::Replayable};
 
-/// A service that wraps request bodies of any type in [`Replayable`] and passes the requests to the balancer inside.
+/// A service for servers: it wraps the body of each request in [`Replayable`], and passes the request to a balancer.
+/// Failover can then send the body again, whatever the type of the body is.
 /// [`Balance::incoming`](crate::Balance::incoming) and [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) create
-/// it.
+/// this service.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayBodies<S>(S);
 
@@ -26,8 +27,8 @@ impl<S> ReplayBodies<S> {
 }
 
 impl<T, D, P> ReplayBodies<Balance<T, D, P>> {
-    /// Wraps the request's body in [`Replayable`] and sends the request. It does the same as [`Service::call`], but the
-    /// compiler's errors are clearer: if a trait bound is not met, the error names the bound.
+    /// Wraps the request's body in [`Replayable`] and sends the request. This method does the same as
+    /// [`Service::call`], but gives clearer compiler errors: if a trait bound is not met, the error names the bound.
     pub fn call<B>(&mut self, request: Request<B>) -> ResponseFuture<T, D, P, Request<Replayable<B>>>
     where
         B: Body + Unpin,
@@ -39,9 +40,9 @@ impl<T, D, P> ReplayBodies<Balance<T, D, P>> {
         self.0.call(request.map(Replayable::new))
     }
 
-    /// Wraps the request's body in [`Replayable`] and sends the request. It does the same as
-    /// `tower::ServiceExt::oneshot`, but the compiler's errors are clearer: if a trait bound is not met, the error
-    /// names the bound.
+    /// Wraps the request's body in [`Replayable`] and sends the request. This method does the same as
+    /// `tower::ServiceExt::oneshot`, but gives clearer compiler errors: if a trait bound is not met, the error names
+    /// the bound.
     pub fn oneshot<B>(self, request: Request<B>) -> ResponseFuture<T, D, P, Request<Replayable<B>>>
     where
         B: Body + Unpin,
@@ -72,8 +73,8 @@ where
     }
 }
 
-/// A layer that builds a balancer and wraps it in [`ReplayBodies`], so that the balancer accepts request bodies of any
-/// type. [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) creates it.
+/// A layer that builds a balancer and wraps the balancer in [`ReplayBodies`]. The resulting service accepts requests
+/// with bodies of any type. [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) creates this layer.
 #[derive(Clone, Debug)]
 pub struct ReplayBodiesLayer<L>(L);
 
@@ -93,7 +94,7 @@ impl<L: Layer<C>, C> Layer<C> for ReplayBodiesLayer<L> {
 
 impl<T, D, P> Balance<T, D, P> {
     /// Wraps this balancer in a service for use in a server. The new service accepts requests with bodies of any type.
-    /// It wraps each body in [`Replayable`], so that failover can send it again. See [`BalanceLayer::incoming`].
+    /// It wraps each body in [`Replayable`], so that failover can send the body again. See [`BalanceLayer::incoming`].
     #[must_use]
     pub fn incoming(self) -> ReplayBodies<Self> {
         ReplayBodies::new(self)
@@ -102,11 +103,11 @@ impl<T, D, P> Balance<T, D, P> {
 
 impl<T, P> BalanceLayer<T, P> {
     /// Returns a layer for servers. The layer's service accepts requests with bodies of any type, such as hyper's
-    /// `Incoming` or axum's `Body`. It wraps each body in [`Replayable`](crate::Replayable), so that failover can send
-    /// it again.
+    /// `Incoming` or axum's `Body`. The service wraps each body in [`Replayable`](crate::Replayable), so that failover
+    /// can send the body again.
     ///
-    /// The client below the balancer must accept the wrapped body. Let the compiler infer the client's body type, or
-    /// write `build_http::<Replayable<Incoming>>()`.
+    /// The client below the balancer must accept bodies of the type `Replayable<…>`. Let the compiler infer the
+    /// client's body type, or write `build_http::<Replayable<Incoming>>()`.
     ///
     /// ```no_run
     /// use std::convert::Infallible;

@@ -10,8 +10,8 @@ use crate::{
     point_at,
 };
 
-/// A layer that puts a [`Balance`] over one client for all endpoints. Each request is [changed](crate::PointAt) so that
-/// the client sends it to the endpoint that was picked.
+/// A tower layer that puts a [`Balance`] over one client, which serves all endpoints. Each request is
+/// [changed](crate::PointAt), so that the client sends it to the endpoint that was picked.
 ///
 /// The client is any service of HTTP requests: hyper-util's client, `ReqwestService` (feature `reqwest`), or layers
 /// over such a client.
@@ -44,8 +44,8 @@ pub struct BalanceLayer<T = (), P = HttpProtocol> {
 impl<T> BalanceLayer<T> {
     /// Creates a layer with the defaults of [`Balance`].
     ///
-    /// From this call on, the pool refuses new endpoints whose addresses HTTP cannot use. Endpoints with such addresses
-    /// that are already in the pool stay, and requests skip them. If a request finds no other endpoint, it fails with
+    /// From this call on, the pool refuses a new endpoint if HTTP cannot use its address. Endpoints with such addresses
+    /// that are already in the pool stay, but requests skip them. If a request finds no other endpoint, it fails with
     /// [`Error::Address`](crate::Error::Address).
     ///
     /// `new` does not check the endpoints that are already in the pool, because some of them may not be meant for this
@@ -78,8 +78,8 @@ impl<T> BalanceLayer<T, HttpProtocol> {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidSpec`] if HTTP cannot use the address of an endpoint in the pool. In both cases (with or
-    /// without an error), the pool refuses from now on new endpoints whose addresses HTTP cannot use.
+    /// Returns [`InvalidSpec`] if HTTP cannot use the address of an endpoint in the pool. With or without this error,
+    /// the pool refuses a new endpoint from this call on if HTTP cannot use its address.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
         self.pool.demand_addresses(point_at::check)?;
         Ok(self)
@@ -87,12 +87,12 @@ impl<T> BalanceLayer<T, HttpProtocol> {
 }
 
 impl<T, P> BalanceLayer<T, P> {
-    /// Creates a layer with another protocol: an [`HttpProtocol`] that has settings, a
+    /// Creates a layer with the protocol `protocol`: an [`HttpProtocol`] that has settings, a
     /// [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`](crate::Protocol).
     ///
-    /// In contrast to [`new`](BalanceLayer::new), this does not make the pool refuse endpoints whose addresses HTTP
-    /// cannot use. With an [`HttpProtocol`], call [`check_addresses`](Self::check_addresses) to make the pool refuse
-    /// them.
+    /// In contrast to [`new`](BalanceLayer::new), this call does not make the pool refuse endpoints. If `protocol` is
+    /// an [`HttpProtocol`], call [`check_addresses`](Self::check_addresses): the pool then refuses endpoints with
+    /// addresses that HTTP cannot use.
     pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
         Self { pool, settings: Settings::new(protocol) }
     }
@@ -105,16 +105,16 @@ impl<T, P> BalanceLayer<T, P> {
         self
     }
 
-    /// Sets how long a request may wait in the pool's queue if no endpoint can take it. Default: requests do not wait.
-    /// See [`Balance::queue_timeout`].
+    /// Sets how long a request may wait in the pool's queue while no endpoint can take it. Default: requests do not
+    /// wait, and fail at once. See [`Balance::queue_timeout`].
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.settings.queue_timeout = Some(timeout);
         self
     }
 
-    /// Sets how long a request waits until the endpoint's service is ready, before it goes to another endpoint.
-    /// Default: 50 ms. See [`Balance::ready_timeout`].
+    /// Sets how long a request waits for the picked endpoint's service to become ready. After this time, the request
+    /// goes to another endpoint. Default: 50 ms. See [`Balance::ready_timeout`].
     #[must_use]
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.settings.ready_timeout = timeout;

@@ -22,21 +22,23 @@ use crate::{
 ///
 /// A balancer is `Clone + Send + Sync`, and has no buffer and no worker task. Clones share the pool. The endpoint is
 /// picked in `call`, when the request is known, so the balancer itself is always ready. The response future waits until
-/// the endpoint's service is ready. After [`ready_timeout`](Self::ready_timeout), the request goes to another endpoint,
-/// if there is one.
+/// the picked endpoint's service is ready. After [`ready_timeout`](Self::ready_timeout), the request goes to another
+/// endpoint, if another one can take it.
 ///
 /// - **Lease**: a request counts as in flight at its endpoint until the response body has ended or was dropped.
-/// - **Failover**: a request that did not reach its endpoint goes to another one, whatever its method, if its body can
-///   be [sent again](crate::Replay). An idempotent request also goes to another endpoint if its connection broke before
-///   a response began. A request is sent at most [`max_attempts`](Self::max_attempts) times, and never to the same
-///   endpoint twice. See [`FailureStage`](crate::FailureStage) and [`ErrorClass`](crate::ErrorClass).
+/// - **Failover**: a request that did not reach its endpoint goes to another endpoint, whatever the request's method
+///   is. Its body must be one that can be [sent again](crate::Replay). If the connection broke before a response began,
+///   only an idempotent request goes to another endpoint. A request is sent at most
+///   [`max_attempts`](Self::max_attempts) times, and never to the same endpoint twice. See
+///   [`FailureStage`](crate::FailureStage) and [`ErrorClass`](crate::ErrorClass).
 /// - **Layers below** the balancer must send each request once. Put redirects (tower-http's `FollowRedirect`) and
-///   retries (`tower::retry`) above the balancer, and turn off the retries of the client. Otherwise the balancer sees
-///   only the error of the last request. An endpoint may have processed an earlier request, and the balancer would send
-///   it again.
+///   retries (`tower::retry`) above the balancer, and turn off the retries of the client. A layer below that sends
+///   several requests returns only the error of the final one. An endpoint may have processed an earlier one, and the
+///   balancer would send that request again.
 /// - **Queue**: if no endpoint can be picked, the request waits for up to [`queue_timeout`](Self::queue_timeout).
-///   Without this setting, it fails at once. A request that has failed at one endpoint also waits if the other
-///   endpoints are full. If none of them takes it in time, the request fails with the error of its last attempt.
+///   Without this setting, the request fails at once. A request that has failed at one endpoint also waits if the other
+///   endpoints are full. If none of them takes the request in time, the request fails with the error of its previous
+///   attempt.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -74,9 +76,9 @@ impl<T> Balance<T> {
 }
 
 impl<T, P> Balance<T, Targets, P> {
-    /// Creates a balancer over a pool whose targets are services, with another protocol: an [`HttpProtocol`] that has
-    /// settings, a [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`]. (A target is the value that is
-    /// stored with an endpoint, here the service that sends requests to it.)
+    /// Creates a balancer with the protocol `protocol`, over a pool whose targets are services. The protocol is an
+    /// [`HttpProtocol`] that has settings, a [`PlainProtocol`](crate::PlainProtocol), or your own [`Protocol`]. (A
+    /// target is the value that is stored with an endpoint, here the service that sends requests to it.)
     pub fn with_protocol(pool: Pool<T>, protocol: P) -> Self {
         Self::build(pool, Targets, Settings::new(protocol))
     }
@@ -117,9 +119,8 @@ impl<T, D, P> Balance<T, D, P> {
     ///
     /// The [`Attempt`](crate::Attempt) extension of the request carries this budget, so services between the balancers
     /// must keep the extension. Protocols other than [`HttpProtocol`] must implement [`Protocol::on_attempt`] and
-    /// [`Protocol::outer_attempt`]. [`PlainProtocol`](crate::PlainProtocol) does not, because its requests have no
-    /// extensions. A retry layer above the outermost balancer still multiplies attempts.
-    /// extensions. A retry layer above the outermost balancer still multiplies attempts.
+    /// [`Protocol::outer_attempt`]. [`PlainProtocol`](crate::PlainProtocol) does not implement them, because its
+    /// requests have no extensions. A retry layer above the outermost balancer still multiplies attempts.
     #[must_use]
     pub fn max_attempts(self, max_attempts: usize) -> Self
     where
@@ -128,14 +129,14 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.max_attempts = max_attempts.max(1))
     }
 
-    /// Sets how long a request may wait in the pool's queue if no endpoint can be picked. The request is sent as soon
-    /// as an endpoint that can take it joins the pool, becomes available or has free capacity. Default: requests do not
-    /// wait and fail at once. With 0, a request waits for at most about 1 ms, the resolution of tokio's timer.
+    /// Sets how long a request may wait in the pool's queue while no endpoint can be picked. The request is sent as
+    /// soon as an endpoint that can take it joins the pool, becomes available or has free capacity. Default: requests
+    /// do not wait and fail at once. With 0, a request waits for at most about 1 ms, the resolution of tokio's timer.
     ///
-    /// A request can wait again after a failed attempt. The timeout then counts from the start of the first wait of the
-    /// request.
+    /// A request can wait again after a failed attempt. The timeout then includes all its waits and attempts since the
+    /// start of its first wait.
     ///
-    /// Needs a tokio runtime with its timer turned on. Without it, requests do not wait.
+    /// This setting needs a tokio runtime with its timer turned on. Without this timer, requests do not wait.
     #[must_use]
     pub fn queue_timeout(self, timeout: Duration) -> Self
     where
@@ -144,9 +145,9 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.queue_timeout = Some(timeout))
     }
 
-    /// Sets how long a request waits until the service of the picked endpoint is ready (`poll_ready`), before it goes
-    /// to another endpoint. Default: 50 ms. With 0, it goes to another endpoint almost at once. Needs a tokio runtime
-    /// with its timer turned on; without it, there is no limit.
+    /// Sets how long a request waits for the picked endpoint's service to become ready (`poll_ready`). After this time,
+    /// the request goes to another endpoint. Default: 50 ms. With 0, the request goes to another endpoint almost at
+    /// once. This setting needs a tokio runtime with its timer turned on. Without this timer, there is no limit.
     ///
     /// If the service is not ready in time, its endpoint gets the verdict
     /// [`Overloaded`](equipoise_core::Verdict::Overloaded). Strategies then send this endpoint fewer requests. Outlier
@@ -155,9 +156,9 @@ impl<T, D, P> Balance<T, D, P> {
     /// for the service again.
     ///
     /// If a request leaves an endpoint because the service is not ready, the attempt does not count against
-    /// [`max_attempts`](Self::max_attempts). This holds for the first 16 endpoints that the request leaves.
-    /// [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] do count endpoints that the request waited
-    /// for.
+    /// [`max_attempts`](Self::max_attempts). This applies to the first 16 endpoints that the request leaves.
+    /// [`Attempt::number`](crate::Attempt::number) and [`Error::attempts`] do count an endpoint if the request has
+    /// waited for its service.
     ///
     /// In these cases, the request cannot go to another endpoint and waits without a limit:
     ///
@@ -165,17 +166,17 @@ impl<T, D, P> Balance<T, D, P> {
     ///   [`queue_timeout`](Self::queue_timeout), the request waits for them in the queue instead.
     /// - The request has left 16 endpoints that were not ready, and has no retry left.
     /// - One client serves all endpoints ([`BalanceLayer`](crate::BalanceLayer)), and the request has no retry left,
-    ///   for example with `max_attempts(1)`. The wait would be the same for another endpoint, because the client does
-    ///   not know the endpoint before it is ready.
+    ///   for example with `max_attempts(1)`. The wait would be the same for another endpoint, because the client must
+    ///   become ready before it learns which endpoint the request goes to.
     /// - One client serves all endpoints, and the protocol keeps no requests (a [`PlainProtocol`](crate::PlainProtocol)
     ///   without [`failover`](crate::PlainProtocol::failover)).
     ///
     /// To limit the time in these cases, use [`attempt_timeout`](Self::attempt_timeout) or a timeout above the
     /// balancer.
     ///
-    /// Reasons for the default: a caller with a timeout of 100 ms has time for a second attempt, and a service has time
-    /// to connect within a region. Set a longer time for services that connect in `poll_ready` over longer distances,
-    /// or that queue requests in `poll_ready` on purpose.
+    /// Reasons for the default of 50 ms: a caller with a timeout of 100 ms has time for a second attempt, and a service
+    /// has time to connect within a region. Set a longer time for services that connect in `poll_ready` over longer
+    /// distances, or that queue requests in `poll_ready` on purpose.
     #[must_use]
     pub fn ready_timeout(self, timeout: Duration) -> Self
     where
@@ -185,15 +186,17 @@ impl<T, D, P> Balance<T, D, P> {
     }
 
     /// Sets the maximum time of one attempt, from the pick of an endpoint to the head of the response. The time
-    /// includes the wait until the service is ready ([`ready_timeout`](Self::ready_timeout)). It does not include the
-    /// wait in the queue and the response body. Default: no limit. With 0, an attempt fails unless it gets its response
-    /// almost at once. Needs a tokio runtime with its timer turned on; without it, there is no limit.
+    /// includes the wait until the service is ready ([`ready_timeout`](Self::ready_timeout)). It includes neither the
+    /// wait in the queue nor the response body. Default: no limit. With 0, an attempt fails unless it gets its response
+    /// almost at once. This setting needs a tokio runtime with its timer turned on. Without this timer, there is no
+    /// limit.
     ///
     /// When the time is over, the future of the attempt is dropped, and the endpoint gets the verdict
     /// [`Failure::Timeout`](equipoise_core::Failure::Timeout). The error is an
-    /// [`AttemptTimedOut`](crate::AttemptTimedOut). The request goes to another endpoint under two conditions:
+    /// [`AttemptTimedOut`](crate::AttemptTimedOut). The request goes to another endpoint if both of these conditions
+    /// are met:
     ///
-    /// - It is idempotent, or it was not sent yet because the service was not ready.
+    /// - The request is idempotent, or it was not sent yet because the service was not ready.
     /// - [`max_attempts`](Self::max_attempts) allows another attempt.
     ///
     /// To limit the time of the whole request, use a timeout above the balancer.
@@ -244,7 +247,7 @@ impl<T, D, P> Balance<T, D, P> {
         self.change(|settings| settings.observer = Observer::new(observe))
     }
 
-    /// Sends the request. It does the same as [`Service::call`], but the compiler's errors are clearer: if a trait
+    /// Sends the request. This method does the same as [`Service::call`], but gives clearer compiler errors: if a trait
     /// bound is not met, the error names the bound.
     pub fn call<Req>(&mut self, request: Req) -> ResponseFuture<T, D, P, Req>
     where
@@ -256,8 +259,8 @@ impl<T, D, P> Balance<T, D, P> {
         ResponseFuture::new(Arc::clone(&self.core), self.dispatch.clone(), request)
     }
 
-    /// Sends the request. It does the same as `tower::ServiceExt::oneshot`, but the compiler's errors are clearer: if a
-    /// trait bound is not met, the error names the bound.
+    /// Sends the request. This method does the same as `tower::ServiceExt::oneshot`, but gives clearer compiler errors:
+    /// if a trait bound is not met, the error names the bound.
     pub fn oneshot<Req>(self, request: Req) -> ResponseFuture<T, D, P, Req>
     where
         T: Send + Sync + 'static,
@@ -268,9 +271,10 @@ impl<T, D, P> Balance<T, D, P> {
         ResponseFuture::new(self.core, self.dispatch, request)
     }
 
-    /// Returns the balancer unchanged. Call it to get a clear compiler error if the balancer is not a service of
-    /// requests of type `Req`. Example: below axum's `HandleError`, the compiler would only report that
-    /// `HandleError<…>` is not a service. With this call, the compiler reports why the balancer is not such a service.
+    /// Returns the balancer unchanged. Call this method to get a clear compiler error if the balancer is not a service
+    /// of requests of type `Req`. Example: below axum's `HandleError`, the compiler would only report that
+    /// `HandleError<…>` is not a service. With this call, the compiler reports which trait bound the balancer does not
+    /// meet.
     ///
     /// ```
     /// use bytes::Bytes;

@@ -17,8 +17,8 @@ pin_project! {
     /// A response body that holds the lease of its request. While it holds the lease, the request counts as in flight
     /// at its endpoint. The lease ends when the body ends, fails or is dropped.
     ///
-    /// If the head of the response already has another verdict than success (for example, a failure because of status
-    /// 500), the request has this verdict. Otherwise the verdict depends on the body:
+    /// If the head of the response already decides another verdict than success (for example, a failure because of
+    /// status 500), the request has this verdict. Otherwise the verdict depends on the body:
     ///
     /// | what happens to the body | verdict |
     /// | --- | --- |
@@ -77,15 +77,15 @@ impl<B: Body> LeasedBody<B> {
         Self { inner, held }
     }
 
-    /// Returns a future that ends when the endpoint accepts no new sessions: it drains, is in maintenance, or has left
-    /// the pool. Use the future for long bodies that can be ended early, such as event streams. Returns `None` if this
-    /// body has already ended. See [`Lease::draining`].
+    /// Returns a future that ends when the endpoint accepts no new sessions: the endpoint drains, is in maintenance, or
+    /// has left the pool. Use the future for long bodies that can be ended early, such as event streams. Returns `None`
+    /// if this body has already ended. See [`Lease::draining`].
     pub fn draining(&self) -> Option<Closing> {
         self.held.lease.as_ref().map(Lease::draining)
     }
 
-    /// Returns a future that ends when the endpoint accepts no requests at all: it is in maintenance, for example after
-    /// the deadline of a drain, or has left the pool. Returns `None` if this body has already ended. See
+    /// Returns a future that ends when the endpoint accepts no requests at all: the endpoint is in maintenance, for
+    /// example after the deadline of a drain, or has left the pool. Returns `None` if this body has already ended. See
     /// [`Lease::closing`].
     pub fn closing(&self) -> Option<Closing> {
         self.held.lease.as_ref().map(Lease::closing)
@@ -97,8 +97,8 @@ impl<B: Body> LeasedBody<B> {
     }
 }
 
-/// Creates the default body of `B`, without a lease. For layers that respond without calling an endpoint, such as
-/// tonic's interceptors.
+/// Creates the default body of `B`, without a lease. Layers that respond without calling an endpoint, such as tonic's
+/// interceptors, need it.
 impl<B: Body + Default> Default for LeasedBody<B> {
     fn default() -> Self {
         Self::unleased(B::default())
@@ -162,13 +162,14 @@ impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
     }
 }
 
-/// A response extension: the lease of a connection that has switched protocols. Responses with status 101, such as
-/// those of WebSocket, have it. With the feature `hyper`, successful responses to `CONNECT` have it too.
+/// A response extension that holds the lease of a connection that has switched protocols. Responses with status 101,
+/// such as those of WebSocket, have this extension. With the feature `hyper`, successful responses to `CONNECT` have it
+/// too.
 ///
 /// Such a response has no body that could hold the lease. Take the extension out of the response and keep it until the
-/// tunnel has ended. While you keep it, the connection counts as a request in flight at its endpoint, and
-/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If you leave it in the response, the lease ends when the
-/// response is dropped.
+/// tunnel has ended. While you keep the extension, the connection counts as a request in flight at its endpoint, and
+/// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If you leave the extension in the response, the lease ends
+/// when the response is dropped.
 ///
 /// The balancer does not close the connection when the endpoint drains, is set to maintenance or leaves the pool. The
 /// code that runs the tunnel should wait for the future of [`draining`](Self::draining) or [`closing`](Self::closing),
@@ -197,17 +198,17 @@ impl TunnelLease {
         Self { lease: Arc::new(lease) }
     }
 
-    /// Returns a future that ends when the endpoint accepts no new sessions: it drains, is in maintenance, or has left
-    /// the pool. If the endpoint drains, the tunnel should end before the deadline of the drain.
+    /// Returns a future that ends when the endpoint accepts no new sessions: the endpoint drains, is in maintenance, or
+    /// has left the pool. If the endpoint drains, the tunnel should end before the deadline of the drain.
     ///
-    /// Use [`closing`](Self::closing) instead for a client whose session is bound to the endpoint. Such a client would
-    /// reconnect to the same endpoint while it drains. See [`Lease::draining`].
+    /// If the session of a client is bound to the endpoint, use [`closing`](Self::closing) instead. While the endpoint
+    /// drains, such a client would reconnect to the same endpoint. See [`Lease::draining`].
     pub fn draining(&self) -> Closing {
         self.lease.draining()
     }
 
-    /// Returns a future that ends when the endpoint accepts no requests at all: it is in maintenance, for example after
-    /// the deadline of a drain, or has left the pool. See [`Lease::closing`].
+    /// Returns a future that ends when the endpoint accepts no requests at all: the endpoint is in maintenance, for
+    /// example after the deadline of a drain, or has left the pool. See [`Lease::closing`].
     pub fn closing(&self) -> Closing {
         self.lease.closing()
     }

@@ -7,9 +7,8 @@ use http::{
 
 use crate::error_class::ErrorClass;
 
-/// The head of an HTTP request: all of the request except its body. The closures of
-/// [`HttpProtocol`](crate::HttpProtocol) take it as their argument, such as the closure that returns the key of a
-/// request.
+/// The head of an HTTP request: all of the request except its body. Closures of [`HttpProtocol`](crate::HttpProtocol),
+/// such as the closure that returns the key of a request, get a `RequestHead` as their argument.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'r> {
@@ -81,12 +80,14 @@ impl<'r> ResponseHead<'r> {
 /// A closure from a [`ResponseHead`] to a [`Verdict`] implements it. To classify errors with a closure, see
 /// [`HttpProtocol::classify_error`](crate::HttpProtocol::classify_error).
 pub trait Classify: Send + Sync + 'static {
-    /// Returns the verdict for a response, judged by `head`. `None` if the verdict depends on the trailers:
-    /// [`trailers`](Self::trailers) is then called at the end of the body.
+    /// Returns the verdict for the endpoint that sent a response. `head` is the head of this response. `None` means
+    /// that the verdict depends on the trailers: the balancer then calls [`trailers`](Self::trailers) at the end of the
+    /// body.
     fn response(&self, head: ResponseHead<'_>) -> Option<Verdict>;
 
-    /// Returns the verdict at the end of the body. Called only if [`response`](Self::response) returned `None`.
-    /// `trailers` is `None` if the body had no trailers. Default: [`Verdict::Success`].
+    /// Returns the verdict for the endpoint at the end of the body. This method is called only if
+    /// [`response`](Self::response) returned `None`. `trailers` is `None` if the body had no trailers. Default:
+    /// [`Verdict::Success`].
     fn trailers(&self, _trailers: Option<&HeaderMap>) -> Verdict {
         Verdict::Success
     }
@@ -107,7 +108,8 @@ where
     }
 }
 
-/// The default [`Classify`]. It judges a response by its HTTP status, and a gRPC response by its gRPC status.
+/// The default [`Classify`]. The verdict for an endpoint follows from the HTTP status of its response, and for gRPC
+/// from the gRPC status.
 ///
 /// | HTTP response | verdict |
 /// | --- | --- |
@@ -130,8 +132,8 @@ where
 /// it if the endpoint took too long. The client gets this 408 unchanged. With `TimeoutLayer::with_status_code`, the
 /// layer can return 504 instead, which counts as `Failure(Gateway)`.
 ///
-/// A response of type `application/grpc` with HTTP status 200 is judged by the field `grpc-status` in its head or its
-/// trailers:
+/// If a response has the type `application/grpc` and HTTP status 200, its verdict follows from the field `grpc-status`
+/// in its head or its trailers:
 ///
 /// | gRPC status | verdict |
 /// | --- | --- |

@@ -20,12 +20,13 @@ use crate::{
 /// The [`Protocol`] of [`http`] requests and responses. It is the default of [`Balance`](crate::Balance).
 ///
 /// - The lease of a request lasts until the response body has ended, has failed or was dropped.
-/// - Responses are judged by [`ClassifyHttp`]: by status, `Retry-After` and gRPC status. [`classify`](Self::classify)
-///   sets another classifier.
+/// - [`ClassifyHttp`] derives the verdict for the endpoint from each response: from status, `Retry-After` and gRPC
+///   status. [`classify`](Self::classify) sets another classifier.
 /// - GET, HEAD and OPTIONS count as idempotent. [`idempotent`](Self::idempotent) adds other requests.
-/// - A request's [`Placement`] extension decides where the request goes. If it has a binding, the response has a
-///   [`BindingOutcome`] extension.
-/// - A response that switches protocols has the lease as a [`TunnelLease`] extension.
+/// - A request's [`Placement`] extension decides where the request goes. The placement may bind the request to an
+///   endpoint. The response then has a [`BindingOutcome`] extension, which says whether this endpoint served the
+///   request.
+/// - A response that switches protocols has a [`TunnelLease`] extension, which holds the lease.
 /// - Each response has a [`ServedBy`] extension. [`header`](Self::header) adds a header with the same information.
 /// - The request of each attempt and the response have an [`Attempt`] extension with the attempt's number and endpoint.
 ///
@@ -63,8 +64,8 @@ impl HttpProtocol {
     /// Creates the protocol with its defaults:
     ///
     /// - Requests have no key.
-    /// - Responses are judged by [`ClassifyHttp`].
-    /// - GET, HEAD and OPTIONS are idempotent, and no other request is.
+    /// - [`ClassifyHttp`] derives verdicts from responses.
+    /// - Only GET, HEAD and OPTIONS requests are idempotent.
     /// - At most 64 KiB of a request body are kept.
     /// - No header is added to responses.
     pub fn new() -> Self {
@@ -91,8 +92,8 @@ impl HttpProtocol {
         self
     }
 
-    /// Sets how responses and errors are classified. `classify` is a [`Classify`], or a closure that returns the
-    /// verdict for the head of a response. Default: [`ClassifyHttp`].
+    /// Sets how responses and errors are classified. `classify` is a [`Classify`], or a closure that takes the head of
+    /// a response and returns the verdict for the endpoint. Default: [`ClassifyHttp`].
     ///
     /// If `classify` panics for a response, the verdict is [`Verdict::Neutral`]. If it panics for an error,
     /// [`ErrorClass::of`] is used instead.
@@ -115,8 +116,9 @@ impl HttpProtocol {
     }
 
     /// Sets a closure that returns whether a request is idempotent. An idempotent request may be sent again although an
-    /// endpoint may have processed it. GET, HEAD and OPTIONS are always idempotent. If the closure panics, the request
-    /// counts as not idempotent. Default: no other request is idempotent.
+    /// endpoint may have processed it. GET, HEAD and OPTIONS are always idempotent; the closure decides for all other
+    /// methods. If the closure panics, the request counts as not idempotent. Default: no request with another method is
+    /// idempotent.
     #[must_use]
     pub fn idempotent(mut self, idempotent: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.idempotent = Some(Arc::new(idempotent));
@@ -140,8 +142,8 @@ impl HttpProtocol {
         self
     }
 
-    /// Sets the name of a response header that contains the id of the endpoint that served the request. If the endpoint
-    /// has sent a header of this name, it is replaced. Default: no header.
+    /// Sets the name of a response header that contains the id of the endpoint that served the request. A header of
+    /// this name that the endpoint has sent is replaced. Default: no header.
     #[must_use]
     pub fn header(mut self, name: HeaderName) -> Self {
         self.header = Some(name);
@@ -175,8 +177,8 @@ impl fmt::Debug for HttpProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedBy(pub EndpointId);
 
-/// The head of a request, and what is needed to send the request's body again. [`HttpProtocol`] keeps it during an
-/// attempt.
+/// The part of a request that [`HttpProtocol`] keeps during an attempt: the head, and what is needed to send the body
+/// again.
 pub struct KeptRequest<B: Replay> {
     head: Parts,
     body: B::Kept,

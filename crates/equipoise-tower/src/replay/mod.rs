@@ -21,7 +21,7 @@ pub use self::replayable::{KeptBody, Replayable};
 ///
 /// A recorded body cannot be sent again in these cases:
 ///
-/// - The attempt has taken more than the limit.
+/// - The attempt has taken more bytes than this maximum.
 /// - The body has failed.
 /// - The attempt has taken only a part of the body and has not dropped the rest.
 ///
@@ -53,15 +53,15 @@ pub use self::replayable::{KeptBody, Replayable};
     note = "elsewhere, wrap the body: `request.map(equipoise::tower::Replayable::new)` (or `equipoise_tower::Replayable`); the client below must then take `Replayable<{Self}>` too, such as `build_http::<Replayable<_>>()`"
 )]
 pub trait Replay: Sized {
-    /// The part of the body that is kept during an attempt, so that the body can be sent again.
+    /// The type of what is kept of the body during an attempt, so that the body can be sent again.
     type Kept;
 
     /// Prepares the body for an attempt. Returns the body to send, and what [`restore`](Self::restore) needs to build
-    /// the body again. If the body cannot be copied, at most `max_bytes` of what the attempt takes are kept.
+    /// the body again. If the body cannot be copied, at most `max_bytes` bytes of what the attempt takes are kept.
     fn replay(self, max_bytes: usize) -> (Self, Self::Kept);
 
-    /// Builds the body again, from its start. `None` if this is not possible, for example because the attempt has taken
-    /// more of the body than was kept.
+    /// Builds the body again, from its start. `kept` comes from [`replay`](Self::replay). `None` if this is not
+    /// possible, for example because the attempt has taken more of the body than was kept.
     fn restore(kept: Self::Kept) -> Option<Self>;
 }
 

@@ -18,12 +18,12 @@ use super::{
     handoff::{Lent, Slot, Source, lend},
 };
 
-/// A wrapper for request bodies that cannot be copied, such as the bodies that a server receives. It lets failover send
-/// the body again.
+/// A wrapper for request bodies that cannot be copied, such as the bodies that a server receives. With the wrapper,
+/// failover can send such a body again.
 ///
 /// While an attempt takes frames from the body, copies of these frames are kept, up to
-/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes) (default: 64 KiB). The body can be sent
-/// again as long as no attempt has taken more than this.
+/// [`HttpProtocol::max_replay_bytes`](crate::HttpProtocol::max_replay_bytes) (default: 64 KiB). If an attempt takes
+/// more bytes than this, the body cannot be sent again.
 ///
 /// ```
 /// use equipoise_tower::Replayable;
@@ -52,7 +52,7 @@ impl<B: Body> Replayable<B> {
 }
 
 /// What is kept of a request body during an attempt: copies of the frames that the attempt has taken. After the
-/// attempt, it also holds the rest of the body. When it is dropped, no more frames are copied.
+/// attempt, a `KeptBody` also holds the rest of the body. When the `KeptBody` is dropped, no more frames are copied.
 pub struct KeptBody<B: Body> {
     /// The balancer's side of the body that was passed to the attempt. `None` for an empty body.
     slot: Option<Slot<B>>,
