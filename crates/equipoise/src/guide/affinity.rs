@@ -46,10 +46,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The cookie has the same options as HAProxy's, and the same bytes on the wire. Its value is an authenticated
-//! [token](crate::affinity::token): clients learn no address and cannot choose an endpoint. A forged, expired or
-//! foreign token never causes an error. A request with such a token is treated as a request without a session, and
-//! [counted](crate::affinity::Affinity::stats).
+//! The cookie has the same options as HAProxy's cookies, and its header has the same bytes. The value of the cookie is
+//! an authenticated [token](crate::affinity::token): clients learn no address and cannot choose an endpoint. A forged,
+//! expired or foreign token never causes an error. A request with such a token is treated as a request without a
+//! session, and [counted](crate::affinity::Affinity::stats).
 //!
 //! The secret keys of the tokens can be replaced without losing sessions, in three steps: accept the new key on all
 //! balancers, then sign with the new key, then remove the old key.
@@ -63,9 +63,9 @@
 //! | the endpoint is at its limit, or it has more than its share of requests with [`max_share`](crate::affinity::Affinity::max_share) | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
 //! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
-//! When another endpoint takes over a session, this endpoint is computed from the session: by rendezvous hashing, or in
-//! mode `hash` by the strategy's own hashing. All balancers therefore select the same endpoint without communicating,
-//! and the sessions of a failed endpoint are distributed over all other endpoints.
+//! When another endpoint takes over a session, the new endpoint is computed from the session: by rendezvous hashing, or
+//! in mode `hash` by the strategy's own hashing. All balancers therefore select the same new endpoint without
+//! communicating, and the sessions of a failed endpoint are distributed over all other endpoints.
 //!
 //! Cookies that hold a plain name ([`EndpointNaming::ids`](crate::affinity::EndpointNaming::ids),
 //! [`named`](crate::affinity::EndpointNaming::named), [`dynamic`](crate::affinity::EndpointNaming::dynamic)) do not
@@ -98,13 +98,13 @@
 //! [`RedisStore`](crate::affinity::redis::RedisStore) (feature `affinity-redis`) or a store of your own.
 //!
 //! If the store is unreachable, no request fails. A request goes to the endpoint that this balancer remembers for the
-//! session. If it remembers none, the strategy picks an endpoint. [`stats`](crate::affinity::Affinity::stats) counts
-//! these requests.
+//! session. If the balancer remembers none, the strategy picks an endpoint. [`stats`](crate::affinity::Affinity::stats)
+//! counts these requests.
 //!
 //! The size of the store in Redis is limited by Redis itself: set `maxmemory` and `maxmemory-policy volatile-lru`. If a
-//! client then invents millions of keys, Redis evicts the least recently used sessions. Data without a time to live is
-//! not evicted. Without this limit, Redis grows until sessions reach their idle timeout, or until it runs out of
-//! memory.
+//! client then invents millions of keys, Redis evicts the least recently used sessions. Redis does not evict data
+//! without a time to live. Without `maxmemory`, Redis grows until sessions reach their idle timeout, or until it runs
+//! out of memory.
 //!
 //! # Caches and inference servers
 //!

@@ -43,8 +43,8 @@
 //! ```
 //!
 //! The reqwest client below the balancer follows no redirects and makes no retries: see
-//! [redirects](super::layers#redirects). reqwest uses the proxy that the environment names, unless `no_proxy` is set.
-//! With a proxy, failures of the proxy count as failures of the endpoint.
+//! [redirects](super::layers#redirects). reqwest uses the proxy from the environment variables, unless the builder's
+//! `no_proxy()` is called. With a proxy, failures of the proxy count as failures of the endpoint.
 //!
 //! To put layers between the balancer and reqwest, use [`ReqwestService`](crate::tower::ReqwestService), which takes
 //! and returns the types of the crate `http`. `cargo run --example reqwest_client` shows a client while one of its
@@ -89,9 +89,10 @@
 //! - The balancer reads from `grpc-status` whether the endpoint works: see
 //!   [`ClassifyHttp`](crate::tower::ClassifyHttp).
 //! - A call that was not processed goes to another endpoint. This includes streams that an HTTP/2 server refused, and
-//!   streams above the last one in a GOAWAY. For this, the balancer keeps the messages that were sent, up to
-//!   [`max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), until the response begins.
-//!   If a call has sent more, it is not sent again and fails with `UNAVAILABLE`.
+//!   streams with a higher id than the last stream id in a GOAWAY frame. To repeat a call, the balancer keeps the
+//!   messages that were sent until the response begins, up to
+//!   [`max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB). A call that has sent more
+//!   than this is not repeated, and fails with `UNAVAILABLE`.
 //! - Calls that may have been processed are not repeated, not even after `UNAVAILABLE`. Repeat them in the caller, or
 //!   in a [layer above](super::layers#retries).
 //! - A streaming call stays at its endpoint until it ends.
@@ -104,9 +105,9 @@
 //! hyper-util's client, or any stack of layers over such a client. The connection pool of the client works as before:
 //! it keeps connections for each address.
 //!
-//! Call [`check_addresses`](crate::BalanceLayer::check_addresses) to get an error when the client is built, if HTTP
-//! cannot use the address of an endpoint. Without this call, requests skip such endpoints, and fail if there is no
-//! other endpoint.
+//! If HTTP cannot use the address of an endpoint, [`check_addresses`](crate::BalanceLayer::check_addresses) returns an
+//! error when the client is built. Without this call, requests skip such endpoints. If there is no other endpoint, the
+//! requests fail.
 //!
 //! ```
 //! use std::time::Duration;

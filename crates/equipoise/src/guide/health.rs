@@ -10,8 +10,8 @@
 //! | checks | probes at regular intervals | mark an endpoint that does not answer well as down |
 //! | requests | the verdicts of real requests | eject an endpoint for a limited time; pause it for the time in its `Retry-After` |
 //!
-//! A source can only end its own decisions. If sources disagree, the strictest decision applies.
-//! [`Health::status`](crate::health::Health::status) returns the reasons of all sources.
+//! A source can only end its own decisions. If several sources restrict the same endpoint, the strictest decision
+//! applies. [`Health::status`](crate::health::Health::status) returns the reasons of all sources.
 //!
 //! # Checks
 //!
@@ -79,6 +79,6 @@
 //!
 //! # Draining
 //!
-//! A draining endpoint gets requests of its existing sessions, and no new clients.
-//! [`Health::drain`](crate::health::Health::drain) waits until the last request of the endpoint has ended, or until a
+//! A draining endpoint gets only requests of its existing sessions, and no new clients.
+//! [`Health::drain`](crate::health::Health::drain) waits until the endpoint's requests in flight have ended, or until a
 //! deadline, and returns which of the two happened. The chapter `shutdown` shows how to use it, and how to end tunnels.

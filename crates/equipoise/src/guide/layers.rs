@@ -5,7 +5,8 @@
 //!
 //! - A layer **above** the balancer sees each request once, before an endpoint is picked, and the final response.
 //! - A layer **below** the balancer sees each *attempt* to send the request to one endpoint. A request with failover
-//!   has several attempts. The balancer sees the result that this layer returns, and judges the endpoint by it.
+//!   has several attempts. The balancer sees the result that this layer returns. Strategies and outlier detection learn
+//!   from this result how well the endpoint works.
 //!
 //! ```text
 //! request ──► layers above ──► Balance ──► layers below ──► client ──► endpoint
@@ -58,7 +59,7 @@
 //!
 //! - It sends the request to the same endpoint again.
 //! - The strategy counts several requests as one.
-//! - The balancer sees only the error of the last try. An earlier try may have reached the endpoint, and the balancer
+//! - The balancer sees only the error of the final try. An earlier try may have reached the endpoint, and the balancer
 //!   may then repeat a request that must not be repeated.
 //!
 //! For the third reason, also turn off the retries of the client itself. `ReqwestService` (feature `reqwest`) turns off
@@ -66,9 +67,9 @@
 //!
 //! Retries multiply. A retry layer with 3 tries above a balancer with 4 attempts makes up to 12 attempts. If you retry
 //! above the balancer, use a lower [`Balance::max_attempts`](crate::Balance::max_attempts). For the balancer, each
-//! retry from above is a new request, and a strategy by key sends it to the same endpoint again. To prevent this,
-//! exclude the endpoint: [`Placement::exclude`](crate::tower::Placement::exclude) has an example with `tower::retry`.
-//! The response names its endpoint in the [`Attempt`](crate::tower::Attempt) extension.
+//! retry from above is a new request, so a strategy by key sends it to the endpoint that has just failed. To prevent
+//! this, exclude this endpoint: [`Placement::exclude`](crate::tower::Placement::exclude) has an example with
+//! `tower::retry`. The response names its endpoint in the [`Attempt`](crate::tower::Attempt) extension.
 //!
 //! Nested balancers, where the endpoints of one balancer are balancers themselves, share their retries: see
 //! [`Balance::max_attempts`](crate::Balance::max_attempts).

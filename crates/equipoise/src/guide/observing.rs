@@ -77,8 +77,8 @@
 //! # Steps of a request
 //!
 //! A balancer calls its [observer](crate::tower::Observe) at each step of a request. Each step that begins also ends,
-//! even if the response future is dropped. Each kind of step and each kind of result has a stable label (`as_str`) for
-//! metrics.
+//! even if the response future is dropped. For metrics, `as_str` returns the name of each kind of step and each kind of
+//! result. These names never change.
 //!
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
@@ -122,8 +122,8 @@
 //! ```
 //!
 //! A layer [below the balancer](super::layers) sees each attempt. The [`Attempt`](crate::tower::Attempt) extension of
-//! the request has the number and the endpoint of the attempt. Measure the attempts per request. If endpoints fail,
-//! this number rises even while failover still hides the failures from clients.
+//! the request has the number and the endpoint of the attempt. Measure the number of attempts of each request. If
+//! endpoints fail, this number rises, even while failover still hides the failures from clients.
 //!
 //! # Endpoints
 //!
@@ -174,9 +174,10 @@
 //! # Why did this request go there?
 //!
 //! [`Pool::explain`](crate::Pool::explain) makes the same decision as a pick, without taking a lease. For each
-//! endpoint, it returns whether the endpoint would be picked. If not, it returns the reason: compared and not picked
-//! (with its score), excluded, full, draining or unhealthy. The result prints as a table. Give `explain` the same key
-//! and binding as the request has. For requests with session affinity, use `Affinity::explain`.
+//! endpoint, the result says whether the endpoint would be picked. If not, the result gives the reason: the endpoint
+//! was compared with others and not picked (with its score), or it is excluded, full, draining or unhealthy, for
+//! example. The result prints as a table. Give `explain` the same key and binding as the request has. For requests with
+//! session affinity, use `Affinity::explain`.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, CandidateResult, PickRequest, Pool};

@@ -50,19 +50,19 @@
 //!
 //! To forward an upgrade, first remove the hop-by-hop headers, and then add `Connection: upgrade` and `Upgrade` again.
 //! If the backend answers with status 101, copy bytes between the two connections. The balancer puts a
-//! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Keep it until the tunnel ends: as
-//! long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it. The
-//! future [`closing`](crate::tower::TunnelLease::closing) ends when the endpoint accepts no requests at all: it is in
-//! maintenance or has left the pool. End the tunnel then.
+//! [`TunnelLease`](crate::tower::TunnelLease) into the extensions of such a response. Keep the lease until the tunnel
+//! ends: as long as it exists, the connection counts as a request in flight of its endpoint, and a drain waits for it.
+//! The future [`closing`](crate::tower::TunnelLease::closing) ends when the endpoint accepts no requests at all,
+//! because it is in maintenance or has left the pool. End the tunnel then.
 //!
 //! # Request bodies
 //!
 //! The body that a server receives can be read only once. Failover is possible all the same:
 //! [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) wraps each body in
-//! [`Replayable`](crate::tower::Replayable). The part of the body that an attempt has read is kept until its response
-//! begins. The next attempt sends this part first. If an attempt has read more than
-//! [`HttpProtocol::max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), no attempt
-//! follows. The balancer does not wait for the whole body: each frame goes to the endpoint as it comes.
+//! [`Replayable`](crate::tower::Replayable). The part of the body that an attempt has read is kept until the response
+//! of this attempt begins. If the attempt fails, the next attempt sends this part first. If an attempt has read more
+//! than [`HttpProtocol::max_replay_bytes`](crate::tower::HttpProtocol::max_replay_bytes) (default: 64 KiB), the request
+//! is not sent again. The balancer does not wait for the whole body: each frame goes to the endpoint as it comes.
 //!
 //! # Inside axum
 //!

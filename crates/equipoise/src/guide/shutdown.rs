@@ -77,13 +77,14 @@
 //! # Replacing a target
 //!
 //! To give an endpoint another target, such as a client with a new certificate, call
-//! [`Pool::replace`](crate::Pool::replace). Requests in flight keep the old target, which is dropped when the last of
-//! them has ended. Do not remove the endpoint and add it again: until it is added, picks would not find it.
+//! [`Pool::replace`](crate::Pool::replace). Requests in flight keep the old target, which is dropped when the final one
+//! of these requests has ended. Do not remove the endpoint and add it again: until it is added, picks would not find
+//! it.
 //!
 //! # What removing does
 //!
-//! [`Pool::remove`](crate::Pool::remove), and an [`update`](crate::Pool::update) whose list lacks the endpoint, end no
-//! request:
+//! [`Pool::remove`](crate::Pool::remove) ends no request. An [`update`](crate::Pool::update) with a list that lacks the
+//! endpoint ends no request either:
 //!
 //! | | after the removal |
 //! | --- | --- |

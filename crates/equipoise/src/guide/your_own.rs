@@ -64,12 +64,11 @@
 //! 3. Do not allocate, and do not lock.
 //! 4. Take random numbers, [pick numbers](crate::PickCx::next_number) and the time from the context. Otherwise
 //!    [`Pool::explain`](crate::Pool::explain) cannot show what a pick would do.
-//! 5. An endpoint that fails gets at most its share of the requests (see
-//!    `testing::Check::Failing`). A strategy that sends most requests to a few endpoints, such as
-//!    to the first one, does not follow this rule by itself. It lets the pool limit the picks of failing endpoints: its
-//!    [`needs`](crate::Strategy::needs) return `Needs::new().latency().caps_failing()`, and its
-//!    [`on_abandon`](crate::Strategy::on_abandon) returns `true`, so that requests which callers give up count as
-//!    failures.
+//! 5. An endpoint that fails gets at most its share of the requests (see `testing::Check::Failing`). A strategy that
+//!    sends most requests to a few endpoints, such as to the first one, does not follow this rule by itself. Such a
+//!    strategy lets the pool limit the picks of failing endpoints: its [`needs`](crate::Strategy::needs) return
+//!    `Needs::new().latency().caps_failing()`, and its [`on_abandon`](crate::Strategy::on_abandon) returns `true`, so
+//!    that a request counts as a failure if its caller gives it up.
 //!
 //! [`score`](crate::PickCx::score) tells `explain` which values were compared. In a pick, `score` does nothing. To let
 //! another strategy pick among some of the endpoints, run its pick inside [`filtered`](crate::PickCx::filtered).
