@@ -140,16 +140,15 @@ impl Affinity {
     /// `factor` 1.5 gives a maximum of 3.
     ///
     /// While one more request would exceed the maximum, another endpoint serves the requests of the session. The
-    /// session stays bound to its endpoint, which serves the session's requests again when it has fewer requests in
-    /// flight.
+    /// session stays bound to its endpoint. This endpoint serves the session's requests again as soon as one more request
+    /// no longer exceeds the maximum.
     ///
     /// Range: 1.0 and above. Lower values and NaN count as 1.0. Usual values are 1.2 to 2. Default: no maximum. See
     /// [`Binding::max_share`](equipoise_core::Binding::max_share) for details.
     ///
-    /// Use this setting for caches and inference servers, where the session's endpoint answers faster than other
-    /// endpoints unless the session's endpoint is overloaded. The setting has no effect on requests that may only go to
-    /// the session's endpoint, because [`unavailable`](Self::unavailable) is [`OnUnavailable::Refuse`] or
-    /// [`OnUnavailable::Wait`].
+    /// Use this setting for caches and inference servers, where an endpoint answers the sessions that it already knows
+    /// faster than others. If [`unavailable`](Self::unavailable) is [`OnUnavailable::Refuse`] or
+    /// [`OnUnavailable::Wait`], the requests of a session may only go to its endpoint, and this setting has no effect.
     ///
     /// In the cookie modes [`rewrite`](crate::cookie::PersistenceCookie::rewrite) and
     /// [`prefix`](crate::cookie::PersistenceCookie::prefix), endpoints set the session's cookie themselves. If this

@@ -41,8 +41,9 @@ pub enum OnUnavailable {
     /// with a [`PickError`](equipoise_core::PickError) that contains the reason.
     ///
     /// - If the session of the request is bound to an endpoint, the request waits for this endpoint. The request
-    ///   continues to wait if this endpoint leaves the pool, because the endpoint may join again. The request does not
-    ///   wait if this endpoint has just failed the request.
+    ///   continues to wait if this endpoint leaves the pool, because the endpoint may join again. If an attempt to
+    ///   send the request to this endpoint has failed, the request does not wait: it fails with the error of that
+    ///   attempt.
     /// - If the session is not bound to an endpoint, the request waits for any endpoint that the strategy may pick.
     Wait(Duration),
 }

@@ -112,7 +112,8 @@ impl PersistenceCookie {
     ///
     /// `find` maps a cookie's value to an endpoint. It is called for each persistence cookie of the request until it
     /// returns [`CookieMatch::Endpoint`]. The value that `find` gets is never empty. It does not include the cookie's
-    /// dates or, in prefix mode, the endpoint's own value. `now` is the current time, to which the cookie's dates are
+    /// dates. In prefix mode, it is only the part before the first `~`, because the rest is the value that the endpoint
+    /// itself has given its cookie. `now` is the current time, to which the cookie's dates are
     /// compared (see [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
     /// [`max_life`](super::PersistenceCookieBuilder::max_life)).
     ///
@@ -126,7 +127,7 @@ impl PersistenceCookie {
     /// - In prefix mode, the persistence cookie's value up to and including the first `~` is removed.
     /// - All other cookies stay the same, byte for byte.
     ///
-    /// HAProxy differs in four points:
+    /// HAProxy differs in four points. In HAProxy:
     ///
     /// - `,` also separates cookies.
     /// - `;` in quotes does not separate cookies.

@@ -38,8 +38,8 @@ impl EndpointSpec {
     /// Creates the spec of an endpoint at `address`. By default, its id is the address, its weight is 1, its tier
     /// (priority group) is [`Tier::PRIMARY`], and it has no zone and no maximum number of requests in flight.
     ///
-    /// The address is `host:port`, a URL, the path of a socket, or any other text that the endpoint's target
-    /// understands, such as `shard-7`. The core does not interpret it. A pool refuses only addresses that no transport
+    /// The address is `host:port`, a URL, the path of a socket, or any other text from which the application can
+    /// reach the endpoint, such as `shard-7`. The pool does not connect to the address. A pool refuses only addresses that no transport
     /// can use:
     ///
     /// - an empty address;

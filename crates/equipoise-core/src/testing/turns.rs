@@ -1,5 +1,6 @@
-//! The check that picks find a usable endpoint, with random members, weights, tiers, availability and exclusions. The
-//! check that pools can be filled to their limits.
+//! Two checks with random pools: random endpoints, weights, tiers, availabilities and exclusions. The first: if a usable
+//! endpoint exists, every pick returns one. The second: a pool accepts requests until every endpoint has its maximum
+//! number of requests in flight.
 
 use std::{fmt, time::Duration};
 

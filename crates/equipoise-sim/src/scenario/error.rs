@@ -144,10 +144,10 @@ pub enum InvalidScenario {
     Antagonists {
         /// The probability that was set.
         probability: f64,
-        /// The mean time between two changes of the usable cores that was set.
+        /// The value that was set for the mean time between two changes of the number of usable cores.
         hold: Duration,
     },
-    /// A [fault](crate::Fault) is for a server that does not exist, or has a setting that is out of range.
+    /// A [fault](crate::Fault) names a server that does not exist, or a setting of the fault is out of range.
     #[error("fault of server {server}: {what}")]
     Fault {
         /// Index of the server of the fault, counted from 0.

@@ -60,7 +60,8 @@
 //! | --- | --- |
 //! | the endpoint is draining, or has weight 0 | It keeps its sessions and gets no new ones. In mode `hash`, where nothing is stored, its keys move at once. |
 //! | the endpoint is in maintenance or unhealthy, or has just failed this request | Setting [`unavailable`](crate::affinity::Affinity::unavailable): another endpoint takes the session over (the default), the request fails with 503, or it waits. |
-//! | the endpoint is at its limit, or it has more than its share of requests with [`max_share`](crate::affinity::Affinity::max_share) | Another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
+//! | the endpoint has its maximum number of requests in flight | Setting `unavailable`: another endpoint serves this request and the session stays (the default), the request fails with 503, or it waits. |
+//! | [`max_share`](crate::affinity::Affinity::max_share) is set, and the endpoint has more than its share of the requests in flight | Another endpoint serves this request and the session stays. |
 //! | the request has no session, or its endpoint was removed | Setting [`missing`](crate::affinity::Affinity::missing): the strategy picks (the default), the request fails with 503, or it waits until an endpoint can be picked. |
 //!
 //! When another endpoint takes over a session, the new endpoint is computed from the session: by rendezvous hashing, or

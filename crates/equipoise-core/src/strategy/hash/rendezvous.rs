@@ -44,8 +44,9 @@ impl KeyPlacement for RendezvousPlacement {
     }
 }
 
-/// The empty table of rendezvous hashing ([`Rendezvous`]). It returns no candidates, so that every pick uses rendezvous
-/// hashing over all members.
+/// The placeholder for a table in [`Rendezvous`], which needs none. Other hashing strategies look up the endpoint of a
+/// key in a table. A look-up in this type never finds an endpoint, so every pick computes the rendezvous hash of all
+/// endpoints.
 pub struct NoTable(());
 
 impl Table for NoTable {

@@ -132,10 +132,12 @@ impl LogEwma {
         }
     }
 
-    /// Sets the time after which an old latency weighs 1/e (37 %) in the average. Minimum: 1 µs. Default: 10 s.
+    /// Sets the time after which the weight of a latency in the average has dropped to 1/e (37 %) of its first weight.
+    /// Minimum: 1 µs. Default: 10 s.
     ///
-    /// If more than 33 responses come in this time, an old latency weighs 1/e after about 33 responses. If fewer than
-    /// ten come, it weighs 1/e after ten.
+    /// The number of responses limits this time. At a high request rate, the weight has dropped to 1/e after about 33
+    /// responses, even if the time is not over. At a low rate, it drops to 1/e only after ten responses, even if the
+    /// time is over.
     ///
     /// # Errors
     ///

@@ -132,9 +132,11 @@ impl<S> SlowStart<S> {
     }
 
     /// Makes the first endpoints of a tier (priority group of endpoints) start slowly too. Default: the first endpoints
-    /// start with their full share. If all endpoints of a tier start at the same time, each gets its full share in both
-    /// cases. The setting therefore has an effect only if more endpoints are added before the [`window`](Self::window)
-    /// of the first endpoints has ended.
+    /// start with their full share.
+    ///
+    /// A share is relative to the other endpoints of the tier. If all endpoints start at the same time, each gets its
+    /// full share with or without this setting. The setting therefore has an effect only if more endpoints are added
+    /// before the [`window`](Self::window) of the first endpoints has ended.
     #[must_use]
     pub const fn include_first_members(mut self) -> Self {
         self.include_first_members = true;
