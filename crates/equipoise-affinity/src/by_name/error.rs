@@ -47,7 +47,7 @@ pub enum InvalidModeSettings {
         setting: &'static str,
         /// The name of the missing parameter.
         parameter: &'static str,
-        /// What the missing parameter means, as a text for people.
+        /// What the missing parameter is for. A part of the error message.
         why: &'static str,
     },
     /// Two parameters are set, but only one of the two may be set.

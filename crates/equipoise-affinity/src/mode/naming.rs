@@ -64,8 +64,8 @@ pub(super) struct NamedEndpoint {
 }
 
 impl EndpointNaming {
-    /// Creates a naming that uses authenticated tokens as cookie values. The keys of `ring` sign the tokens. This is
-    /// the recommended naming. The tokens are valid only in a cookie with the name of `cookie`.
+    /// Creates an `EndpointNaming` that uses authenticated tokens as cookie values. The keys of `ring` sign the tokens.
+    /// This is the recommended naming. The tokens are valid only in a cookie with the name of `cookie`.
     ///
     /// Tokens do not reveal the addresses of endpoints, and clients cannot make a token to choose an endpoint. Each
     /// token contains a random number that identifies the session. If the session's endpoint is unavailable, all
@@ -74,9 +74,9 @@ impl EndpointNaming {
         Self::from_tokens(Arc::new(Tokens::new(ring, cookie.name())))
     }
 
-    /// Creates a naming that uses authenticated tokens as cookie values. The keys of `tokens` can be replaced later
-    /// with [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used, because each pool
-    /// has its own list.
+    /// Creates an `EndpointNaming` that uses authenticated tokens as cookie values. The keys of `tokens` can be
+    /// replaced later with [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used,
+    /// because each pool has its own list.
     pub fn from_tokens(tokens: Arc<Tokens>) -> Self {
         Self(Naming::Tokens { tokens, idle: None, life: None })
     }
@@ -108,9 +108,9 @@ impl EndpointNaming {
         self
     }
 
-    /// Creates a naming that uses the ids of endpoints as cookie values, for compatibility with cookies of other
-    /// balancers. Clients see the ids, which are addresses by default, and can choose an endpoint. If the cookie's
-    /// value names no endpoint of the pool, the session counts as not bound to an endpoint, as in HAProxy.
+    /// Creates an `EndpointNaming` that uses the ids of endpoints as cookie values, for compatibility with cookies of
+    /// other balancers. Clients see the ids, which are addresses by default, and can choose an endpoint. If the
+    /// cookie's value names no endpoint of the pool, the session counts as not bound to an endpoint, as in HAProxy.
     ///
     /// An id does not identify a session: all sessions of an endpoint have the same cookie value. The same is true for
     /// all namings except [`tokens`](Self::tokens). While an endpoint cannot serve its sessions, each balancer's
@@ -125,8 +125,8 @@ impl EndpointNaming {
         Self::plain(PlainNames::Ids)
     }
 
-    /// Creates a naming that uses names as cookie values. The application chooses the names. `names` contains pairs of
-    /// an endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
+    /// Creates an `EndpointNaming` that uses names as cookie values. The application chooses the names. `names`
+    /// contains pairs of an endpoint id and the name of this endpoint. HAProxy's `server … cookie NAME` does the same.
     ///
     /// No session is bound to an endpoint without a name. If such an endpoint answers, the client keeps its cookie
     /// (HAProxy erases the cookie). A name does not identify a session: all sessions of an endpoint have the same
@@ -167,13 +167,13 @@ impl EndpointNaming {
         Ok(Self::plain(PlainNames::Names(Arc::new(all))))
     }
 
-    /// Creates a naming that uses a hash of `key` and the endpoint's address as the cookie value, as with HAProxy's
-    /// `dynamic`. [`CookieValue::dynamic`] describes the hash. The address of each endpoint must contain an IP address
-    /// (not a host name) and a port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
+    /// Creates an `EndpointNaming` that uses a hash of `key` and the endpoint's address as the cookie value, as with
+    /// HAProxy's `dynamic`. [`CookieValue::dynamic`] describes the hash. The address of each endpoint must contain an
+    /// IP address (not a host name) and a port. Otherwise [`Affinity::new`](crate::Affinity::new) returns an error.
     ///
     /// The hash does not identify a session: all sessions of an endpoint have the same cookie value. If the endpoint is
-    /// unavailable, each balancer's strategy picks another endpoint, separately for each request of these sessions
-    /// until the client gets a new cookie. [`ids`](Self::ids) has the details.
+    /// unavailable, the strategy of each balancer picks another endpoint for each request. This ends for a client when
+    /// it gets a new cookie. [`ids`](Self::ids) has the details.
     pub fn dynamic(key: impl AsRef<[u8]>) -> Self {
         Self::plain(PlainNames::Dynamic(key.as_ref().into()))
     }

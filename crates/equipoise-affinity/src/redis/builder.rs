@@ -102,8 +102,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets the maximum number of sessions in the local cache. These sessions stay bound while the server is
-    /// unavailable. Each takes about 300 bytes. Range: 1 to 2²⁸. Default: 65,536.
+    /// Sets the maximum number of sessions in the local cache. While the Redis server is unavailable, these sessions
+    /// keep their endpoints. Each session takes about 300 bytes. Range: 1 to 2²⁸. Default: 65,536.
     pub fn cache_capacity(mut self, sessions: usize) -> Self {
         self.cache_capacity = sessions;
         self

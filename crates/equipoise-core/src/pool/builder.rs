@@ -133,13 +133,14 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// The reason for a panic: if most endpoints seem unhealthy, either the health check is probably wrong, or there is
     /// an overload that the healthy endpoints would not survive alone.
     ///
-    /// A tier is in a panic if both conditions are true. Endpoints of weight 0 are not counted in either of them.
+    /// A tier is in a panic if both of the following conditions are true. Endpoints of weight 0 are not counted in
+    /// either of them.
     ///
     /// - The share of healthy endpoints of the tier is below the threshold. This share is (endpoints that are up) /
     ///   (endpoints that are up, unhealthy or on probation).
     /// - All tiers together cannot carry the traffic: the sum of the health of all tiers is below 100 %. The health of
-    ///   a tier is the share of its endpoints that are up, multiplied by the overprovisioning factor of [`Spillover`],
-    ///   and at most 100 %. The factor is 1.4 for [`WhenExhausted`](Spillover::WhenExhausted).
+    ///   a tier is (endpoints that are up) / (all its endpoints), multiplied by the overprovisioning factor of
+    ///   [`Spillover`], and at most 100 %. The factor is 1.4 for [`WhenExhausted`](Spillover::WhenExhausted).
     ///
     /// For example, a pool has one tier with three endpoints, and one of them is up. The share is 1/3, and the health
     /// of the tier is 47 %. With the default threshold, the tier is in a panic. Source: Envoy's panic threshold.

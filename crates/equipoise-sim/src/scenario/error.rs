@@ -57,7 +57,7 @@ pub enum InvalidScenario {
     Server {
         /// Index of the server, counted from 0.
         at: usize,
-        /// What is wrong with the server, and the valid range. A part of the error message.
+        /// The invalid setting of the server, and its valid range. A part of the error message.
         what: String,
     },
     /// The load set by [`Scenario::load`](crate::Scenario::load) is not a finite number above 0.
@@ -83,7 +83,7 @@ pub enum InvalidScenario {
     /// duration of [bodies](crate::Bodies).
     #[error("work: {what}")]
     Work {
-        /// What is wrong with the distribution, and the valid range. A part of the error message.
+        /// The invalid parameter of the distribution, and its valid range. A part of the error message.
         what: String,
     },
     /// The [trace](crate::Trace) has no requests, or its requests are not in the order of their arrival times.
@@ -152,7 +152,7 @@ pub enum InvalidScenario {
     Fault {
         /// Index of the server of the fault, counted from 0.
         server: usize,
-        /// What is wrong with the fault, and what is valid. A part of the error message.
+        /// The invalid setting of the fault, and its valid values. A part of the error message.
         what: String,
     },
     /// The health policy set by [`Scenario::health`](crate::Scenario::health) is invalid.
