@@ -47,15 +47,17 @@ pub trait Protocol<Req, Res> {
         None
     }
 
-    /// Called with each request before it goes to the service of an endpoint. The implementation can store `attempt` in
-    /// `request`. Does nothing by default.
-    fn on_attempt(&self, request: &mut Req, attempt: Attempt) {
+    /// Called with each request before it goes to the service of an endpoint. `attempt` creates the [`Attempt`], which
+    /// the implementation can store in `request`. Does nothing by default. `attempt` is a closure, so that protocols
+    /// that do not need the `Attempt` do not pay for it.
+    fn on_attempt(&self, request: &mut Req, attempt: impl FnOnce() -> Attempt) {
         let _ = (request, attempt);
     }
 
-    /// Called with the response that the balancer returns, after [`attach`](Self::attach). `attempt` is the attempt
-    /// that got the response. The implementation can store `attempt` in `response`. Does nothing by default.
-    fn on_response(&self, response: &mut Self::Response, attempt: Attempt) {
+    /// Called with the response of an endpoint, after [`verdict`](Self::verdict) and before [`attach`](Self::attach).
+    /// `attempt` creates the [`Attempt`] that got the response. The implementation can store it in `response`. Does
+    /// nothing by default.
+    fn on_response(&self, response: &mut Res, attempt: impl FnOnce() -> Attempt) {
         let _ = (response, attempt);
     }
 
@@ -123,13 +125,6 @@ pub struct Attempt {
     /// The id of the endpoint of this attempt.
     pub endpoint: EndpointId,
     pub(crate) retries: Option<NestedRetries>,
-}
-
-impl Attempt {
-    /// Returns the extension for the response: the same attempt without the retries that balancers below share.
-    pub(crate) fn of_response(self) -> Self {
-        Self { retries: None, ..self }
-    }
 }
 
 impl fmt::Debug for Attempt {

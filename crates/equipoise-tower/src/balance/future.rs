@@ -111,17 +111,17 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let core = Arc::clone(&self.core);
         let protocol = &core.settings.protocol;
         loop {
-            let attempt = self.progress.begin(lease.endpoint().id());
+            self.progress.attempts += 1;
             self.observed.attempts = self.progress.attempts;
             let (endpoint, binding) = (lease.endpoint().id(), lease.binding_outcome());
-            let mut observed = self.observed.attempt(endpoint, binding, attempt.number);
+            let mut observed = self.observed.attempt(endpoint, binding, self.progress.attempts);
             let may_retry = self.progress.may_retry() && lease.has_alternatives();
             let may_move = may_retry || self.progress.may_move() && lease.has_alternatives();
             // The request is kept before `point` changes it for this endpoint.
             let (mut sent, kept) = if may_retry { protocol.keep(request) } else { (request, None) };
             let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
-                    protocol.on_attempt(&mut sent, attempt);
+                    protocol.on_attempt(&mut sent, || self.progress.attempt(lease.endpoint().id()));
                     let service = self.dispatch.service(&lease);
                     let is_movable = kept.is_some() || may_move && D::KEEPS_REQUESTS_UNCHANGED;
                     let held = Held { lease, kept, observed, timeout: None };
@@ -264,7 +264,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 let (mut sent, kept) = protocol.keep(request);
                 match self.dispatch.point(&mut sent, lease.endpoint()) {
                     Ok(()) => {
-                        protocol.on_attempt(&mut sent, self.progress.attempt(&endpoint));
+                        protocol.on_attempt(&mut sent, || self.progress.attempt(&endpoint));
                         let held = Held { lease, kept, observed, timeout };
                         let attempt = Attempt::new(service, sent, held, ReadyWait::Unbounded, false);
                         State::Trying { attempt }
@@ -337,16 +337,14 @@ where
                 StateProj::Trying { attempt } => {
                     let (outcome, mut held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_move()));
                     match outcome {
-                        Ok(response) => {
+                        Ok(mut response) => {
                             let protocol = &balancing.core.settings.protocol;
                             let endpoint = held.lease.endpoint().id();
-                            let attempt = balancing.progress.attempt(endpoint).of_response();
                             let verdict = protocol.verdict(&response);
                             held.observed.end(AttemptEnd::Response { verdict });
                             balancing.observed.finish(RequestOutcome::Response { endpoint, verdict });
-                            let mut response = protocol.attach(response, held.lease.without_target(), verdict);
-                            protocol.on_response(&mut response, attempt);
-                            return Poll::Ready(Ok(response));
+                            protocol.on_response(&mut response, || balancing.progress.answered(endpoint));
+                            return Poll::Ready(Ok(protocol.attach(response, held.lease.without_target(), verdict)));
                         }
                         Err(failed) => {
                             // Some futures hold the request until they are dropped. The future is dropped here, so that

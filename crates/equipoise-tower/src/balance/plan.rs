@@ -183,7 +183,7 @@ pub(super) struct Progress {
     waited_moves: usize,
     /// The retries that this balancer shares with other balancers. `None` if no balancer above this one retries.
     above: Option<NestedRetries>,
-    /// The retries that the balancers below this one share.
+    /// The retries that the balancers below this one share. Created for the first attempt whose request stores them.
     below: Option<NestedRetries>,
 }
 
@@ -195,19 +195,22 @@ impl Progress {
 
     pub(super) fn new(max_attempts: usize, outer: Option<&Attempt>) -> Self {
         let above = outer.and_then(|attempt| attempt.retries.clone());
-        let below = above.clone().or_else(|| (max_attempts > 1).then(NestedRetries::default));
+        let below = above.clone();
         Self { attempts: 0, maybe_processed: false, max_attempts, moves: 0, waited_moves: 0, above, below }
     }
 
-    /// Counts an attempt at this endpoint, and returns its extension for the request.
-    pub(super) fn begin(&mut self, endpoint: &EndpointId) -> Attempt {
-        self.attempts += 1;
-        self.attempt(endpoint)
+    /// Returns the extension of the current attempt, which goes to this endpoint, for the request.
+    pub(super) fn attempt(&mut self, endpoint: &EndpointId) -> Attempt {
+        if self.below.is_none() && self.max_attempts > 1 {
+            self.below = Some(NestedRetries::default());
+        }
+        Attempt { retries: self.below.clone(), ..self.answered(endpoint) }
     }
 
-    /// Returns the extension of the current attempt, which goes to this endpoint.
-    pub(super) fn attempt(&self, endpoint: &EndpointId) -> Attempt {
-        Attempt { number: self.attempts, endpoint: endpoint.clone(), retries: self.below.clone() }
+    /// Returns the extension of the current attempt, which this endpoint has answered, for the response. It does not
+    /// contain the retries that balancers below share.
+    pub(super) fn answered(&self, endpoint: &EndpointId) -> Attempt {
+        Attempt { number: self.attempts, endpoint: endpoint.clone(), retries: None }
     }
 
     /// Returns the error of the current attempt after its endpoint has failed.

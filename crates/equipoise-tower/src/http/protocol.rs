@@ -215,12 +215,12 @@ where
         request.extensions().get()
     }
 
-    fn on_attempt(&self, request: &mut Request<B>, attempt: Attempt) {
-        request.extensions_mut().insert(attempt);
+    fn on_attempt(&self, request: &mut Request<B>, attempt: impl FnOnce() -> Attempt) {
+        request.extensions_mut().insert(attempt());
     }
 
-    fn on_response(&self, response: &mut Response<LeasedBody<R>>, attempt: Attempt) {
-        response.extensions_mut().insert(attempt);
+    fn on_response(&self, response: &mut Response<R>, attempt: impl FnOnce() -> Attempt) {
+        response.extensions_mut().insert(attempt());
     }
 
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
