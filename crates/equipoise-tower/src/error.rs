@@ -51,7 +51,8 @@ pub enum Error {
         ///
         /// - the error that the endpoint's service returned,
         /// - [`AttemptTimedOut`] after the [attempt timeout](crate::Balance::attempt_timeout), or
-        /// - [`NotSent`] if the service was not ready within the [ready timeout](crate::Balance::ready_timeout).
+        /// - [`NotSent`] if the service was not ready within the [ready timeout](crate::Balance::ready_timeout) or the
+        ///   attempt timeout.
         source: BoxError,
         /// How far the request got in the final attempt.
         stage: FailureStage,
@@ -199,7 +200,8 @@ pub enum FailureStage {
     /// A timeout has passed. The endpoint may still be working on the request, so the request is not retried.
     ///
     /// There are two exceptions. After the [attempt timeout](crate::Balance::attempt_timeout) of the balancer, an
-    /// idempotent request is retried. The same happens if a timeout layer below the balancer returns an I/O error of
+    /// idempotent request is retried. (If the service was not ready at that time, the stage is
+    /// [`NotSent`](Self::NotSent).) The same happens if a timeout layer below the balancer returns an I/O error of
     /// the kind [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), because this error has the stage
     /// [`NoResponse`](Self::NoResponse).
     TimedOut,
@@ -306,7 +308,8 @@ impl NotSent {
 }
 
 /// The error of an attempt that got no response within the [attempt timeout](crate::Balance::attempt_timeout) of the
-/// balancer.
+/// balancer. If the endpoint's service was not ready, so that the request was not sent, this error is the source of a
+/// [`NotSent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no response within the attempt timeout of {timeout:?}")]
 #[non_exhaustive]

@@ -197,7 +197,8 @@ pub enum AttemptEnd<'a> {
     },
     /// The endpoint's service returned an error, or the attempt timed out.
     Error {
-        /// The error of the endpoint's service, or an [`AttemptTimedOut`](crate::AttemptTimedOut).
+        /// The error of the endpoint's service, an [`AttemptTimedOut`](crate::AttemptTimedOut), or a
+        /// [`NotSent`](crate::NotSent) that contains an `AttemptTimedOut`.
         error: &'a (dyn std::error::Error + Send + Sync + 'static),
         /// What the error means: how far the request got, the verdict for the endpoint, and whether the request may be
         /// retried.

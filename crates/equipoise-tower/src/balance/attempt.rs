@@ -12,9 +12,10 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::plan::{Core, Unready};
+use super::plan::{Core, Unready, verdict};
 use crate::{
-    error::{AttemptTimedOut, BoxError, PointError},
+    error::{AttemptTimedOut, BoxError, FailureStage, NotSent, PointError},
+    error_class::ErrorClass,
     guard::guarded,
     observe::ObservedAttempt,
     point_at::PointAt,
@@ -186,8 +187,8 @@ impl Readiness<'_> {
 /// Why an attempt got no response.
 pub(super) enum Failed<S, Req> {
     /// The service returned an error, or the attempt timed out. `unsent` is the request, if the service was never
-    /// called with it.
-    Error { error: BoxError, unsent: Option<Req> },
+    /// called with it. `class` is what the error means. If it is `None`, the protocol classifies the error.
+    Error { error: BoxError, class: Option<ErrorClass>, unsent: Option<Req> },
     /// The service was not ready. If `waited` is true, the attempt waited for the whole ready timeout. Otherwise it did
     /// not wait, because another request waits or waited for this service.
     NotReady { service: S, request: Req, waited: bool },
@@ -240,12 +241,7 @@ where
                 held.timeout = guarded(|| Box::pin(sleep(timeout)));
             }
             if held.timeout.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
-                let error = AttemptTimedOut::after(timeout).into();
-                let unsent = match this.stage.project() {
-                    StageProj::Preparing { request, .. } => request.take(),
-                    StageProj::Calling { .. } => None,
-                };
-                outcome = Poll::Ready(Err(Failed::Error { error, unsent }));
+                outcome = Poll::Ready(Err(this.stage.timed_out(AttemptTimedOut::after(timeout))));
             }
         }
         let outcome = ready!(outcome);
@@ -270,7 +266,9 @@ where
         loop {
             let next = match self.as_mut().project() {
                 StageProj::Calling { future } => {
-                    return future.poll(cx).map_err(|error| Failed::Error { error: error.into(), unsent: None });
+                    let failed =
+                        |error: InnerError<T, D, Req>| Failed::Error { error: error.into(), class: None, unsent: None };
+                    return future.poll(cx).map_err(failed);
                 }
                 StageProj::Preparing { service, request, wait } => {
                     // `None` if the stage is polled after its end.
@@ -278,7 +276,8 @@ where
                     match held.poll_ready(cx) {
                         Poll::Ready(Err(error)) => {
                             *service = None;
-                            return Poll::Ready(Err(Failed::Error { error: error.into(), unsent: request.take() }));
+                            let (error, unsent) = (error.into(), request.take());
+                            return Poll::Ready(Err(Failed::Error { error, class: None, unsent }));
                         }
                         Poll::Ready(Ok(())) => {
                             if !matches!(wait, ReadyWait::Undecided) {
@@ -310,6 +309,19 @@ where
                 }
             };
             self.set(next);
+        }
+    }
+
+    /// Returns the failure of an attempt after the attempt timeout. If the service was not ready yet, the request was
+    /// not sent, and the class is the same as after the ready timeout.
+    fn timed_out(self: Pin<&mut Self>, error: AttemptTimedOut) -> Failed<D::Service, Req> {
+        match self.project() {
+            StageProj::Preparing { request, .. } => Failed::Error {
+                error: NotSent::new(error).into(),
+                class: Some(ErrorClass::new(FailureStage::NotSent).verdict(verdict(true))),
+                unsent: request.take(),
+            },
+            StageProj::Calling { .. } => Failed::Error { error: error.into(), class: None, unsent: None },
         }
     }
 }

@@ -159,7 +159,14 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
     }
 
     /// Returns the state after a failed attempt: an attempt at another endpoint, a wait in the queue, or the error.
-    fn after<Req>(&mut self, held: Held<T, P::Kept>, source: BoxError, unsent: Option<Req>) -> State<T, D, P, Req>
+    /// If `class` is `None`, the protocol classifies the error.
+    fn after<Req>(
+        &mut self,
+        held: Held<T, P::Kept>,
+        source: BoxError,
+        class: Option<ErrorClass>,
+        unsent: Option<Req>,
+    ) -> State<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
@@ -167,7 +174,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let core = Arc::clone(&self.core);
         let protocol = &core.settings.protocol;
         let Held { mut lease, kept, mut observed, .. } = held;
-        let class = match protocol.classify_error(&*source) {
+        let class = match class.unwrap_or_else(|| protocol.classify_error(&*source)) {
             // The service was never called, so nothing was sent. Errors of `poll_ready` are often of unknown types.
             class if class.stage == FailureStage::Other && unsent.is_some() => ErrorClass::new(FailureStage::NotSent),
             class => class,
@@ -351,7 +358,7 @@ where
                             // the body of the request can be taken back.
                             this.state.set(State::Failed { error: None });
                             match failed {
-                                Failed::Error { error, unsent } => balancing.after(held, error, unsent),
+                                Failed::Error { error, class, unsent } => balancing.after(held, error, class, unsent),
                                 Failed::NotReady { service, request, waited } => {
                                     balancing.elsewhere(held, service, request, waited)
                                 }

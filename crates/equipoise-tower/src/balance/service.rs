@@ -191,12 +191,17 @@ impl<T, D, P> Balance<T, D, P> {
     /// almost at once. This setting needs a tokio runtime with its timer turned on. Without this timer, there is no
     /// limit.
     ///
-    /// When the time is over, the future of the attempt is dropped, and the endpoint gets the verdict
-    /// [`Failure::Timeout`](equipoise_core::Failure::Timeout). The error is an
-    /// [`AttemptTimedOut`](crate::AttemptTimedOut). The request goes to another endpoint if both of these conditions
-    /// are met:
+    /// When the time is over, the future of the attempt is dropped. The result depends on whether the request was sent:
     ///
-    /// - The request is idempotent, or it was not sent yet because the service was not ready.
+    /// | the service was | error | stage | verdict |
+    /// | --- | --- | --- | --- |
+    /// | ready, so the request was sent | [`AttemptTimedOut`](crate::AttemptTimedOut) | [`TimedOut`](crate::FailureStage::TimedOut) | [`Failure::Timeout`](equipoise_core::Failure::Timeout) |
+    /// | not ready, so the request was not sent | [`NotSent`](crate::NotSent), with an `AttemptTimedOut` as its source | [`NotSent`](crate::FailureStage::NotSent) | [`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded) |
+    ///
+    /// If the request was sent, the protocol can [change](crate::Protocol::classify_error) the stage and the verdict. The
+    /// request goes to another endpoint if both of these conditions are met:
+    ///
+    /// - The request is idempotent, or it was not sent.
     /// - [`max_attempts`](Self::max_attempts) allows another attempt.
     ///
     /// To limit the time of the whole request, use a timeout above the balancer.

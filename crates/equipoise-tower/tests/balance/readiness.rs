@@ -1,4 +1,5 @@
 use std::{
+    error::Error as _,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -9,7 +10,9 @@ use equipoise_core::{
     AnyStrategy, EndpointId, EndpointSpec, FirstFit, LeastConnections, LeastTime, LogEwma, Maglev, P2c, PeakEwma, Pool,
     Random, RoundRobin, Verdict,
 };
-use equipoise_tower::{Attempt, Balance, HttpProtocol, PlainProtocol, ServedBy};
+use equipoise_tower::{
+    Attempt, AttemptTimedOut, Balance, Error, FailureStage, HttpProtocol, NotSent, PlainProtocol, ServedBy,
+};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
@@ -323,6 +326,30 @@ async fn a_request_that_cannot_be_copied_goes_elsewhere_if_it_was_not_sent() {
     }
     let (pool, _) = pool(&[("a", Echo(false)), ("b", Echo(true))]);
     assert_eq!(Balance::with_protocol(pool, PlainProtocol::new()).oneshot(Once("order")).await.unwrap(), "order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_timeout_before_the_service_is_ready_counts_as_not_sent() {
+    let (gate, _open) = Gate::new();
+    let limit = Duration::from_millis(20);
+    // The ready timeout has not passed yet: a request that is not idempotent goes to another endpoint.
+    let (both, recorder) = pool(&[("a", gate.mock()), ("b", echo())]);
+    let response = Balance::new(both).attempt_timeout(limit).oneshot(post("order")).await.unwrap();
+    assert_eq!(served_by(&response), "b");
+    assert_eq!(recorder.verdicts()[0], ("a".into(), OVERLOADED));
+    // The only endpoint: the request waits without a limit until the attempt timeout.
+    let (alone, recorder) = pool(&[("a", gate.mock())]);
+    // A classifier of the protocol is not asked about this error.
+    let http = HttpProtocol::new().classify_error(|error| panic!("{error}"));
+    let balance = Balance::with_protocol(alone, http).attempt_timeout(limit);
+    let started = Instant::now();
+    let error = balance.oneshot(post("order")).await.unwrap_err();
+    assert_eq!(started.elapsed(), limit);
+    assert_eq!(recorder.verdicts(), [("a".into(), OVERLOADED)]);
+    let Error::Endpoint { source, stage, maybe_processed, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((*stage, *maybe_processed), (FailureStage::NotSent, false));
+    let cause = source.downcast_ref::<NotSent>().and_then(NotSent::source).unwrap();
+    assert!(cause.is::<AttemptTimedOut>(), "{cause:?}");
 }
 
 #[test]
