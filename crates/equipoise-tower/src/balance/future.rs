@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Acquire, EndpointId, Lease, PickError};
+use equipoise_core::{Acquire, EndpointId, Lease, PickError, Verdict};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
@@ -144,13 +144,15 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             drop(sent);
             let next = kept.and_then(|kept| protocol.restore(kept));
             let next = next.and_then(|request| Some((core.pool.pick(&self.routing.request()).ok()?, request)));
-            let next = next.filter(|_| self.progress.take_retry());
             match next {
-                Some((next, again)) => {
+                Some((next, again)) if self.progress.take_retry() => {
                     self.observed.failover(&endpoint, Some(next.endpoint().id()));
                     (lease, request) = (next, again);
                 }
-                None => {
+                next => {
+                    if let Some((next, _)) = next {
+                        give_back(next);
+                    }
                     let error = self.progress.invalid_address(endpoint, source);
                     return State::Failed { error: Some(error) };
                 }
@@ -206,7 +208,10 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 self.observed.failover(&endpoint, None);
                 self.queue(request, failed)
             }
-            _ => State::Failed { error: failed },
+            unused => {
+                unused.map_or_else(drop, give_back);
+                State::Failed { error: failed }
+            }
         }
     }
 
@@ -266,7 +271,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 self.observed.failover(&endpoint, None);
                 self.queue(request, failed(&endpoint))
             }
-            _ => {
+            unused => {
+                unused.map_or_else(drop, give_back);
                 self.routing.excluded.pop();
                 let (mut sent, kept) = protocol.keep(request);
                 match self.dispatch.point(&mut sent, lease.endpoint()) {
@@ -290,6 +296,12 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             }
         }
     }
+}
+
+/// Ends the lease of an endpoint that gets no request, because the balancer has no retry left. Without this verdict, the
+/// request would count as cancelled at the endpoint.
+fn give_back<T: Send + Sync + 'static>(lease: Lease<T>) {
+    lease.finish(Verdict::Neutral);
 }
 
 /// The waits of one request in the pool's queue. All of them together have one deadline.
