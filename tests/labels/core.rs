@@ -1,5 +1,6 @@
 use equipoise::{
-    Availability, BindingOutcome, CandidateResult, Failure, MissReason, PickError, RequestCounts, UpdateError,
+    Availability, BindingOutcome, BuildError, CandidateResult, Failure, MissReason, PickError, RequestCounts,
+    UpdateError,
 };
 
 use super::check;
@@ -56,4 +57,5 @@ fn labels_of_picks_and_requests_are_unique_and_snake_case() {
         UpdateError::TooMany { count: 1 },
     ];
     check(errors.iter().map(UpdateError::as_str));
+    check([BuildError::Refused(String::new()), BuildError::Panicked].iter().map(BuildError::as_str));
 }

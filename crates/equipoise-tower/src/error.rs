@@ -258,6 +258,14 @@ pub enum PointError {
 }
 
 impl PointError {
+    /// Returns the name of this kind of error, for metrics and logs: `address` or `unsupported`. The name never changes.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "address",
+            Self::Unsupported(_) => "unsupported",
+        }
+    }
+
     /// Returns the verdict for the endpoint that was picked for the request.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {

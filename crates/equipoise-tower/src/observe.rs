@@ -111,15 +111,17 @@ pub enum EventKind<'a> {
     Started,
     /// An endpoint was picked for the request. [`AttemptStarted`](Self::AttemptStarted) for this endpoint follows at
     /// once.
+    #[non_exhaustive]
     Picked {
         /// The endpoint that was picked.
         endpoint: &'a EndpointId,
         /// Whether the picked endpoint is the one that the request is bound to, for example by a session.
         /// [`BindingOutcome::Unbound`] if the request is not bound to an endpoint.
-        binding: BindingOutcome,
+        binding_outcome: BindingOutcome,
     },
     /// An attempt to send the request to an endpoint has started. The attempt includes the wait until the endpoint's
     /// service is ready.
+    #[non_exhaustive]
     AttemptStarted {
         /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
@@ -129,6 +131,7 @@ pub enum EventKind<'a> {
         attempt: usize,
     },
     /// An attempt to send the request to an endpoint has ended.
+    #[non_exhaustive]
     AttemptEnded {
         /// The endpoint of the attempt.
         endpoint: &'a EndpointId,
@@ -141,6 +144,7 @@ pub enum EventKind<'a> {
     },
     /// The request leaves the endpoint of an attempt, because the attempt failed or the endpoint's service was not
     /// ready. The request goes to another endpoint, or waits in the queue for one.
+    #[non_exhaustive]
     Failover {
         /// The endpoint that the request leaves.
         from: &'a EndpointId,
@@ -151,6 +155,7 @@ pub enum EventKind<'a> {
     /// The request begins to wait in the pool's queue, because no endpoint can take it now.
     QueueEntered,
     /// The request no longer waits in the pool's queue.
+    #[non_exhaustive]
     QueueLeft {
         /// How the wait in the queue ended.
         end: QueueEnd<'a>,
@@ -159,6 +164,7 @@ pub enum EventKind<'a> {
     },
     /// The request has ended: the response future has returned a response or an error, or was dropped. This is the last
     /// event of each request. The response's body may still be read afterwards.
+    #[non_exhaustive]
     Finished {
         /// How the request ended: with a response, with an error, or cancelled.
         outcome: RequestOutcome<'a>,
@@ -190,12 +196,14 @@ impl EventKind<'_> {
 #[non_exhaustive]
 pub enum AttemptEnd<'a> {
     /// The head of a response was received. For HTTP, the response may have any status.
+    #[non_exhaustive]
     Response {
         /// The verdict that follows from the head of the response, for example a failure for status 503. `None` if the
         /// verdict is known only at the end of the response, for example from the trailers of gRPC.
         verdict: Option<Verdict>,
     },
     /// The endpoint's service returned an error, or the attempt timed out.
+    #[non_exhaustive]
     Error {
         /// The error of the endpoint's service, an [`AttemptTimedOut`](crate::AttemptTimedOut), or a
         /// [`NotSent`](crate::NotSent) that contains an `AttemptTimedOut`.
@@ -206,6 +214,7 @@ pub enum AttemptEnd<'a> {
     },
     /// The endpoint's service was not ready, so the request was not sent to the endpoint. The request goes to another
     /// endpoint, waits in the queue, or fails.
+    #[non_exhaustive]
     NotReady {
         /// Whether the request waited for the whole [`ready_timeout`](crate::Balance::ready_timeout).
         ///
@@ -265,6 +274,7 @@ impl QueueEnd<'_> {
 #[non_exhaustive]
 pub enum RequestOutcome<'a> {
     /// The balancer returned a response. For HTTP, the response may have any status.
+    #[non_exhaustive]
     Response {
         /// The endpoint that sent the response.
         endpoint: &'a EndpointId,
@@ -350,9 +360,14 @@ pub(crate) struct ObservedRequest {
 
 impl ObservedRequest {
     #[inline]
-    pub(crate) fn attempt(&self, endpoint: &EndpointId, binding: BindingOutcome, attempt: usize) -> ObservedAttempt {
+    pub(crate) fn attempt(
+        &self,
+        endpoint: &EndpointId,
+        binding_outcome: BindingOutcome,
+        attempt: usize,
+    ) -> ObservedAttempt {
         ObservedAttempt(self.open.as_ref().map(|open| {
-            open.emit(EventKind::Picked { endpoint, binding });
+            open.emit(EventKind::Picked { endpoint, binding_outcome });
             open.emit(EventKind::AttemptStarted { endpoint, attempt });
             Box::new((open.part(), endpoint.clone(), attempt))
         }))
@@ -422,5 +437,57 @@ impl ObservedWait {
 impl Drop for ObservedWait {
     fn drop(&mut self) {
         self.end(QueueEnd::Cancelled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::{FailureStage, UnsupportedRequest};
+
+    // The tests of the workspace compare the labels of the other enums. They cannot build these variants.
+    #[test]
+    fn labels_of_events_are_stable() {
+        let (endpoint, attempt, attempts) = (&EndpointId::from("a"), 1, 1);
+        let (elapsed, waited) = (Duration::ZERO, Duration::ZERO);
+        let error = &io::Error::other("broken");
+        let refused = PointError::Unsupported(UnsupportedRequest::new("no"));
+        let ends = [
+            AttemptEnd::Response { verdict: None },
+            AttemptEnd::Error { error, class: ErrorClass::new(FailureStage::NotSent) },
+            AttemptEnd::NotReady { waited: true },
+            AttemptEnd::Refused(&refused),
+            AttemptEnd::Cancelled,
+        ];
+        assert_eq!(ends.map(|end| end.as_str()), ["response", "error", "not_ready", "refused", "cancelled"]);
+        let queue = [QueueEnd::Served, QueueEnd::Failed(&PickError::Empty), QueueEnd::Cancelled];
+        assert_eq!(queue.map(|end| end.as_str()), ["served", "failed", "cancelled"]);
+        let pick = Error::Pick(PickError::Empty);
+        let response = RequestOutcome::Response { endpoint, verdict: None };
+        let outcomes = [response, RequestOutcome::Error(&pick), RequestOutcome::Cancelled];
+        assert_eq!(outcomes.map(|outcome| outcome.as_str()), ["response", "error", "cancelled"]);
+        let kinds = [
+            EventKind::Started,
+            EventKind::Picked { endpoint, binding_outcome: BindingOutcome::Unbound },
+            EventKind::AttemptStarted { endpoint, attempt },
+            EventKind::AttemptEnded { endpoint, attempt, end: ends[0], elapsed },
+            EventKind::Failover { from: endpoint, to: None },
+            EventKind::QueueEntered,
+            EventKind::QueueLeft { end: queue[0], waited },
+            EventKind::Finished { outcome: outcomes[0], attempts, elapsed },
+        ];
+        let labels = [
+            "started",
+            "picked",
+            "attempt_started",
+            "attempt_ended",
+            "failover",
+            "queue_entered",
+            "queue_left",
+            "finished",
+        ];
+        assert_eq!(kinds.map(|kind| kind.as_str()), labels);
     }
 }

@@ -402,3 +402,13 @@ pub enum BuildError {
     #[error("the strategy panicked while it built a picker")]
     Panicked,
 }
+
+impl BuildError {
+    /// Returns the kind of the error as a stable label for metrics and logs: `refused` or `panicked`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Panicked => "panicked",
+        }
+    }
+}

@@ -22,19 +22,23 @@ impl Log {
 impl Observe for Log {
     fn on_event(&self, event: &RequestEvent<'_>) {
         let text = match event.kind {
-            EventKind::Picked { endpoint, binding } => format!("picked {endpoint} {}", binding.as_str()),
-            EventKind::AttemptStarted { endpoint, attempt } => format!("attempt {attempt} at {endpoint}"),
-            EventKind::AttemptEnded { endpoint, attempt, end, elapsed } => {
+            EventKind::Picked { endpoint, binding_outcome, .. } => {
+                format!("picked {endpoint} {}", binding_outcome.as_str())
+            }
+            EventKind::AttemptStarted { endpoint, attempt, .. } => format!("attempt {attempt} at {endpoint}"),
+            EventKind::AttemptEnded { endpoint, attempt, end, elapsed, .. } => {
                 let detail = match end {
                     AttemptEnd::Error { class, .. } => format!("error {}", class.stage.as_str()),
-                    AttemptEnd::Response { verdict: Some(verdict) } => format!("response {verdict:?}"),
+                    AttemptEnd::Response { verdict: Some(verdict), .. } => format!("response {verdict:?}"),
                     end => end.as_str().to_owned(),
                 };
                 format!("attempt {attempt} at {endpoint} ended: {detail} after {elapsed:?}")
             }
-            EventKind::Failover { from, to } => format!("failover {from} to {}", to.map_or("queue", |to| to.as_str())),
-            EventKind::QueueLeft { end, waited } => format!("queue_left {} after {waited:?}", end.as_str()),
-            EventKind::Finished { outcome, attempts, elapsed } => {
+            EventKind::Failover { from, to, .. } => {
+                format!("failover {from} to {}", to.map_or("queue", |to| to.as_str()))
+            }
+            EventKind::QueueLeft { end, waited, .. } => format!("queue_left {} after {waited:?}", end.as_str()),
+            EventKind::Finished { outcome, attempts, elapsed, .. } => {
                 format!("finished {} attempts={attempts} after {elapsed:?}", outcome.as_str())
             }
             kind => kind.as_str().to_owned(),
