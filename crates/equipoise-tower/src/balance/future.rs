@@ -298,8 +298,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
     }
 }
 
-/// Ends the lease of an endpoint that gets no request, because the balancer has no retry left. Without this verdict, the
-/// request would count as cancelled at the endpoint.
+/// Ends the lease of an endpoint that gets no request, because the balancer has no retry left. Without this verdict,
+/// the request would count as cancelled at the endpoint.
 fn give_back<T: Send + Sync + 'static>(lease: Lease<T>) {
     lease.finish(Verdict::Neutral);
 }
