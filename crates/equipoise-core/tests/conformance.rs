@@ -79,7 +79,7 @@ conform! {
     subset_of_least_connections: suite("subset(least-connections, size=4, seed=7)");
     subset_of_ring: suite("subset(ring, size=4, seed=7)");
     subset_of_all: keyed("subset(rendezvous, size=100, seed=7)", 0.0).keeps_keys_on_removal(0.0);
-    aperture: suite("aperture(peak-ewma, peer=1, peers=3, minimum=2)");
+    aperture: suite("aperture(peak-ewma, peer=1, peers=3, min-endpoints=2)");
     aperture_of_one: suite("aperture(p2c, peer=0, peers=1)").honours_weights();
     zones: suite("zone-aware(p2c, zone=a)").honours_weights();
     zones_by_key: keyed("zone-aware(ring, zone=a)", 0.2);

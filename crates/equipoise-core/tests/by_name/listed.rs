@@ -83,8 +83,11 @@ fn listed_defaults_are_those_of_the_builders() {
     let (least, most) = preset("ring", "sizes").split_once("..").expect("a range");
     let points = said("points", "ring", "points");
     shows(Ring::new(), &[&points, &format!("least: {least}"), &format!("most: {most}"), "fallback: Random"]);
-    shows(Aperture::new(P2c::new(), 0, 1).unwrap(), &[&said("minimum", "aperture", "minimum"), "at_least: None"]);
-    shows(ZoneAware::new(P2c::new(), "here"), &[&said("minimum", "zone-aware", "minimum"), "callers: None"]);
+    shows(
+        Aperture::new(P2c::new(), 0, 1).unwrap(),
+        &[&said("min_endpoints", "aperture", "min-endpoints"), "min_eligible: None"],
+    );
+    shows(ZoneAware::new(P2c::new(), "here"), &[&said("min_eligible", "zone-aware", "min-eligible"), "callers: None"]);
     shows(
         SlowStart::new(P2c::new()),
         &["window: 30000000000", "exponent: 1.0", "floor: 0.1", "include_first_members: false"],

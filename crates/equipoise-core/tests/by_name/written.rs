@@ -19,7 +19,7 @@ fn what_is_written_is_what_differs_from_the_defaults() {
         ("bounded-load(factor=1.250, ring(points=160))", "bounded-load(ring)"),
         ("bounded-load(factor=2, ring)", "bounded-load(ring, factor=2)"),
         ("subset(p2c, seed=7, size=20)", "subset(p2c, size=20, seed=7)"),
-        ("aperture(p2c, peer=3, peers=8, at-least=2)", "aperture(p2c, peer=3, peers=8, at-least=2)"),
+        ("aperture(p2c, peer=3, peers=8, min-eligible=2)", "aperture(p2c, peer=3, peers=8, min-eligible=2)"),
         (r#"zone-aware(p2c, zone="eu-1a")"#, "zone-aware(p2c, zone=eu-1a)"),
         (r#"zone-aware(p2c, zone="a \"b\\, ü)")"#, r#"zone-aware(p2c, zone="a \"b\\, ü)")"#),
         (r#"zone-aware(p2c, zone="")"#, r#"zone-aware(p2c, zone="")"#),

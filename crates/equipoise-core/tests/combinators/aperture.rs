@@ -13,18 +13,20 @@ use crate::{
 
 const SEED: u64 = 0xa9e7;
 
-fn client(inner: impl Strategy, peer: u32, peers: u32, minimum: u32, weights: &[u32]) -> Pool<()> {
-    let aperture = Aperture::new(inner, peer, peers).expect("a client").minimum(minimum);
+fn client(inner: impl Strategy, peer: u32, peers: u32, min_endpoints: u32, weights: &[u32]) -> Pool<()> {
+    let aperture = Aperture::new(inner, peer, peers).expect("a client").min_endpoints(min_endpoints);
     pool_of(aperture, weights, SEED + u64::from(peer))
 }
 
 #[test]
 fn all_clients_together_load_each_endpoint_by_weight() {
     let unequal: Vec<u32> = (0..20).map(|at| 1 + at % 4).collect();
-    for (weights, peers, minimum) in [(&[1; 10][..], 3, 1), (&[1; 10], 7, 2), (&unequal, 9, 4), (&[5, 1, 1], 4, 1)] {
+    for (weights, peers, min_endpoints) in
+        [(&[1; 10][..], 3, 1), (&[1; 10], 7, 2), (&unequal, 9, 4), (&[5, 1, 1], 4, 1)]
+    {
         let mut counts = vec![0; weights.len()];
         for peer in 0..peers {
-            let got = idle(&client(Random::new(), peer, peers, minimum, weights), weights.len(), 20_000);
+            let got = idle(&client(Random::new(), peer, peers, min_endpoints, weights), weights.len(), 20_000);
             counts.iter_mut().zip(got).for_each(|(sum, n)| *sum += n);
         }
         follow(&counts, weights).unwrap_or_else(|error| panic!("{peers} clients: {error}"));

@@ -33,7 +33,9 @@ pub(crate) fn nests<S: Strategy>(inner: impl Fn() -> S) -> Vec<AnyStrategy> {
         AnyStrategy::new(SlowStart::new(Aperture::new(ZoneAware::new(inner(), "a"), 0, 1).expect("a client"))),
         AnyStrategy::new(SlowStart::new(any())),
         AnyStrategy::new(Subset::new(AnyStrategy::new(SlowStart::new(any())), 4, 4)),
-        AnyStrategy::new(Aperture::new(AnyStrategy::new(SlowStart::new(any())), 1, 3).expect("a client").minimum(4)),
+        AnyStrategy::new(
+            Aperture::new(AnyStrategy::new(SlowStart::new(any())), 1, 3).expect("a client").min_endpoints(4),
+        ),
     ]
 }
 

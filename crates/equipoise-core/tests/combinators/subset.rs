@@ -82,7 +82,7 @@ fn an_endpoint_that_goes_down_is_replaced_by_one_until_it_is_back() {
 
 #[test]
 fn a_subset_that_may_shrink_is_topped_up_when_it_is_empty() {
-    let pool = pool_of(Subset::new(Random::new(), 3, 11).at_least(1), &[1; 12], SEED);
+    let pool = pool_of(Subset::new(Random::new(), 3, 11).min_eligible(1), &[1; 12], SEED);
     let before = used(&pool, 200);
     close(&pool, before[..2].iter().copied());
     assert_eq!(used(&pool, 200), before[2..]);
@@ -138,7 +138,7 @@ fn tables_of_a_hashing_strategy_follow_the_subset() {
 
 #[test]
 fn a_hashing_strategy_in_a_subset_that_may_shrink_keeps_the_keys_of_the_healthy() {
-    let pool = pool_of(Subset::new(Maglev::new(), 6, 19).at_least(1), &[1; 30], SEED);
+    let pool = pool_of(Subset::new(Maglev::new(), 6, 19).min_eligible(1), &[1; 30], SEED);
     let before = owners(&pool, 2000);
     close(&pool, [before[0]]);
     let moved = before.iter().zip(owners(&pool, 2000)).filter(|&(&was, is)| was != is && was != before[0]).count();

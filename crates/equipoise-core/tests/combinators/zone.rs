@@ -87,7 +87,7 @@ fn without_endpoints_in_the_zone_all_serve_by_weight() {
 
 #[test]
 fn below_the_minimum_zones_are_disregarded() {
-    let pool = zones(ZoneAware::new(Random::new(), "a").minimum(2), &[2, 2, 2]);
+    let pool = zones(ZoneAware::new(Random::new(), "a").min_eligible(2), &[2, 2, 2]);
     assert_eq!(used(&pool, 500), [0, 1]);
     close(&pool, [1]);
     check(&pool, &[1, 0, 1, 1, 1, 1]);

@@ -54,21 +54,27 @@ const FACTOR: Param<f64> =
 const SIZE: Param<usize> =
     Param::<usize>::number("size", "the number of endpoints that a client uses").at_least(1).required("7");
 const CLIENT_SEED: Param<u64> = Param::<u64>::number("seed", "a number that differs for each client").required("7");
-const SUBSET_AT_LEAST: Param<Option<usize>> =
-    Param::<usize>::number("at-least", "the minimum number of eligible endpoints; a client with fewer adds endpoints")
-        .at_least(1)
-        .otherwise("the value of size", "7");
+const SUBSET_MIN_ELIGIBLE: Param<Option<usize>> = Param::<usize>::number(
+    "min-eligible",
+    "the minimum number of eligible endpoints; a client with fewer adds endpoints",
+)
+.at_least(1)
+.otherwise("the value of size", "7");
 const PEER: Param<u32> = Param::<u32>::number("peer", "the number of this client, counted from 0").required("7");
 const PEERS: Param<u32> = Param::<u32>::number("peers", "the number of clients").at_least(1).required("7");
-const MINIMUM: Param<u32> =
-    Param::<u32>::number("minimum", "the minimum number of endpoints that a client uses").at_least(1).default("12");
-const APERTURE_AT_LEAST: Param<Option<usize>> =
-    Param::<usize>::number("at-least", "the minimum number of eligible endpoints; a client with fewer adds endpoints")
+const MIN_ENDPOINTS: Param<u32> =
+    Param::<u32>::number("min-endpoints", "the minimum number of endpoints that a client uses")
         .at_least(1)
-        .otherwise("the value of minimum", "7");
+        .default("12");
+const APERTURE_MIN_ELIGIBLE: Param<Option<usize>> = Param::<usize>::number(
+    "min-eligible",
+    "the minimum number of eligible endpoints; a client with fewer adds endpoints",
+)
+.at_least(1)
+.otherwise("the value of min-endpoints", "7");
 const ZONE: Param<String> = Param::text("zone", "the zone of this client").required("eu-1a");
-const ZONE_MINIMUM: Param<usize> = Param::<usize>::number(
-    "minimum",
+const ZONE_MIN_ELIGIBLE: Param<usize> = Param::<usize>::number(
+    "min-eligible",
     "the minimum number of eligible endpoints in the client's zone; below it, zones are ignored",
 )
 .default("1");
@@ -200,22 +206,22 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     StrategyDefinition::combinator(
         "subset",
         "restricts each client to a few endpoints, chosen by hashing with the client's seed",
-        &[SIZE.parameter, CLIENT_SEED.parameter, SUBSET_AT_LEAST.parameter],
+        &[SIZE.parameter, CLIENT_SEED.parameter, SUBSET_MIN_ELIGIBLE.parameter],
         |settings| {
             let size = settings.get(&SIZE);
             let strategy = Subset::new(settings.inner(), size, settings.get(&CLIENT_SEED));
-            Ok(AnyStrategy::new(strategy.at_least(settings.get(&SUBSET_AT_LEAST).unwrap_or(size))))
+            Ok(AnyStrategy::new(strategy.min_eligible(settings.get(&SUBSET_MIN_ELIGIBLE).unwrap_or(size))))
         },
     ),
     StrategyDefinition::combinator(
         "aperture",
         "restricts each client to a few endpoints, so that all clients together load them evenly",
-        &[PEER.parameter, PEERS.parameter, MINIMUM.parameter, APERTURE_AT_LEAST.parameter],
+        &[PEER.parameter, PEERS.parameter, MIN_ENDPOINTS.parameter, APERTURE_MIN_ELIGIBLE.parameter],
         |settings| {
             let strategy = Aperture::new(settings.inner(), settings.get(&PEER), settings.get(&PEERS))?;
-            let strategy = strategy.minimum(settings.get(&MINIMUM));
-            Ok(AnyStrategy::new(match settings.get(&APERTURE_AT_LEAST) {
-                Some(eligible) => strategy.at_least(eligible),
+            let strategy = strategy.min_endpoints(settings.get(&MIN_ENDPOINTS));
+            Ok(AnyStrategy::new(match settings.get(&APERTURE_MIN_ELIGIBLE) {
+                Some(eligible) => strategy.min_eligible(eligible),
                 None => strategy,
             }))
         },
@@ -223,10 +229,10 @@ pub(super) const ALL: &[StrategyDefinition] = &[
     StrategyDefinition::combinator(
         "zone-aware",
         "prefers the endpoints in the client's own zone, as long as this does not overload them",
-        &[ZONE.parameter, ZONE_MINIMUM.parameter, CALLERS.parameter],
+        &[ZONE.parameter, ZONE_MIN_ELIGIBLE.parameter, CALLERS.parameter],
         |settings| {
             let strategy = ZoneAware::new(settings.inner(), settings.get(&ZONE));
-            let strategy = strategy.minimum(settings.get(&ZONE_MINIMUM));
+            let strategy = strategy.min_eligible(settings.get(&ZONE_MIN_ELIGIBLE));
             Ok(AnyStrategy::new(match settings.get(&CALLERS) {
                 Some(callers) => strategy.callers(callers),
                 None => strategy,

@@ -71,13 +71,13 @@ pub(super) struct Ranked<P> {
 }
 
 impl<P: Picker> Ranked<P> {
-    /// Builds the picker for the first members of the ranking, eligible or not. If fewer than `at_least` of them are
-    /// eligible, the next eligible members are added.
+    /// Builds the picker for the first members of the ranking, eligible or not. If fewer than `min_eligible` of them
+    /// are eligible, the next eligible members are added.
     pub(super) fn build<S: Strategy<Picker = P>>(
         strategy: &S,
         view: &View,
         ranking: Arc<Ranking>,
-        at_least: usize,
+        min_eligible: usize,
         last: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let mut eligible = vec![false; view.capacity()];
@@ -85,7 +85,7 @@ impl<P: Picker> Ranked<P> {
             eligible[slot.index()] = true;
         }
         let (chosen, others) = ranking.order.split_at(ranking.chosen.min(ranking.order.len()));
-        let missing = at_least.saturating_sub(chosen.iter().filter(|slot| eligible[slot.index()]).count());
+        let missing = min_eligible.saturating_sub(chosen.iter().filter(|slot| eligible[slot.index()]).count());
         let mut others = others.iter().copied().filter(|slot| eligible[slot.index()]);
         let mut taken = vec![false; view.capacity()];
         for slot in chosen.iter().copied().chain(others.by_ref().take(missing)) {

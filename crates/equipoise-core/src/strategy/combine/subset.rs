@@ -18,8 +18,9 @@ use crate::{
 /// always chooses the same endpoints. If one endpoint is added or removed, at most one endpoint of a client changes.
 ///
 /// - **The subset depends only on the members**, not on their availability. An endpoint that becomes unhealthy and
-///   recovers keeps its clients. While fewer than [`at_least`](Self::at_least) endpoints of the subset are eligible,
-///   the next eligible endpoints in the client's order are added. The client's order is the order of the hashes.
+///   recovers keeps its clients. While fewer than [`min_eligible`](Self::min_eligible) endpoints of the subset are
+///   eligible, the next eligible endpoints in the client's order are added. The client's order is the order of the
+///   hashes.
 /// - **If all endpoints of the subset are excluded or at their limit**, a request goes to the next usable endpoint in
 ///   the client's order.
 /// - **Weights** do not affect which endpoints are in the subset, except that endpoints of weight 0 are never in it.
@@ -49,7 +50,7 @@ use crate::{
 pub struct Subset<S> {
     inner: S,
     size: usize,
-    at_least: usize,
+    min_eligible: usize,
     seed: u64,
 }
 
@@ -59,7 +60,7 @@ impl<S> Subset<S> {
     /// client.
     pub const fn new(inner: S, size: usize, seed: u64) -> Self {
         let size = if size == 0 { 1 } else { size };
-        Self { inner, size, at_least: size, seed }
+        Self { inner, size, min_eligible: size, seed }
     }
 
     /// Sets the minimum number of eligible endpoints in the subset. An endpoint is eligible if it is available and its
@@ -70,10 +71,10 @@ impl<S> Subset<S> {
     /// size of the subset. Use 1 with hashing strategies, so that keys move only if no endpoint of the subset is
     /// eligible.
     #[must_use]
-    pub const fn at_least(mut self, eligible: usize) -> Self {
-        self.at_least = if eligible < self.size { eligible } else { self.size };
-        if self.at_least == 0 {
-            self.at_least = 1;
+    pub const fn min_eligible(mut self, eligible: usize) -> Self {
+        self.min_eligible = if eligible < self.size { eligible } else { self.size };
+        if self.min_eligible == 0 {
+            self.min_eligible = 1;
         }
         self
     }
@@ -104,7 +105,7 @@ impl<S: Strategy> Strategy for Subset<S> {
             Some(last) => Arc::clone(&last.ranking),
             None => Arc::new(self.ranking(view)),
         };
-        Ranked::build(&self.inner, view, ranking, self.at_least, last).map(SubsetPicker)
+        Ranked::build(&self.inner, view, ranking, self.min_eligible, last).map(SubsetPicker)
     }
 
     fn needs(&self) -> Needs {

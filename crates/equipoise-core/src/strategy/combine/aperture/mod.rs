@@ -25,9 +25,9 @@ use crate::{
 /// inside the arc, the endpoint has only this part of its weight for this client.
 ///
 /// All arcs have the same length: a multiple of the distance between two neighbouring clients. This length is the
-/// smallest multiple that covers at least [`minimum`](Self::minimum) endpoints of mean weight. Every point of the ring
-/// is therefore inside the same number of arcs. As a result, each endpoint gets exactly its share of the traffic by
-/// weight, for any number of clients and endpoints.
+/// smallest multiple that covers at least [`min_endpoints`](Self::min_endpoints) endpoints of mean weight. Every point
+/// of the ring is therefore inside the same number of arcs. As a result, each endpoint gets exactly its share of the
+/// traffic by weight, for any number of clients and endpoints.
 ///
 /// Choose it over [`Subset`](super::Subset) if each client knows the number of clients and its own number, such as the
 /// ordinal in a stateful set. Weakness: both numbers must be right. If two clients have the same number, the load on
@@ -36,8 +36,8 @@ use crate::{
 ///
 /// - **The ring depends only on the members**, not on their availability. All clients must know the same ids and
 ///   weights.
-/// - **While fewer than [`at_least`](Self::at_least) endpoints of a client are eligible**, the next eligible endpoints
-///   on the ring are added with their full weight. The load of the endpoints is then only approximately even.
+/// - **While fewer than [`min_eligible`](Self::min_eligible) endpoints of a client are eligible**, the next eligible
+///   endpoints on the ring are added with their full weight. The load of the endpoints is then only approximately even.
 /// - **If all endpoints of the arc are excluded or at their limit**, a request goes to the next usable endpoint on the
 ///   ring.
 /// - **The wrapped strategy sees other weights**: the weight of an endpoint is the length of its part inside the arc.
@@ -52,7 +52,7 @@ use crate::{
 /// use equipoise_core::{Aperture, EndpointSpec, P2c, PickRequest, Pool};
 ///
 /// // There are 8 clients, with the numbers 0 to 7. This one has number 3.
-/// let pool = Pool::new(Aperture::new(P2c::new(), 3, 8)?.minimum(2));
+/// let pool = Pool::new(Aperture::new(P2c::new(), 3, 8)?.min_endpoints(2));
 /// pool.update(["a", "b", "c", "d", "e", "f"].map(EndpointSpec::new), |_| ())?;
 /// let used: std::collections::HashSet<_> =
 ///     (0..500).map(|_| pool.pick(&PickRequest::new()).map(|lease| lease.endpoint().id().clone())).collect::<Result<_, _>>()?;
@@ -64,12 +64,13 @@ pub struct Aperture<S> {
     inner: S,
     peer: u32,
     peers: u32,
-    minimum: u32,
-    at_least: Option<usize>,
+    min_endpoints: u32,
+    min_eligible: Option<usize>,
 }
 
-/// The default minimum: enough endpoints for the power of two choices, even if some fail. It is Finagle's default.
-const MINIMUM: u32 = 12;
+/// The default minimum number of endpoints of a client: enough for the power of two choices, even if some fail. It is
+/// Finagle's default.
+const MIN_ENDPOINTS: u32 = 12;
 
 impl<S> Aperture<S> {
     /// Creates a combinator that lets `inner` pick from the endpoints of this client. `peers` is the number of clients,
@@ -82,15 +83,15 @@ impl<S> Aperture<S> {
         if peer >= peers {
             return Err(InvalidCombinator::Peer { peer, peers });
         }
-        Ok(Self { inner, peer, peers, minimum: MINIMUM, at_least: None })
+        Ok(Self { inner, peer, peers, min_endpoints: MIN_ENDPOINTS, min_eligible: None })
     }
 
     /// Sets the minimum number of endpoints that a client uses. If the weights differ, a client uses enough endpoints
     /// that the sum of their weights is at least `endpoints` × the mean weight. If the pool has fewer endpoints, the
     /// client uses all of them. A value of 0 counts as 1. Default: 12.
     #[must_use]
-    pub const fn minimum(mut self, endpoints: u32) -> Self {
-        self.minimum = if endpoints == 0 { 1 } else { endpoints };
+    pub const fn min_endpoints(mut self, endpoints: u32) -> Self {
+        self.min_endpoints = if endpoints == 0 { 1 } else { endpoints };
         self
     }
 
@@ -98,11 +99,12 @@ impl<S> Aperture<S> {
     /// and its weight is above 0. While fewer than `eligible` endpoints inside the client's arc are eligible, the
     /// client also uses the next eligible endpoints on the ring, until it uses `eligible` eligible endpoints.
     ///
-    /// Default: the [`minimum`](Self::minimum), or the number of endpoints inside the client's arc if this number is
-    /// smaller. This number is smaller if the endpoints inside the arc have large weights. A value of 0 counts as 1.
+    /// Default: the [`min_endpoints`](Self::min_endpoints), or the number of endpoints inside the client's arc if this
+    /// number is smaller. This number is smaller if the endpoints inside the arc have large weights. A value of 0
+    /// counts as 1.
     #[must_use]
-    pub const fn at_least(mut self, eligible: usize) -> Self {
-        self.at_least = Some(if eligible == 0 { 1 } else { eligible });
+    pub const fn min_eligible(mut self, eligible: usize) -> Self {
+        self.min_eligible = Some(if eligible == 0 { 1 } else { eligible });
         self
     }
 
@@ -118,7 +120,7 @@ impl<S> Aperture<S> {
         ring.sort_unstable();
         let mut ring: Vec<Slot> = ring.into_iter().map(|(_, _, slot)| slot).collect();
         let weights: Vec<u32> = ring.iter().map(|&slot| view.weight(slot)).collect();
-        let span = Span::new(&weights, self.peer, self.peers, self.minimum);
+        let span = Span::new(&weights, self.peer, self.peers, self.min_endpoints);
         let mut by_slot = vec![0; view.capacity()];
         for (slot, weight) in ring.iter().zip(span.weights) {
             by_slot[slot.index()] = weight;
@@ -146,9 +148,9 @@ impl<S: Strategy> Strategy for Aperture<S> {
         };
         // With unequal weights, an arc may contain fewer endpoints than the minimum. This is no reason to add
         // endpoints.
-        let at_least = self.at_least.unwrap_or_else(|| ranking.chosen.min(self.minimum as usize));
+        let min_eligible = self.min_eligible.unwrap_or_else(|| ranking.chosen.min(self.min_endpoints as usize));
         let weighed = view.reweighted(|slot| weights[slot.index()]);
-        let ranked = Ranked::build(&self.inner, &weighed, ranking, at_least, last.map(|last| &last.ranked))?;
+        let ranked = Ranked::build(&self.inner, &weighed, ranking, min_eligible, last.map(|last| &last.ranked))?;
         Ok(AperturePicker { ranked, weights })
     }
 

@@ -15,9 +15,9 @@ pub(super) struct Span {
 
 impl Span {
     /// Returns the arc of client `peer` of `peers` clients, over endpoints with these `weights`, which are above 0.
-    pub(super) fn new(weights: &[u32], peer: u32, peers: u32, minimum: u32) -> Self {
+    pub(super) fn new(weights: &[u32], peer: u32, peers: u32, min_endpoints: u32) -> Self {
         let (total, n) = (weights.iter().map(|&weight| u128::from(weight)).sum::<u128>(), u128::from(peers));
-        let spacings = (u128::from(minimum) * n).div_ceil(weights.len().max(1) as u128).clamp(1, n);
+        let spacings = (u128::from(min_endpoints) * n).div_ceil(weights.len().max(1) as u128).clamp(1, n);
         let start = u128::from(peer) * total;
         let end = start + spacings * total;
         let covered = |low: u128, high: u128| high.min(end).saturating_sub(low.max(start));
@@ -56,10 +56,10 @@ mod tests {
     use super::*;
 
     /// Returns the share of the traffic of all clients that each endpoint gets, as a multiple of its share by weight.
-    fn coverage(weights: &[u32], peers: u32, minimum: u32) -> Vec<f64> {
+    fn coverage(weights: &[u32], peers: u32, min_endpoints: u32) -> Vec<f64> {
         let mut covered = vec![0.0; weights.len()];
         for peer in 0..peers {
-            let span = Span::new(weights, peer, peers, minimum);
+            let span = Span::new(weights, peer, peers, min_endpoints);
             let touched: Vec<usize> = (0..span.count).map(|step| (span.first + step) % weights.len()).collect();
             let total: f64 = touched.iter().map(|&at| f64::from(span.weights[at])).sum();
             for at in touched {
@@ -76,11 +76,11 @@ mod tests {
         let unequal: Vec<u32> = (0..40).map(|at| 1 + at * 7 % 13).collect();
         for weights in [&[1; 10][..], &[1; 97], &[5, 1, 1], &unequal, &[1_000_000, 999_983, 1]] {
             for peers in [1, 2, 3, 7, 20, 101] {
-                for minimum in [1, 2, 12, 1000] {
-                    for (at, share) in coverage(weights, peers, minimum).into_iter().enumerate() {
+                for min_endpoints in [1, 2, 12, 1000] {
+                    for (at, share) in coverage(weights, peers, min_endpoints).into_iter().enumerate() {
                         // Large ratios are rounded, so the share of a millionth may be wrong by half.
                         let most = if weights[at] == 1 && weights.len() == 3 { 0.5 } else { 1e-3 };
-                        assert!((share - 1.0).abs() < most, "{weights:?} {peers} {minimum}: {at} gets {share}");
+                        assert!((share - 1.0).abs() < most, "{weights:?} {peers} {min_endpoints}: {at} gets {share}");
                     }
                 }
             }

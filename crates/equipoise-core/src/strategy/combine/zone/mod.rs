@@ -25,8 +25,8 @@ use crate::{
 ///
 /// - **Caller shares**: by default, the clients are assumed to be spread evenly over this client's zone and all other
 ///   zones that have endpoints. Set other shares with [`callers`](Self::callers).
-/// - **If the client's zone has fewer than [`minimum`](Self::minimum) eligible endpoints**, zones are ignored, and
-///   requests are spread over all endpoints by their weights.
+/// - **If the client's zone has fewer than [`min_eligible`](Self::min_eligible) eligible endpoints**, zones are
+///   ignored, and requests are spread over all endpoints by their weights.
 /// - **If all endpoints of the client's zone are excluded or at their limit**, a request goes to another zone. If all
 ///   endpoints of the other zones are excluded or at their limit, a request goes to the client's zone.
 /// - **Endpoints without a zone** form a zone of their own, in which there are no clients. Endpoints of weight 0 are
@@ -48,8 +48,8 @@ use crate::{
 /// part of the requests stays in the zone, a pick also draws a random number.
 ///
 /// Source: Envoy's zone-aware routing. Envoy's callers are the members of the client's cluster. Envoy's
-/// `min_cluster_size` (default: 6) corresponds to `minimum`, but counts the endpoints of all zones. Envoy's capacity is
-/// a number of endpoints and not a sum of weights.
+/// `min_cluster_size` (default: 6) corresponds to `min_eligible`, but counts the endpoints of all zones. Envoy's
+/// capacity is a number of endpoints and not a sum of weights.
 ///
 /// ```
 /// use equipoise_core::{EndpointSpec, P2c, PickRequest, Pool, ZoneAware};
@@ -64,7 +64,7 @@ use crate::{
 pub struct ZoneAware<S> {
     inner: S,
     zone: String,
-    minimum: usize,
+    min_eligible: usize,
     callers: Option<BTreeMap<String, u32>>,
 }
 
@@ -73,14 +73,14 @@ impl<S> ZoneAware<S> {
     /// them, and otherwise also from other zones. `zone` is the zone of this client. If no endpoint is in this zone,
     /// zones are ignored.
     pub fn new(inner: S, zone: impl Into<String>) -> Self {
-        Self { inner, zone: zone.into(), minimum: 1, callers: None }
+        Self { inner, zone: zone.into(), min_eligible: 1, callers: None }
     }
 
     /// Sets the minimum number of eligible endpoints in the client's zone. If fewer are eligible, zones are ignored:
     /// requests go to all endpoints in proportion to their weights. A value of 0 counts as 1. Default: 1.
     #[must_use]
-    pub fn minimum(mut self, eligible: usize) -> Self {
-        self.minimum = eligible;
+    pub fn min_eligible(mut self, eligible: usize) -> Self {
+        self.min_eligible = eligible;
         self
     }
 
@@ -109,7 +109,7 @@ impl<S: Strategy> Strategy for ZoneAware<S> {
             Some(last) => Arc::clone(&last.zoning),
             None => Arc::new(Zoning::new(view, &self.zone, self.callers.as_ref())),
         };
-        let plan = zoning.plan(view, self.minimum);
+        let plan = zoning.plan(view, self.min_eligible);
         let mut far = view.narrowed(|slot| !zoning.is_near(slot));
         if let Some(spare) = &plan.spare {
             let weight = |slot: Slot| zoning.of(spare, slot) * f64::from(view.weight(slot));

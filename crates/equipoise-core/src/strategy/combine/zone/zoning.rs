@@ -62,7 +62,7 @@ impl Zoning {
         by_zone[self.zones[slot.index()] as usize]
     }
 
-    pub(super) fn plan(&self, view: &View, minimum: usize) -> Plan {
+    pub(super) fn plan(&self, view: &View, min_eligible: usize) -> Plan {
         let mut capacity = vec![0.0; self.callers.len()];
         let mut near = 0;
         for &slot in view.eligible() {
@@ -72,7 +72,7 @@ impl Zoning {
         let total = capacity.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         capacity.iter_mut().for_each(|capacity| *capacity /= total);
         let (here, callers) = (capacity[NEAR as usize], self.callers[NEAR as usize]);
-        if near < minimum.max(1) {
+        if near < min_eligible.max(1) {
             return Plan { stay: here, spare: None };
         }
         // The numbers are sums of fractions, so that equal shares may differ in the last digit.
