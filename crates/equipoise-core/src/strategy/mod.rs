@@ -59,7 +59,7 @@ mod round_robin;
 mod sampling;
 mod span;
 
-use std::time::Duration;
+use std::{ops::Rem, time::Duration};
 
 pub(crate) use self::picker::Notes;
 pub use self::{
@@ -411,4 +411,9 @@ impl BuildError {
             Self::Panicked => "panicked",
         }
     }
+}
+
+/// Returns the greatest common divisor of two numbers. It is `a` if `b` is 0.
+pub(crate) fn gcd<N: Copy + Default + PartialEq + Rem<Output = N>>(a: N, b: N) -> N {
+    if b == N::default() { a } else { gcd(b, a % b) }
 }

@@ -5,7 +5,7 @@ use crate::{
     endpoint::{EndpointId, EndpointSpec, Slot},
     entropy::mix,
     ids::Revision,
-    strategy::{BuildError, PickCx, Picker, Strategy},
+    strategy::{BuildError, PickCx, Picker, Strategy, gcd},
     view::View,
 };
 
@@ -117,7 +117,7 @@ fn phase(seed: u64, id: &EndpointId) -> f64 {
 
 /// Returns all deadlines of the members within one turn.
 fn deadlines_of(view: &View, seed: u64) -> Deadlines {
-    let divisor = view.members().iter().fold(0, |a, &slot| super::schedule::gcd(a, view.weight(slot))).max(1);
+    let divisor = view.members().iter().fold(0, |a, &slot| gcd(a, view.weight(slot))).max(1);
     let total: u64 = view.members().iter().map(|&slot| u64::from(view.weight(slot) / divisor)).sum();
     if total > super::schedule::LONGEST_TURN {
         return Deadlines::TooLong;

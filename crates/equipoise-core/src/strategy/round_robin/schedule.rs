@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use crate::{endpoint::Slot, entropy::GAMMA};
+use crate::{endpoint::Slot, entropy::GAMMA, strategy::gcd};
 
 /// The maximum length of a turn that is laid out as a table.
 pub(super) const LONGEST_TURN: u64 = 1 << 16;
@@ -119,10 +119,6 @@ impl Turn {
         }
         after
     }
-}
-
-pub(super) fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn classes(slots: &[Slot], weights: &[u32]) -> Vec<Class> {

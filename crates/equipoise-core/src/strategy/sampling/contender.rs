@@ -1,7 +1,12 @@
 //! The endpoints that are compared in one pick (contenders): how they are drawn, the cost of a request at each of them,
 //! their scores, and the requests that measure slow endpoints again (trials).
 
-use crate::{endpoint::Slot, entropy::below, strategy::PickCx, time::Timestamp};
+use crate::{
+    endpoint::Slot,
+    entropy::below,
+    strategy::{PickCx, gcd},
+    time::Timestamp,
+};
 
 /// The maximum number of endpoints that a strategy may draw and compare.
 pub(crate) const MAX_CHOICES: usize = 10;
@@ -131,10 +136,6 @@ pub(crate) fn several(
 fn stride(n: usize, bits: u64) -> usize {
     let first = 1 + below(n.saturating_sub(1), bits as u32);
     (first..n).chain(1..first).find(|&step| gcd(step, n) == 1).unwrap_or(1)
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// An estimate counts as new, and does not fade, if it was updated within this fraction of the fading time. Most picks

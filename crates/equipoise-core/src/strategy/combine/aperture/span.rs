@@ -1,4 +1,4 @@
-use crate::endpoint::MAX_WEIGHT;
+use crate::{endpoint::MAX_WEIGHT, strategy::gcd};
 
 /// The part of a ring of endpoints that a client's arc covers.
 ///
@@ -45,10 +45,6 @@ fn scaled(lengths: &[u128]) -> Vec<u32> {
     let most = lengths.iter().copied().max().unwrap_or(0) / unit;
     let shrink = most.div_ceil(u128::from(MAX_WEIGHT)).max(1) * unit;
     lengths.iter().map(|&length| ((length + shrink / 2) / shrink).max(1) as u32).collect()
-}
-
-fn gcd(a: u128, b: u128) -> u128 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
