@@ -166,8 +166,8 @@ impl Affinity {
     /// store may have a shorter timeout of its own. Without a Tokio runtime with a timer, the request waits without a
     /// limit.
     #[must_use]
-    pub fn lookup_timeout(mut self, longest: Duration) -> Self {
-        self.settings.lookup_timeout = longest.max(Duration::from_millis(1));
+    pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.lookup_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 

@@ -61,7 +61,7 @@ pub use self::{
 };
 use self::{
     make::Make,
-    parameters::{LOOKUP, MISSING, Settings, UNAVAILABLE, UNTIL},
+    parameters::{LOOKUP_TIMEOUT, MAX_SHARE, MISSING, Settings, UNAVAILABLE},
 };
 use crate::Affinity;
 
@@ -161,11 +161,11 @@ impl AffinitySpec {
         let mut affinity = Affinity::new(pool, self.definition().make().mode(&settings, context)?)?
             .missing(settings.get(&MISSING))
             .unavailable(settings.get(&UNAVAILABLE));
-        if let Some(factor) = settings.get(&UNTIL) {
+        if let Some(factor) = settings.get(&MAX_SHARE) {
             affinity = affinity.max_share(factor as f32);
         }
-        if let Some(longest) = settings.get(&LOOKUP) {
-            affinity = affinity.lookup_timeout(longest);
+        if let Some(timeout) = settings.get(&LOOKUP_TIMEOUT) {
+            affinity = affinity.lookup_timeout(timeout);
         }
         Ok(make::apply_rules(&settings, affinity))
     }

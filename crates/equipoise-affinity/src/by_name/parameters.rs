@@ -101,7 +101,7 @@ impl Setting for OnUnavailable {
         match value {
             Value::Choice("rebind") => Some(Self::Rebind),
             Value::Choice("refuse") => Some(Self::Refuse),
-            Value::Timed("wait", longest) => Some(Self::Wait(*longest)),
+            Value::Timed("wait", max_wait) => Some(Self::Wait(*max_wait)),
             _ => None,
         }
     }
@@ -114,7 +114,7 @@ impl Setting for OnUnavailable {
 /// A parameter whose value is a text, or which is not set.
 type Text = Param<Option<String>>;
 
-/// The longest time that a store in Redis accepts: ten years.
+/// The maximum time that a store in Redis accepts: ten years.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A time after which a session ends. At least one second, because cookies contain whole seconds.
@@ -138,25 +138,25 @@ pub(super) const UNAVAILABLE: Param<OnUnavailable> = ParamBuilder::new(
      wait: it waits up to this time for its endpoint)",
 )
 .preset("rebind", OnUnavailable::Rebind);
-pub(super) const UNTIL: Param<Option<f64>> = Param::real(
+pub(super) const MAX_SHARE: Param<Option<f64>> = Param::real(
     "max-share",
     "the maximum load of a session's endpoint, as a multiple of its fair share of the requests in flight; above it, \
      other endpoints serve the session's requests",
 )
 .range(1.0, 100.0)
 .otherwise("no maximum", "1.25");
-pub(super) const FORCE: Text = Param::text(
+pub(super) const FORCE_COOKIE: Text = Param::text(
     "force-cookie",
     "a cookie's name; a request with this cookie goes to its endpoint even if that is unhealthy or in maintenance \
      (HAProxy's force-persist)",
 )
 .otherwise("no cookie", "maintenance");
-pub(super) const IGNORE: Param<Vec<String>> = Param::list(
+pub(super) const IGNORE_PATHS: Param<Vec<String>> = Param::list(
     "ignore-paths",
     "the beginnings of paths; a request whose path begins with one of them is not bound to an endpoint (HAProxy's \
      ignore-persist)",
 );
-pub(super) const MAX_KEY: Param<usize> =
+pub(super) const MAX_KEY_LEN: Param<usize> =
     Param::<usize>::number("max-key-len", "the maximum length of a session key in bytes; a longer key is ignored")
         .range(1, 65_535)
         .default("4096");
@@ -180,12 +180,12 @@ pub(super) const BY_STORE: Param<By> = ParamBuilder::new(
 )
 .note(BY_NOTE)
 .preset("table", By::Table);
-pub(super) const IDLE: Param<Duration> =
+pub(super) const IDLE_TIMEOUT: Param<Duration> =
     session_time("idle-timeout", "how long a session lasts after its last request").default("30m");
-pub(super) const LIFE: Param<Option<Duration>> =
+pub(super) const LIFETIME: Param<Option<Duration>> =
     session_time("lifetime", "how long a session lasts after it was first bound, even if it has requests")
         .otherwise("no limit", "8h");
-pub(super) const SESSIONS: Param<usize> =
+pub(super) const CAPACITY: Param<usize> =
     Param::<usize>::number("capacity", "the maximum number of sessions in the table")
         .range(1, 1 << 30)
         .default("100000");
@@ -201,18 +201,18 @@ pub(super) const KEY_PREFIX: Param<String> = Param::text(
 )
 .default("equipoise:");
 #[cfg(feature = "redis")]
-pub(super) const NEAR_TTL: Param<Duration> =
+pub(super) const CACHE_TTL: Param<Duration> =
     Param::time("cache-ttl", "how long an entry of the local cache is used without asking Redis")
         .range(Duration::ZERO, MAX_TIME)
         .default("1s");
 #[cfg(feature = "redis")]
-pub(super) const NEAR_SESSIONS: Param<usize> = Param::<usize>::number(
+pub(super) const CACHE_CAPACITY: Param<usize> = Param::<usize>::number(
     "cache-capacity",
     "the maximum number of sessions in the local cache; these sessions stay bound while Redis is unreachable",
 )
 .range(1, 1 << 28)
 .default("65536");
-pub(super) const LOOKUP: Param<Option<Duration>> = Param::time(
+pub(super) const LOOKUP_TIMEOUT: Param<Option<Duration>> = Param::time(
     "lookup-timeout",
     "how long a request waits for the session store; after this time, it continues without a binding",
 )
@@ -226,9 +226,9 @@ macro_rules! parameters {
             $($(#[$attribute])* $own.parameter,)*
             MISSING.parameter,
             UNAVAILABLE.parameter,
-            UNTIL.parameter,
-            FORCE.parameter,
-            IGNORE.parameter,
+            MAX_SHARE.parameter,
+            FORCE_COOKIE.parameter,
+            IGNORE_PATHS.parameter,
         ]
     };
 }
@@ -237,8 +237,8 @@ macro_rules! parameters {
 macro_rules! with_store {
     ($by:ident; $($own:ident),*) => {
         parameters![
-            $($own,)* $by, IDLE, LIFE, SESSIONS, #[cfg(feature = "redis")] URL, #[cfg(feature = "redis")] KEY_PREFIX,
-            #[cfg(feature = "redis")] NEAR_TTL, #[cfg(feature = "redis")] NEAR_SESSIONS, LOOKUP, MAX_KEY
+            $($own,)* $by, IDLE_TIMEOUT, LIFETIME, CAPACITY, #[cfg(feature = "redis")] URL, #[cfg(feature = "redis")] KEY_PREFIX,
+            #[cfg(feature = "redis")] CACHE_TTL, #[cfg(feature = "redis")] CACHE_CAPACITY, LOOKUP_TIMEOUT, MAX_KEY_LEN
         ]
     };
 }

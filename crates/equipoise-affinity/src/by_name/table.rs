@@ -109,7 +109,7 @@ pub(super) const ALL: &[ModeDefinition] = &[
     ModeDefinition::new(
         "route",
         "a part of the session key that a backend sets is the endpoint's id (Tomcat's jvmRoute)",
-        parameters![LEARN_COOKIE, LEARN_HEADER, LEARN_PATH, LEARN_QUERY, AFTER_FIRST, AFTER_LAST, WHOLE, MAX_KEY],
+        parameters![LEARN_COOKIE, LEARN_HEADER, LEARN_PATH, LEARN_QUERY, AFTER_FIRST, AFTER_LAST, WHOLE, MAX_KEY_LEN],
         Make::Route,
     ),
 ];

@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// What the `Set-Cookie` lines of a response say about one cookie.
-pub(super) enum Told<'r> {
-    Value(&'r [u8]),
+pub(super) enum CookieChange<'r> {
+    Set(&'r [u8]),
     Deleted,
-    Nothing,
+    Unchanged,
 }
 
-pub(super) fn told<'r>(headers: &'r HeaderMap, name: &str, now: SystemTime) -> Told<'r> {
+pub(super) fn cookie_change<'r>(headers: &'r HeaderMap, name: &str, now: SystemTime) -> CookieChange<'r> {
     let mut alive: Option<SetCookie<'r>> = None;
     let mut deleted = false;
     for line in headers.get_all(SET_COOKIE) {
@@ -31,9 +31,9 @@ pub(super) fn told<'r>(headers: &'r HeaderMap, name: &str, now: SystemTime) -> T
         }
     }
     match alive {
-        Some(cookie) => Told::Value(cookie.value),
-        None if deleted => Told::Deleted,
-        None => Told::Nothing,
+        Some(cookie) => CookieChange::Set(cookie.value),
+        None if deleted => CookieChange::Deleted,
+        None => CookieChange::Unchanged,
     }
 }
 

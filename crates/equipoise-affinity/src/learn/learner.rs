@@ -3,7 +3,7 @@ use std::{num::NonZeroUsize, time::SystemTime};
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, HeaderName};
 
-use super::cookie::{Told, told};
+use super::cookie::{CookieChange, cookie_change};
 use crate::read::{self, is_token};
 
 const LIMIT: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
@@ -154,15 +154,15 @@ impl Learn {
     pub fn response<'r>(&self, headers: &'r HeaderMap, now: SystemTime) -> Result<Learned<'r>, KeyTooLong> {
         let mut ended = false;
         for place in &self.places {
-            let told = match place {
-                Place::Cookie(name) => told(headers, name, now),
-                Place::Header(name) => read::header(headers, name).map_or(Told::Nothing, Told::Value),
-                Place::PathParameter(_) | Place::QueryParameter(_) => Told::Nothing,
+            let change = match place {
+                Place::Cookie(name) => cookie_change(headers, name, now),
+                Place::Header(name) => read::header(headers, name).map_or(CookieChange::Unchanged, CookieChange::Set),
+                Place::PathParameter(_) | Place::QueryParameter(_) => CookieChange::Unchanged,
             };
-            match told {
-                Told::Value(key) => return self.limited(key).map(Learned::Key),
-                Told::Deleted => ended = true,
-                Told::Nothing => {}
+            match change {
+                CookieChange::Set(key) => return self.limited(key).map(Learned::Key),
+                CookieChange::Deleted => ended = true,
+                CookieChange::Unchanged => {}
             }
         }
         Ok(if ended { Learned::Ended } else { Learned::Nothing })

@@ -94,8 +94,8 @@ pub(super) fn brought(settings: &Settings<'_>) -> Result<Learn, InvalidModeSetti
             learn = named(learn, name)?;
         }
     }
-    Ok(match NonZeroUsize::new(settings.get(&MAX_KEY)) {
-        Some(longest) => learn.max_key_len(longest),
+    Ok(match NonZeroUsize::new(settings.get(&MAX_KEY_LEN)) {
+        Some(max_len) => learn.max_key_len(max_len),
         None => learn,
     })
 }

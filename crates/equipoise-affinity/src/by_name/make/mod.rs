@@ -10,7 +10,9 @@ pub(super) use self::keys::{path, several, source};
 use super::{
     context::{BuildAffinityError, BuildContext},
     error::InvalidModeSettings,
-    parameters::{BY, BY_STORE, By, FORCE, IGNORE, MAX_KEY, MISSING, Settings, UNAVAILABLE, UNTIL},
+    parameters::{
+        BY, BY_STORE, By, FORCE_COOKIE, IGNORE_PATHS, MAX_KEY_LEN, MAX_SHARE, MISSING, Settings, UNAVAILABLE,
+    },
 };
 use crate::{Affinity, Mode, OnUnavailable, cookie::CookieMode, key::SessionKey, learn::InvalidName, read};
 
@@ -31,16 +33,16 @@ pub enum Make {
 impl Make {
     /// Checks that the values fit together. A parameter that the text sets to its default counts as set.
     pub(super) fn check(&self, settings: &Settings<'_>) -> Result<(), InvalidModeSettings> {
-        if settings.is_set(&UNTIL.parameter) && settings.get(&UNAVAILABLE) != OnUnavailable::Rebind {
+        if settings.is_set(&MAX_SHARE.parameter) && settings.get(&UNAVAILABLE) != OnUnavailable::Rebind {
             let (with, fits) = (settings.written(&UNAVAILABLE.parameter), "unavailable=rebind".to_owned());
-            return Err(InvalidModeSettings::Unused { parameter: UNTIL.parameter.name(), with, fits });
+            return Err(InvalidModeSettings::Unused { parameter: MAX_SHARE.parameter.name(), with, fits });
         }
-        if let Some(name) = settings.get(&FORCE)
+        if let Some(name) = settings.get(&FORCE_COOKIE)
             && !read::is_token(&name)
         {
             return Err(InvalidName::Cookie { name }.into());
         }
-        if let Some(path) = settings.get(&IGNORE).into_iter().find(|path| !path.starts_with('/')) {
+        if let Some(path) = settings.get(&IGNORE_PATHS).into_iter().find(|path| !path.starts_with('/')) {
             return Err(InvalidModeSettings::NoPath { path });
         }
         match self {
@@ -66,7 +68,7 @@ impl Make {
             Self::None => Mode::none(),
             Self::Keyed(key) => {
                 let key = key(settings, context)?;
-                let key = key.max_len(settings.get(&MAX_KEY)).map_err(InvalidModeSettings::from)?;
+                let key = key.max_len(settings.get(&MAX_KEY_LEN)).map_err(InvalidModeSettings::from)?;
                 match settings.get(&BY) {
                     By::Hash => Mode::hash(key),
                     by => Mode::table(key, store::store(by, settings, context)?),
@@ -87,10 +89,10 @@ impl Make {
 
 /// Applies `force-cookie` and `ignore-paths`.
 pub(super) fn apply_rules(settings: &Settings<'_>, mut affinity: Affinity) -> Affinity {
-    if let Some(name) = settings.get(&FORCE) {
+    if let Some(name) = settings.get(&FORCE_COOKIE) {
         affinity = affinity.force(move |head| read::cookie(head.headers, &name).is_some());
     }
-    let ignored = settings.get(&IGNORE);
+    let ignored = settings.get(&IGNORE_PATHS);
     if !ignored.is_empty() {
         affinity = affinity.except(move |head: RequestHead<'_>| {
             ignored.iter().any(|begin| head.uri.path().starts_with(begin.as_str()))

@@ -19,20 +19,20 @@ use crate::{SessionStore, table::SessionTable};
 const FITS: &[(Parameter, &[By])] = &[
     // With `hash`, the strategy skips endpoints that cannot serve a request.
     (UNAVAILABLE.parameter, By::STORES),
-    (UNTIL.parameter, By::STORES),
-    (FORCE.parameter, By::STORES),
-    (IDLE.parameter, EXPIRING),
-    (LIFE.parameter, EXPIRING),
-    (SESSIONS.parameter, &[By::Table]),
+    (MAX_SHARE.parameter, By::STORES),
+    (FORCE_COOKIE.parameter, By::STORES),
+    (IDLE_TIMEOUT.parameter, EXPIRING),
+    (LIFETIME.parameter, EXPIRING),
+    (CAPACITY.parameter, &[By::Table]),
     #[cfg(feature = "redis")]
     (URL.parameter, &[By::Redis]),
     #[cfg(feature = "redis")]
     (KEY_PREFIX.parameter, &[By::Redis]),
     #[cfg(feature = "redis")]
-    (NEAR_TTL.parameter, &[By::Redis]),
+    (CACHE_TTL.parameter, &[By::Redis]),
     #[cfg(feature = "redis")]
-    (NEAR_SESSIONS.parameter, &[By::Redis]),
-    (LOOKUP.parameter, ASKED),
+    (CACHE_CAPACITY.parameter, &[By::Redis]),
+    (LOOKUP_TIMEOUT.parameter, ASKED),
 ];
 
 /// The stores whose idle timeout and lifetime are parameters.
@@ -99,24 +99,25 @@ pub(super) fn store(
     settings: &Settings<'_>,
     context: &BuildContext,
 ) -> Result<Arc<dyn SessionStore>, BuildAffinityError> {
-    let (idle, life) = (settings.get(&IDLE), settings.get(&LIFE));
+    let (idle_timeout, lifetime) = (settings.get(&IDLE_TIMEOUT), settings.get(&LIFETIME));
     match by {
         By::Table => {
-            let table = SessionTable::builder().capacity(settings.get(&SESSIONS)).idle_timeout(idle).lifetime(life);
+            let table =
+                SessionTable::builder().capacity(settings.get(&CAPACITY)).idle_timeout(idle_timeout).lifetime(lifetime);
             Ok(Arc::new(table.build()?))
         }
         #[cfg(feature = "redis")]
         By::Redis => {
             let mut redis = RedisStore::builder(&settings.get(&URL).unwrap_or_default())
                 .prefix(settings.get(&KEY_PREFIX))
-                .cache_ttl(settings.get(&NEAR_TTL))
-                .cache_capacity(settings.get(&NEAR_SESSIONS))
-                .idle_timeout(idle);
-            if let Some(life) = life {
-                redis = redis.lifetime(life);
+                .cache_ttl(settings.get(&CACHE_TTL))
+                .cache_capacity(settings.get(&CACHE_CAPACITY))
+                .idle_timeout(idle_timeout);
+            if let Some(lifetime) = lifetime {
+                redis = redis.lifetime(lifetime);
             }
-            if let Some(longest) = settings.get(&LOOKUP) {
-                redis = redis.lookup_timeout(longest);
+            if let Some(timeout) = settings.get(&LOOKUP_TIMEOUT) {
+                redis = redis.lookup_timeout(timeout);
             }
             Ok(Arc::new(redis.build()?))
         }
