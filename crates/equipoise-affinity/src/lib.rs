@@ -20,7 +20,6 @@ pub mod source;
 mod store;
 pub mod table;
 pub mod token;
-mod unix_time;
 
 use equipoise_core::__private as guard;
 

@@ -1,4 +1,7 @@
-//! Functions that read cookies, headers and URL parameters as bytes, because clients can send any bytes.
+//! Functions that read cookies, headers and URL parameters as bytes, because clients can send any bytes, and the form
+//! of the times in cookies, in tokens and in Redis: the time since 1970.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
 
@@ -64,4 +67,14 @@ fn filled<'r>(parameters: impl Iterator<Item = &'r [u8]>, name: &str) -> Option<
         .filter_map(|parameter| scan::split_once(parameter, b'='))
         .find(|(found, value)| *found == name.as_bytes() && !value.is_empty())
         .map(|(_, value)| value)
+}
+
+/// Returns the time since 1970. Returns 0 for a time before 1970, which only a wrong clock returns.
+pub(crate) fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Returns the whole seconds since 1970. Returns 0 for a time before 1970.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    since_1970(time).as_secs()
 }

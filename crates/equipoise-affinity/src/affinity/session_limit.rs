@@ -14,7 +14,7 @@ use equipoise_core::{SourceKey, SourcePrefix};
 use equipoise_tower::RequestHead;
 use quick_cache::sync::Cache;
 
-use crate::{source::ClientAddress, unix_time::seconds};
+use crate::{read::seconds, source::ClientAddress};
 
 /// Maximum number of sources that are counted at a time, at about 100 bytes each. Beyond it, sources that were not seen
 /// recently are forgotten, and start again at 0.

@@ -7,7 +7,7 @@ use super::{
     settings::PersistenceCookie,
     value::{CookieMode, Dates, PREFIX, over},
 };
-use crate::{scan, unix_time::seconds};
+use crate::{read::seconds, scan};
 
 /// Whether the value of a persistence cookie names an endpoint, and which endpoint. The closure `find`, which the
 /// caller passes to [`PersistenceCookie::on_request`], returns a `CookieMatch`. `T` is the caller's type for an

@@ -11,7 +11,7 @@ use super::{
     settings::PersistenceCookie,
     value::{CookieMode, CookieValue, DATE, PREFIX, written},
 };
-use crate::{scan, unix_time::seconds};
+use crate::{read::seconds, scan};
 
 /// What [`on_response`](PersistenceCookie::on_response) must know about a response and its request, besides the status
 /// and the headers of the response. Create it with [`new`](Self::new).

@@ -6,9 +6,8 @@ use http::{HeaderMap, header::SET_COOKIE};
 
 use super::date::cookie_date;
 use crate::{
-    read::{pair, unquoted},
+    read::{pair, seconds, unquoted},
     scan,
-    unix_time::seconds,
 };
 
 /// What the `Set-Cookie` lines of a response say about one cookie.

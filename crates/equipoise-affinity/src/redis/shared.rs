@@ -23,7 +23,7 @@ use super::{
     stats::{Counter, Counters},
     value::Binding,
 };
-use crate::{StoreError, unix_time::since_1970};
+use crate::{StoreError, read::since_1970};
 
 /// Maximum number of lookups that wait for the server at the same time. Each takes about 2 KiB. With round trips of 1
 /// ms, this allows 4 million lookups per second.

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::unix_time::seconds;
+use crate::read::seconds;
 
 pub(super) type Tag = [u8; 8];
 

@@ -6,13 +6,30 @@ use std::{fmt, time::Duration};
 use equipoise_core::Needs;
 use equipoise_health::HealthPolicy;
 
-use super::{
-    Demand, FaultKind, InvalidScenario, Scenario, Trace,
-    limits::{
-        MAX_CLIENTS, MAX_EVENTS, MAX_MONITORED_PAIRS, MAX_PAIRS, MAX_SAMPLES, MAX_SERVERS, MAX_TABLE_BYTES,
-        TABLE_BYTES, TABLE_BYTES_PER_SERVER,
-    },
-};
+use super::{Demand, FaultKind, InvalidScenario, MAX_SERVERS, Scenario, Trace};
+
+/// Maximum number of clients. This limit, `MAX_SERVERS` and `MAX_PAIRS` keep a run below 5 GiB: a client takes about 2
+/// KiB, and another 0.5 KiB for each server.
+const MAX_CLIENTS: usize = 1_000_000;
+/// Maximum number of clients times servers.
+const MAX_PAIRS: usize = 5_000_000;
+/// Maximum number of clients times servers with a health policy, which takes another 1.2 KiB for each client and
+/// server.
+const MAX_MONITORED_PAIRS: usize = 1_000_000;
+
+/// Estimated memory in bytes that a client takes for the table of a hashing strategy: this constant, plus
+/// `TABLE_BYTES_PER_SERVER` for each server. The constant is the size of Maglev's default table, the second part is for
+/// the table of `ring`, which grows with the number of servers.
+const TABLE_BYTES: usize = 300 << 10;
+const TABLE_BYTES_PER_SERVER: usize = 3 << 9;
+/// Maximum memory in bytes of all tables of a hashing strategy.
+const MAX_TABLE_BYTES: usize = 4 << 30;
+
+/// Maximum number of requests, and of repetitions of each kind of repeated event. A run with more would take hours.
+const MAX_EVENTS: f64 = 1e9;
+
+/// Maximum number of samples times servers in [`Report::series`](crate::Report::series): they take 240 MiB.
+const MAX_SAMPLES: u128 = 20_000_000;
 
 impl Scenario {
     /// Checks whether the scenario can be run, without running it. [`run`](Self::run) does the same check first.

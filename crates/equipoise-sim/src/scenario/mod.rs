@@ -9,7 +9,6 @@ mod error;
 mod fault;
 mod impatience;
 mod keys;
-mod limits;
 mod network;
 mod server;
 mod trace;
@@ -20,12 +19,14 @@ use std::time::Duration;
 use equipoise_health::HealthPolicy;
 use rand::Rng;
 
-use self::limits::MAX_SERVERS;
 pub use self::{
     antagonists::Antagonists, arrivals::Arrivals, bodies::Bodies, error::InvalidScenario, fault::Fault,
     impatience::Impatience, keys::Keys, network::Network, server::Server, trace::Trace, work::Work,
 };
 pub(crate) use self::{arrivals::ArrivalSource, fault::FaultKind, server::Shedding, work::WorkSource};
+
+/// Maximum number of servers. Scenarios never store more than one server above it.
+const MAX_SERVERS: usize = 1_000_000;
 
 /// The settings of a run, except the strategy: clients, servers, requests, network, faults and timing.
 ///
