@@ -41,14 +41,14 @@ pub enum InvalidModeSettings {
         fits: String,
     },
     /// A parameter is set without another parameter that it needs.
-    #[error("{setting} needs {parameter}=…: {why}")]
+    #[error("{setting} needs {parameter}=…: {reason}")]
     Needs {
         /// The parameter that is set. It is a name such as `max-hops`, or a name and a value such as `by=redis`.
         setting: &'static str,
         /// The name of the missing parameter.
         parameter: &'static str,
         /// What the missing parameter is for. A part of the error message.
-        why: &'static str,
+        reason: &'static str,
     },
     /// Two parameters are set, but only one of the two may be set.
     #[error("{one} and {other} cannot both be set: use one of them")]

@@ -214,16 +214,16 @@ impl RedisStoreBuilder {
     }
 
     fn check(&self) -> Result<(), InvalidRedisStore> {
-        let wrong = |setting, given: String, wanted| Err(InvalidRedisStore::Setting { setting, given, wanted });
-        for (setting, given) in [
+        let wrong = |setting, value: String, expected| Err(InvalidRedisStore::Setting { setting, value, expected });
+        for (setting, value) in [
             ("idle_timeout", self.idle_timeout),
             ("lookup_timeout", self.lookup_timeout),
             ("connect_timeout", self.connect_timeout),
             ("backoff's minimum", self.backoff.min),
             ("backoff's maximum", self.backoff.max),
         ] {
-            if !(Duration::from_millis(1)..=MAX_TIME).contains(&given) {
-                return wrong(setting, format!("{given:?}"), "use from 1 ms to 10 years");
+            if !(Duration::from_millis(1)..=MAX_TIME).contains(&value) {
+                return wrong(setting, format!("{value:?}"), "use from 1 ms to 10 years");
             }
         }
         if let Some(lifetime) = self.lifetime
@@ -235,8 +235,8 @@ impl RedisStoreBuilder {
             return wrong("backoff's maximum", format!("{:?}", self.backoff.max), "use at least the minimum");
         }
         if !self.prefix.is_empty() && !self.prefix.ends_with(':') {
-            let wanted = "use a text that ends with ':', such as \"shop:\", or an empty text";
-            return wrong("prefix", format!("{:?}", self.prefix), wanted);
+            let expected = "use a text that ends with ':', such as \"shop:\", or an empty text";
+            return wrong("prefix", format!("{:?}", self.prefix), expected);
         }
         if self.prefix.len() > MAX_PREFIX {
             return wrong("prefix", format!("a text of {} bytes", self.prefix.len()), "use at most 128 bytes");

@@ -55,7 +55,7 @@ pub(super) struct LinkSettings {
 #[derive(Debug)]
 pub(super) struct Link {
     live: ArcSwapOption<Live>,
-    why: ArcSwap<String>,
+    reason: ArcSwap<String>,
     epochs: AtomicU64,
 }
 
@@ -63,7 +63,7 @@ impl Link {
     pub(super) fn new() -> Self {
         Self {
             live: ArcSwapOption::empty(),
-            why: ArcSwap::from_pointee("not connected yet".to_owned()),
+            reason: ArcSwap::from_pointee("not connected yet".to_owned()),
             epochs: AtomicU64::new(0),
         }
     }
@@ -79,8 +79,8 @@ impl Link {
     }
 
     /// Returns why there is no connection, or why it cannot be used.
-    pub(super) fn why(&self) -> String {
-        if self.live.load().is_some() { "it has stopped answering".to_owned() } else { self.why.load().to_string() }
+    pub(super) fn reason(&self) -> String {
+        if self.live.load().is_some() { "it has stopped answering".to_owned() } else { self.reason.load().to_string() }
     }
 
     /// Connects, and connects again whenever the connection ends. Never finishes.
@@ -90,7 +90,7 @@ impl Link {
         loop {
             let replies = Arc::new(Replies::new());
             let connected = timeout(settings.connect_timeout, self.connect(settings, &replies)).await;
-            let why = match connected.unwrap_or_else(|_| Err("no connection within its time".to_owned())) {
+            let reason = match connected.unwrap_or_else(|_| Err("no connection within its time".to_owned())) {
                 Ok((live, driver)) => {
                     tracing::info!(%server, "the session store is connected");
                     let since = Instant::now();
@@ -99,33 +99,33 @@ impl Link {
                     }
                     let live = Arc::new(live);
                     self.live.store(Some(Arc::clone(&live)));
-                    let why = live.drive(driver, settings.lookup_timeout, settings.connect_timeout).await;
+                    let reason = live.drive(driver, settings.lookup_timeout, settings.connect_timeout).await;
                     if since.elapsed() >= settings.backoff.max {
                         failures = 0;
                     } else {
                         failures = failures.saturating_add(1);
                     }
-                    why
+                    reason
                 }
-                Err(why) => {
+                Err(reason) => {
                     failures = failures.saturating_add(1);
-                    why
+                    reason
                 }
             };
-            let why = match replies.violation.get() {
+            let reason = match replies.violation.get() {
                 Some(violation) => {
                     counters.protocol_errors.count();
                     format!("it broke the protocol: {violation}")
                 }
-                None => why,
+                None => reason,
             };
             // A warning once per outage, and not once per attempt.
             if failures <= 1 {
-                tracing::warn!(%server, why, "the session store is unavailable");
+                tracing::warn!(%server, reason, "the session store is unavailable");
             } else {
-                tracing::debug!(%server, why, failures, "the session store is still unavailable");
+                tracing::debug!(%server, reason, failures, "the session store is still unavailable");
             }
-            self.why.store(Arc::new(why));
+            self.reason.store(Arc::new(reason));
             self.live.store(None);
             sleep(settings.backoff.wait(failures, rand::random())).await;
         }

@@ -152,7 +152,7 @@ impl RedisStore {
     }
 
     /// Answers a lookup without asking the server: from the cached entry if there is one, and otherwise with an error.
-    fn without(&self, known: Option<Arc<CacheEntry>>, why: impl FnOnce() -> String) -> Lookup {
+    fn without(&self, known: Option<Arc<CacheEntry>>, reason: impl FnOnce() -> String) -> Lookup {
         let counters = &self.shared.counters;
         match known.and_then(|known| known.bound.clone()) {
             Some(endpoint) => {
@@ -161,7 +161,7 @@ impl RedisStore {
             }
             None => {
                 counters.unavailable.count();
-                Lookup::Now(Err(StoreError::Unavailable { reason: why() }))
+                Lookup::Now(Err(StoreError::Unavailable { reason: reason() }))
             }
         }
     }
@@ -209,7 +209,7 @@ impl SessionStore for RedisStore {
         {
             return self.answer(&key, known, now);
         }
-        let Some(live) = shared.link.live() else { return self.without(known, || shared.link.why()) };
+        let Some(live) = shared.link.live() else { return self.without(known, || shared.link.reason()) };
         let Ok(permit) = Arc::clone(&shared.open).try_acquire_owned() else {
             return self.without(known, || "too many lookups wait for the server".to_owned());
         };

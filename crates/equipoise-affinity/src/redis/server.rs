@@ -28,14 +28,14 @@ impl Server {
         url: &str,
         #[cfg(feature = "redis-tls")] config: Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, InvalidRedisStore> {
-        let wrong = |why: &str| InvalidRedisStore::Url { why: why.to_owned() };
+        let wrong = |reason: &str| InvalidRedisStore::Url { reason: reason.to_owned() };
         // The store does TLS itself, so that a URL cannot turn off the verification of certificates.
         let (plain, encrypted) = match url.split_once("s://") {
             Some((scheme @ ("redis" | "valkey"), rest)) => (format!("{scheme}://{rest}"), true),
             _ => (url.to_owned(), false),
         };
         if encrypted && !cfg!(feature = "redis-tls") {
-            return Err(InvalidRedisStore::Tls { why: "a store's URL with rediss:// needs the feature redis-tls" });
+            return Err(InvalidRedisStore::Tls { reason: "a store's URL with rediss:// needs the feature redis-tls" });
         }
         if plain.contains('#') {
             return Err(wrong("it has a fragment"));
@@ -47,13 +47,13 @@ impl Server {
         #[cfg(feature = "redis-tls")]
         let tls = match (info.addr(), encrypted) {
             (ConnectionAddr::Tcp(host, _), true) => {
-                let why = "the host in the store's URL cannot be the name in a certificate: use a host name or an IP \
+                let reason = "the host in the store's URL cannot be the name in a certificate: use a host name or an IP \
                            address";
-                Some(Tls::new(config, host).ok_or(InvalidRedisStore::Tls { why })?)
+                Some(Tls::new(config, host).ok_or(InvalidRedisStore::Tls { reason })?)
             }
             _ if config.is_some() => {
-                let why = "a TLS configuration needs a store's URL with rediss://, but the URL has another scheme";
-                return Err(InvalidRedisStore::Tls { why });
+                let reason = "a TLS configuration needs a store's URL with rediss://, but the URL has another scheme";
+                return Err(InvalidRedisStore::Tls { reason });
             }
             _ => None,
         };
@@ -108,32 +108,32 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub enum InvalidRedisStore {
     /// The URL of the server is invalid. The error does not contain the URL, which may contain a password.
     #[error(
-        "the store's URL is invalid ({why}): use redis://[user[:password]@]host[:port][/database] or \
+        "the store's URL is invalid ({reason}): use redis://[user[:password]@]host[:port][/database] or \
          redis+unix:///path[?db=database]"
     )]
     Url {
         /// What is wrong with the URL, as a text for people.
-        why: String,
+        reason: String,
     },
     /// TLS cannot be used for one of these reasons:
     ///
     /// - The URL begins with `rediss://`, but the feature `redis-tls` is off.
     /// - A TLS configuration is set, but the URL does not begin with `rediss://`.
     /// - The host in the URL cannot be the name in a certificate.
-    #[error("{why}")]
+    #[error("{reason}")]
     Tls {
         /// Why TLS cannot be used, as a text for people.
-        why: &'static str,
+        reason: &'static str,
     },
     /// A setting of the store is out of range.
-    #[error("{setting} cannot be {given}: {wanted}")]
+    #[error("{setting} cannot be {value}: {expected}")]
     Setting {
         /// The name of the setting that is out of range.
         setting: &'static str,
         /// The value that was set, as text.
-        given: String,
+        value: String,
         /// The valid range of the setting, as text.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// There is no Tokio runtime for the connection to the server. Call [`build`](super::RedisStoreBuilder::build) in
     /// async code, or enter a runtime before the call: `let _guard = runtime.enter();`.

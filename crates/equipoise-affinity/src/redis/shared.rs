@@ -212,8 +212,8 @@ pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
     }
 }
 
-pub(super) fn unavailable(why: &str) -> StoreError {
-    StoreError::Unavailable { reason: why.to_owned() }
+pub(super) fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable { reason: reason.to_owned() }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -174,6 +174,6 @@ impl Scenario {
     }
 }
 
-fn setting(setting: &'static str, given: impl fmt::Debug, expected: &'static str) -> InvalidScenario {
-    InvalidScenario::Setting { setting, given: format!("{given:?}"), expected }
+fn setting(setting: &'static str, value: impl fmt::Debug, expected: &'static str) -> InvalidScenario {
+    InvalidScenario::Setting { setting, value: format!("{value:?}"), expected }
 }

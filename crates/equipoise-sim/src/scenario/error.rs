@@ -159,12 +159,12 @@ pub enum InvalidScenario {
     #[error("health: {0}")]
     Health(#[from] InvalidHealth),
     /// A setting of the run is out of range, or the run would take too much memory or time with this setting.
-    #[error("{setting} cannot be {given}: {expected}")]
+    #[error("{setting} cannot be {value}: {expected}")]
     Setting {
         /// Name of the setting, such as `lasting`, `timeout` or `retry_budget`.
         setting: &'static str,
         /// The value that was set.
-        given: String,
+        value: String,
         /// The valid range of the setting. A part of the error message.
         expected: &'static str,
     },

@@ -25,13 +25,13 @@ impl Impatience {
         Self { share, after }
     }
 
-    pub(super) fn check(&self, longest: Duration) -> Result<(), InvalidScenario> {
+    pub(super) fn check(&self, max_time: Duration) -> Result<(), InvalidScenario> {
         if !(0.0..=1.0).contains(&self.share) {
             return Err(InvalidScenario::Share { setting: "impatience", share: self.share });
         }
-        if self.after.is_zero() || self.after > longest {
-            let (setting, given) = ("the time of impatience", format!("{:?}", self.after));
-            return Err(InvalidScenario::Setting { setting, given, expected: "use from 1 ns to 10⁹ s" });
+        if self.after.is_zero() || self.after > max_time {
+            let (setting, value) = ("the time of impatience", format!("{:?}", self.after));
+            return Err(InvalidScenario::Setting { setting, value, expected: "use from 1 ns to 10⁹ s" });
         }
         Ok(())
     }

@@ -113,8 +113,8 @@ pub(super) fn values(
 }
 
 fn named(cookie: &PersistenceCookie, settings: &Settings<'_>) -> Result<EndpointNaming, InvalidModeSettings> {
-    let why = "the id of each endpoint and its name in the cookie, such as {\"10.0.0.1:80\"=A}";
-    let missing = InvalidModeSettings::Needs { setting: "values=name", parameter: "names", why };
+    let reason = "the id of each endpoint and its name in the cookie, such as {\"10.0.0.1:80\"=A}";
+    let missing = InvalidModeSettings::Needs { setting: "values=name", parameter: "names", reason };
     let names = settings.get(&NAMES).ok_or(missing)?;
     Ok(EndpointNaming::named(cookie, names)?)
 }

@@ -20,13 +20,13 @@ pub(in super::super) fn source(settings: &Settings<'_>, context: &BuildContext) 
     let mut client = ClientAddress::behind(trusted);
     if let Some(name) = settings.get(&FORWARDED) {
         if !behind_some {
-            let why = "the addresses of the proxies that set it, because any other client can set it too";
-            return Err(InvalidModeSettings::Needs { setting: "header", parameter: "trusted", why });
+            let reason = "the addresses of the proxies that set it, because any other client can set it too";
+            return Err(InvalidModeSettings::Needs { setting: "header", parameter: "trusted", reason });
         }
         client = client.header(forwarded(&name)?).max_hops(settings.get(&HOPS));
     } else if settings.is_set(&HOPS.parameter) {
-        let why = "the name of the header whose elements it limits";
-        return Err(InvalidModeSettings::Needs { setting: "max-hops", parameter: "header", why });
+        let reason = "the name of the header whose elements it limits";
+        return Err(InvalidModeSettings::Needs { setting: "max-hops", parameter: "header", reason });
     }
     if let Some(peer) = context.peer.clone() {
         client = client.peer(move |head| peer(head));

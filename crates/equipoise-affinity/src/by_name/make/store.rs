@@ -62,7 +62,7 @@ pub(super) fn check(settings: &Settings<'_>) -> Result<(), InvalidModeSettings> 
         let needs = InvalidModeSettings::Needs {
             setting: "by=redis",
             parameter: "url",
-            why: "the address of the Redis server, such as redis://10.0.0.5:6379/0",
+            reason: "the address of the Redis server, such as redis://10.0.0.5:6379/0",
         };
         if has_secrets(&settings.get(&URL).ok_or(needs)?) {
             return Err(InvalidModeSettings::Secret);
