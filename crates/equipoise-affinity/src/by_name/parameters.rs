@@ -163,7 +163,11 @@ pub(super) const MAX_KEY_LEN: Param<usize> =
 
 // Where the bindings of sessions are stored.
 
-const BY_NOTE: &str = if cfg!(feature = "redis") { "" } else { " (feature redis adds redis)" };
+const BY_NOTE: &str = if cfg!(feature = "redis") {
+    ""
+} else {
+    " (the feature affinity-redis of equipoise, or redis of equipoise-affinity, adds redis)"
+};
 pub(super) const BY: Param<By> = ParamBuilder::new(
     "by",
     Kind::Choice(By::WORDS),

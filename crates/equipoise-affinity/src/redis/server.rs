@@ -35,7 +35,9 @@ impl Server {
             _ => (url.to_owned(), false),
         };
         if encrypted && !cfg!(feature = "redis-tls") {
-            return Err(InvalidRedisStore::Tls { reason: "a store's URL with rediss:// needs the feature redis-tls" });
+            let reason = "a store's URL with rediss:// needs the feature affinity-redis-tls of equipoise (or \
+                          redis-tls of equipoise-affinity)";
+            return Err(InvalidRedisStore::Tls { reason });
         }
         if plain.contains('#') {
             return Err(wrong("it has a fragment"));
@@ -117,7 +119,8 @@ pub enum InvalidRedisStore {
     },
     /// TLS cannot be used for one of these reasons:
     ///
-    /// - The URL begins with `rediss://`, but the feature `redis-tls` is off.
+    /// - The URL begins with `rediss://`, but the feature `redis-tls` of this crate (`affinity-redis-tls` of
+    ///   `equipoise`) is off.
     /// - A TLS configuration is set, but the URL does not begin with `rediss://`.
     /// - The host in the URL cannot be the name in a certificate.
     #[error("{reason}")]

@@ -31,7 +31,10 @@ impl Security {
         #[cfg(feature = "tls")]
         return Ok(by_address || self.tls.is_some());
         #[cfg(not(feature = "tls"))]
-        return if by_address { Err(target.refuse("https takes the feature tls")) } else { Ok(false) };
+        return match by_address {
+            true => Err(target.refuse("https needs the feature health-tls of equipoise (or tls of equipoise-health)")),
+            false => Ok(false),
+        };
     }
 
     /// Opens a connection, with TLS if needed. `protocols` are offered by ALPN. Also returns whether HTTP/2 was

@@ -10,8 +10,11 @@ fn what_is_wrong_is_refused_with_what_would_be_right() {
         let known = definition(mode).parameters();
         known.iter().map(Parameter::name).collect::<Vec<_>>().join(", ")
     };
-    let stores =
-        if cfg!(feature = "redis") { "table, redis or store" } else { "table or store (feature redis adds redis)" };
+    let stores = if cfg!(feature = "redis") {
+        "table, redis or store"
+    } else {
+        "table or store (the feature affinity-redis of equipoise, or redis of equipoise-affinity, adds redis)"
+    };
     for (text, message) in [
         ("", "expected the name of a mode (at 1), found the end of the text"),
         ("coookie", &*format!("there is no mode \"coookie\" (at 1): did you mean cookie? valid names are {names}")),
