@@ -241,8 +241,9 @@ macro_rules! parameters {
 macro_rules! with_store {
     ($by:ident; $($own:ident),*) => {
         parameters![
-            $($own,)* $by, IDLE_TIMEOUT, LIFETIME, CAPACITY, #[cfg(feature = "redis")] URL, #[cfg(feature = "redis")] KEY_PREFIX,
-            #[cfg(feature = "redis")] CACHE_TTL, #[cfg(feature = "redis")] CACHE_CAPACITY, LOOKUP_TIMEOUT, MAX_KEY_LEN
+            $($own,)* $by, IDLE_TIMEOUT, LIFETIME, CAPACITY, #[cfg(feature = "redis")] URL,
+            #[cfg(feature = "redis")] KEY_PREFIX, #[cfg(feature = "redis")] CACHE_TTL,
+            #[cfg(feature = "redis")] CACHE_CAPACITY, LOOKUP_TIMEOUT, MAX_KEY_LEN
         ]
     };
 }
