@@ -10,20 +10,20 @@ use std::time::Duration;
 /// assert_eq!(refused.to_string(), "decay cannot be 0ns: use at least 1 us, usually some seconds");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} cannot be {given:?}: use at least 1 us, usually some seconds")]
+#[error("{setting} cannot be {value:?}: use at least 1 us, usually some seconds")]
 #[non_exhaustive]
 pub struct InvalidSpan {
     /// The name of the setting whose time is too short, such as `decay`.
     pub setting: &'static str,
-    /// The time that was given for the setting.
-    pub given: Duration,
+    /// The time that was set.
+    pub value: Duration,
 }
 
 /// The shortest valid time: the resolution of clocks and latencies. Zero is not valid, because it could mean "never" as
 /// well as "at once".
 const SHORTEST: Duration = Duration::from_micros(1);
 
-/// Returns `given`, or an error if it is too short.
-pub(super) const fn span(setting: &'static str, given: Duration) -> Result<Duration, InvalidSpan> {
-    if given.as_nanos() < SHORTEST.as_nanos() { Err(InvalidSpan { setting, given }) } else { Ok(given) }
+/// Returns `value`, or an error if it is too short.
+pub(super) const fn span(setting: &'static str, value: Duration) -> Result<Duration, InvalidSpan> {
+    if value.as_nanos() < SHORTEST.as_nanos() { Err(InvalidSpan { setting, value }) } else { Ok(value) }
 }

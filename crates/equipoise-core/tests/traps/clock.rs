@@ -89,7 +89,7 @@ fn a_time_over_which_nothing_can_be_remembered_is_refused() {
     for span in [Duration::ZERO, Duration::from_nanos(1), Duration::from_nanos(999)] {
         let refused = [PeakEwma::new().decay(span).err(), PeakEwma::new().fade(span).err()];
         let refused = refused.into_iter().chain([LeastTime::new().period(span).err()]);
-        let settings: Vec<_> = refused.map(|error| error.map(|error| (error.setting, error.given))).collect();
+        let settings: Vec<_> = refused.map(|error| error.map(|error| (error.setting, error.value))).collect();
         assert_eq!(settings, ["decay", "fade", "period"].map(|setting| Some((setting, span))));
     }
 }
