@@ -71,7 +71,7 @@ fn spread_in(world: &World, ids: &[EndpointId], weights: &[u32], tolerance: f64,
     }
 }
 
-pub(super) fn flips(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
+pub(super) fn availability_changes(make: &dyn Fn() -> AnyStrategy, seed: u64, findings: &mut Findings) {
     for n in SIZES {
         let Ok(world) = World::of(make(), &vec![1; n], seed) else {
             return findings.note(Check::AvailabilityChanges, seed, format!("refuses {n} endpoints"));

@@ -58,7 +58,7 @@ pub struct Conformance<'a> {
     weights: bool,
     allocations: Option<Counter<'a>>,
     spread: Option<f64>,
-    flips: bool,
+    availability_changes: bool,
     removal: Option<f64>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Conformance<'a> {
             weights: false,
             allocations: None,
             spread: None,
-            flips: false,
+            availability_changes: false,
             removal: None,
         }
     }
@@ -124,7 +124,7 @@ impl<'a> Conformance<'a> {
     /// Adds the check [`Check::AvailabilityChanges`]: if an endpoint goes into maintenance or is excluded, only the
     /// keys of this endpoint may move to other endpoints. When the endpoint is up again, its keys must return to it.
     pub fn keeps_keys_on_availability_change(mut self) -> Self {
-        self.flips = true;
+        self.availability_changes = true;
         self
     }
 
@@ -173,8 +173,8 @@ impl<'a> Conformance<'a> {
             keys::spread(make, tolerance, seed, &mut findings);
             done.extend([Check::SpreadsKeys, Check::KeepsKeys]);
         }
-        if self.flips {
-            keys::flips(make, seed, &mut findings);
+        if self.availability_changes {
+            keys::availability_changes(make, seed, &mut findings);
             done.push(Check::AvailabilityChanges);
         }
         if let Some(others) = self.removal {

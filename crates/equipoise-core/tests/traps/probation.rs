@@ -250,8 +250,8 @@ fn many_availabilities_change_at_once_and_unknown_ids_are_named() {
         (id(0), Availability::Unhealthy),
         (id(1), Availability::Up),
     ];
-    let flips = pool.set_availabilities(wanted.clone()).expect("valid");
-    assert_eq!((flips.changed, flips.unknown), (vec![id(0), id(2)], vec![id(9)]));
+    let applied = pool.set_availabilities(wanted.clone()).expect("valid");
+    assert_eq!((applied.changed, applied.unknown), (vec![id(0), id(2)], vec![id(9)]));
     assert_eq!(pool.revision().get(), before + 1);
     let now: Vec<_> = pool.endpoints().iter().map(|endpoint| endpoint.availability).collect();
     assert_eq!(now, [Availability::Unhealthy, Availability::Up, Availability::Maintenance]);

@@ -14,8 +14,8 @@ use crate::{
 const SEED: u64 = 19;
 
 fn set(pool: &Pool<()>, who: impl IntoIterator<Item = usize>, availability: Availability) {
-    let flips = pool.set_availabilities(who.into_iter().map(|at| (id(at), availability))).expect("valid");
-    assert!(flips.unknown.is_empty());
+    let applied = pool.set_availabilities(who.into_iter().map(|at| (id(at), availability))).expect("valid");
+    assert!(applied.unknown.is_empty());
 }
 
 /// Returns whether the pool panics: at least one of 200 picks returns an unhealthy endpoint.
