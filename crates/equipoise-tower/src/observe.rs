@@ -312,7 +312,7 @@ impl Observer {
     /// Reports the start of a request, and returns the value that reports its other events.
     #[inline]
     pub(crate) fn request(&self) -> ObservedRequest {
-        ObservedRequest { open: self.0.as_ref().map(|observe| Box::new(Open::new(observe))), attempts: 0 }
+        ObservedRequest { started: self.0.as_ref().map(|observe| Box::new(Started::new(observe))), attempts: 0 }
     }
 }
 
@@ -323,20 +323,20 @@ impl fmt::Debug for Observer {
 }
 
 /// A request, an attempt or a wait in the queue that has started and not ended yet.
-struct Open {
+struct Started {
     observe: Arc<dyn Observe>,
     request: RequestId,
     since: Instant,
 }
 
-impl Open {
+impl Started {
     #[cold]
     fn new(observe: &Arc<dyn Observe>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let request = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
-        let open = Self { observe: Arc::clone(observe), request, since: Instant::now() };
-        open.emit(EventKind::Started);
-        open
+        let started = Self { observe: Arc::clone(observe), request, since: Instant::now() };
+        started.emit(EventKind::Started);
+        started
     }
 
     /// Starts an attempt or a wait of the same request. It begins now.
@@ -351,9 +351,9 @@ impl Open {
 
 /// Reports the events of one request. If it is dropped, it reports the end of the request.
 ///
-/// `open` is `None` without an observer. It is boxed, so that a request without an observer carries only a pointer.
+/// `started` is `None` without an observer. It is boxed, so that a request without an observer carries only a pointer.
 pub(crate) struct ObservedRequest {
-    open: Option<Box<Open>>,
+    started: Option<Box<Started>>,
     /// The number of attempts. The last event of the request reports it.
     pub(crate) attempts: usize,
 }
@@ -366,31 +366,31 @@ impl ObservedRequest {
         binding_outcome: BindingOutcome,
         attempt: usize,
     ) -> ObservedAttempt {
-        ObservedAttempt(self.open.as_ref().map(|open| {
-            open.emit(EventKind::Picked { endpoint, binding_outcome });
-            open.emit(EventKind::AttemptStarted { endpoint, attempt });
-            Box::new((open.part(), endpoint.clone(), attempt))
+        ObservedAttempt(self.started.as_ref().map(|started| {
+            started.emit(EventKind::Picked { endpoint, binding_outcome });
+            started.emit(EventKind::AttemptStarted { endpoint, attempt });
+            Box::new((started.part(), endpoint.clone(), attempt))
         }))
     }
 
     pub(crate) fn queue(&self) -> ObservedWait {
-        ObservedWait(self.open.as_ref().map(|open| {
-            open.emit(EventKind::QueueEntered);
-            Box::new(open.part())
+        ObservedWait(self.started.as_ref().map(|started| {
+            started.emit(EventKind::QueueEntered);
+            Box::new(started.part())
         }))
     }
 
     pub(crate) fn failover(&self, from: &EndpointId, to: Option<&EndpointId>) {
-        if let Some(open) = &self.open {
-            open.emit(EventKind::Failover { from, to });
+        if let Some(started) = &self.started {
+            started.emit(EventKind::Failover { from, to });
         }
     }
 
     #[inline]
     pub(crate) fn finish(&mut self, outcome: RequestOutcome<'_>) {
-        if let Some(open) = self.open.take() {
-            let (attempts, elapsed) = (self.attempts, open.since.elapsed());
-            open.emit(EventKind::Finished { outcome, attempts, elapsed });
+        if let Some(started) = self.started.take() {
+            let (attempts, elapsed) = (self.attempts, started.since.elapsed());
+            started.emit(EventKind::Finished { outcome, attempts, elapsed });
         }
     }
 }
@@ -403,15 +403,15 @@ impl Drop for ObservedRequest {
 }
 
 /// Reports the end of an attempt. If it is dropped, the attempt was cancelled.
-pub(crate) struct ObservedAttempt(Option<Box<(Open, EndpointId, usize)>>);
+pub(crate) struct ObservedAttempt(Option<Box<(Started, EndpointId, usize)>>);
 
 impl ObservedAttempt {
     #[inline]
     pub(crate) fn end(&mut self, end: AttemptEnd<'_>) {
-        if let Some(open) = self.0.take() {
-            let (open, endpoint, attempt) = *open;
-            let elapsed = open.since.elapsed();
-            open.emit(EventKind::AttemptEnded { endpoint: &endpoint, attempt, end, elapsed });
+        if let Some(started) = self.0.take() {
+            let (started, endpoint, attempt) = *started;
+            let elapsed = started.since.elapsed();
+            started.emit(EventKind::AttemptEnded { endpoint: &endpoint, attempt, end, elapsed });
         }
     }
 }
@@ -424,12 +424,12 @@ impl Drop for ObservedAttempt {
 }
 
 /// Reports the end of a wait in the queue. If it is dropped, the wait was cancelled.
-pub(crate) struct ObservedWait(Option<Box<Open>>);
+pub(crate) struct ObservedWait(Option<Box<Started>>);
 
 impl ObservedWait {
     pub(crate) fn end(&mut self, end: QueueEnd<'_>) {
-        if let Some(open) = self.0.take() {
-            open.emit(EventKind::QueueLeft { end, waited: open.since.elapsed() });
+        if let Some(started) = self.0.take() {
+            started.emit(EventKind::QueueLeft { end, waited: started.since.elapsed() });
         }
     }
 }
