@@ -116,14 +116,14 @@ pub(super) type InnerError<T, D, Req> = <<D as Dispatch<T, Req>>::Service as Ser
 pin_project! {
     /// One attempt: a request that is sent to one endpoint, with the lease of the endpoint and what was kept of the
     /// request. It does not depend on other attempts of the request.
-    pub(super) struct Attempt<T, D, P, Req>
+    pub(super) struct AttemptFuture<T, D, P, Req>
     where
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
         // The first field, because it must be dropped first: the lease ends after the future of the service.
         #[pin]
-        stage: Stage<T, D, Req>,
+        phase: Phase<T, D, Req>,
         held: Option<Held<T, P::Kept>>,
         // Whether the request may go to another endpoint if the service is not ready in time.
         is_movable: bool,
@@ -141,8 +141,8 @@ pub(super) struct Held<T, K> {
 }
 
 pin_project! {
-    #[project = StageProj]
-    enum Stage<T, D, Req>
+    #[project = PhaseProj]
+    enum Phase<T, D, Req>
     where
         D: Dispatch<T, Req>,
     {
@@ -194,7 +194,7 @@ pub(super) enum Failed<S, Req> {
     NotReady { service: S, request: Req, waited: bool },
 }
 
-impl<T, D, P, Req> Attempt<T, D, P, Req>
+impl<T, D, P, Req> AttemptFuture<T, D, P, Req>
 where
     T: Send + Sync + 'static,
     D: Dispatch<T, Req>,
@@ -208,8 +208,8 @@ where
         wait: ReadyWait,
         is_movable: bool,
     ) -> Self {
-        let stage = Stage::Preparing { service: Some(service), request: Some(request), wait };
-        Self { stage, held: Some(held), is_movable }
+        let phase = Phase::Preparing { service: Some(service), request: Some(request), wait };
+        Self { phase, held: Some(held), is_movable }
     }
 
     /// Returns the response, or why there is none, together with what the attempt owned. After it has returned `Ready`,
@@ -232,7 +232,7 @@ where
             max_wait: this.is_movable.then_some(core.settings.ready_timeout),
             may_move,
         };
-        let mut outcome = this.stage.as_mut().poll(cx, &readiness);
+        let mut outcome = this.phase.as_mut().poll(cx, &readiness);
         if outcome.is_pending()
             && let Some(timeout) = core.settings.attempt_timeout
         {
@@ -241,7 +241,7 @@ where
                 held.timeout = guarded(|| Box::pin(sleep(timeout)));
             }
             if held.timeout.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
-                outcome = Poll::Ready(Err(this.stage.timed_out(AttemptTimedOut::after(timeout))));
+                outcome = Poll::Ready(Err(this.phase.timed_out(AttemptTimedOut::after(timeout))));
             }
         }
         let outcome = ready!(outcome);
@@ -252,7 +252,7 @@ where
     }
 }
 
-impl<T, D, Req> Stage<T, D, Req>
+impl<T, D, Req> Phase<T, D, Req>
 where
     D: Dispatch<T, Req>,
     InnerError<T, D, Req>: Into<BoxError>,
@@ -265,13 +265,13 @@ where
     ) -> Poll<Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>> {
         loop {
             let next = match self.as_mut().project() {
-                StageProj::Calling { future } => {
+                PhaseProj::Calling { future } => {
                     let failed =
                         |error: InnerError<T, D, Req>| Failed::Error { error: error.into(), class: None, unsent: None };
                     return future.poll(cx).map_err(failed);
                 }
-                StageProj::Preparing { service, request, wait } => {
-                    // `None` if the stage is polled after its end.
+                PhaseProj::Preparing { service, request, wait } => {
+                    // `None` if the phase is polled after its end.
                     let Some(held) = service else { return Poll::Pending };
                     match held.poll_ready(cx) {
                         Poll::Ready(Err(error)) => {
@@ -316,12 +316,12 @@ where
     /// not sent, and the class is the same as after the ready timeout.
     fn timed_out(self: Pin<&mut Self>, error: AttemptTimedOut) -> Failed<D::Service, Req> {
         match self.project() {
-            StageProj::Preparing { request, .. } => Failed::Error {
+            PhaseProj::Preparing { request, .. } => Failed::Error {
                 error: NotSent::new(error).into(),
                 class: Some(ErrorClass::new(FailureStage::NotSent).verdict(verdict(true))),
                 unsent: request.take(),
             },
-            StageProj::Calling { .. } => Failed::Error { error: error.into(), class: None, unsent: None },
+            PhaseProj::Calling { .. } => Failed::Error { error: error.into(), class: None, unsent: None },
         }
     }
 }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    attempt::{Attempt, Dispatch, Failed, Held, InnerError, InnerResponse, ReadyWait},
+    attempt::{AttemptFuture, Dispatch, Failed, Held, InnerError, InnerResponse, ReadyWait},
     plan::{Core, Progress, Routing, verdict},
 };
 use crate::{
@@ -56,7 +56,7 @@ pin_project! {
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        Trying { #[pin] attempt: Attempt<T, D, P, Req> },
+        Trying { #[pin] attempt: AttemptFuture<T, D, P, Req> },
         // Waits in the queue. `failed` is the error of the last attempt, if there was one.
         Waiting { request: Option<Req>, failed: Option<Error>, observed: ObservedWait },
         // Has failed. The error is `None` once the future has returned it.
@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                     let service = self.dispatch.service(&lease);
                     let is_movable = kept.is_some() || may_move && D::KEEPS_REQUESTS_UNCHANGED;
                     let held = Held { lease, kept, observed, timeout: None };
-                    let attempt = Attempt::new(service, sent, held, ReadyWait::Undecided, is_movable);
+                    let attempt = AttemptFuture::new(service, sent, held, ReadyWait::Undecided, is_movable);
                     return State::Trying { attempt };
                 }
                 Err(error) => error,
@@ -279,7 +279,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                     Ok(()) => {
                         protocol.on_attempt(&mut sent, || self.progress.attempt(&endpoint));
                         let held = Held { lease, kept, observed, timeout };
-                        let attempt = Attempt::new(service, sent, held, ReadyWait::Unbounded, false);
+                        let attempt = AttemptFuture::new(service, sent, held, ReadyWait::Unbounded, false);
                         State::Trying { attempt }
                     }
                     Err(error) => {
