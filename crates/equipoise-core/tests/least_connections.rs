@@ -18,7 +18,7 @@ const SEED: u64 = 0xeca7;
 enum Op {
     Take { exclude: Vec<usize> },
     End(usize),
-    Flip(usize),
+    Change(usize),
     Reweigh(usize, u32),
     Limit(usize, u32),
     Prefer(usize),
@@ -29,7 +29,7 @@ fn op(n: usize) -> impl Strategy<Value = Op> {
         12 => prop::collection::vec(0..n, 0..4).prop_map(|exclude| Op::Take { exclude }),
         4 => Just(Op::Take { exclude: Vec::new() }),
         8 => any::<prop::sample::Index>().prop_map(|at| Op::End(at.index(1 << 20))),
-        1 => (0..n).prop_map(Op::Flip),
+        1 => (0..n).prop_map(Op::Change),
         1 => (0..n, 1u32..5).prop_map(|(at, weight)| Op::Reweigh(at, weight)),
         1 => (0..n, 1u32..4).prop_map(|(at, limit)| Op::Limit(at, limit)),
         1 => (0..n).prop_map(Op::Prefer),
@@ -52,7 +52,7 @@ proptest! {
     ) {
         let pool = pool_of(LeastConnections::new(), &weights, SEED);
         let mut limits: Vec<Option<u32>> = vec![None; weights.len()];
-        let mut open = vec![true; weights.len()];
+        let mut up = vec![true; weights.len()];
         let mut permits = vec![0u32; weights.len()];
         let mut leases: Vec<(Lease<()>, bool)> = Vec::new();
         for op in ops {
@@ -62,23 +62,23 @@ proptest! {
                     permits[at(&lease)] -= u32::from(permit);
                 }
                 Op::End(_) => {}
-                Op::Flip(who) => {
-                    open[who] = !open[who];
-                    let availability = if open[who] { Availability::Up } else { Availability::Maintenance };
-                    pool.set_availability(id(who), availability).expect("a member");
+                Op::Change(index) => {
+                    up[index] = !up[index];
+                    let availability = if up[index] { Availability::Up } else { Availability::Maintenance };
+                    pool.set_availability(id(index), availability).expect("a member");
                 }
-                Op::Prefer(who) => {
-                    let bound = id(who);
+                Op::Prefer(index) => {
+                    let bound = id(index);
                     if let Ok(lease) = pool.pick(&PickRequest::new().prefer(&bound)) {
                         let permit = limits[at(&lease)].is_some();
                         permits[at(&lease)] += u32::from(permit);
                         leases.push((lease, permit));
                     }
                 }
-                Op::Reweigh(who, _) | Op::Limit(who, _) => {
+                Op::Reweigh(index, _) | Op::Limit(index, _) => {
                     match op {
-                        Op::Reweigh(_, weight) => weights[who] = weight,
-                        Op::Limit(_, limit) => limits[who] = Some(limit),
+                        Op::Reweigh(_, weight) => weights[index] = weight,
+                        Op::Limit(_, limit) => limits[index] = Some(limit),
                         _ => unreachable!("matched above"),
                     }
                     let all = specs(&weights).into_iter().zip(&limits).map(|(spec, limit)| match limit {
@@ -89,20 +89,25 @@ proptest! {
                 }
                 Op::Take { exclude } => {
                     let carried = in_flight(&pool);
-                    let usable = |who: &usize| {
-                        open[*who] && !exclude.contains(who) && limits[*who].is_none_or(|limit| permits[*who] < limit)
+                    let usable = |index: &usize| {
+                        up[*index]
+                            && !exclude.contains(index)
+                            && limits[*index].is_none_or(|limit| permits[*index] < limit)
                     };
-                    let with = |who: usize, more: f64| (f64::from(carried[who]) + more) / f64::from(weights[who]);
+                    let with = |index: usize, more: f64| (f64::from(carried[index]) + more) / f64::from(weights[index]);
                     let usable: Vec<usize> = (0..weights.len()).filter(usable).collect();
-                    let level = usable.iter().map(|&who| with(who, 0.5)).fold(f64::INFINITY, f64::min);
-                    let tried: Vec<EndpointId> = exclude.iter().map(|&who| id(who)).collect();
+                    let level = usable.iter().map(|&index| with(index, 0.5)).fold(f64::INFINITY, f64::min);
+                    let tried: Vec<EndpointId> = exclude.iter().map(|&index| id(index)).collect();
                     match pool.pick(&PickRequest::new().exclude(&tried)) {
                         Ok(lease) => {
-                            let who = at(&lease);
-                            prop_assert!(usable.contains(&who));
-                            prop_assert!(with(who, 0.0) <= level + 1e-9, "{} carries {}, level {level}", who, carried[who]);
-                            let permit = limits[who].is_some();
-                            permits[who] += u32::from(permit);
+                            let index = at(&lease);
+                            prop_assert!(usable.contains(&index));
+                            prop_assert!(
+                                with(index, 0.0) <= level + 1e-9,
+                                "{} carries {}, level {level}", index, carried[index]
+                            );
+                            let permit = limits[index].is_some();
+                            permits[index] += u32::from(permit);
                             leases.push((lease, permit));
                         }
                         Err(error) => prop_assert!(usable.is_empty(), "{error} though {usable:?} could serve"),
@@ -194,7 +199,7 @@ fn one_strategy_in_two_pools_counts_for_each() {
 fn a_preferred_endpoint_s_leases_count() {
     let pool = pool_of(LeastConnections::new(), &[1; 30], SEED);
     let bound = id(7);
-    let held: Vec<_> = (0..3).map(|_| pool.pick(&PickRequest::new().prefer(&bound)).expect("open")).collect();
+    let held: Vec<_> = (0..3).map(|_| pool.pick(&PickRequest::new().prefer(&bound)).expect("up")).collect();
     let others: Vec<_> = (0..29 * 3).map(|_| pick(&pool)).collect();
     assert_eq!(in_flight(&pool), vec![3; 30]);
     drop((held, others));
@@ -257,7 +262,7 @@ fn taken_by_many(pools: u64, n: usize, leases: usize) -> Vec<usize> {
 }
 
 #[test]
-fn balancers_that_know_nothing_of_each_other_favour_no_endpoint() {
+fn independent_balancers_favour_no_endpoint() {
     // With 17 endpoints, one endpoint is alone in its node of the tree.
     for n in [10, 17, 33, 100] {
         let (pools, leases) = (1_000, n / 2);

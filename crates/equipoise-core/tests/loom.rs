@@ -54,11 +54,11 @@ fn leases_are_counted_while_two_threads_take_and_end_them() {
         let pool = pool(RoundRobin::new(), [EndpointSpec::new("a")]);
         let other = pool.clone();
         let thread = thread::spawn(move || {
-            let lease = pick(&other).expect("open");
+            let lease = pick(&other).expect("up");
             assert!(in_flight(&other)[0] >= 1);
             lease.finish(Verdict::Success);
         });
-        let lease = pick(&pool).expect("open");
+        let lease = pick(&pool).expect("up");
         assert!(in_flight(&pool)[0] >= 1);
         thread.join().expect("no panic");
         assert_eq!(in_flight(&pool), [1]);
@@ -80,7 +80,7 @@ fn a_lease_ends_right_whatever_an_update_does_meanwhile() {
         pool.update([EndpointSpec::new("b").weight(2)], |_| unreachable!("no endpoint is new")).expect("valid");
         thread.join().expect("no panic");
         assert_eq!(in_flight(&pool), [0]);
-        assert_eq!(name(&pick(&pool).expect("open")), "b");
+        assert_eq!(name(&pick(&pool).expect("up")), "b");
     });
 }
 
@@ -88,7 +88,7 @@ fn a_lease_ends_right_whatever_an_update_does_meanwhile() {
 fn in_flight_survives_an_update_made_while_the_lease_ends() {
     model(|| {
         let pool = pool(P2c::new(), [EndpointSpec::new("a")]);
-        let (held, ends) = (pick(&pool).expect("open"), pick(&pool).expect("open"));
+        let (held, ends) = (pick(&pool).expect("up"), pick(&pool).expect("up"));
         let thread = thread::spawn(move || drop(ends));
         pool.add(EndpointSpec::new("b"), 2).expect("a new id");
         thread.join().expect("no panic");
@@ -143,8 +143,8 @@ fn two_threads_get_different_endpoints_of_two() {
     model(|| {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
-        let thread = thread::spawn(move || pick(&other).expect("open"));
-        let here = pick(&pool).expect("open");
+        let thread = thread::spawn(move || pick(&other).expect("up"));
+        let here = pick(&pool).expect("up");
         let there = thread.join().expect("no panic");
         assert_ne!(name(&here), name(&there));
         assert_eq!(in_flight(&pool), [1, 1]);
@@ -157,11 +157,11 @@ fn an_availability_change_is_seen_whole_by_concurrent_picks() {
         let pool = pool(RoundRobin::new(), two());
         let other = pool.clone();
         let thread = thread::spawn(move || {
-            let lease = pick(&other).expect("b is open all the time");
+            let lease = pick(&other).expect("b is up all the time");
             drop(lease);
         });
         assert!(pool.set_availability("a", Availability::Maintenance).expect("known"));
-        assert_eq!(name(&pick(&pool).expect("open")), "b", "an endpoint in maintenance does not get it");
+        assert_eq!(name(&pick(&pool).expect("up")), "b", "an endpoint in maintenance does not get it");
         thread.join().expect("no panic");
         assert_eq!(in_flight(&pool), [0, 0]);
     });

@@ -67,6 +67,6 @@ fn ids_status_and_explanations_are_data() {
     assert_eq!((&explanation["binding_outcome"], &explanation["revision"]), (&json!("unbound"), &json!(1)));
     assert_eq!(explanation["candidates"][0]["status"], status);
     assert_eq!(explanation["candidates"][0]["result"], json!("excluded"));
-    let nobody = to_value(Pool::<()>::default().explain(&PickRequest::new())).unwrap();
-    assert_eq!(nobody["picked"], json!({"error": "the pool has no endpoints"}));
+    let empty = to_value(Pool::<()>::default().explain(&PickRequest::new())).unwrap();
+    assert_eq!(empty["picked"], json!({"error": "the pool has no endpoints"}));
 }

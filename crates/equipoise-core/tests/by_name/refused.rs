@@ -5,7 +5,7 @@ use equipoise_core::{InvalidStrategy, strategy::by_name};
 use crate::{refusal, spec};
 
 #[test]
-fn what_is_wrong_is_refused_with_what_would_be_right() {
+fn invalid_texts_are_refused_with_a_valid_alternative() {
     let names = by_name::all().iter().map(by_name::StrategyDefinition::name).collect::<Vec<_>>().join(", ");
     for (text, message) in [
         ("", r#"expected the name of a strategy (at 1), found the end of the text"#),

@@ -6,8 +6,8 @@ use equipoise_core::{
 };
 
 use crate::{
-    close,
     common::{clocked, id, spec},
+    maintenance,
     nesting::nests,
 };
 
@@ -53,6 +53,6 @@ fn no_nest_allocates_when_it_picks() {
 fn spilling_allocates_nothing() {
     let pool = Pool::<()>::builder(P2c::new()).spillover(Spillover::ENVOY).build();
     pool.update((0..12).map(|at| spec(at).tier(Tier::new(at as u8 / 4))), |_| ()).expect("valid specs");
-    close(&pool, [0, 3, 4, 5]);
+    maintenance(&pool, [0, 3, 4, 5]);
     costs_nothing(&pool, "spillover");
 }

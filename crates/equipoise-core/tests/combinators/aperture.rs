@@ -3,12 +3,11 @@ use std::collections::BTreeSet;
 use equipoise_core::{Aperture, InvalidCombinator, Maglev, P2c, Pool, Random, RoundRobin, Strategy};
 
 use crate::{
-    close,
     common::pool_of,
     keyed::owners,
-    open,
+    maintenance,
     shares::{follow, idle},
-    used,
+    up, used,
 };
 
 const SEED: u64 = 0xa9e7;
@@ -70,7 +69,7 @@ fn a_client_keeps_to_its_arc() {
 #[test]
 fn a_client_number_out_of_range_is_refused() {
     for (peer, peers) in [(0, 0), (3, 3), (9, 3)] {
-        let error = Aperture::new(P2c::new(), peer, peers).expect_err("nobody");
+        let error = Aperture::new(P2c::new(), peer, peers).expect_err("out of range");
         assert_eq!(error, InvalidCombinator::Peer { peer, peers });
     }
 }
@@ -80,14 +79,14 @@ fn an_arc_reaches_further_while_endpoints_under_it_are_down() {
     let pool = client(Random::new(), 2, 10, 5, &[1; 50]);
     let before = used(&pool, 500);
     assert_eq!(before.len(), 5);
-    close(&pool, before[..2].iter().copied());
+    maintenance(&pool, before[..2].iter().copied());
     let meanwhile = used(&pool, 500);
     assert_eq!(meanwhile.len(), 5);
     assert_eq!(meanwhile.iter().filter(|at| before.contains(at)).count(), 3);
-    open(&pool, before[0]);
-    open(&pool, before[1]);
+    up(&pool, before[0]);
+    up(&pool, before[1]);
     assert_eq!(used(&pool, 500), before);
-    close(&pool, (0..50).filter(|at| *at != 31));
+    maintenance(&pool, (0..50).filter(|at| *at != 31));
     assert_eq!(used(&pool, 50), [31]);
 }
 

@@ -21,13 +21,13 @@ use equipoise_core::{Availability, Pool};
 
 use crate::common::id;
 
-fn close(pool: &Pool<()>, who: impl IntoIterator<Item = usize>) {
-    for at in who {
+fn maintenance(pool: &Pool<()>, indices: impl IntoIterator<Item = usize>) {
+    for at in indices {
         pool.set_availability(id(at), Availability::Maintenance).expect("a member");
     }
 }
 
-fn open(pool: &Pool<()>, at: usize) {
+fn up(pool: &Pool<()>, at: usize) {
     pool.set_availability(id(at), Availability::Up).expect("a member");
 }
 

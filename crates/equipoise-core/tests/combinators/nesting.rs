@@ -46,10 +46,10 @@ fn peak_ewma_finds_its_memory_in_any_nest() {
         let mut counts = vec![0; 4];
         for _ in 0..2000 {
             let lease = pick(&pool);
-            let who = at(&lease);
-            clock.advance(Duration::from_millis(if who == 0 { 200 } else { 2 }));
+            let index = at(&lease);
+            clock.advance(Duration::from_millis(if index == 0 { 200 } else { 2 }));
             lease.finish(Verdict::Success);
-            counts[who] += 1;
+            counts[index] += 1;
         }
         assert!(share(&counts, 0) < 0.05, "{strategy:?}: {counts:?}");
     }
@@ -127,8 +127,8 @@ fn hooks_and_the_requests_context_arrive_in_any_nest() {
             let lease = pool.pick(&PickRequest::new().key(b"key").cost(2.0)).expect("an endpoint");
             lease.finish(Verdict::Success);
         }
-        let told: Vec<u32> = witness.0.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect();
-        assert_eq!(told, [10, 10, 10, 10, 1, 10], "{strategy:?}");
+        let reported: Vec<u32> = witness.0.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect();
+        assert_eq!(reported, [10, 10, 10, 10, 1, 10], "{strategy:?}");
     }
 }
 

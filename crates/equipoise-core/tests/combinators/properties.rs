@@ -26,7 +26,7 @@ struct Turn {
     zones: Vec<usize>,
     /// The tier of each endpoint.
     tiers: Vec<u8>,
-    closed: Vec<usize>,
+    maintenance: Vec<usize>,
     excluded: Vec<usize>,
     seconds: u64,
 }
@@ -34,9 +34,9 @@ struct Turn {
 fn turn() -> impl Strategy<Value = Turn> {
     (1usize..12).prop_flat_map(|n| {
         (vec(0u32..4, n), vec(0usize..3, n), vec(0u8..2, n), vec(0..n, 0..n), vec(0..n, 0..n), 0u64..20).prop_map(
-            |(mut weights, zones, tiers, closed, excluded, seconds)| {
+            |(mut weights, zones, tiers, maintenance, excluded, seconds)| {
                 weights[0] = 1;
-                Turn { weights, zones, tiers, closed, excluded, seconds }
+                Turn { weights, zones, tiers, maintenance, excluded, seconds }
             },
         )
     })
@@ -66,18 +66,18 @@ proptest! {
                 });
                 pool.update(specs, |_| ()).expect("valid specs");
                 for at in 0..turn.weights.len() {
-                    let closed = turn.closed.contains(&at);
-                    let availability = if closed { Availability::Maintenance } else { Availability::Up };
+                    let in_maintenance = turn.maintenance.contains(&at);
+                    let availability = if in_maintenance { Availability::Maintenance } else { Availability::Up };
                     pool.set_availability(id(at), availability).expect("a member");
                 }
                 let tried: Vec<EndpointId> = turn.excluded.iter().map(|&at| id(at)).collect();
                 let usable = |at: usize| {
-                    turn.weights[at] > 0 && !turn.closed.contains(&at) && !turn.excluded.contains(&at)
+                    turn.weights[at] > 0 && !turn.maintenance.contains(&at) && !turn.excluded.contains(&at)
                 };
-                let anybody = (0..turn.weights.len()).any(usable);
+                let any_usable = (0..turn.weights.len()).any(usable);
                 for key in 0..10u32 {
                     let picked = pool.pick(&PickRequest::new().key(&key.to_le_bytes()).exclude(&tried));
-                    prop_assert_eq!(picked.is_ok(), anybody, "{:?}", picked);
+                    prop_assert_eq!(picked.is_ok(), any_usable, "{:?}", picked);
                     if let Ok(lease) = picked {
                         prop_assert!(usable(at(&lease)));
                     }

@@ -6,11 +6,11 @@ use equipoise_core::{
 };
 
 use crate::{
-    close,
     common::{at, clocked, id, pick, spec, specs},
     keyed::{ByKey, owners},
-    open,
+    maintenance,
     shares::{follow, idle, share},
+    up,
 };
 
 const SEED: u64 = 0x510;
@@ -24,8 +24,8 @@ fn four_and_one(strategy: impl Strategy) -> (Pool<()>, Arc<ManualClock>) {
 }
 
 /// Returns the share of an endpoint, relative to its share without slow start.
-fn part(pool: &Pool<()>, who: usize, n: usize) -> f64 {
-    share(&idle(pool, n, 40_000), who) * n as f64
+fn part(pool: &Pool<()>, index: usize, n: usize) -> f64 {
+    share(&idle(pool, n, 40_000), index) * n as f64
 }
 
 fn close_to(part: f64, expected: f64) {
@@ -34,7 +34,7 @@ fn close_to(part: f64, expected: f64) {
 }
 
 #[test]
-fn a_newcomer_rises_from_a_tenth_to_its_share() {
+fn the_weight_of_a_new_endpoint_rises_from_a_tenth_to_its_share() {
     for strategy in [0, 1] {
         let (pool, clock) = if strategy == 0 { four_and_one(P2c::new()) } else { four_and_one(Random::new()) };
         for (seconds, expected) in [(0, 0.1), (3, 0.1), (12, 0.5), (7, 0.73), (7, 0.97), (1, 1.0), (100, 1.0)] {
@@ -90,9 +90,9 @@ fn the_first_members_are_warm() {
 #[test]
 fn an_endpoint_that_comes_back_starts_slowly_and_the_others_do_not() {
     let (pool, clock) = clocked(SlowStart::new(Random::new()), &[1; 5], SEED);
-    close(&pool, [2]);
+    maintenance(&pool, [2]);
     clock.advance(Duration::from_secs(100));
-    open(&pool, 2);
+    up(&pool, 2);
     close_to(part(&pool, 2, 5), 0.1);
     close_to(part(&pool, 1, 5), 0.9 / 4.0 + 1.0);
     clock.advance(WINDOW);
@@ -100,7 +100,7 @@ fn an_endpoint_that_comes_back_starts_slowly_and_the_others_do_not() {
 }
 
 #[test]
-fn a_newcomer_does_not_restart_the_others() {
+fn a_new_endpoint_does_not_restart_the_others() {
     let (pool, clock) = four_and_one(Random::new());
     clock.advance(WINDOW / 2);
     pool.add(spec(5), ()).expect("a new endpoint");
@@ -109,7 +109,7 @@ fn a_newcomer_does_not_restart_the_others() {
     close_to(share(&counts, 4) * 6.0, 0.59);
     close_to(share(&counts, 5) * 6.0, 0.11);
     // Changes of availability and weights and a removal do not restart an endpoint either.
-    close(&pool, [0]);
+    maintenance(&pool, [0]);
     pool.update((1..6).map(|at| spec(at).weight(2)), |_| ()).expect("valid specs");
     clock.advance(WINDOW / 4);
     let counts = idle(&pool, 6, 60_000);
@@ -141,8 +141,8 @@ fn no_endpoint_loses_traffic_when_all_are_starting() {
     pool.update([4, 5, 6, 7].map(spec), |_| ()).expect("valid specs");
     assert_eq!(idle(&pool, 4, 400), [100; 4]);
     clock.advance(WINDOW / 2);
-    close(&pool, [4]);
-    open(&pool, 4);
+    maintenance(&pool, [4]);
+    up(&pool, 4);
     // The factors are divided by the largest one, so 0.5 becomes 1 and 0.1 becomes 0.2.
     let counts = idle(&pool, 4, 40_000);
     close_to(f64::from(counts[0]) / f64::from(counts[1]), 0.2);
@@ -153,9 +153,9 @@ fn a_starting_endpoint_serves_when_no_other_can() {
     let (pool, _) = four_and_one(P2c::new());
     let tried: Vec<EndpointId> = (0..4).map(id).collect();
     for _ in 0..100 {
-        assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&tried)).expect("the newcomer")), 4);
+        assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&tried)).expect("the new endpoint")), 4);
     }
-    close(&pool, 0..4);
+    maintenance(&pool, 0..4);
     assert!((0..100).all(|_| at(&pick(&pool)) == 4));
 }
 
@@ -175,7 +175,7 @@ fn taking_turns_stays_even_among_the_others() {
 }
 
 #[test]
-fn a_newcomer_gets_traffic_under_least_request_and_is_not_flooded() {
+fn a_new_endpoint_gets_traffic_under_least_request_and_is_not_flooded() {
     // The other endpoints have ten requests in flight. The new endpoint has none, so it wins each comparison in which
     // it is drawn.
     let (pool, clock) = clocked(SlowStart::new(P2c::new()), &[1; 10], SEED);
@@ -198,7 +198,7 @@ fn a_starting_endpoint_is_given_its_keys_one_by_one() {
         clock.advance(WINDOW / 10);
         let now = owners(&pool, 4000);
         assert_eq!(now, owners(&pool, 4000), "a key stays while the clock stands");
-        assert!(last.iter().zip(&now).all(|(was, is)| was == is || *is == 4), "keys move to the newcomer only");
+        assert!(last.iter().zip(&now).all(|(was, is)| was == is || *is == 4), "keys move to the new endpoint only");
         owned.push(now.iter().filter(|&&at| at == 4).count());
         last = now;
     }

@@ -2,11 +2,11 @@ use equipoise_core::{ManualClock, P2c, PickRequest, Pool, Random, SeededEntropy,
 use std::sync::Arc;
 
 use crate::{
-    close,
     common::{at, id, spec},
     keyed::{ByKey, owners},
-    open,
+    maintenance,
     shares::{follow, idle},
+    up,
 };
 
 const SEED: u64 = 0x5b111;
@@ -31,7 +31,7 @@ fn shares_are_envoys() {
     // %.
     for (left, expected) in [([5, 5], [1, 1]), ([1, 13], [7, 91]), ([10, 20], [70, 30]), ([5, 20], [35, 65])] {
         let pool = tiered(Random::new(), Spillover::ENVOY, 20, 2);
-        close(&pool, (left[0]..20).chain(20 + left[1]..40));
+        maintenance(&pool, (left[0]..20).chain(20 + left[1]..40));
         follow(&by_tier(&pool, 20, 2, 50_000), &expected).unwrap_or_else(|error| panic!("{left:?}: {error}"));
     }
 }
@@ -39,7 +39,7 @@ fn shares_are_envoys() {
 #[test]
 fn three_tiers_share_in_order() {
     let pool = tiered(P2c::new(), Spillover::ENVOY, 8, 3);
-    close(&pool, (2..8).chain(10..16));
+    maintenance(&pool, (2..8).chain(10..16));
     // The first two tiers have 25 % of their endpoints and get 35 % each. The third tier gets the rest.
     follow(&by_tier(&pool, 8, 3, 50_000), &[35, 35, 30]).unwrap_or_else(|error| panic!("{error}"));
 }
@@ -47,26 +47,26 @@ fn three_tiers_share_in_order() {
 #[test]
 fn a_tier_keeps_everything_until_it_has_lost_more_than_it_has_to_spare() {
     let pool = tiered(P2c::new(), Spillover::ENVOY, 7, 2);
-    close(&pool, [0, 1]);
+    maintenance(&pool, [0, 1]);
     assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
-    close(&pool, [2]);
+    maintenance(&pool, [2]);
     let counts = by_tier(&pool, 7, 2, 50_000);
     follow(&counts, &[80, 20]).unwrap_or_else(|error| panic!("{error}"));
-    open(&pool, 1);
+    up(&pool, 1);
     assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
 }
 
 #[test]
 fn nothing_spills_unless_asked() {
     let pool = tiered(P2c::new(), Spillover::default(), 7, 2);
-    close(&pool, 0..6);
+    maintenance(&pool, 0..6);
     assert_eq!(by_tier(&pool, 7, 2, 1000), [1000, 0]);
 }
 
 #[test]
 fn an_unusable_drawn_endpoint_is_followed_by_the_others_in_order() {
     let pool = tiered(P2c::new(), Spillover::ENVOY, 2, 3);
-    close(&pool, [0, 2]);
+    maintenance(&pool, [0, 2]);
     // Tiers 0 and 1 get 70 % and 30 % of the requests. If the last endpoint of tier 0 is excluded, tier 1 gets all
     // requests, and so on.
     for (tried, next) in [(vec![1], 3), (vec![3], 1), (vec![1, 3, 4], 5)] {
@@ -89,7 +89,7 @@ fn endpoints_of_weight_zero_are_not_missed() {
 #[test]
 fn requests_of_one_key_go_to_one_tier() {
     let pool = tiered(ByKey, Spillover::ENVOY, 4, 2);
-    close(&pool, 0..2);
+    maintenance(&pool, 0..2);
     let first = owners(&pool, 2000);
     assert_eq!(first, owners(&pool, 2000));
     let counts = first.iter().fold([0, 0], |[near, far], &at| if at < 4 { [near + 1, far] } else { [near, far + 1] });

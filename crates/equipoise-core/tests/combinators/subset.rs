@@ -3,12 +3,11 @@ use std::collections::BTreeSet;
 use equipoise_core::{CandidateResult, EndpointId, Maglev, P2c, PickRequest, Pool, Random, Subset};
 
 use crate::{
-    close,
     common::{at, id, pick, pool_of, spec, specs},
     keyed::owners,
-    open,
+    maintenance,
     shares::follow,
-    used,
+    up, used,
 };
 
 const SEED: u64 = 0x5b5e7;
@@ -29,13 +28,13 @@ fn a_client_keeps_to_as_many_as_it_may() {
 fn weights_count_within_the_subset_and_weight_zero_is_left_out() {
     let weights: Vec<u32> = (0..30).map(|at| at % 3).collect();
     let pool = pool_of(Subset::new(Random::new(), 6, 3), &weights, SEED);
-    let who = used(&pool, 1000);
-    assert_eq!(who.len(), 6);
+    let picked = used(&pool, 1000);
+    assert_eq!(picked.len(), 6);
     let mut counts = vec![0; 6];
     for _ in 0..30_000 {
-        counts[who.binary_search(&at(&pick(&pool))).expect("seen before")] += 1;
+        counts[picked.binary_search(&at(&pick(&pool))).expect("seen before")] += 1;
     }
-    let weights: Vec<u32> = who.iter().map(|&at| weights[at]).collect();
+    let weights: Vec<u32> = picked.iter().map(|&at| weights[at]).collect();
     assert!(weights.iter().all(|&weight| weight > 0));
     follow(&counts, &weights).unwrap_or_else(|error| panic!("{error}"));
 }
@@ -69,14 +68,14 @@ fn at_most_one_entry_changes_with_each_member_that_joins_or_leaves() {
 fn an_endpoint_that_goes_down_is_replaced_by_one_until_it_is_back() {
     let pool = subset(5, 7, 30);
     let before = used(&pool, 300);
-    close(&pool, [before[0]]);
+    maintenance(&pool, [before[0]]);
     let meanwhile = used(&pool, 300);
     assert_eq!(meanwhile.len(), 5);
     assert_eq!(meanwhile.iter().filter(|at| before.contains(at)).count(), 4);
-    open(&pool, before[0]);
+    up(&pool, before[0]);
     assert_eq!(used(&pool, 300), before);
     // Changes of endpoints outside of the subset have no effect.
-    close(&pool, (0..30).filter(|at| !before.contains(at)));
+    maintenance(&pool, (0..30).filter(|at| !before.contains(at)));
     assert_eq!(used(&pool, 300), before);
 }
 
@@ -84,9 +83,9 @@ fn an_endpoint_that_goes_down_is_replaced_by_one_until_it_is_back() {
 fn a_subset_that_may_shrink_is_topped_up_when_it_is_empty() {
     let pool = pool_of(Subset::new(Random::new(), 3, 11).min_eligible(1), &[1; 12], SEED);
     let before = used(&pool, 200);
-    close(&pool, before[..2].iter().copied());
+    maintenance(&pool, before[..2].iter().copied());
     assert_eq!(used(&pool, 200), before[2..]);
-    close(&pool, [before[2]]);
+    maintenance(&pool, [before[2]]);
     let after = used(&pool, 200);
     assert!(after.len() == 1 && !before.contains(&after[0]));
 }
@@ -94,7 +93,7 @@ fn a_subset_that_may_shrink_is_topped_up_when_it_is_empty() {
 #[test]
 fn with_few_left_all_of_them_serve() {
     let pool = subset(5, 13, 20);
-    close(&pool, 3..20);
+    maintenance(&pool, 3..20);
     assert_eq!(used(&pool, 200), [0, 1, 2]);
     assert_eq!(used(&subset(5, 13, 4), 200), [0, 1, 2, 3]);
     assert_eq!(used(&subset(0, 13, 4), 200).len(), 1);
@@ -125,14 +124,14 @@ fn clients_spread_over_all_endpoints() {
 fn tables_of_a_hashing_strategy_follow_the_subset() {
     let pool = pool_of(Subset::new(Maglev::new(), 6, 19), &[1; 30], SEED);
     let before = owners(&pool, 2000);
-    let who: BTreeSet<usize> = before.iter().copied().collect();
-    assert_eq!(who.len(), 6);
+    let picked: BTreeSet<usize> = before.iter().copied().collect();
+    assert_eq!(picked.len(), 6);
     let down = before[0];
-    close(&pool, [down]);
+    maintenance(&pool, [down]);
     let meanwhile: BTreeSet<usize> = owners(&pool, 2000).into_iter().collect();
     assert_eq!(meanwhile.len(), 6);
     assert!(!meanwhile.contains(&down));
-    open(&pool, down);
+    up(&pool, down);
     assert_eq!(owners(&pool, 2000), before);
 }
 
@@ -140,7 +139,7 @@ fn tables_of_a_hashing_strategy_follow_the_subset() {
 fn a_hashing_strategy_in_a_subset_that_may_shrink_keeps_the_keys_of_the_healthy() {
     let pool = pool_of(Subset::new(Maglev::new(), 6, 19).min_eligible(1), &[1; 30], SEED);
     let before = owners(&pool, 2000);
-    close(&pool, [before[0]]);
+    maintenance(&pool, [before[0]]);
     let moved = before.iter().zip(owners(&pool, 2000)).filter(|&(&was, is)| was != is && was != before[0]).count();
     assert_eq!(moved, 0);
 }

@@ -1,12 +1,11 @@
 use equipoise_core::{CandidateResult, EndpointSpec, P2c, PickRequest, Pool, Random, RoundRobin, Strategy, ZoneAware};
 
 use crate::{
-    close,
     common::{at, id, pick, pool_of, spec},
     keyed::{ByKey, owners},
-    open,
+    maintenance,
     shares::{follow, idle},
-    used,
+    up, used,
 };
 
 const SEED: u64 = 0x203e;
@@ -44,30 +43,30 @@ fn check(pool: &Pool<()>, weights: &[u32]) {
 fn everything_stays_while_the_zone_holds_its_part() {
     let pool = zones(ZoneAware::new(P2c::new(), "a"), &[3, 3, 3]);
     check(&pool, &[1, 1, 1, 0, 0, 0, 0, 0, 0]);
-    close(&pool, [3]);
+    maintenance(&pool, [3]);
     assert_eq!(used(&pool, 1000), [0, 1, 2]);
 }
 
 #[test]
 fn a_zone_that_is_short_spills_to_those_that_have_to_spare() {
     let pool = zones(ZoneAware::new(Random::new(), "a"), &[2, 2, 2]);
-    close(&pool, [0]);
+    maintenance(&pool, [0]);
     // The zone has 1/5 of the capacity and 1/3 of the callers, so 3/5 of the requests stay. Each other zone gets 1/5.
     check(&pool, &[0, 6, 1, 1, 1, 1]);
     // The zone has 1/4 of the capacity and 1/3 of the callers, so 3/4 of the requests stay. The second zone has too
     // little capacity as well, so the third zone gets the rest.
-    close(&pool, [2]);
+    maintenance(&pool, [2]);
     check(&pool, &[0, 6, 0, 0, 1, 1]);
 }
 
 #[test]
-fn callers_that_are_not_spread_evenly_can_be_told() {
+fn the_spread_of_callers_over_zones_can_be_configured() {
     let strategy = ZoneAware::new(Random::new(), "a").callers([("a", 3), ("b", 1)]);
     let pool = zones(strategy, &[2, 2]);
     // The zone has 1/2 of the capacity and 3/4 of the callers.
     check(&pool, &[2, 2, 1, 1]);
-    let nobody = ZoneAware::new(Random::new(), "a").callers([("a", 0)]);
-    assert_eq!(used(&zones(nobody, &[2, 2]), 500), [0, 1]);
+    let none = ZoneAware::new(Random::new(), "a").callers([("a", 0)]);
+    assert_eq!(used(&zones(none, &[2, 2]), 500), [0, 1]);
 }
 
 #[test]
@@ -89,9 +88,9 @@ fn without_endpoints_in_the_zone_all_serve_by_weight() {
 fn below_the_minimum_zones_are_disregarded() {
     let pool = zones(ZoneAware::new(Random::new(), "a").min_eligible(2), &[2, 2, 2]);
     assert_eq!(used(&pool, 500), [0, 1]);
-    close(&pool, [1]);
+    maintenance(&pool, [1]);
     check(&pool, &[1, 0, 1, 1, 1, 1]);
-    open(&pool, 1);
+    up(&pool, 1);
     assert_eq!(used(&pool, 500), [0, 1]);
 }
 
@@ -133,9 +132,9 @@ fn turns_go_on_within_the_zone_while_the_availability_of_others_changes() {
     let mut counts = [0; 6];
     for turn in 0..300 {
         if turn % 2 == 0 {
-            close(&pool, [4]);
+            maintenance(&pool, [4]);
         } else {
-            open(&pool, 4);
+            up(&pool, 4);
         }
         counts[at(&pick(&pool))] += 1;
     }
@@ -145,7 +144,7 @@ fn turns_go_on_within_the_zone_while_the_availability_of_others_changes() {
 #[test]
 fn requests_of_one_key_go_one_way() {
     let pool = zones(ZoneAware::new(ByKey, "a"), &[2, 2, 2]);
-    close(&pool, [0]);
+    maintenance(&pool, [0]);
     let first = owners(&pool, 3000);
     assert_eq!(first, owners(&pool, 3000));
     let near = first.iter().filter(|&&at| at < 2).count() as u32;

@@ -5,7 +5,7 @@ use equipoise_core::{
 
 use crate::{
     common::{at, id, in_flight, pool_of, spec, specs},
-    keys::{SEED, even, home, keys, lease, placements},
+    keys::{SEED, even, keys, lease, owner, placements},
     zipf::Zipf,
 };
 
@@ -50,13 +50,13 @@ impl Run<'_> {
                 }
                 let key = zipf.key();
                 let lease = lease(&pool, &key);
-                let who = at(&lease);
-                load[who] += 1;
+                let index = at(&lease);
+                load[index] += 1;
                 leases.push(lease);
-                check(who, &load);
+                check(index, &load);
                 if request >= 2_000 {
-                    first += u32::from(home(&plain, &key) == who);
-                    peak = peak.max(load[who]);
+                    first += u32::from(owner(&plain, &key) == index);
+                    peak = peak.max(load[index]);
                 }
             }
             outcome.first_choice += 100.0 * f64::from(first) / f64::from(requests) / PLACEMENTS as f64;
@@ -68,9 +68,9 @@ impl Run<'_> {
     /// [`run`](Self::run) with a bound of this factor. Checks that no endpoint exceeds its bound.
     fn bounded(placement: fn(u64) -> AnyStrategy, factor: f64, keys: usize) -> Outcome {
         let around = &|inner| AnyStrategy::new(BoundedLoad::new(inner).factor(factor).expect("at least 1"));
-        let outcome = Run { placement, around, keys }.run(|who, load| {
+        let outcome = Run { placement, around, keys }.run(|index, load| {
             let most = cap(factor, load.iter().sum(), 1, 50);
-            assert!(load[who] <= most, "{} at {who}, where {most} is the bound", load[who]);
+            assert!(load[index] <= most, "{} at {index}, where {most} is the bound", load[index]);
         });
         assert!(outcome.peak <= factor, "{factor}, {keys} keys: {outcome:?}");
         outcome
@@ -140,7 +140,7 @@ fn hot(pool: &Pool<()>, count: usize) -> Vec<Lease<()>> {
 fn a_hot_key_fills_its_own_endpoint_up_to_the_bound_exactly() {
     for (name, strategy) in placements() {
         let pool = pool_of(BoundedLoad::new(strategy.clone()), &[3, 1, 2, 2], SEED);
-        let own = home(&pool_of(strategy, &[3, 1, 2, 2], SEED), b"hot");
+        let own = owner(&pool_of(strategy, &[3, 1, 2, 2], SEED), b"hot");
         let weight = [3, 1, 2, 2][own];
         let mut held = Vec::new();
         for total in 1..=200 {
@@ -261,7 +261,7 @@ fn requests_without_a_key_are_bounded_too() {
     let held: Vec<_> = (0..400).map(|_| crate::common::pick(&pool)).collect();
     assert!(in_flight(&pool).iter().all(|&load| load <= 50), "{:?}", in_flight(&pool));
     drop(held);
-    assert_eq!(keys(1, 71).iter().filter(|key| home(&pool, *key) < 10).count(), 1);
+    assert_eq!(keys(1, 71).iter().filter(|key| owner(&pool, *key) < 10).count(), 1);
 }
 
 #[test]

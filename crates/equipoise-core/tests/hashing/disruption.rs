@@ -2,7 +2,7 @@ use equipoise_core::{Jump, Maglev, Pool, Rendezvous};
 
 use crate::{
     common::{id, pool_of, spec},
-    keys::{SEED, even, homes, keys, placements},
+    keys::{SEED, even, keys, owners, placements},
 };
 
 /// The old and new endpoints of keys that moved.
@@ -12,13 +12,13 @@ fn moves(before: &[usize], after: &[usize]) -> Vec<(usize, usize)> {
 
 /// Returns the keys that move when `change` is applied.
 fn moved(pool: &Pool<()>, keys: &[[u8; 8]], change: impl FnOnce(&Pool<()>)) -> Vec<(usize, usize)> {
-    let before = homes(pool, keys);
+    let before = owners(pool, keys);
     change(pool);
-    moves(&before, &homes(pool, keys))
+    moves(&before, &owners(pool, keys))
 }
 
 #[test]
-fn under_maglev_a_leaver_takes_few_keys_of_others_along() {
+fn under_maglev_a_removal_moves_few_keys_of_other_endpoints() {
     // Published figures for this table size: 10.25, 1.56 and 0.67 % of all keys move.
     for (n, percent, count) in [(10, 10.25, 20_000), (100, 1.56, 40_000), (1_000, 0.67, 60_000)] {
         let keys = keys(count, 10);
@@ -36,7 +36,7 @@ fn under_maglev_a_leaver_takes_few_keys_of_others_along() {
 }
 
 #[test]
-fn under_ring_and_rendezvous_a_leaver_moves_its_own_keys_to_all_others() {
+fn under_ring_and_rendezvous_a_removal_spreads_the_keys_over_all_others() {
     for (name, strategy) in placements().into_iter().filter(|(name, _)| ["ring", "rendezvous"].contains(name)) {
         let keys = keys(20_000, 11);
         let pool = even(strategy, 10);

@@ -4,11 +4,11 @@ use equipoise_core::{AnyStrategy, Maglev, P2c, PeakEwma, Rendezvous, RoundRobin,
 
 use crate::{
     common::{at, clocked, pick, pool_of},
-    keys::{SEED, home, keys, placements},
+    keys::{SEED, keys, owner, placements},
 };
 
 #[test]
-fn a_request_without_a_key_goes_by_chance_unless_told_otherwise() {
+fn a_request_without_a_key_is_placed_at_random_by_default() {
     for (name, strategy) in placements() {
         let pool = pool_of(strategy, &[1, 3], SEED);
         let second = (0..4_000).filter(|_| at(&pick(&pool)) == 1).count();
@@ -22,7 +22,7 @@ fn the_fallback_takes_its_turns_whatever_keys_do_meanwhile() {
     let turns: Vec<usize> = keys(6, 50)
         .iter()
         .map(|key| {
-            home(&pool, key);
+            owner(&pool, key);
             at(&pick(&pool))
         })
         .collect();
@@ -32,8 +32,8 @@ fn the_fallback_takes_its_turns_whatever_keys_do_meanwhile() {
 #[test]
 fn an_empty_key_is_a_key() {
     let pool = pool_of(Rendezvous::new(), &[1; 10], SEED);
-    let first = home(&pool, b"");
-    assert!((0..50).all(|_| home(&pool, b"") == first));
+    let first = owner(&pool, b"");
+    assert!((0..50).all(|_| owner(&pool, b"") == first));
 }
 
 #[test]

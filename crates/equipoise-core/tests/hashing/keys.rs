@@ -35,18 +35,18 @@ pub(crate) fn lease(pool: &Pool<()>, key: &[u8]) -> Lease<()> {
 }
 
 /// Returns the position of the endpoint of a key.
-pub(crate) fn home(pool: &Pool<()>, key: &[u8]) -> usize {
+pub(crate) fn owner(pool: &Pool<()>, key: &[u8]) -> usize {
     at(&lease(pool, key))
 }
 
 /// Returns the positions of the endpoints of the keys.
-pub(crate) fn homes(pool: &Pool<()>, keys: &[[u8; 8]]) -> Vec<usize> {
-    keys.iter().map(|key| home(pool, key)).collect()
+pub(crate) fn owners(pool: &Pool<()>, keys: &[[u8; 8]]) -> Vec<usize> {
+    keys.iter().map(|key| owner(pool, key)).collect()
 }
 
 /// Returns the number of keys of each endpoint.
-pub(crate) fn counts(homes: &[usize], n: usize) -> Vec<f64> {
+pub(crate) fn counts(owners: &[usize], n: usize) -> Vec<f64> {
     let mut counts = vec![0.0; n];
-    homes.iter().for_each(|&home| counts[home] += 1.0);
+    owners.iter().for_each(|&owner| counts[owner] += 1.0);
     counts
 }

@@ -6,10 +6,10 @@
 mod common;
 
 mod allocations;
+mod availability_changes;
 mod bounded;
 mod disruption;
 mod fallback;
-mod flips;
 mod keys;
 mod probes;
 mod settings;

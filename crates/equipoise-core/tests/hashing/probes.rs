@@ -9,7 +9,7 @@ use equipoise_core::{BuildError, EndpointSpec, PickCx, Picker, Slot, Strategy, V
 
 use crate::{
     common::pool_of,
-    keys::{SEED, home, keys, placements},
+    keys::{SEED, keys, owner, placements},
 };
 
 /// A combinator that lets the wrapped strategy pick only one endpoint in `every`, and counts how many endpoints it
@@ -56,7 +56,7 @@ fn asked(strategy: impl Strategy, weights: &[u32], every: usize) -> f64 {
     let pool = pool_of(Asked { inner: strategy, every, times: Arc::clone(&times) }, weights, SEED);
     let keys = keys(10_000, 30);
     for key in &keys {
-        assert_eq!(home(&pool, key) % every, 0);
+        assert_eq!(owner(&pool, key) % every, 0);
     }
     times.load(Ordering::Relaxed) as f64 / keys.len() as f64
 }

@@ -5,10 +5,10 @@ use equipoise_core::{
     Timestamp, UpdateError, Verdict,
 };
 
-use crate::keys::{even, home, keys, lease, placements};
+use crate::keys::{even, keys, lease, owner, placements};
 
 #[test]
-fn what_makes_no_sense_is_refused_with_what_would() {
+fn invalid_settings_are_refused_with_a_valid_alternative() {
     assert_eq!(
         Maglev::new().table_size(1_000).map(drop),
         Err(InvalidHashing::TableSize { size: 1_000, most: 5_000_011 })
@@ -44,8 +44,8 @@ fn an_explanation_tells_where_a_key_goes_and_takes_nothing() {
             let request = PickRequest::new().key(&key);
             let (first, again) = (pool.explain(&request), pool.explain(&request));
             assert_eq!(first.picked, again.picked, "{name}");
-            let home = crate::common::id(home(&pool, &key));
-            assert_eq!(first.picked, Ok(home), "{name}");
+            let owner = crate::common::id(owner(&pool, &key));
+            assert_eq!(first.picked, Ok(owner), "{name}");
         }
     }
 }

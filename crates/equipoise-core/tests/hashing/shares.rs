@@ -2,7 +2,7 @@ use equipoise_core::{EndpointSpec, Maglev, Ring, SourcePrefix};
 
 use crate::{
     common::{pool_of, spec},
-    keys::{SEED, counts, even, home, homes, keys, lease, placements},
+    keys::{SEED, counts, even, keys, lease, owner, owners, placements},
 };
 
 #[test]
@@ -11,7 +11,7 @@ fn shares_follow_the_weights() {
     let keys = keys(60_000, 1);
     let total: u32 = weights.iter().sum();
     for (name, strategy) in placements() {
-        let counts = counts(&homes(&pool_of(strategy, &weights, SEED), &keys), weights.len());
+        let counts = counts(&owners(&pool_of(strategy, &weights, SEED), &keys), weights.len());
         for (at, &weight) in weights.iter().enumerate() {
             let share = f64::from(weight) / f64::from(total);
             let expected = share * keys.len() as f64;
@@ -27,7 +27,7 @@ fn shares_follow_the_weights() {
 #[test]
 fn the_busiest_of_a_hundred_under_maglev_is_busy_by_chance_only() {
     let keys = keys(200_000, 2);
-    let counts = counts(&homes(&even(Maglev::new(), 100), &keys), 100);
+    let counts = counts(&owners(&even(Maglev::new(), 100), &keys), 100);
     let mean = keys.len() as f64 / 100.0;
     // If all shares are equal, the sum of squares divided by the mean has 99 degrees of freedom: 99 ± 14.
     let chi_squared: f64 = counts.iter().map(|count| (count - mean).powi(2) / mean).sum();
@@ -43,7 +43,7 @@ fn shares_of_a_ring_vary_by_one_over_the_root_of_its_points() {
             let strategy = Ring::new().points(points).expect("more than none").seed(seed);
             let keys = keys(n * keys_each, 3 + seed);
             let mean = keys_each as f64;
-            let counts = counts(&homes(&even(strategy, n), &keys), n);
+            let counts = counts(&owners(&even(strategy, n), &keys), n);
             let seen: f64 = counts.iter().map(|count| (count / mean - 1.0).powi(2)).sum::<f64>() / n as f64;
             // Subtracts the variance that the sample of keys adds.
             variance += (seen - 1.0 / mean) / f64::from(seeds as u32);
@@ -61,7 +61,7 @@ fn placements_are_pinned() {
         .into_iter()
         .map(|(name, strategy)| {
             let pool = even(strategy, 10);
-            (name, texts.iter().map(|text| home(&pool, text.as_bytes())).collect())
+            (name, texts.iter().map(|text| owner(&pool, text.as_bytes())).collect())
         })
         .collect();
     let pinned = [
@@ -74,10 +74,10 @@ fn placements_are_pinned() {
 }
 
 #[test]
-fn seeds_make_placements_that_know_nothing_of_each_other() {
+fn placements_of_different_seeds_are_independent() {
     let (one, other) = (even(Maglev::new().seed(1), 10), even(Maglev::new().seed(2), 10));
     let keys = keys(10_000, 4);
-    let same = homes(&one, &keys).iter().zip(homes(&other, &keys)).filter(|(one, other)| *one == other).count();
+    let same = owners(&one, &keys).iter().zip(owners(&other, &keys)).filter(|(one, other)| *one == other).count();
     assert!((850..1150).contains(&same), "{same} of 10000 keys are in the same place");
 }
 
@@ -85,7 +85,7 @@ fn seeds_make_placements_that_know_nothing_of_each_other() {
 fn clients_of_one_network_share_an_endpoint() {
     let pool = even(Maglev::new(), 50);
     let prefix = SourcePrefix::new(24, 48).expect("in range");
-    let place = |text: &str| home(&pool, &prefix.key(text.parse::<std::net::IpAddr>().expect("an address")));
+    let place = |text: &str| owner(&pool, &prefix.key(text.parse::<std::net::IpAddr>().expect("an address")));
     assert_eq!(place("192.0.2.1"), place("192.0.2.254"));
     assert_eq!(place("192.0.2.1"), place("::ffff:192.0.2.9"));
     assert_eq!(place("2001:db8:7::1"), place("2001:db8:7:ffff::2"));
@@ -94,7 +94,7 @@ fn clients_of_one_network_share_an_endpoint() {
 }
 
 #[test]
-fn balancers_with_different_pasts_agree() {
+fn balancers_with_different_histories_agree() {
     let keys = keys(2_000, 5);
     for (name, strategy) in placements().into_iter().filter(|(name, _)| *name != "jump") {
         let specs =

@@ -25,7 +25,7 @@ fn three() -> Pool<u32> {
 
 fn take(pool: &Pool<u32>, id: &str) -> Lease<u32> {
     let bound = EndpointId::from(id);
-    pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
+    pool.pick(&PickRequest::new().prefer(&bound)).expect("up")
 }
 
 /// Checks that each of the next picks returns an endpoint with the fewest leases.
@@ -33,9 +33,9 @@ fn is_exact(pool: &Pool<u32>) {
     let mut leases = Vec::new();
     for _ in 0..5 {
         let before = in_flight(pool);
-        leases.push(pick(pool).expect("open"));
-        let who = leases[leases.len() - 1].endpoint().slot().index();
-        assert_eq!(Some(&before[who]), before.iter().min(), "{who} of {before:?}");
+        leases.push(pick(pool).expect("up"));
+        let index = leases[leases.len() - 1].endpoint().slot().index();
+        assert_eq!(Some(&before[index]), before.iter().min(), "{index} of {before:?}");
     }
 }
 
@@ -44,8 +44,8 @@ fn the_tournament_is_exact_after_two_threads_have_picked() {
     check(|| {
         let pool = three();
         let other = pool.clone();
-        let thread = thread::spawn(move || pick(&other).expect("open"));
-        let here = pick(&pool).expect("open");
+        let thread = thread::spawn(move || pick(&other).expect("up"));
+        let here = pick(&pool).expect("up");
         let there = thread.join().expect("no panic");
         is_exact(&pool);
         drop((here, there));

@@ -22,7 +22,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_pool_is_what_its_history_makes_of_it(
+    fn the_pool_matches_the_model_after_every_operation(
         strategy in 0..STRATEGIES,
         seed: u64,
         history in prop::collection::vec(ops::any_op(), 1..60),

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 /// The values recorded by the hooks and builds so far.
 #[derive(Default)]
-pub(crate) struct Sightings {
+pub(crate) struct Observed {
     /// The slot and weight of each endpoint that was in a view since this map was last emptied.
     pub(crate) members: Mutex<BTreeMap<String, (usize, u32)>>,
     pub(crate) states: AtomicU32,
@@ -23,10 +23,10 @@ pub(crate) struct Sightings {
     pub(crate) released: AtomicU32,
 }
 
-/// Forwards every call to `inner`, and records it in `sightings`.
+/// Forwards every call to `inner`, and records it in `observed`.
 pub(crate) struct Watched<S> {
     pub(crate) inner: S,
-    pub(crate) sightings: Arc<Sightings>,
+    pub(crate) observed: Arc<Observed>,
 }
 
 pub(crate) struct WatchedPicker<P> {
@@ -39,12 +39,12 @@ impl<S: Strategy> Strategy for Watched<S> {
     type Picker = WatchedPicker<S::Picker>;
 
     fn state(&self, spec: &EndpointSpec) -> S::State {
-        self.sightings.states.fetch_add(1, Ordering::Relaxed);
+        self.observed.states.fetch_add(1, Ordering::Relaxed);
         self.inner.state(spec)
     }
 
     fn build(&self, view: &View, last: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
-        let mut members = self.sightings.members.lock();
+        let mut members = self.observed.members.lock();
         for &slot in view.members() {
             assert!(slot.index() < view.capacity());
             let endpoint = view.endpoint(slot).expect("a member");
@@ -62,12 +62,12 @@ impl<S: Strategy> Strategy for Watched<S> {
     }
 
     fn admit(&self, state: &S::State, endpoint: &Endpoint, request: &PickRequest<'_>) -> bool {
-        self.sightings.acquired.fetch_add(1, Ordering::Relaxed);
+        self.observed.acquired.fetch_add(1, Ordering::Relaxed);
         self.inner.admit(state, endpoint, request)
     }
 
     fn on_release(&self, state: &S::State, endpoint: &Endpoint) {
-        self.sightings.released.fetch_add(1, Ordering::Relaxed);
+        self.observed.released.fetch_add(1, Ordering::Relaxed);
         self.inner.on_release(state, endpoint);
     }
 

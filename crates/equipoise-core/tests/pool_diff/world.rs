@@ -14,7 +14,7 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 use crate::{
     model::{Entry, Expected, Model, Overlay, Trial, Verdict},
     ops::{Draft, Op},
-    watched::{Sightings, Watched},
+    watched::{Observed, Watched},
 };
 
 type Done = Result<(), TestCaseError>;
@@ -35,29 +35,29 @@ pub(crate) struct World {
     pool: Pool<u32>,
     model: Model,
     leases: Vec<Out>,
-    sightings: Arc<Sightings>,
+    observed: Arc<Observed>,
     /// The number of factory calls so far.
     made: u32,
 }
 
 impl World {
     pub(crate) fn new(strategy: usize, seed: u64) -> Self {
-        let sightings = Arc::new(Sightings::default());
+        let observed = Arc::new(Observed::default());
         let watch = |inner: usize| -> PoolBuilder<u32> {
-            let sightings = Arc::clone(&sightings);
+            let observed = Arc::clone(&observed);
             match inner {
-                0 => Pool::<u32>::builder(Watched { inner: RoundRobin::new(), sightings }),
-                1 => Pool::<u32>::builder(Watched { inner: Random::new(), sightings }),
-                2 => Pool::<u32>::builder(Watched { inner: P2c::new(), sightings }),
-                _ => Pool::<u32>::builder(Watched { inner: PeakEwma::new(), sightings }),
+                0 => Pool::<u32>::builder(Watched { inner: RoundRobin::new(), observed }),
+                1 => Pool::<u32>::builder(Watched { inner: Random::new(), observed }),
+                2 => Pool::<u32>::builder(Watched { inner: P2c::new(), observed }),
+                _ => Pool::<u32>::builder(Watched { inner: PeakEwma::new(), observed }),
             }
         };
         let builder = watch(strategy).entropy(Arc::new(SeededEntropy::new(seed))).clock(Arc::new(ManualClock::new()));
-        Self { pool: builder.build(), model: Model::default(), leases: Vec::new(), sightings, made: 0 }
+        Self { pool: builder.build(), model: Model::default(), leases: Vec::new(), observed, made: 0 }
     }
 
     pub(crate) fn apply(&mut self, op: Op) -> Done {
-        self.sightings.members.lock().clear();
+        self.observed.members.lock().clear();
         match op {
             Op::Update(drafts) => self.update(&drafts),
             Op::Add(draft) => self.add(draft),
@@ -182,11 +182,11 @@ impl World {
         let expected = self.model.differences(drafts);
         prop_assert_eq!(&names(&changes), &expected);
         let new: BTreeSet<String> = expected.added.union(&expected.replaced).cloned().collect();
-        prop_assert_eq!(made.len(), new.len(), "one target for each newcomer");
+        prop_assert_eq!(made.len(), new.len(), "one target for each new endpoint");
         let targets: BTreeMap<String, u32> = made.into_iter().collect();
         prop_assert_eq!(targets.keys().cloned().collect::<BTreeSet<_>>(), new);
         if !expected.is_empty() {
-            let seen = self.sightings.members.lock().clone();
+            let seen = self.observed.members.lock().clone();
             self.check_slots(drafts, &seen, &expected)?;
             self.model.become_(drafts, &targets, &seen);
         }
@@ -198,7 +198,7 @@ impl World {
         let distinct: BTreeSet<usize> = seen.values().map(|&(slot, _)| slot).collect();
         prop_assert_eq!(distinct.len(), seen.len(), "one slot each");
         let used = self.model.entries.values().map(|entry| entry.slot + 1).max().unwrap_or(0).max(drafts.len());
-        prop_assert!(distinct.iter().all(|&slot| slot < used), "newcomers take free slots first");
+        prop_assert!(distinct.iter().all(|&slot| slot < used), "new endpoints take free slots first");
         for (id, &(slot, weight)) in seen {
             let draft = drafts.iter().find(|draft| draft.id == *id).expect("only members are in a view");
             match self.model.entries.get(id).filter(|_| !expected.replaced.contains(id)) {
@@ -291,8 +291,8 @@ impl World {
             prop_assert_eq!(out.lease.endpoint().id().as_str(), &out.id);
             prop_assert_eq!(*out.lease.target(), out.target, "a live target was replaced");
         }
-        let acquired = self.sightings.acquired.load(Ordering::Relaxed);
-        let released = self.sightings.released.load(Ordering::Relaxed);
+        let acquired = self.observed.acquired.load(Ordering::Relaxed);
+        let released = self.observed.released.load(Ordering::Relaxed);
         prop_assert_eq!((acquired - released) as usize, self.leases.len());
         Ok(())
     }

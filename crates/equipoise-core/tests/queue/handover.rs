@@ -127,7 +127,7 @@ fn changes_of_the_pool_hand_over_all_that_they_make_room_for() {
 }
 
 #[test]
-fn requests_wait_for_endpoints_that_join_open_or_pass_probation() {
+fn requests_wait_for_endpoints_that_join_come_up_or_pass_probation() {
     let pool: Pool<()> = Pool::new(RoundRobin::new());
     let [mut first, mut second, third] = waiting(&pool);
     pool.add(spec(0).max_in_flight(1), ()).unwrap();
@@ -158,9 +158,9 @@ fn room_that_a_pick_makes_elsewhere_is_handed_over() {
     // With a factor of 1, one of two endpoints may have a second request when the other one has one.
     let pool = Pool::new(BoundedLoad::new(RoundRobin::new()).factor(1.0).unwrap());
     pool.update([0, 1].map(spec), |_| ()).unwrap();
-    let [home, other] = [0, 1].map(|at| Binding::to(id(at)).strict());
-    let _first = pool.pick(&any().bound(&home)).unwrap();
-    let mut second = Waiter::new(pool.acquire(&any().bound(&home)));
+    let [binding, other] = [0, 1].map(|at| Binding::to(id(at)).strict());
+    let _first = pool.pick(&any().bound(&binding)).unwrap();
+    let mut second = Waiter::new(pool.acquire(&any().bound(&binding)));
     assert!(second.poll().is_pending());
     let _third = pool.pick(&any().bound(&other)).unwrap();
     let second = second.ready();

@@ -27,7 +27,7 @@ enum Wants {
 struct World {
     pool: Pool<()>,
     dice: SeededEntropy,
-    open: [Availability; ENDPOINTS],
+    availability: [Availability; ENDPOINTS],
     limits: [usize; ENDPOINTS],
     held: Vec<Lease<()>>,
     /// The waiting requests, in the order in which they arrived.
@@ -44,7 +44,7 @@ impl World {
         let world = Self {
             pool,
             dice: SeededEntropy::new(seed),
-            open: [Availability::Up; ENDPOINTS],
+            availability: [Availability::Up; ENDPOINTS],
             limits: [1; ENDPOINTS],
             held: Vec::new(),
             waiting: Vec::new(),
@@ -59,12 +59,12 @@ impl World {
 
     /// Returns whether the endpoint may take the request when it has free capacity.
     fn can_use(&self, wants: &Wants, slot: usize) -> bool {
-        let takes_bound = matches!(self.open[slot], Availability::Up | Availability::Draining);
-        let takes_new = self.open[slot] == Availability::Up;
+        let takes_bound = matches!(self.availability[slot], Availability::Up | Availability::Draining);
+        let takes_new = self.availability[slot] == Availability::Up;
         match wants {
             Wants::Any | Wants::Key(_) => takes_new,
-            Wants::Prefer(home) => takes_new || takes_bound && *home == slot,
-            Wants::Only(home) => takes_bound && *home == slot,
+            Wants::Prefer(bound) => takes_new || takes_bound && *bound == slot,
+            Wants::Only(bound) => takes_bound && *bound == slot,
             Wants::Except(other) => takes_new && *other != slot,
         }
     }
@@ -83,8 +83,8 @@ impl World {
             12 => {
                 let at = self.below(ENDPOINTS);
                 let kinds = [Availability::Up, Availability::Up, Availability::Draining, Availability::Maintenance];
-                self.open[at] = kinds[self.below(kinds.len())];
-                self.pool.set_availability(id(at), self.open[at]).unwrap();
+                self.availability[at] = kinds[self.below(kinds.len())];
+                self.pool.set_availability(id(at), self.availability[at]).unwrap();
             }
             13 => {
                 let (at, limit) = (self.below(ENDPOINTS), 1 + self.below(3));
@@ -195,7 +195,7 @@ fn after_each_step_no_request_was_forgotten_or_overtaken_and_attempts_are_few() 
         world.serve();
         world.pool.set_availabilities((0..ENDPOINTS).map(|at| (id(at), Availability::Up))).unwrap();
         for at in 0..ENDPOINTS {
-            world.open[at] = Availability::Up;
+            world.availability[at] = Availability::Up;
         }
         while !world.waiting.is_empty() {
             world.serve();

@@ -33,7 +33,7 @@ fn a_release_costs_one_attempt_however_many_wait() {
 }
 
 #[test]
-fn an_endpoint_that_flips_costs_no_attempt_for_those_that_cannot_use_it() {
+fn availability_changes_of_a_full_endpoint_cost_no_attempt() {
     let (strategy, picks) = counted(RoundRobin::new());
     let pool: Pool<()> = Pool::<()>::builder(strategy).panic_threshold(0.0).build();
     pool.update([spec(0).max_in_flight(1), spec(1).max_in_flight(1)], |_| ()).unwrap();

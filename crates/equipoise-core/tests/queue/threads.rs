@@ -50,8 +50,8 @@ impl Run {
         assert_eq!(self.held[slot].fetch_add(1, Ordering::SeqCst), 0, "a limit of 1");
         {
             let mut bound = self.bound[slot].lock();
-            if let Some((home, since)) = mine {
-                assert_eq!(home, slot);
+            if let Some((endpoint, since)) = mine {
+                assert_eq!(endpoint, slot);
                 bound.remove(&since);
             }
             let overtaken = bound.first().filter(|&&since| since < began);
@@ -66,9 +66,9 @@ impl Run {
         let dice = SeededEntropy::new(seed);
         let below = |n: u64| dice.next_u64() % n;
         while self.done.fetch_add(1, Ordering::Relaxed) < waits {
-            let home = below(ENDPOINTS as u64) as usize;
-            let (strict, loose) = (Binding::to(id(home)).strict(), Binding::to(id(home)));
-            let excluded = [id(home)];
+            let endpoint = below(ENDPOINTS as u64) as usize;
+            let (strict, loose) = (Binding::to(id(endpoint)).strict(), Binding::to(id(endpoint)));
+            let excluded = [id(endpoint)];
             let key = below(100).to_le_bytes();
             let (request, only) = match below(8) {
                 0..4 => (any().bound(&strict), true),
@@ -89,13 +89,13 @@ impl Run {
             match waiter.poll() {
                 Poll::Ready(lease) => self.got(lease.unwrap(), began, None),
                 Poll::Pending => {
-                    let mine = only.then(|| (home, self.tick()));
-                    if let Some((home, since)) = mine {
-                        self.bound[home].lock().insert(since);
+                    let mine = only.then(|| (endpoint, self.tick()));
+                    if let Some((endpoint, since)) = mine {
+                        self.bound[endpoint].lock().insert(since);
                     }
                     if below(4) == 0 {
-                        if let Some((home, since)) = mine {
-                            self.bound[home].lock().remove(&since);
+                        if let Some((endpoint, since)) = mine {
+                            self.bound[endpoint].lock().remove(&since);
                         }
                         continue;
                     }
@@ -166,7 +166,7 @@ fn threads_that_wait_lose_no_wake_up_overtake_none_and_do_not_spin() {
 }
 
 #[test]
-fn picks_at_once_are_not_told_that_a_pool_is_full_which_is_not() {
+fn concurrent_picks_are_not_refused_as_saturated_while_there_is_capacity() {
     for factor in [1.0, 1.25] {
         let pool: Pool<()> = Pool::new(BoundedLoad::new(RoundRobin::new()).factor(factor).unwrap());
         pool.update([spec(0)], |_| ()).unwrap();

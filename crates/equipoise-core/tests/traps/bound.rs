@@ -23,7 +23,7 @@ fn taken(pool: &Pool<()>, binding: &Binding) -> (String, BindingOutcome) {
 }
 
 #[test]
-fn a_bound_request_goes_home_while_home_takes_the_bound() {
+fn a_bound_request_gets_its_endpoint_while_that_takes_bound_requests() {
     let pool = pool_of(&["a", "b", "c"]);
     let binding = Binding::to("b").session(b"s");
     for availability in [Availability::Up, Availability::Draining, Availability::Probation] {
@@ -36,7 +36,7 @@ fn a_bound_request_goes_home_while_home_takes_the_bound() {
 }
 
 #[test]
-fn it_says_why_home_was_not_taken() {
+fn the_outcome_says_why_the_bound_endpoint_was_not_taken() {
     let missed = |prepare: &dyn Fn(&Pool<()>) -> Option<Lease<()>>| {
         let pool = pool_of(&["a", "b", "c"]);
         let held = prepare(&pool);
@@ -66,7 +66,7 @@ fn it_says_why_home_was_not_taken() {
     let binding = Binding::to("b");
     let lease = pool.pick(&PickRequest::new().bound(&binding).exclude(&tried)).expect("a and c are left");
     assert_eq!(lease.binding_outcome(), BindingOutcome::Missed(MissReason::Excluded));
-    assert_eq!(pool.pick(&PickRequest::new()).expect("all are open").binding_outcome(), BindingOutcome::Unbound);
+    assert_eq!(pool.pick(&PickRequest::new()).expect("all are up").binding_outcome(), BindingOutcome::Unbound);
 }
 
 #[test]
@@ -152,22 +152,25 @@ fn a_strict_binding_fails_and_says_why() {
     pool.set_availability("a", Availability::Maintenance).expect("a is there");
     let error = |request: &PickRequest<'_>| pool.pick(request).map(|_| ()).expect_err("a cannot be had");
     let request = PickRequest::new().bound(&binding);
-    let closed = error(&request);
-    assert_eq!(closed, PickError::Bound { missed: MissReason::Maintenance });
-    assert!(closed.is_temporary());
-    assert_eq!(closed.to_string(), "the request is strictly bound to an endpoint that cannot serve it: in maintenance");
+    let refused = error(&request);
+    assert_eq!(refused, PickError::Bound { missed: MissReason::Maintenance });
+    assert!(refused.is_temporary());
+    assert_eq!(
+        refused.to_string(),
+        "the request is strictly bound to an endpoint that cannot serve it: in maintenance"
+    );
     pool.set_availability("a", Availability::Up).expect("a is there");
     assert!(!error(&request.exclude(&["a".into()])).is_temporary(), "it has failed this request");
 }
 
 #[test]
-fn a_home_with_more_than_its_share_is_left_and_come_back_to() {
+fn a_bound_endpoint_above_its_max_share_is_left_until_its_load_falls() {
     let pool = pool_of(&["a", "b", "c", "d"]);
     let binding = Binding::to("a").session(b"s").max_share(1.5);
-    let at_home = |leases: &[Lease<()>]| leases.iter().filter(|lease| lease.endpoint().id().as_str() == "a").count();
+    let on_a = |leases: &[Lease<()>]| leases.iter().filter(|lease| lease.endpoint().id().as_str() == "a").count();
     let leases: Vec<Lease<()>> = (0..16).map(|_| pick(&pool, &binding)).collect();
     // 1.5 · 16 / 4
-    assert_eq!(at_home(&leases), 6);
+    assert_eq!(on_a(&leases), 6);
     assert!(leases.iter().all(|lease| match lease.endpoint().id().as_str() {
         "a" => lease.binding_outcome() == BindingOutcome::Kept,
         _ => lease.binding_outcome() == BindingOutcome::Missed(MissReason::Overloaded),

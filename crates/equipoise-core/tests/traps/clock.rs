@@ -40,10 +40,10 @@ fn no_endpoint_is_lost_when_the_clock_jumps_back() {
             clock.set(Timestamp::from_nanos(1));
             let serve = || {
                 let lease = pick(&pool);
-                let who = at(&lease);
+                let index = at(&lease);
                 clock.advance(Duration::from_millis(10));
                 lease.finish(Verdict::Success);
-                who
+                index
             };
             let tried = (0..12_000).any(|_| serve() == 0);
             assert!(tried, "not tried within two minutes after {verdict:?}, weights {weights:?}");

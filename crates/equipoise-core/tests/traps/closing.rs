@@ -25,16 +25,16 @@ fn is_over(closing: &mut Closing) -> bool {
 }
 
 /// Returns whether the lease's `draining` and `closing` futures are complete at the first poll.
-fn told(lease: &Lease<()>) -> (bool, bool) {
+fn completed(lease: &Lease<()>) -> (bool, bool) {
     (is_over(&mut lease.draining()), is_over(&mut lease.closing()))
 }
 
 #[test]
-fn each_availability_is_told_to_leases_that_are_out() {
+fn each_availability_is_reported_to_held_leases() {
     let pool = pool(&["a", "b"]);
     let lease = lease(&pool, "a");
-    assert_eq!(told(&lease), (false, false));
-    for (availability, is_told) in [
+    assert_eq!(completed(&lease), (false, false));
+    for (availability, expected) in [
         (Availability::Unhealthy, (false, false)),
         (Availability::Probation, (false, false)),
         (Availability::Draining, (true, false)),
@@ -42,31 +42,31 @@ fn each_availability_is_told_to_leases_that_are_out() {
         (Availability::Up, (false, false)),
     ] {
         pool.set_availability("a", availability).expect("a member");
-        assert_eq!(told(&lease), is_told, "{availability}");
+        assert_eq!(completed(&lease), expected, "{availability}");
     }
     pool.remove("b").expect("a member");
-    assert_eq!(told(&lease), (false, false), "only the other endpoint has left");
+    assert_eq!(completed(&lease), (false, false), "only the other endpoint has left");
 }
 
 #[test]
-fn an_endpoint_that_has_left_has_closed_for_good_also_if_another_has_its_id() {
+fn closing_stays_complete_after_a_removal_even_if_another_endpoint_gets_the_id() {
     let pool = pool(&["a", "b"]);
     let removed = lease(&pool, "a");
     pool.remove("a").expect("a member");
-    assert_eq!(told(&removed), (true, true));
+    assert_eq!(completed(&removed), (true, true));
     pool.add(EndpointSpec::new("a"), ()).expect("its id is free");
     let moved = lease(&pool, "a");
-    assert_eq!((told(&removed), told(&moved)), ((true, true), (false, false)));
+    assert_eq!((completed(&removed), completed(&moved)), ((true, true), (false, false)));
     let elsewhere = [EndpointSpec::new("elsewhere").with_id("a"), EndpointSpec::new("b")];
     pool.update(elsewhere, |_| ()).expect("valid endpoints");
-    assert_eq!((told(&moved), told(&lease(&pool, "a"))), ((true, true), (false, false)));
+    assert_eq!((completed(&moved), completed(&lease(&pool, "a"))), ((true, true), (false, false)));
 }
 
 #[test]
-fn newcomers_are_as_the_pool_takes_them() {
+fn a_lease_on_a_new_endpoint_reports_the_initial_availability() {
     let pool: Pool<()> = Pool::<()>::builder(RoundRobin::new()).initial_availability(Availability::Draining).build();
     pool.add(EndpointSpec::new("a"), ()).expect("a valid endpoint");
-    assert_eq!(told(&lease(&pool, "a")), (true, false));
+    assert_eq!(completed(&lease(&pool, "a")), (true, false));
 }
 
 #[test]
@@ -92,5 +92,5 @@ fn what_waits_for_an_idle_endpoint_can_count_its_leases_also_after_it_has_left()
     pool.remove("a").expect("a member");
     assert_eq!(idle.in_flight(), 3);
     drop(leases);
-    assert_eq!((idle.in_flight(), pool.idle("nobody").in_flight()), (0, 0));
+    assert_eq!((idle.in_flight(), pool.idle("unknown").in_flight()), (0, 0));
 }

@@ -32,8 +32,8 @@ fn an_explanation_names_the_endpoint_of_the_next_pick() {
                 if !turns {
                     // A pick that need not check endpoints draws fewer random numbers than its explanation. Excluding
                     // an unknown endpoint makes both check.
-                    let nobody = [id(99)];
-                    let request = request.exclude(&nobody);
+                    let unknown = [id(99)];
+                    let request = request.exclude(&unknown);
                     let explained = explains.explain(&request).picked.expect("valid");
                     assert_eq!(explained, *picks.pick(&request).expect("valid").endpoint().id(), "{strategy:?}");
                 }
@@ -55,7 +55,7 @@ fn an_explanation_takes_no_turn_no_permit_and_no_lease() {
 }
 
 #[test]
-fn every_member_gets_the_fate_that_kept_it_from_being_picked() {
+fn every_member_gets_the_reason_why_it_was_not_picked() {
     for strategy in strategies() {
         let pool: Pool<()> =
             Pool::<()>::builder(strategy.clone()).entropy(std::sync::Arc::new(SeededEntropy::new(SEED))).build();
@@ -85,7 +85,7 @@ fn every_member_gets_the_fate_that_kept_it_from_being_picked() {
 }
 
 #[test]
-fn an_exclusion_is_told_even_if_the_picker_never_came_by() {
+fn an_exclusion_is_reported_even_if_the_picker_did_not_check_the_endpoint() {
     for strategy in strategies() {
         let pool = pool_of(strategy.clone(), &[1; 20], SEED);
         let tried: Vec<EndpointId> = [3, 7, 11].map(id).into();

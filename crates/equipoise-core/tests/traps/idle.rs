@@ -28,7 +28,7 @@ fn one() -> Pool<()> {
 fn an_unknown_endpoint_is_idle_at_once() {
     let pool = one();
     futures::executor::block_on(pool.idle("e0"));
-    futures::executor::block_on(pool.idle("nobody"));
+    futures::executor::block_on(pool.idle("unknown"));
 }
 
 #[test]

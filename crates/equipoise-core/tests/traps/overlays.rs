@@ -97,8 +97,8 @@ fn what_is_refused_changes_nothing() {
     let pool = pool_of(P2c::new(), &[1], SEED);
     let before = pool.revision();
     assert_eq!(pool.set_max_in_flight("e0", Some(0)), Err(UpdateError::Invalid(InvalidSpec::Limit { id: id(0) })));
-    assert_eq!(pool.set_max_in_flight("nobody", Some(1)), Err(UpdateError::Unknown { id: "nobody".into() }));
-    assert_eq!(pool.set_weight_percent("nobody", 1), Err(UpdateError::Unknown { id: "nobody".into() }));
+    assert_eq!(pool.set_max_in_flight("unknown", Some(1)), Err(UpdateError::Unknown { id: "unknown".into() }));
+    assert_eq!(pool.set_weight_percent("unknown", 1), Err(UpdateError::Unknown { id: "unknown".into() }));
     assert_eq!(pool.set_max_in_flight("e0", None), Ok(false));
     assert_eq!(pool.revision(), before);
 }

@@ -16,11 +16,11 @@ fn endpoints_that_are_up_draining_or_weightless_are_honoured_and_one_in_maintena
         pool.set_availability("e1", Availability::Draining).unwrap();
         pool.set_availability("e2", Availability::Maintenance).unwrap();
         for _ in 0..20 {
-            for (who, honoured) in [(0, true), (1, true), (2, false), (3, true)] {
-                let bound = id(who);
+            for (index, honoured) in [(0, true), (1, true), (2, false), (3, true)] {
+                let bound = id(index);
                 let lease = pool.pick(&PickRequest::new().prefer(&bound)).unwrap();
                 assert_eq!(lease.is_preferred(), honoured);
-                assert_eq!(at(&lease), if honoured { who } else { 0 });
+                assert_eq!(at(&lease), if honoured { index } else { 0 });
             }
         }
     }

@@ -50,7 +50,7 @@ fn exactly_one_request_is_let_in_and_the_others_go_elsewhere() {
         // A pool of three, so that the tier does not panic.
         let pool = on_probation(strategy.clone(), 3);
         let leases: Vec<_> =
-            (0..300u32).map(|n| pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("two are open")).collect();
+            (0..300u32).map(|n| pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("two are up")).collect();
         let tried = leases.iter().filter(|lease| at(lease) == 0).count();
         assert_eq!(tried, 1, "{strategy:?}");
         drop(leases);
@@ -138,7 +138,7 @@ fn one_of_many_threads_gets_it() {
                         start.wait();
                         for _ in 0..50 {
                             let bound = id(0);
-                            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are open");
+                            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("two are up");
                             tried.fetch_add(u32::from(at(&lease) == 0), Ordering::Relaxed);
                             lease.finish(Verdict::Success);
                         }
@@ -250,21 +250,21 @@ fn many_availabilities_change_at_once_and_unknown_ids_are_named() {
         (id(0), Availability::Unhealthy),
         (id(1), Availability::Up),
     ];
-    let applied = pool.set_availabilities(wanted.clone()).expect("valid");
-    assert_eq!((applied.changed, applied.unknown), (vec![id(0), id(2)], vec![id(9)]));
+    let result = pool.set_availabilities(wanted.clone()).expect("valid");
+    assert_eq!((result.changed, result.unknown), (vec![id(0), id(2)], vec![id(9)]));
     assert_eq!(pool.revision().get(), before + 1);
     let now: Vec<_> = pool.endpoints().iter().map(|endpoint| endpoint.availability).collect();
     assert_eq!(now, [Availability::Unhealthy, Availability::Up, Availability::Maintenance]);
     let again = pool.set_availabilities(wanted).expect("valid");
     assert_eq!((again.changed.len(), pool.revision().get()), (0, before + 1));
-    let nobody = pool.set_availabilities(Vec::<(EndpointId, Availability)>::new()).expect("valid");
-    assert!(nobody.changed.is_empty() && nobody.unknown.is_empty());
+    let none = pool.set_availabilities(Vec::<(EndpointId, Availability)>::new()).expect("valid");
+    assert!(none.changed.is_empty() && none.unknown.is_empty());
 }
 
 /// Returns a lease of a request that is bound to endpoint 0. It lasts until it is dropped.
 fn long_stream(pool: &Pool<()>) -> Lease<()> {
     let bound = id(0);
-    pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
+    pool.pick(&PickRequest::new().prefer(&bound)).expect("up")
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn the_next_request_is_offered_the_probation_although_a_stream_is_in_flight_ther
         let lease = pool.pick(&PickRequest::new().key(b"any")).expect("it is offered");
         assert_eq!(at(&lease), 0, "{strategy:?}");
         lease.finish(Verdict::Success);
-        assert!((0..50u32).all(|n| at(&pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("open")) != 0));
+        assert!((0..50u32).all(|n| at(&pool.pick(&PickRequest::new().key(&n.to_le_bytes())).expect("up")) != 0));
     }
 }
 
@@ -286,7 +286,7 @@ fn an_endpoint_with_failures_in_its_state_is_offered_its_probation() {
     let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
     let bound = id(0);
     for _ in 0..20 {
-        pool.pick(&PickRequest::new().prefer(&bound)).expect("open").finish(Verdict::Failure(Failure::Server));
+        pool.pick(&PickRequest::new().prefer(&bound)).expect("up").finish(Verdict::Failure(Failure::Server));
     }
     for _ in 0..20 {
         let lease = pick(&pool);
@@ -310,13 +310,13 @@ fn a_probation_is_offered_only_to_requests_that_may_go_there() {
         // The probation is not offered to requests that exclude the endpoint or are bound to another one, nor in a tier
         // that gets no requests.
         let excluded = [id(0)];
-        assert_ne!(at(&pool.pick(&PickRequest::new().exclude(&excluded)).expect("open")), 0);
+        assert_ne!(at(&pool.pick(&PickRequest::new().exclude(&excluded)).expect("up")), 0);
         let other = id(1);
-        assert_eq!(at(&pool.pick(&PickRequest::new().prefer(&other)).expect("open")), 1);
+        assert_eq!(at(&pool.pick(&PickRequest::new().prefer(&other)).expect("up")), 1);
         assert_eq!(at(&pick(&pool)), 0, "{strategy:?}");
         assert!((0..50).all(|_| at(&pick(&pool)) < 3), "{strategy:?}");
         let primary = [0, 1, 2].map(id);
-        assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&primary)).expect("open")), 3, "{strategy:?}");
+        assert_eq!(at(&pool.pick(&PickRequest::new().exclude(&primary)).expect("up")), 3, "{strategy:?}");
     }
 }
 
@@ -386,7 +386,7 @@ fn of_many_probations_each_is_offered() {
     let streams: Vec<_> = (0..60)
         .map(|at| {
             let bound = id(at);
-            pool.pick(&PickRequest::new().prefer(&bound)).expect("open")
+            pool.pick(&PickRequest::new().prefer(&bound)).expect("up")
         })
         .collect();
     pool.set_availabilities((0..60).map(|at| (id(at), Availability::Probation))).expect("known");

@@ -88,7 +88,7 @@ impl Drop for Meddler {
 }
 
 #[test]
-fn the_target_of_a_leaver_may_change_the_pool_when_it_is_dropped() {
+fn the_target_of_a_removed_endpoint_may_change_the_pool_when_it_is_dropped() {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || {
         let pool = Pool::new(RoundRobin::new());

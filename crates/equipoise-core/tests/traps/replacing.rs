@@ -92,8 +92,8 @@ fn what_belongs_to_the_endpoint_is_kept() {
     pool.set_weight_percent("e0", 50).unwrap();
     pool.set_availability("e0", Availability::Draining).unwrap();
     let before = pool.endpoints();
-    let home = EndpointId::from("e0");
-    let bound = PickRequest::new().prefer(&home);
+    let preferred = EndpointId::from("e0");
+    let bound = PickRequest::new().prefer(&preferred);
     let lease = pool.pick(&bound).unwrap();
     pool.replace(spec(0).weight(4).max_in_flight(2), 1).unwrap();
     let mut after = pool.endpoints();

@@ -81,8 +81,8 @@ fn an_availability_change_keeps_positions_in_the_turn() {
     for turn in 0..400 {
         // If the availability of an endpoint changes often, the turns must not start again at the first endpoint each
         // time.
-        let flip = if turn % 2 == 0 { Availability::Maintenance } else { Availability::Up };
-        pool.set_availability("e3", flip).unwrap();
+        let availability = if turn % 2 == 0 { Availability::Maintenance } else { Availability::Up };
+        pool.set_availability("e3", availability).unwrap();
         served[at(&pick(&pool))] += 1;
     }
     assert!(served[..3].iter().all(|&n| n >= 85), "{served:?}");

@@ -13,9 +13,9 @@ use crate::{
 
 const SEED: u64 = 19;
 
-fn set(pool: &Pool<()>, who: impl IntoIterator<Item = usize>, availability: Availability) {
-    let applied = pool.set_availabilities(who.into_iter().map(|at| (id(at), availability))).expect("valid");
-    assert!(applied.unknown.is_empty());
+fn set(pool: &Pool<()>, indices: impl IntoIterator<Item = usize>, availability: Availability) {
+    let result = pool.set_availabilities(indices.into_iter().map(|at| (id(at), availability))).expect("valid");
+    assert!(result.unknown.is_empty());
 }
 
 /// Returns whether the pool panics: at least one of 200 picks returns an unhealthy endpoint.
@@ -99,28 +99,28 @@ fn strict_tiers_do_not_panic_while_a_backup_can_carry_it() {
     }
 }
 
-/// Picks from a pool with two tiers of 20 endpoints. `fit` is the number of healthy endpoints of each tier. Returns the
-/// share of the picks that the first tier gets, and for each tier whether it panics.
-fn tiers_of_twenty(fit: [usize; 2]) -> (f64, [bool; 2]) {
+/// Picks from a pool with two tiers of 20 endpoints. `healthy` is the number of healthy endpoints of each tier. Returns
+/// the share of the picks that the first tier gets, and for each tier whether it panics.
+fn tiers_of_twenty(healthy: [usize; 2]) -> (f64, [bool; 2]) {
     const PICKS: usize = 20_000;
     let builder = Pool::<()>::builder(Random::new()).spillover(Spillover::ENVOY);
     let pool: Pool<()> = builder.entropy(Arc::new(SeededEntropy::new(SEED))).build();
     pool.update((0..40).map(|at| spec(at).tier(Tier::new(u8::from(at > 19)))), |_| ()).expect("valid");
-    let unfit: [Range<usize>; 2] = [fit[0]..20, 20 + fit[1]..40];
-    set(&pool, unfit.clone().into_iter().flatten(), Availability::Unhealthy);
+    let unhealthy: [Range<usize>; 2] = [healthy[0]..20, 20 + healthy[1]..40];
+    set(&pool, unhealthy.clone().into_iter().flatten(), Availability::Unhealthy);
     let picked: Vec<usize> = (0..PICKS).map(|_| at(&pick(&pool))).collect();
     let first = picked.iter().filter(|&&at| at < 20).count();
-    (first as f64 / PICKS as f64, unfit.map(|unfit| picked.iter().any(|at| unfit.contains(at))))
+    (first as f64 / PICKS as f64, unhealthy.map(|unhealthy| picked.iter().any(|at| unhealthy.contains(at))))
 }
 
 #[test]
 fn tiers_that_share_panic_as_envoys_do() {
     // Healthy in the first and the second tier: 25 % and 25 %, then 5 % and 65 %, then 50 % and 100 %.
-    for (fit, share, panics) in
+    for (healthy, share, panics) in
         [([5, 5], 0.5, [true, true]), ([1, 13], 0.07, [true, false]), ([10, 20], 0.7, [false, false])]
     {
-        let (first, panicked) = tiers_of_twenty(fit);
-        assert!((first - share).abs() < 0.015, "{fit:?}: {first}");
-        assert_eq!(panicked, panics, "{fit:?}");
+        let (first, panicked) = tiers_of_twenty(healthy);
+        assert!((first - share).abs() < 0.015, "{healthy:?}: {first}");
+        assert_eq!(panicked, panics, "{healthy:?}");
     }
 }

@@ -73,7 +73,7 @@ fn changed_sleeps_through_what_changes_nothing() {
     assert!(poll(changed.as_mut(), &bell).is_pending());
     pool.set_weight("e0", 1).expect("valid");
     pool.set_availability("e0", Availability::Up).expect("valid");
-    assert!(pool.remove("nobody").is_err());
+    assert!(pool.remove("unknown").is_err());
     drop(pick(&pool));
     assert!(poll(changed.as_mut(), &bell).is_pending());
     assert_eq!(bell.rung(), 0);

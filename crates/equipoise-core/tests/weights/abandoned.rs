@@ -81,9 +81,9 @@ fn scores(pool: &Pool<()>) -> [f64; 2] {
 fn hanging_up_before_the_usual_latency_changes_nothing() {
     for strategy in measuring() {
         let (pool, clock) = clocked(strategy.clone(), &[1, 1], SEED);
-        let to = |who: usize, time: Duration, answers: bool| {
-            let bound = id(who);
-            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+        let to = |index: usize, time: Duration, answers: bool| {
+            let bound = id(index);
+            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
             clock.advance(time);
             if answers { lease.finish(Verdict::Success) } else { drop(lease) }
         };
@@ -101,11 +101,11 @@ fn hanging_up_on_an_endpoint_without_answers_makes_it_neither_better_nor_worse()
     for strategy in measuring() {
         let (pool, clock) = clocked(strategy.clone(), &[1, 1], SEED);
         let [first, second] = [id(0), id(1)];
-        let lease = pool.pick(&PickRequest::new().prefer(&second)).expect("open");
+        let lease = pool.pick(&PickRequest::new().prefer(&second)).expect("up");
         clock.advance(USUAL);
         lease.finish(Verdict::Success);
         for _ in 0..20 {
-            let lease = pool.pick(&PickRequest::new().prefer(&first)).expect("open");
+            let lease = pool.pick(&PickRequest::new().prefer(&first)).expect("up");
             clock.advance(Duration::from_millis(5));
             drop(lease);
         }
@@ -119,12 +119,12 @@ fn a_first_byte_or_a_neutral_verdict_is_no_request_given_up() {
     for strategy in measuring() {
         let (pool, clock) = clocked(strategy.clone(), &[1, 1], SEED);
         let first = id(0);
-        let mut lease = pool.pick(&PickRequest::new().prefer(&first)).expect("open");
+        let mut lease = pool.pick(&PickRequest::new().prefer(&first)).expect("up");
         clock.advance(USUAL);
         lease.first_byte();
         clock.advance(Duration::from_secs(60));
         drop(lease);
-        let mut lease = pool.pick(&PickRequest::new().prefer(&first)).expect("open");
+        let mut lease = pool.pick(&PickRequest::new().prefer(&first)).expect("up");
         clock.advance(Duration::from_secs(60));
         lease.record(Verdict::Neutral);
         drop(lease);
@@ -137,10 +137,10 @@ fn a_first_byte_or_a_neutral_verdict_is_no_request_given_up() {
 fn a_fallback_hears_of_requests_given_up() {
     let (pool, clock) = clocked(Rendezvous::new().fallback(PeakEwma::new()), &[1, 1], SEED);
     for answers in [true, false] {
-        for who in [0, 1] {
-            let bound = id(who);
-            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
-            let hangs = who == 0 && !answers;
+        for index in [0, 1] {
+            let bound = id(index);
+            let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
+            let hangs = index == 0 && !answers;
             clock.advance(if hangs { Duration::from_secs(1) } else { USUAL });
             if hangs { drop(lease) } else { lease.finish(Verdict::Success) }
         }
@@ -148,17 +148,17 @@ fn a_fallback_hears_of_requests_given_up() {
     assert!((0..100).all(|_| {
         let lease = pick(&pool);
         clock.advance(USUAL);
-        let who = at(&lease);
+        let index = at(&lease);
         lease.finish(Verdict::Success);
-        who == 1
+        index == 1
     }));
 }
 
 #[test]
 fn a_request_given_up_never_lowers_an_average_that_has_halved_while_a_stream_was_open() {
     let (pool, clock) = clocked(LeastTime::new(), &[1, 1], SEED);
-    let home = id(0);
-    let to_first = || pool.pick(&PickRequest::new().prefer(&home)).expect("open");
+    let preferred = id(0);
+    let to_first = || pool.pick(&PickRequest::new().prefer(&preferred)).expect("up");
     let lease = to_first();
     clock.advance(USUAL * 10);
     lease.finish(Verdict::Success);

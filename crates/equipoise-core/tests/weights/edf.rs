@@ -77,11 +77,11 @@ fn updates_that_change_nothing_for_the_others_keep_the_position() {
     let undisturbed = pool_of(Edf::seeded(SEED), &[5, 3, 1], SEED);
     for turn in 0..200u32 {
         pool.update(specs(&[5, 3, 1, turn % 2]), |_| ()).unwrap();
-        let who = at(&pick(&pool));
-        if who == 3 {
+        let index = at(&pick(&pool));
+        if index == 3 {
             continue;
         }
-        assert_eq!(who, at(&pick(&undisturbed)));
+        assert_eq!(index, at(&pick(&undisturbed)));
     }
 }
 

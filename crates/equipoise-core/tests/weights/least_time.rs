@@ -30,9 +30,9 @@ fn the_faster_of_two_gets_more() {
 #[test]
 fn one_slow_answer_moves_the_average_by_a_twentieth() {
     let (pool, clock) = clocked(LeastTime::new(), &[1; 2], SEED);
-    let answer = |who: usize, time| {
-        let bound = id(who);
-        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    let answer = |index: usize, time| {
+        let bound = id(index);
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
         clock.advance(time);
         lease.finish(Verdict::Success);
     };
@@ -42,7 +42,7 @@ fn one_slow_answer_moves_the_average_by_a_twentieth() {
     }
     // The average of the first endpoint is 10 ms. One response of 110 ms raises it to 15 ms, still below the 20 ms of
     // the other one. Three raise it above 20 ms.
-    let first = || (0..20).filter(|_| serve(&pool, &clock, |who| FAST * (1 + who as u32)) == 0).count();
+    let first = || (0..20).filter(|_| serve(&pool, &clock, |index| FAST * (1 + index as u32)) == 0).count();
     answer(0, FAST * 11);
     assert_eq!(first(), 20);
     (0..10).for_each(|_| answer(0, FAST * 11));

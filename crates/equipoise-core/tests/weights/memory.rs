@@ -30,7 +30,7 @@ fn sequential_traffic_reaches_every_endpoint_though_latencies_differ() {
         let (pool, clock) = clocked(PeakEwma::new(), weights, SEED);
         let mut last = vec![0; weights.len()];
         for turn in 0..60_000 {
-            let time = |who| if who == 0 { FAST * 3 } else { FAST };
+            let time = |index| if index == 0 { FAST * 3 } else { FAST };
             last[serve(&pool, &clock, time)] = turn;
         }
         assert!(last.iter().all(|&turn| turn > 50_000), "last served at {last:?}, weights {weights:?}");
@@ -41,7 +41,7 @@ fn sequential_traffic_reaches_every_endpoint_though_latencies_differ() {
 fn the_shunned_are_tried_by_one_request_and_not_by_a_flood() {
     let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
     let bound = id(0);
-    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
     clock.advance(Duration::from_secs(5));
     lease.finish(Verdict::Success);
     for _ in 0..50 {
@@ -63,7 +63,7 @@ fn probes_of_a_slow_endpoint_cost_the_same_however_slow_it_is() {
     for n in [2, 3, 5, 20] {
         for slowness in [10, 100, 1000] {
             let (pool, clock) = clocked(unfading(), &vec![1; n], SEED);
-            let time = |who| if who == 0 { FAST * slowness } else { FAST };
+            let time = |index| if index == 0 { FAST * slowness } else { FAST };
             (0..1000).for_each(|_| _ = serve(&pool, &clock, time));
             let picks = 1_000_000 / slowness;
             let tried = (0..100_000.max(picks)).filter(|_| serve(&pool, &clock, time) == 0).count() as f64;
@@ -82,7 +82,7 @@ fn fast_responses_to_probes_bring_an_endpoint_back() {
     for weights in [&[1, 1][..], &[1, 1, 1], &[2, 1, 1], &[1; 10]] {
         let (pool, clock) = clocked(unfading(), weights, SEED);
         let bound = id(0);
-        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
         clock.advance(Duration::from_secs(1));
         lease.finish(Verdict::Success);
         // The mean number of picks until the first probe is 1 / (0.15 × 2/n × 1/100). This is 3300 for ten endpoints.
@@ -98,7 +98,7 @@ fn one_fast_response_to_a_probe_draws_no_burst() {
     for seed in SEED..SEED + 20 {
         let (pool, clock) = clocked(unfading(), &[1; 5], seed);
         let bound = id(0);
-        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+        let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
         clock.advance(Duration::from_secs(2));
         lease.finish(Verdict::Success);
         assert!((0..1_000_000).any(|_| serve(&pool, &clock, |_| FAST) == 0), "never tried");
@@ -112,7 +112,7 @@ fn one_fast_response_to_a_probe_draws_no_burst() {
 fn an_explanation_probes_no_endpoint() {
     let (pool, clock) = clocked(unfading(), &[1, 1], SEED);
     let bound = id(0);
-    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
     clock.advance(Duration::from_secs(1));
     lease.finish(Verdict::Success);
     serve(&pool, &clock, |_| FAST);
@@ -121,7 +121,7 @@ fn an_explanation_probes_no_endpoint() {
     for _ in 0..10_000 {
         score();
     }
-    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
     clock.advance(FAST);
     lease.finish(Verdict::Success);
     // The response to a probe would have reduced the average to a tenth. Any other response reduces it by 1 %.
@@ -130,31 +130,31 @@ fn an_explanation_probes_no_endpoint() {
 }
 
 #[test]
-fn a_newcomer_is_neither_starved_nor_flooded() {
+fn a_new_endpoint_is_neither_starved_nor_flooded() {
     let (pool, clock) = clocked(PeakEwma::new(), &[1; 4], SEED);
     let all = [0.01; 5];
     let sim = Sim { pool: &pool, clock: &clock, service: &all, gap: 0.003, failing: None, seed: SEED };
     sim.run(2_000);
     pool.add(spec(4), ()).expect("a new id");
     let counts = Sim { seed: SEED + 1, ..sim }.run(400);
-    let newcomer = f64::from(counts[4]) / 400.0;
-    assert!((0.1..=0.4).contains(&newcomer), "{newcomer} of {counts:?}");
+    let new_endpoint = f64::from(counts[4]) / 400.0;
+    assert!((0.1..=0.4).contains(&new_endpoint), "{new_endpoint} of {counts:?}");
 }
 
 #[test]
-fn the_first_burst_after_a_newcomer_came_spreads() {
+fn the_first_burst_after_an_endpoint_is_added_spreads() {
     let (pool, clock) = clocked(PeakEwma::new(), &[1; 4], SEED);
     for _ in 0..100 {
         serve(&pool, &clock, |_| FAST);
     }
     pool.add(spec(4), ()).expect("a new id");
     let burst: Vec<_> = (0..50).map(|_| pick(&pool)).collect();
-    let newcomer = burst.iter().filter(|lease| at(lease) == 4).count();
-    assert!((5..=20).contains(&newcomer), "{newcomer} of 50");
+    let new_endpoint = burst.iter().filter(|lease| at(lease) == 4).count();
+    assert!((5..=20).contains(&new_endpoint), "{new_endpoint} of 50");
 }
 
 #[test]
-fn a_weighted_newcomer_is_neither_starved_nor_flooded() {
+fn a_new_weighted_endpoint_is_neither_starved_nor_flooded() {
     let (pool, clock) = clocked(PeakEwma::new(), &[2, 4, 4], SEED);
     for _ in 0..200 {
         serve(&pool, &clock, |_| FAST);
@@ -162,15 +162,15 @@ fn a_weighted_newcomer_is_neither_starved_nor_flooded() {
     let mut all = specs(&[2, 4, 4, 10]);
     all[3] = spec(3).weight(10);
     pool.update(all, |_| ()).expect("valid specs");
-    let newcomer = (0..2000).filter(|_| serve(&pool, &clock, |_| FAST) == 3).count();
-    assert!((850..1150).contains(&newcomer), "{newcomer} of 2000");
+    let new_endpoint = (0..2000).filter(|_| serve(&pool, &clock, |_| FAST) == 3).count();
+    assert!((850..1150).contains(&new_endpoint), "{new_endpoint} of 2000");
 }
 
 #[test]
 fn memory_survives_updates() {
     let (pool, clock) = clocked(PeakEwma::new(), &[1; 3], SEED);
     for _ in 0..300 {
-        serve(&pool, &clock, |who| if who == 0 { FAST * 100 } else { FAST });
+        serve(&pool, &clock, |index| if index == 0 { FAST * 100 } else { FAST });
     }
     pool.update(specs(&[1; 4]), |_| ()).expect("valid specs");
     pool.update(specs(&[1; 3]), |_| ()).expect("valid specs");

@@ -64,10 +64,10 @@ fn nanos(clock: &ManualClock) -> u64 {
 /// Makes a request that takes `time` and succeeds. Returns the endpoint that served it.
 pub(crate) fn serve(pool: &Pool<()>, clock: &ManualClock, time: impl FnOnce(usize) -> Duration) -> usize {
     let lease = pick(pool);
-    let who = at(&lease);
-    clock.advance(time(who));
+    let index = at(&lease);
+    clock.advance(time(index));
     lease.finish(Verdict::Success);
-    who
+    index
 }
 
 /// One request stays at e0 for two seconds. After that, requests of 10 ms follow one after the other, so no request is
@@ -80,7 +80,7 @@ pub(crate) fn after_a_stall<const N: usize>(
 ) -> [f64; N] {
     let (pool, clock) = clocked(strategy, weights, seed);
     let bound = id(0);
-    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("open");
+    let lease = pool.pick(&PickRequest::new().prefer(&bound)).expect("up");
     clock.advance(Duration::from_secs(2));
     lease.finish(Verdict::Success);
     spans.map(|seconds| {

@@ -76,7 +76,7 @@ fn a_success_does_not_end_a_pause() {
     let asks = at(&one);
     let late = equipoise_core::PickRequest::new();
     let id = crate::common::id(asks);
-    let late = pool.pick(&late.prefer(&id)).expect("open");
+    let late = pool.pick(&late.prefer(&id)).expect("up");
     one.finish(Verdict::Overloaded { retry_after: Some(Duration::from_secs(30)) });
     late.finish(Verdict::Success);
     other.finish(Verdict::Success);

@@ -143,11 +143,11 @@ mod tests {
         let weight = |at| if at == 20 { n } else { 1 };
         pool.update((0..n).map(|at| EndpointSpec::new(at.to_string()).weight(weight(at))), |_| ()).expect("valid");
         let keys: Vec<[u8; 4]> = (0..40_000u32).map(u32::to_be_bytes).collect();
-        let home = |key: &[u8; 4]| {
+        let owner = |key: &[u8; 4]| {
             let lease = pool.pick(&PickRequest::new().key(key)).expect("an endpoint");
             lease.endpoint().id().as_str().parse::<usize>().expect("a number")
         };
-        let before: Vec<usize> = keys.iter().map(home).collect();
+        let before: Vec<usize> = keys.iter().map(owner).collect();
         let mut counts = vec![0.0; n as usize];
         before.iter().for_each(|&at| counts[at] += 1.0);
         let due = |at: usize| keys.len() as f64 * f64::from(weight(at as u32)) / f64::from(2 * n - 1);
@@ -156,7 +156,7 @@ mod tests {
         assert!((30.0..100.0).contains(&chi_squared), "{chi_squared}");
         for gone in ["20", "21"] {
             pool.set_availability(gone, Availability::Maintenance).expect("a member");
-            let stays = |(key, &was): (&[u8; 4], &usize)| (home(key) != was) == (was.to_string() == gone);
+            let stays = |(key, &was): (&[u8; 4], &usize)| (owner(key) != was) == (was.to_string() == gone);
             assert!(keys.iter().zip(&before).all(stays), "{gone}");
             pool.set_availability(gone, Availability::Up).expect("a member");
         }

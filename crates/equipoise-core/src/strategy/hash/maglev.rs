@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaver_moves_few_entries_besides_its_own() {
+    fn a_removal_moves_few_entries_of_other_endpoints() {
         // Other implementations with the same size move 10.25, 1.56 and 0.67 % of all entries.
         for (n, percent) in [(10, 10.25), (100, 1.56), (1_000, 0.67)] {
             let names = named(n);

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_in_disguise_is_one() {
+    fn an_ipv4_mapped_address_is_an_ipv4_address() {
         assert_eq!(key(24, 64, "::ffff:192.0.2.77"), key(24, 64, "192.0.2.1"));
         assert_ne!(key(24, 128, "::192.0.2.77"), key(24, 128, "192.0.2.77"));
     }

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaver_s_turns_go_to_the_others_by_weight() {
+    fn the_turns_of_a_removed_endpoint_go_to_the_others_by_weight() {
         let all = Schedule::new(&slots(3), &[1, 2, 3], None);
         for served in 0..12 {
             let left: Arc<[Slot]> = [Slot(0), Slot(1)].into();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     common::{at, id, pool_of},
-    keys::{SEED, homes, keys, lease, placements},
+    keys::{SEED, keys, lease, owners, placements},
 };
 
 /// Random weights, and a random sequence of endpoints that go down or come back.
@@ -28,34 +28,37 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_availability_change_moves_the_keys_of_that_endpoint_only((weights, flips, seed) in worlds()) {
+    fn an_availability_change_moves_the_keys_of_that_endpoint_only((weights, changed, seed) in worlds()) {
         let keys = keys(120, seed);
         for (name, strategy) in placements() {
             let pool = pool_of(strategy, &weights, SEED);
-            let (mut closed, mut before) = (BTreeSet::new(), homes(&pool, &keys));
-            for &flip in &flips {
-                let comes_back = closed.remove(&flip);
+            let (mut unavailable, mut before) = (BTreeSet::new(), owners(&pool, &keys));
+            for &index in &changed {
+                let comes_back = unavailable.remove(&index);
                 let availability = if comes_back {
                     Availability::Up
-                } else if flip % 2 == 0 {
+                } else if index % 2 == 0 {
                     Availability::Maintenance
                 } else {
                     Availability::Draining
                 };
-                pool.set_availability(id(flip), availability).expect("a member");
+                pool.set_availability(id(index), availability).expect("a member");
                 if !comes_back {
-                    closed.insert(flip);
+                    unavailable.insert(index);
                 }
-                if (0..weights.len()).all(|at| closed.contains(&at) || weights[at] == 0) {
-                    let nobody = pool.pick(&PickRequest::new().key(b"any")).map(drop);
-                    prop_assert_eq!(nobody, Err(PickError::Unavailable { members: weights.len() }));
+                if (0..weights.len()).all(|at| unavailable.contains(&at) || weights[at] == 0) {
+                    let none = pool.pick(&PickRequest::new().key(b"any")).map(drop);
+                    prop_assert_eq!(none, Err(PickError::Unavailable { members: weights.len() }));
                     break;
                 }
-                let after = homes(&pool, &keys);
+                let after = owners(&pool, &keys);
                 for (before, after) in before.iter().zip(&after) {
-                    prop_assert!(!closed.contains(after) && weights[*after] > 0, "{}: {} is not open", name, after);
-                    let flipped = if comes_back { after } else { before };
-                    prop_assert!(before == after || *flipped == flip, "{name}: {before} to {after} when {flip} flips");
+                    prop_assert!(!unavailable.contains(after) && weights[*after] > 0, "{}: {} is not up", name, after);
+                    let affected = if comes_back { after } else { before };
+                    prop_assert!(
+                        before == after || *affected == index,
+                        "{name}: {before} to {after} when {index} changes"
+                    );
                 }
                 before = after;
             }
@@ -63,8 +66,8 @@ proptest! {
     }
 
     #[test]
-    fn an_excluded_or_full_endpoint_is_skipped_as_if_it_were_down((weights, flips, seed) in worlds()) {
-        let down: BTreeSet<usize> = flips.into_iter().collect();
+    fn an_excluded_or_full_endpoint_is_skipped_as_if_it_were_down((weights, changed, seed) in worlds()) {
+        let down: BTreeSet<usize> = changed.into_iter().collect();
         prop_assume!((0..weights.len()).any(|at| !down.contains(&at) && weights[at] > 0));
         let tried: Vec<EndpointId> = down.iter().copied().map(id).collect();
         let keys = keys(120, seed);
@@ -79,12 +82,12 @@ proptest! {
             let limited = limited.map(|(at, spec)| if down.contains(&at) { spec.max_in_flight(1) } else { spec });
             pool.update(limited, |_| ()).expect("valid");
             let held: Vec<_> = tried.iter().map(|id| pool.pick(&PickRequest::new().prefer(id)).expect("room")).collect();
-            let passing = homes(&pool, &keys);
+            let passing = owners(&pool, &keys);
             drop(held);
             for id in &tried {
                 pool.set_availability(id.clone(), Availability::Maintenance).expect("a member");
             }
-            prop_assert_eq!(&excluding, &homes(&pool, &keys), "{}: excluded", name);
+            prop_assert_eq!(&excluding, &owners(&pool, &keys), "{}: excluded", name);
             prop_assert_eq!(&passing, &excluding, "{}: full", name);
         }
     }
@@ -102,8 +105,8 @@ fn a_usable_endpoint_is_found_however_few_there_are() {
                 assert_eq!(only, Ok(7), "{name}");
             }
             let all: Vec<EndpointId> = (0..200).map(id).collect();
-            let nobody = pool.pick(&PickRequest::new().key(&keys[0]).exclude(&all)).map(drop);
-            assert_eq!(nobody, Err(PickError::Excluded), "{name}");
+            let none = pool.pick(&PickRequest::new().key(&keys[0]).exclude(&all)).map(drop);
+            assert_eq!(none, Err(PickError::Excluded), "{name}");
         }
     }
 }
@@ -113,10 +116,10 @@ fn the_keys_of_one_that_is_down_spread_over_all_others() {
     let keys = keys(12_000, 21);
     for (name, strategy) in placements() {
         let pool = pool_of(strategy, &[1; 11], SEED);
-        let before = homes(&pool, &keys);
+        let before = owners(&pool, &keys);
         pool.set_availability(id(4), Availability::Maintenance).expect("a member");
         let mut got = [0u32; 11];
-        let theirs = keys.iter().zip(before).filter(|&(_, home)| home == 4);
+        let theirs = keys.iter().zip(before).filter(|&(_, owner)| owner == 4);
         theirs.for_each(|(key, _)| got[at(&lease(&pool, key))] += 1);
         // The mean is about 109 keys. With a ring, the numbers differ more, because the points of some endpoints follow
         // the points of endpoint 4 more often.
