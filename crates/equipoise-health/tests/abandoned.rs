@@ -126,7 +126,7 @@ fn the_strategy_inside_hears_of_them_whatever_the_rules_say() {
         ["a", "b", "c", "d"].iter().for_each(|id| world.answered(id, USUAL));
         world.given_up("a", SECOND);
         for _ in 0..100 {
-            let lease = world.pool.pick(&PickRequest::new()).expect("open");
+            let lease = world.pool.pick(&PickRequest::new()).expect("up");
             assert_ne!(lease.endpoint().id().as_str(), "a");
             world.clock.advance(USUAL);
             lease.finish(Verdict::Success);

@@ -191,8 +191,8 @@ fn statuses_and_changes_can_be_serialized() {
         equipoise_health::machine::Action::Notify(change) => Some(serde_json::to_value(change).expect("data")),
         _ => None,
     });
-    let told = json!({
+    let expected = json!({
         "id": "a:80", "from": "up", "to": "draining", "source": "operator", "reason": "drain", "at": 5,
     });
-    assert_eq!(change, Some(told));
+    assert_eq!(change, Some(expected));
 }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_failure_is_told_and_no_address_is_none() {
+    async fn the_last_failure_is_returned_and_none_without_addresses() {
         assert_eq!(raced(&["[::1]:2", "127.0.0.1:2"]).await, (Some(Err("refused")), vec![0, 0], 0));
         assert_eq!(raced(&[]).await, (None, vec![], 0));
     }

@@ -60,7 +60,7 @@ async fn an_endpoint_that_leaves_and_rejoins_at_once_starts_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_are_never_picked_before_they_have_passed() {
+async fn with_must_pass_new_endpoints_are_not_picked_before_they_pass() {
     let script = Script::default();
     script.say("b:1", Say::Fail);
     let schedule: Schedule = every_second().initial_state(InitialState::MustPass);

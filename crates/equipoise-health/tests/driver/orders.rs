@@ -58,7 +58,7 @@ async fn a_drain_whose_last_lease_ends_in_time_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_remaining_leases_are_told_of_the_deadline_of_a_drain() {
+async fn closing_completes_for_the_remaining_leases_at_the_deadline_of_a_drain() {
     let health = Script::default().health(every_second()).build().expect("good settings");
     let pool = pool(&health, &["a:1", "b:1"]);
     let _checking = health.spawn(&pool);
@@ -134,7 +134,7 @@ async fn a_drain_of_an_idle_endpoint_ends_only_after_the_pool_knows_of_it() {
     lease.finish(Verdict::Success);
     drain.await;
     assert!(pick(&pool, "a:1").is_none());
-    assert_eq!(health.drain(&pool, "nobody:1", None).await, DrainOutcome::UnknownEndpoint);
+    assert_eq!(health.drain(&pool, "unknown:1", None).await, DrainOutcome::UnknownEndpoint);
 }
 
 #[tokio::test(start_paused = true)]

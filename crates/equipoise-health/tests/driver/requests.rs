@@ -84,9 +84,9 @@ async fn probation_is_decided_in_a_panic_too() {
     let _checking = health.spawn(&pool);
     eject_the_only_one(&pool).await;
     until(&pool, "a:1", Availability::Probation).await;
-    let first = pick(&pool, "a:1").expect("nobody else");
+    let first = pick(&pool, "a:1").expect("the only endpoint");
     // In a panic the endpoint is used like any other, but only its first request decides.
-    pick(&pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
+    pick(&pool, "a:1").expect("the only endpoint").finish(Verdict::Failure(Failure::Server));
     tokio::time::sleep(seconds(1)).await;
     assert_eq!(of(&pool, "a:1"), Availability::Probation);
     first.finish(Verdict::Success);
@@ -137,7 +137,7 @@ async fn one_of_one_may_be_out_and_still_serves() {
 
 async fn eject_the_only_one(pool: &Pool<()>) {
     for _ in 0..3 {
-        pick(pool, "a:1").expect("nobody else").finish(Verdict::Failure(Failure::Server));
+        pick(pool, "a:1").expect("the only endpoint").finish(Verdict::Failure(Failure::Server));
     }
     until(pool, "a:1", Availability::Unhealthy).await;
 }

@@ -6,7 +6,7 @@ use equipoise_health::{AdminState, HealthPolicy, machine::Event};
 use crate::world::{World, id, seconds};
 
 #[test]
-fn a_drain_ends_in_closing_at_its_deadline() {
+fn a_drain_ends_in_maintenance_at_its_deadline() {
     let mut world = World::new(HealthPolicy::new(), 2);
     world.order(0, AdminState::Drain { deadline: Some(seconds(10.0)) });
     assert_eq!(world.of(0), Availability::Draining);

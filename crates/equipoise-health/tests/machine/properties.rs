@@ -105,8 +105,8 @@ fn play(ops: &[Op], percent: u32) -> World {
 
 fn pass(world: &mut World, time: f64, answers: &[u8; ENDPOINTS]) {
     let answers = *answers;
-    world.pass(seconds(time), |who, _| {
-        let at = (0..ENDPOINTS).find(|&at| id(at) == *who).expect("one of them");
+    world.pass(seconds(time), |endpoint, _| {
+        let at = (0..ENDPOINTS).find(|&at| id(at) == *endpoint).expect("one of them");
         match answers[at] {
             0 => Some(Ok(ProbeOutcome::Passed)),
             1 => Some(Err(ProbeError::Connect("refused".to_owned()))),
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_everybody_is_content_with_is_open_again(ops in ops()) {
+    fn a_ready_endpoint_that_passes_checks_and_probation_is_up_again(ops in ops()) {
         let mut world = play(&ops, 100);
         for at in 0..ENDPOINTS {
             world.order(at, AdminState::Ready);

@@ -357,8 +357,9 @@ fn probation_without_a_result_admits_another_request() {
     let mut world = world(plain(), 3);
     trip(&mut world, 0);
     wait(&mut world, 31.0);
-    let probations =
-        |world: &World| world.sets.iter().filter(|(who, to)| (who, *to) == (&id(0), Availability::Probation)).count();
+    let probations = |world: &World| {
+        world.sets.iter().filter(|(endpoint, to)| (endpoint, *to) == (&id(0), Availability::Probation)).count()
+    };
     assert_eq!(probations(&world), 1);
     wait(&mut world, 25.0);
     assert_eq!(probations(&world), 3, "one more every ten seconds");
@@ -385,7 +386,7 @@ fn an_endpoint_that_is_out_for_other_reasons_does_not_count_as_ejected() {
     let rules = checks(Schedule::new()).outliers(Outliers::envoy());
     let mut world = World::new(rules, 3);
     trip(&mut world, 0);
-    world.pass(seconds(60.0), |who, _| Some(if *who == id(0) { failed() } else { Ok(ProbeOutcome::Passed) }));
+    world.pass(seconds(60.0), |endpoint, _| Some(if *endpoint == id(0) { failed() } else { Ok(ProbeOutcome::Passed) }));
     trip(&mut world, 1);
     assert_eq!((world.of(0), world.of(1)), (Availability::Unhealthy, Availability::Unhealthy));
 }

@@ -109,13 +109,13 @@ fn an_endpoint_that_must_pass_first_is_in_maintenance_until_its_first_probe_ends
 fn those_that_hang_do_not_keep_the_others_from_being_seen() {
     let schedule = Schedule::new().interval(seconds(5.0)).timeout(seconds(2.0)).jitter(0.0);
     let mut world = World::new(checks(schedule).max_concurrent_probes(20), 200);
-    let hangs = |who: &EndpointId| (0..100).any(|at| id(at) == *who);
-    world.pass(seconds(60.0), |who, _| (!hangs(who)).then_some(Ok(ProbeOutcome::Passed)));
+    let hangs = |endpoint: &EndpointId| (0..100).any(|at| id(at) == *endpoint);
+    world.pass(seconds(60.0), |endpoint, _| (!hangs(endpoint)).then_some(Ok(ProbeOutcome::Passed)));
     // Now one of the others fails.
     let began = world.now;
     while world.of(150) == Availability::Up {
-        world.pass(seconds(0.1), |who, _| {
-            (!hangs(who)).then(|| if *who == id(150) { failed() } else { Ok(ProbeOutcome::Passed) })
+        world.pass(seconds(0.1), |endpoint, _| {
+            (!hangs(endpoint)).then(|| if *endpoint == id(150) { failed() } else { Ok(ProbeOutcome::Passed) })
         });
     }
     let took = world.now.since(began);

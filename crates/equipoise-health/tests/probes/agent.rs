@@ -4,7 +4,7 @@ use equipoise_health::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::server::{droning, nobody, probe_once, reset, saying, serve, until_closed, waits_until_dropped};
+use crate::server::{droning, probe_once, refusing_address, reset, saying, serve, until_closed, waits_until_dropped};
 
 async fn asked(agent: &AgentProbe, address: impl ToString) -> ProbeOutcome {
     probe_once(agent, address).await.expect("an agent never fails")
@@ -67,7 +67,10 @@ async fn garbage_is_a_reply_that_changes_nothing() {
 
 #[tokio::test]
 async fn an_agent_that_cannot_be_reached_or_is_too_slow_says_nothing() {
-    assert!(matches!(asked(&AgentProbe::new(), nobody()).await, ProbeOutcome::Inconclusive(ProbeError::Connect(_))));
+    assert!(matches!(
+        asked(&AgentProbe::new(), refusing_address()).await,
+        ProbeOutcome::Inconclusive(ProbeError::Connect(_))
+    ));
     assert!(matches!(
         asked(&AgentProbe::new(), "nowhere").await,
         ProbeOutcome::Inconclusive(ProbeError::Address { .. })

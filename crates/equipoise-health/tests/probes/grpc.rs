@@ -10,7 +10,7 @@ use tonic_health::{
     server::{HealthReporter, health_reporter},
 };
 
-use crate::server::{nobody, probe_once, reset, saying, serve, waits_until_dropped};
+use crate::server::{probe_once, refusing_address, reset, saying, serve, waits_until_dropped};
 
 /// A health service that knows `up` and `down`.
 async fn answer(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
@@ -38,13 +38,13 @@ async fn anything_else_is_unexpected_and_named() {
     let address = serve(answer).await;
     let down = probe_once(&GrpcProbe::new().service("down"), address).await;
     assert!(unexpected(&down, "NOT_SERVING"), "{down:?}");
-    let unknown = probe_once(&GrpcProbe::new().service("who"), address).await;
+    let unknown = probe_once(&GrpcProbe::new().service("unknown"), address).await;
     assert!(unexpected(&unknown, "NotFound"), "{unknown:?}");
 }
 
 #[tokio::test]
 async fn what_is_no_grpc_fails_it() {
-    assert!(matches!(probe_once(&GrpcProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(probe_once(&GrpcProbe::new(), refusing_address()).await, Err(ProbeError::Connect(_))));
     for bytes in ["", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0"] {
         let answer = probe_once(&GrpcProbe::new(), saying(bytes).await).await;
         assert!(matches!(answer, Err(ProbeError::Failed(_))), "{bytes:?}: {answer:?}");

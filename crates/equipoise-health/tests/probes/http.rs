@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::server::{droning, nobody, probe_once, reset, saying, serve, until_closed, waits_until_dropped};
+use crate::server::{droning, probe_once, refusing_address, reset, saying, serve, until_closed, waits_until_dropped};
 
 fn get() -> HttpProbe {
     HttpProbe::new("/healthz?full=1").expect("a path")
@@ -52,7 +52,7 @@ fn unexpected(answer: &Result<ProbeOutcome, ProbeError>, what: &str) -> bool {
 }
 
 #[tokio::test]
-async fn it_asks_what_it_was_told_to() {
+async fn the_request_has_the_configured_method_path_and_headers() {
     let (address, asked) = answering("HTTP/1.1 204 No Content\r\n\r\n").await;
     assert_eq!(probe_once(&get(), address).await, Ok(ProbeOutcome::Passed));
     let first = asked.lock().clone();
@@ -154,7 +154,7 @@ async fn what_is_no_http_is_unexpected() {
 async fn refused_connections_resets_and_early_ends_fail_it() {
     for version in [HttpVersion::Http1, HttpVersion::Http2] {
         let probe = get().version(version);
-        assert!(matches!(probe_once(&probe, nobody()).await, Err(ProbeError::Connect(_))));
+        assert!(matches!(probe_once(&probe, refusing_address()).await, Err(ProbeError::Connect(_))));
         assert!(matches!(reset(&probe).await, Err(ProbeError::Failed(_))));
         assert!(matches!(probe_once(&probe, saying("").await).await, Err(ProbeError::Failed(_))));
     }

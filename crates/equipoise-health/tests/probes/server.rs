@@ -56,7 +56,7 @@ pub(crate) async fn droning(first: &'static [u8], then: &'static [u8]) -> Socket
 }
 
 /// An address that refuses connections. It is bound, so that no other test gets it.
-pub(crate) fn nobody() -> SocketAddr {
+pub(crate) fn refusing_address() -> SocketAddr {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback");
     let address = socket.local_addr().expect("bound");
@@ -96,7 +96,7 @@ pub(crate) async fn waits_until_dropped(probe: &impl Probe) {
     let target = target(address);
     let mut probing = probe.probe(&target);
     tokio::select! {
-        answer = &mut probing => panic!("nobody answered, and yet {answer:?}"),
+        answer = &mut probing => panic!("the server does not answer, and yet {answer:?}"),
         event = happened.recv() => assert_eq!(event, Some("accepted")),
     }
     assert!(timeout(Duration::from_millis(30), &mut probing).await.is_err());

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::server::{
-    droning, nobody, probe_once, reset, saying, serve, silent, target, until_closed, waits_until_dropped,
+    droning, probe_once, refusing_address, reset, saying, serve, silent, target, until_closed, waits_until_dropped,
 };
 
 #[tokio::test]
@@ -18,14 +18,14 @@ async fn a_connection_is_enough() {
 
 #[tokio::test]
 async fn without_a_listener_there_is_no_connection() {
-    assert!(matches!(probe_once(&TcpProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(probe_once(&TcpProbe::new(), refusing_address()).await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
 async fn a_name_is_resolved_and_one_that_does_not_exist_is_no_connection() {
     let port = saying("").await.port();
     assert_eq!(probe_once(&TcpProbe::new(), format!("localhost:{port}")).await, Ok(ProbeOutcome::Passed));
-    assert!(matches!(probe_once(&TcpProbe::new(), "nobody.invalid:1").await, Err(ProbeError::Connect(_))));
+    assert!(matches!(probe_once(&TcpProbe::new(), "unknown.invalid:1").await, Err(ProbeError::Connect(_))));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn an_address_without_a_port_is_refused() {
 
 #[tokio::test]
 async fn checks_may_have_a_port_of_their_own() {
-    let target = target(nobody()).with_port(saying("").await.port());
+    let target = target(refusing_address()).with_port(saying("").await.port());
     assert_eq!(TcpProbe::new().probe(&target).await, Ok(ProbeOutcome::Passed));
 }
 

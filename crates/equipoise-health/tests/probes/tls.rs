@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring, pki_types:
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::server::{nobody, probe_once, reset, saying, serve, target, waits_until_dropped};
+use crate::server::{probe_once, refusing_address, reset, saying, serve, target, waits_until_dropped};
 
 /// TLS settings of a server, and of a probe that trusts it.
 pub(crate) fn identity(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, TlsProbe) {
@@ -77,7 +77,7 @@ async fn another_name_or_an_unknown_issuer_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_no_connection() {
-    assert!(matches!(probe_once(&TlsProbe::new(), nobody()).await, Err(ProbeError::Connect(_))));
+    assert!(matches!(probe_once(&TlsProbe::new(), refusing_address()).await, Err(ProbeError::Connect(_))));
     for address in [saying("HTTP/1.1 400 Bad Request\r\n\r\n").await, saying("").await] {
         let answer = probe_once(&TlsProbe::new(), address).await;
         assert!(no_handshake(&answer), "{answer:?}");

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tokio::task::yield_now;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_is_told_once_the_pool_has_it() {
+async fn a_change_is_reported_after_the_pool_has_it() {
     let health = Health::builder().build().unwrap();
     let pool = Pool::new(P2c::new());
     pool.add(EndpointSpec::new("a:80"), ()).unwrap();
