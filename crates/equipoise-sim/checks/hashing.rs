@@ -21,13 +21,13 @@ fn endpoint(number: usize) -> EndpointSpec {
 }
 
 /// Returns the slots of this number of random keys.
-fn homes(pool: &Pool<()>, keys: usize, seed: u64) -> Result<Vec<usize>, PickError> {
+fn owners(pool: &Pool<()>, keys: usize, seed: u64) -> Result<Vec<usize>, PickError> {
     let stream = SeededEntropy::new(seed);
-    let home = |_| {
+    let owner = |_| {
         let lease = pool.pick(&PickRequest::new().key(&stream.next_u64().to_le_bytes()))?;
         Ok(lease.endpoint().slot().index())
     };
-    (0..keys).map(home).collect()
+    (0..keys).map(owner).collect()
 }
 
 /// Returns the percentage of keys that moved.
@@ -37,10 +37,10 @@ fn moved(before: &[usize], after: &[usize]) -> f64 {
 }
 
 /// Returns each endpoint's share of the keys, relative to the mean.
-fn shares(homes: &[usize], endpoints: usize) -> Vec<f64> {
+fn shares(owners: &[usize], endpoints: usize) -> Vec<f64> {
     let mut shares = vec![0.0; endpoints];
-    for &home in homes {
-        shares[home] += endpoints as f64 / homes.len() as f64;
+    for &owner in owners {
+        shares[owner] += endpoints as f64 / owners.len() as f64;
     }
     shares
 }
@@ -54,7 +54,7 @@ pub(super) fn ring(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     let (n, rings, each) = (100, found.pick(15, 60), found.pick(1_000, 5_000));
     let (mut variances, mut peaks) = (0.0, Vec::new());
     for seed in 0..rings {
-        let shares = shares(&homes(&pool(Ring::new().points(160)?.seed(seed), n)?, n * each, seed)?, n);
+        let shares = shares(&owners(&pool(Ring::new().points(160)?.seed(seed), n)?, n * each, seed)?, n);
         // Subtracts the variance that the sample of keys adds.
         variances += (variance(&shares) - 1.0 / each as f64) / rings as f64;
         peaks.push(shares.into_iter().fold(0.0, f64::max));
@@ -70,9 +70,9 @@ pub(super) fn maglev(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     for (n, percent) in [(10, 10.25), (100, 1.56), (1_000, 0.67)] {
         let keys = found.pick(300_000, 3_000_000);
         let pool = pool(Maglev::new(), n)?;
-        let before = homes(&pool, keys, 1)?;
+        let before = owners(&pool, keys, 1)?;
         pool.remove(endpoint(3).id().clone())?;
-        found.near(format!("of {n} one leaves: moved, %"), percent, moved(&before, &homes(&pool, keys, 1)?), 0.1);
+        found.near(format!("of {n} one leaves: moved, %"), percent, moved(&before, &owners(&pool, keys, 1)?), 0.1);
         if n == 1_000 {
             let (entries, each) = (65_537.0 / n as f64, keys as f64 / n as f64);
             let over: f64 = entries.fract();
@@ -89,9 +89,9 @@ pub(super) fn jump(found: &mut Findings) -> Result<(), Box<dyn Error>> {
     // million.
     let keys = found.pick(1_000_000, 4_000_000);
     let pool = pool(Jump::new(), 100)?;
-    let before = homes(&pool, keys, 1)?;
+    let before = owners(&pool, keys, 1)?;
     pool.add(endpoint(100), ())?;
-    let after = homes(&pool, keys, 1)?;
+    let after = owners(&pool, keys, 1)?;
     found.near("moved, %", 100.0 / 101.0, moved(&before, &after), 0.02);
     let elsewhere = before.iter().zip(&after).filter(|(before, after)| before != after && **after != 100).count();
     found.at_most("moved to others than the new endpoint", 0.0, elsewhere as f64);

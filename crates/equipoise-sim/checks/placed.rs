@@ -83,8 +83,8 @@ impl Picker for WatchedPicker {
         let above = f64::from(view.in_flight(slot) + 1) > (self.factor * mean).ceil();
         self.tally.above_the_bound.fetch_add(u64::from(above), Ordering::Relaxed);
         if in_flight >= 900 {
-            let home = self.plain.pick(&PickRequest::new().key(cx.key()?)).ok()?;
-            let first = view.endpoint(slot)?.id() == home.endpoint().id();
+            let owner = self.plain.pick(&PickRequest::new().key(cx.key()?)).ok()?;
+            let first = view.endpoint(slot)?.id() == owner.endpoint().id();
             self.tally.picks.fetch_add(1, Ordering::Relaxed);
             self.tally.first_choices.fetch_add(u64::from(first), Ordering::Relaxed);
         }

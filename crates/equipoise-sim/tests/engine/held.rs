@@ -10,7 +10,7 @@ use equipoise_sim::{Bodies, Fault, Impatience, Report, Scenario, Server, Work, n
 
 use crate::{
     common::{about, by_turns, ms, secs, tens},
-    hooks::{Told, told},
+    hooks::{HookCall, hook_calls},
 };
 
 /// A strategy that picks at random and counts its leases: how many are open, how many there were, and the sum of how many
@@ -93,13 +93,16 @@ fn bodies_break_off_when_their_server_dies() {
 #[test]
 fn callers_drop_the_lease_when_they_give_up() {
     let scenario = tens(1).impatience(Impatience::new(1.0, ms(4)));
-    let (report, told) = told(&scenario);
+    let (report, hook_calls) = hook_calls(&scenario);
     assert_eq!(report.ends.given_up, report.ends.total());
     // A latency is that of an answer.
     assert_eq!(report.latency.count(), 0);
-    assert_eq!(told.len() as u64, 3 * report.ends.total());
-    assert!(told.chunks(3).any(|one| one == [Told::Admitted, Told::Abandoned(ms(4)), Told::Released]), "{told:?}");
-    assert!(!told.iter().any(|told| matches!(told, Told::Latency(_) | Told::Verdict(_))));
+    assert_eq!(hook_calls.len() as u64, 3 * report.ends.total());
+    assert!(
+        hook_calls.chunks(3).any(|one| one == [HookCall::Admitted, HookCall::Abandoned(ms(4)), HookCall::Released]),
+        "{hook_calls:?}"
+    );
+    assert!(!hook_calls.iter().any(|call| matches!(call, HookCall::Latency(_) | HookCall::Verdict(_))));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::common::{ms, secs, strategy};
 
 /// A call of a hook.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum HookCall {
     Admitted,
     Latency(Duration),
     Verdict(Verdict),
@@ -23,15 +23,15 @@ pub(crate) enum Told {
     Released,
 }
 
-pub(crate) const FAILED: Told = Told::Verdict(Verdict::Failure(Failure::Server));
-pub(crate) const SUCCEEDED: Told = Told::Verdict(Verdict::Success);
+pub(crate) const FAILED: HookCall = HookCall::Verdict(Verdict::Failure(Failure::Server));
+pub(crate) const SUCCEEDED: HookCall = HookCall::Verdict(Verdict::Success);
 
 /// A strategy that picks the first usable endpoint and sends all calls of hooks to a channel.
-struct Recorder(Sender<Told>);
+struct Recorder(Sender<HookCall>);
 
 impl Recorder {
-    fn note(&self, told: Told) {
-        self.0.send(told).expect("the receiver waits for the end of the run");
+    fn note(&self, call: HookCall) {
+        self.0.send(call).expect("the receiver waits for the end of the run");
     }
 }
 
@@ -50,25 +50,25 @@ impl Strategy for Recorder {
     }
 
     fn admit(&self, (): &(), _: &Endpoint, _: &PickRequest<'_>) -> bool {
-        self.note(Told::Admitted);
+        self.note(HookCall::Admitted);
         true
     }
 
     fn on_latency(&self, (): &(), latency: Duration, _: Timestamp) {
-        self.note(Told::Latency(latency));
+        self.note(HookCall::Latency(latency));
     }
 
     fn on_outcome(&self, (): &(), verdict: Verdict, _: Timestamp) {
-        self.note(Told::Verdict(verdict));
+        self.note(HookCall::Verdict(verdict));
     }
 
     fn on_abandon(&self, (): &(), waited: Duration, _: Timestamp) -> bool {
-        self.note(Told::Abandoned(waited));
+        self.note(HookCall::Abandoned(waited));
         false
     }
 
     fn on_release(&self, (): &(), _: &Endpoint) {
-        self.note(Told::Released);
+        self.note(HookCall::Released);
     }
 }
 
@@ -81,7 +81,7 @@ impl Picker for First {
 }
 
 /// Runs the scenario with one strategy for all clients, and returns the calls of its hooks.
-pub(crate) fn told(scenario: &Scenario) -> (Report, Vec<Told>) {
+pub(crate) fn hook_calls(scenario: &Scenario) -> (Report, Vec<HookCall>) {
     let (sender, receiver) = channel();
     let report = scenario.run(&named("recorder", |_| Recorder(sender.clone()))).expect("a report");
     (report, receiver.try_iter().collect())
@@ -94,15 +94,15 @@ fn one() -> Scenario {
 
 #[test]
 fn a_success_is_a_latency_and_then_a_verdict() {
-    let (_, told) = told(&one());
-    assert_eq!(told, [Told::Admitted, Told::Latency(ms(10)), SUCCEEDED, Told::Released]);
+    let (_, hook_calls) = hook_calls(&one());
+    assert_eq!(hook_calls, [HookCall::Admitted, HookCall::Latency(ms(10)), SUCCEEDED, HookCall::Released]);
 }
 
 #[test]
 fn a_failure_is_a_verdict_without_a_latency() {
-    let unavailable = Told::Verdict(Verdict::Unavailable { retry_after: Some(secs(3)) });
-    let overloaded = Told::Verdict(Verdict::Failure(Failure::Gateway));
-    let refused = Told::Verdict(Verdict::Failure(Failure::Connect));
+    let unavailable = HookCall::Verdict(Verdict::Unavailable { retry_after: Some(secs(3)) });
+    let overloaded = HookCall::Verdict(Verdict::Failure(Failure::Gateway));
+    let refused = HookCall::Verdict(Verdict::Failure(Failure::Connect));
     let sheds = |retry_after| one().each(move |_, server| server.sheds_beyond(0, retry_after));
     for (scenario, verdict) in [
         (one().fault(Fault::sinkhole(0)), FAILED),
@@ -112,17 +112,17 @@ fn a_failure_is_a_verdict_without_a_latency() {
         (sheds(None), overloaded),
         (one().fault(Fault::refuses(0)), refused),
     ] {
-        assert_eq!(told(&scenario).1, [Told::Admitted, verdict, Told::Released], "{scenario:?}");
+        assert_eq!(hook_calls(&scenario).1, [HookCall::Admitted, verdict, HookCall::Released], "{scenario:?}");
     }
 }
 
 #[test]
 fn a_body_comes_between_the_latency_and_the_verdict() {
     let body = one().bodies(Bodies::all(Work::constant(ms(500))));
-    assert_eq!(told(&body).1, [Told::Admitted, Told::Latency(ms(10)), SUCCEEDED, Told::Released]);
-    let (report, told) = told(&body.fault(Fault::refuses(0).from(ms(300))));
-    let broken = Told::Verdict(Verdict::Failure(Failure::Transport));
-    assert_eq!(told, [Told::Admitted, Told::Latency(ms(10)), broken, Told::Released]);
+    assert_eq!(hook_calls(&body).1, [HookCall::Admitted, HookCall::Latency(ms(10)), SUCCEEDED, HookCall::Released]);
+    let (report, hook_calls) = hook_calls(&body.fault(Fault::refuses(0).from(ms(300))));
+    let broken = HookCall::Verdict(Verdict::Failure(Failure::Transport));
+    assert_eq!(hook_calls, [HookCall::Admitted, HookCall::Latency(ms(10)), broken, HookCall::Released]);
     assert_eq!((report.ends.answered, report.ends.broken), (0, 1));
 }
 
