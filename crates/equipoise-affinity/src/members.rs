@@ -181,12 +181,12 @@ mod tests {
 
     #[test]
     fn changes_of_weight_and_availability_are_not_reported() {
-        let (pool, told, gone) = (pool(), Cell::new(0), RefCell::new(vec![]));
+        let (pool, reports, gone) = (pool(), Cell::new(0), RefCell::new(vec![]));
         let members = PoolMembers::new(pool.clone());
         let follow = || {
-            let there = |_: &[_]| told.set(told.get() + 1);
+            let there = |_: &[_]| reports.set(reports.get() + 1);
             members.follow(false, |id| gone.borrow_mut().push(id.to_string()), there);
-            told.get()
+            reports.get()
         };
         assert_eq!(follow(), 1);
         pool.set_weight("a", 7).unwrap();
@@ -225,23 +225,23 @@ mod tests {
         let members = PoolMembers::new(pool.clone());
         let (begun, has_begun) = mpsc::channel();
         let (go_on, may_go_on) = mpsc::channel::<()>();
-        let told = AtomicU64::new(0);
+        let reported = AtomicU64::new(0);
         thread::scope(|scope| {
-            let (members, told) = (&members, &told);
+            let (members, reported) = (&members, &reported);
             scope.spawn(move || {
                 let there = |_: &[_]| {
                     begun.send(()).unwrap();
                     may_go_on.recv().unwrap();
-                    told.store(1, Ordering::Release);
+                    reported.store(1, Ordering::Release);
                 };
                 members.follow(false, |_| (), there);
             });
             has_begun.recv().unwrap();
             members.follow(false, |_| (), |_| unreachable!("another thread is reporting"));
-            assert_eq!(told.load(Ordering::Acquire), 0);
+            assert_eq!(reported.load(Ordering::Acquire), 0);
             let waiting = scope.spawn(move || {
                 members.follow(true, |_| (), |_| unreachable!("another thread has reported"));
-                told.load(Ordering::Acquire)
+                reported.load(Ordering::Acquire)
             });
             go_on.send(()).unwrap();
             assert_eq!(waiting.join().unwrap(), 1);

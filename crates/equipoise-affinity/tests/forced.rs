@@ -81,7 +81,7 @@ async fn ask(site: &Site, request: Req) -> Result<Response<LeasedBody<Empty<Byte
     site.clone().oneshot(request).await
 }
 
-fn told(answer: &Response<LeasedBody<Empty<Bytes>>>) -> (String, AffinityOutcome) {
+fn reported(answer: &Response<LeasedBody<Empty<Bytes>>>) -> (String, AffinityOutcome) {
     let extensions = answer.extensions();
     (extensions.get::<ServedBy>().unwrap().0.to_string(), extensions.get::<AffinityOutcome>().unwrap().clone())
 }
@@ -102,7 +102,7 @@ async fn a_forced_request_reaches_its_endpoint_in_every_state_and_keeps_its_sess
         pool.set_availability("b", availability).unwrap();
         for _ in 0..3 {
             let answer = ask(&site, request("SRV=b", true)).await.unwrap();
-            assert_eq!(told(&answer), ("b".to_owned(), AffinityOutcome::Kept), "{availability}");
+            assert_eq!(reported(&answer), ("b".to_owned(), AffinityOutcome::Kept), "{availability}");
             assert!(!answer.headers().contains_key(SET_COOKIE));
         }
     }
@@ -114,8 +114,8 @@ async fn of_several_cookies_the_first_that_names_an_endpoint_is_forced() {
     let site = site(&pool, affinity(&pool, by_id()));
     pool.set_availability("b", Availability::Maintenance).unwrap();
     let cookies = "SRV=unknown; SRV=b; SRV=c";
-    assert_eq!(told(&ask(&site, request(cookies, true)).await.unwrap()).0, "b");
-    assert_eq!(told(&ask(&site, request(cookies, false)).await.unwrap()).0, "c");
+    assert_eq!(reported(&ask(&site, request(cookies, true)).await.unwrap()).0, "b");
+    assert_eq!(reported(&ask(&site, request(cookies, false)).await.unwrap()).0, "c");
 }
 
 #[tokio::test]
@@ -128,10 +128,10 @@ async fn sessions_in_a_table_and_in_the_backends_hands_are_forced_as_well() {
     for mode in modes {
         let pool = pool();
         let site = site(&pool, affinity(&pool, mode));
-        let (home, _) = told(&ask(&site, request("JSESSIONID=7.a", false)).await.unwrap());
-        pool.set_availability(home.as_str(), Availability::Maintenance).unwrap();
+        let (bound, _) = reported(&ask(&site, request("JSESSIONID=7.a", false)).await.unwrap());
+        pool.set_availability(bound.as_str(), Availability::Maintenance).unwrap();
         let answer = ask(&site, request("JSESSIONID=7.a", true)).await.unwrap();
-        assert_eq!(told(&answer), (home, AffinityOutcome::Kept));
+        assert_eq!(reported(&answer), (bound, AffinityOutcome::Kept));
     }
 }
 
@@ -141,7 +141,7 @@ async fn a_request_that_is_not_forced_leaves_an_endpoint_in_maintenance() {
     let site = site(&pool, affinity(&pool, by_id()));
     pool.set_availability("b", Availability::Maintenance).unwrap();
     let answer = ask(&site, request("SRV=b", false)).await.unwrap();
-    assert!(matches!(told(&answer), (server, AffinityOutcome::Moved { .. }) if server != "b"));
+    assert!(matches!(reported(&answer), (server, AffinityOutcome::Moved { .. }) if server != "b"));
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_forced_request_goes_to_its_endpoint_or_nowhere() {
     let error = ask(&site, request("SRV=b", true)).await.unwrap_err();
     assert_eq!(StatusCode::SERVICE_UNAVAILABLE, error.status(), "limits hold");
     drop(lease);
-    assert_eq!(told(&ask(&site, request("SRV=b", true)).await.unwrap()).0, "b");
+    assert_eq!(reported(&ask(&site, request("SRV=b", true)).await.unwrap()).0, "b");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn a_forced_request_waits_for_room_where_sessions_wait() {
     pool.set_availability("b", Availability::Maintenance).unwrap();
     let binding = Binding::to("b").forced();
     let held = pool.pick(&PickRequest::new().bound(&binding)).unwrap();
-    let waiting = tokio::spawn(async move { ask(&site, request("SRV=b", true)).await.map(|answer| told(&answer)) });
+    let waiting = tokio::spawn(async move { ask(&site, request("SRV=b", true)).await.map(|answer| reported(&answer)) });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
     drop(held);
@@ -185,11 +185,11 @@ async fn what_has_no_binding_or_is_excepted_is_not_forced() {
         pool.set_availability("b", availability).unwrap();
         for cookie in ["SRV=gone", "x=y"] {
             let answer = ask(&site(&pool, affinity.clone()), request(cookie, true)).await.unwrap();
-            assert!(matches!(told(&answer), (server, AffinityOutcome::New(_)) if server != "b"));
+            assert!(matches!(reported(&answer), (server, AffinityOutcome::New(_)) if server != "b"));
         }
         let site = site(&pool, affinity.clone().except(|_| true));
         let answer = ask(&site, request("SRV=b", true)).await.unwrap();
-        assert!(matches!(told(&answer), (server, AffinityOutcome::Unbound(_)) if server != "b"));
+        assert!(matches!(reported(&answer), (server, AffinityOutcome::Unbound(_)) if server != "b"));
     }
 }
 

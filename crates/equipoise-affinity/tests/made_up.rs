@@ -125,7 +125,7 @@ async fn honest_sessions_left(limited: bool) -> usize {
 }
 
 #[tokio::test]
-async fn keys_that_one_source_makes_up_and_uses_twice_displace_nobody_where_sessions_are_limited() {
+async fn with_a_session_limit_made_up_keys_of_one_source_evict_no_sessions() {
     assert_eq!(honest_sessions_left(true).await, 500);
     // The docs of the table say that it cannot protect sessions from such keys.
     assert!(honest_sessions_left(false).await < 250);
@@ -167,12 +167,12 @@ async fn a_source_may_begin_sessions_again_in_the_next_interval_and_known_ones_m
     assert_eq!(first.extensions().get(), Some(&AffinityOutcome::New(UnboundReason::Unknown)));
     assert_eq!(outcome(&site, key("two")).await, AffinityOutcome::Unbound(UnboundReason::Unknown));
 
-    let home = first.extensions().get::<ServedBy>().unwrap().0.clone();
+    let bound = first.extensions().get::<ServedBy>().unwrap().0.clone();
     drop(first);
-    pool.set_availability(home.as_str(), equipoise_core::Availability::Maintenance).unwrap();
+    pool.set_availability(bound.as_str(), equipoise_core::Availability::Maintenance).unwrap();
     assert_eq!(
         outcome(&site, key("one")).await,
-        AffinityOutcome::Moved { from: home, reason: MissReason::Maintenance }
+        AffinityOutcome::Moved { from: bound, reason: MissReason::Maintenance }
     );
 
     seconds.store(660, Ordering::Relaxed);
@@ -203,7 +203,7 @@ async fn an_endpoint_that_a_client_makes_up_is_no_binding() {
 }
 
 #[tokio::test]
-async fn sessions_of_an_endpoint_that_has_left_have_one_stand_in_on_all_balancers_that_saw_it_leave() {
+async fn sessions_of_an_endpoint_that_has_left_have_one_substitute_on_all_balancers_that_saw_it_leave() {
     let pools = [pool_of(10), pool_of(10)];
     let [one, other] = pools.each_ref().map(|pool| site(pool, by_route(pool)));
     for pool in &pools {

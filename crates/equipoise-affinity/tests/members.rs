@@ -182,7 +182,7 @@ async fn a_change_of_keys_reaches_all_pools_of_the_tokens() {
 }
 
 #[test]
-fn whom_another_balancer_has_named_is_known_as_soon_as_it_has_joined() {
+fn an_endpoint_named_by_another_balancer_is_known_as_soon_as_it_joins() {
     let names: Vec<String> = (0..2000).map(|n| format!("endpoint-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let block_on = |work: &mut dyn FnMut() -> Pin<Box<dyn Future<Output = Answer>>>| {
@@ -215,7 +215,7 @@ fn whom_another_balancer_has_named_is_known_as_soon_as_it_has_joined() {
 }
 
 #[tokio::test]
-async fn who_joins_while_a_request_waits_is_named_in_its_response() {
+async fn an_endpoint_that_joins_while_a_request_waits_is_named_in_the_response() {
     for brought in [None, Some("lb=gone")] {
         let pool: Pool<Backend> = Pool::new(RoundRobin::new());
         let site = site(&pool, Affinity::new(&pool, Mode::cookie(inserted(), EndpointNaming::ids())).unwrap());
@@ -229,7 +229,7 @@ async fn who_joins_while_a_request_waits_is_named_in_its_response() {
 }
 
 #[tokio::test]
-async fn a_client_keeps_its_cookie_if_who_answered_has_no_name() {
+async fn a_client_keeps_its_cookie_if_the_endpoint_that_answered_has_no_name() {
     for dated in [false, true] {
         let cookie = PersistenceCookie::insert("lb").indirect();
         let cookie = if dated { cookie.max_idle(Duration::from_secs(60)) } else { cookie };
@@ -266,7 +266,7 @@ async fn sessions_stay_where_they_are_when_clocks_are_ten_minutes_apart() {
 }
 
 #[tokio::test]
-async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
+async fn no_session_is_bound_to_an_endpoint_that_left_before_it_answered() {
     let learn = || Learn::new().cookie("J").unwrap();
     let learned = |table: &Arc<SessionTable>| Mode::learn(learn(), Arc::clone(table) as _);
     for mode in [&by_user as &dyn Fn(&Arc<SessionTable>) -> Mode, &learned] {
@@ -293,7 +293,7 @@ async fn nobody_is_bound_to_an_endpoint_that_left_before_it_answered() {
 }
 
 #[tokio::test]
-async fn who_joined_and_answered_unseen_is_seen_leaving() {
+async fn the_removal_of_an_endpoint_that_joined_during_a_wait_is_noticed() {
     let pool: Pool<Backend> = Pool::new(RoundRobin::new());
     let table = Arc::new(SessionTable::builder().idle_timeout(None).build().unwrap());
     let site = site(&pool, Affinity::new(&pool, by_user(&table)).unwrap());
@@ -307,7 +307,7 @@ async fn who_joined_and_answered_unseen_is_seen_leaving() {
 }
 
 /// The endpoints that answer the requests of a client, and the outcomes.
-async fn stand_ins(site: &Site, brought: &str) -> (HashSet<String>, Vec<AffinityOutcome>) {
+async fn substitutes(site: &Site, brought: &str) -> (HashSet<String>, Vec<AffinityOutcome>) {
     let (mut endpoints, mut outcomes) = (HashSet::new(), vec![]);
     for _ in 0..8 {
         let answer = get(site, Some(brought)).await;
@@ -318,7 +318,7 @@ async fn stand_ins(site: &Site, brought: &str) -> (HashSet<String>, Vec<Affinity
 }
 
 #[tokio::test]
-async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
+async fn behind_a_prefix_the_endpoints_own_value_selects_the_substitute() {
     let prefix = || PersistenceCookie::prefix("J").build().unwrap();
     let tokens = || EndpointNaming::tokens(ring(), &prefix());
     for (values, gone) in
@@ -344,7 +344,7 @@ async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
                     }
                 }
                 let [(one, outcomes), (other, _)] =
-                    [stand_ins(&sites[0], &brought).await, stand_ins(&sites[1], &brought).await];
+                    [substitutes(&sites[0], &brought).await, substitutes(&sites[1], &brought).await];
                 assert_eq!((one.len(), &one), (1, &other), "{brought}");
                 // The endpoints do not set the cookie again, so the client keeps its cookie.
                 assert!(
@@ -361,14 +361,14 @@ async fn behind_a_prefix_the_endpoints_own_value_says_who_stands_in() {
 }
 
 #[tokio::test]
-async fn what_the_client_is_not_told_has_not_moved() {
+async fn a_session_without_a_new_cookie_has_not_moved() {
     let postonly = PersistenceCookie::insert("J").postonly();
     for builder in [postonly, PersistenceCookie::rewrite("J")] as [PersistenceCookieBuilder; 2] {
         let pool = pool_of(&["a", "b", "c"]);
         let mode = Mode::cookie(builder.build().unwrap(), EndpointNaming::ids());
         let site = site(&pool, Affinity::new(&pool, mode).unwrap());
         pool.set_availability("a", Availability::Maintenance).unwrap();
-        let (_, outcomes) = stand_ins(&site, "J=a").await;
+        let (_, outcomes) = substitutes(&site, "J=a").await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, AffinityOutcome::Diverted { .. })), "{outcomes:?}");
         pool.set_availability("a", Availability::Up).unwrap();
         assert_eq!(outcome(&get(&site, Some("J=a")).await), AffinityOutcome::Kept);
@@ -376,7 +376,7 @@ async fn what_the_client_is_not_told_has_not_moved() {
 }
 
 #[tokio::test]
-async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
+async fn a_substitute_that_sets_the_cookie_itself_gets_the_session() {
     for (builder, brought) in
         [(PersistenceCookie::prefix("JS"), "JS=a~old"), (PersistenceCookie::rewrite("JS"), "JS=a")]
     {
@@ -385,8 +385,8 @@ async fn who_helps_out_and_sets_the_cookie_itself_has_the_session() {
         pool.update(specs, |_| Backend::setting("JS=new")).unwrap();
         let affinity = Affinity::new(&pool, Mode::cookie(builder.build().unwrap(), EndpointNaming::ids())).unwrap();
         let service = AffinityLayer::new(affinity).layer(Balance::new(pool.clone()));
-        let home = Binding::to("a").strict();
-        let _busy = pool.pick(&PickRequest::new().bound(&home)).unwrap();
+        let binding = Binding::to("a").strict();
+        let _busy = pool.pick(&PickRequest::new().bound(&binding)).unwrap();
         let request = Request::get("http://app/").header(COOKIE, brought).body(Empty::new()).unwrap();
         let answer = service.oneshot(request).await.unwrap();
         assert!(answer.headers()[SET_COOKIE].as_bytes().starts_with(b"JS=b"));

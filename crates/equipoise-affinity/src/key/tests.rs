@@ -15,7 +15,7 @@ fn get(uri: &str, headers: &[(&'static str, &str)]) -> Request<()> {
     request
 }
 
-fn told(key: &SessionKey, request: &Request<()>) -> String {
+fn extracted(key: &SessionKey, request: &Request<()>) -> String {
     match key.of(RequestHead::of(request)) {
         Extracted::Found(key) => String::from_utf8_lossy(&key).into_owned(),
         Extracted::Absent => "(absent)".to_owned(),
@@ -37,7 +37,7 @@ fn headers_are_keys() {
         (&["%61da=\u{e4}"], "%61da=\u{e4}"),
     ] {
         let headers: Vec<_> = lines.iter().map(|line| ("x-user", *line)).collect();
-        assert_eq!(told(&key, &get("/", &headers)), expected, "{lines:?}");
+        assert_eq!(extracted(&key, &get("/", &headers)), expected, "{lines:?}");
     }
 }
 
@@ -61,7 +61,7 @@ fn query_parameters_are_keys() {
         ("/sid=3f", "(absent)"),
         ("https://a.example/?sid=3f#sid=4", "3f"),
     ] {
-        assert_eq!(told(&key, &get(uri, &[])), expected, "{uri}");
+        assert_eq!(extracted(&key, &get(uri, &[])), expected, "{uri}");
     }
 }
 
@@ -79,7 +79,7 @@ fn path_parameters_are_keys() {
         ("/cart?;jsessionid=3f", "(absent)"),
         ("/;jsessionid=3f", "3f"),
     ] {
-        assert_eq!(told(&key, &get(uri, &[])), expected, "{uri}");
+        assert_eq!(extracted(&key, &get(uri, &[])), expected, "{uri}");
     }
 }
 
@@ -113,7 +113,7 @@ fn paths_and_their_segments_are_keys() {
         (prefix(1), "//t", "(absent)"),
         (prefix(usize::MAX), "/t/acme", "/t/acme"),
     ] {
-        assert_eq!(told(&key, &get(uri, &[])), expected, "{key:?} {uri}");
+        assert_eq!(extracted(&key, &get(uri, &[])), expected, "{key:?} {uri}");
     }
 }
 
@@ -137,7 +137,7 @@ fn cookies_are_keys() {
         (&[";;=;SID=3f"], "3f"),
     ] {
         let headers: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
-        assert_eq!(told(&key, &get("/", &headers)), expected, "{lines:?}");
+        assert_eq!(extracted(&key, &get("/", &headers)), expected, "{lines:?}");
     }
 }
 
@@ -158,7 +158,7 @@ fn hosts_are_keys() {
         ("https://[::1]:80/", None, "[::1]"),
     ] {
         let headers: Vec<_> = header.map(|value| ("host", value)).into_iter().collect();
-        assert_eq!(told(&SessionKey::host(), &get(uri, &headers)), expected, "{uri} {header:?}");
+        assert_eq!(extracted(&SessionKey::host(), &get(uri, &headers)), expected, "{uri} {header:?}");
     }
 }
 
@@ -183,8 +183,8 @@ fn a_header_cannot_be_taken_for_a_source() {
     let key = key.or(SessionKey::source(ClientAddress::connection(), SourcePrefix::default()));
     let mut request = get("/", &[]);
     request.extensions_mut().insert(PeerAddr("65.66.67.68:1".parse().unwrap()));
-    assert_eq!(told(&key, &request), "\0ABCD");
-    assert_eq!(told(&key, &get("/", &[("x-user", "ABCD")])), "ABCD");
+    assert_eq!(extracted(&key, &request), "\0ABCD");
+    assert_eq!(extracted(&key, &get("/", &[("x-user", "ABCD")])), "ABCD");
     assert!(HeaderValue::from_bytes(b"\0ABCD").is_err() && HeaderValue::from_bytes(b"\x01").is_err());
     assert!("/\0".parse::<Uri>().is_err() && "/\u{1}".parse::<Uri>().is_err());
 }
@@ -192,51 +192,51 @@ fn a_header_cannot_be_taken_for_a_source() {
 #[test]
 fn the_first_that_is_there_is_the_key() {
     let key = SessionKey::cookie("s").unwrap().or(SessionKey::query_parameter("s").unwrap()).or(SessionKey::path());
-    assert_eq!(told(&key, &get("/p?s=q", &[("cookie", "s=c")])), "c");
-    assert_eq!(told(&key, &get("/p?s=q", &[("cookie", "s=")])), "q");
-    assert_eq!(told(&key, &get("/p?s=", &[])), "/p");
+    assert_eq!(extracted(&key, &get("/p?s=q", &[("cookie", "s=c")])), "c");
+    assert_eq!(extracted(&key, &get("/p?s=q", &[("cookie", "s=")])), "q");
+    assert_eq!(extracted(&key, &get("/p?s=", &[])), "/p");
 }
 
 #[test]
 fn several_parts_are_one_key_that_can_be_read_in_one_way_only() {
     let header = |name| SessionKey::header(name).unwrap();
     let key = header("a").and(header("b"));
-    assert_eq!(told(&key, &get("/", &[("a", "ab"), ("b", "c")])), "\u{1}\0\u{2}ab\0\u{1}c");
-    assert_eq!(told(&key, &get("/", &[("a", "a"), ("b", "bc")])), "\u{1}\0\u{1}a\0\u{2}bc");
-    assert_eq!(told(&key, &get("/", &[("a", "a")])), "(absent)");
-    assert_eq!(told(&key, &get("/", &[("b", "b")])), "(absent)");
+    assert_eq!(extracted(&key, &get("/", &[("a", "ab"), ("b", "c")])), "\u{1}\0\u{2}ab\0\u{1}c");
+    assert_eq!(extracted(&key, &get("/", &[("a", "a"), ("b", "bc")])), "\u{1}\0\u{1}a\0\u{2}bc");
+    assert_eq!(extracted(&key, &get("/", &[("a", "a")])), "(absent)");
+    assert_eq!(extracted(&key, &get("/", &[("b", "b")])), "(absent)");
     let key = key.and(header("c")).or(header("d"));
-    assert_eq!(told(&key, &get("/", &[("a", "a"), ("b", "b"), ("d", "d")])), "d");
-    assert_eq!(told(&key, &get("/", &[("a", "a"), ("b", "b"), ("c", "c")])), "\u{1}\0\u{1}a\0\u{1}b\0\u{1}c");
+    assert_eq!(extracted(&key, &get("/", &[("a", "a"), ("b", "b"), ("d", "d")])), "d");
+    assert_eq!(extracted(&key, &get("/", &[("a", "a"), ("b", "b"), ("c", "c")])), "\u{1}\0\u{1}a\0\u{1}b\0\u{1}c");
 }
 
 #[test]
-fn keys_over_the_limit_are_told_apart() {
+fn keys_over_the_limit_are_distinguished_from_absent_keys() {
     let header = |name| SessionKey::header(name).unwrap();
     let long = |bytes| "x".repeat(bytes);
-    assert_eq!(told(&header("a"), &get("/", &[("a", &long(4096))])), long(4096));
-    assert_eq!(told(&header("a"), &get("/", &[("a", &long(4097))])), "(oversized)");
+    assert_eq!(extracted(&header("a"), &get("/", &[("a", &long(4096))])), long(4096));
+    assert_eq!(extracted(&header("a"), &get("/", &[("a", &long(4097))])), "(oversized)");
 
     let either = header("a").or(header("b")).max_len(8).unwrap();
-    assert_eq!(told(&either, &get("/", &[("a", &long(9)), ("b", "b")])), "b");
-    assert_eq!(told(&either, &get("/", &[("a", &long(9))])), "(oversized)");
-    assert_eq!(told(&either, &get("/", &[("b", &long(9))])), "(oversized)");
+    assert_eq!(extracted(&either, &get("/", &[("a", &long(9)), ("b", "b")])), "b");
+    assert_eq!(extracted(&either, &get("/", &[("a", &long(9))])), "(oversized)");
+    assert_eq!(extracted(&either, &get("/", &[("b", &long(9))])), "(oversized)");
 
     let both = header("a").and(header("b")).max_len(8).unwrap();
-    assert_eq!(told(&both, &get("/", &[("a", "a"), ("b", "bb")])), "\u{1}\0\u{1}a\0\u{2}bb");
-    assert_eq!(told(&both, &get("/", &[("a", "aa"), ("b", "bb")])), "(oversized)");
-    assert_eq!(told(&both, &get("/", &[("a", &long(9)), ("b", "b")])), "(oversized)");
+    assert_eq!(extracted(&both, &get("/", &[("a", "a"), ("b", "bb")])), "\u{1}\0\u{1}a\0\u{2}bb");
+    assert_eq!(extracted(&both, &get("/", &[("a", "aa"), ("b", "bb")])), "(oversized)");
+    assert_eq!(extracted(&both, &get("/", &[("a", &long(9)), ("b", "b")])), "(oversized)");
 
     let larger = header("a").max_len(5000).unwrap().or(header("b"));
-    assert_eq!(told(&larger, &get("/", &[("b", &long(5000))])), long(5000));
+    assert_eq!(extracted(&larger, &get("/", &[("b", &long(5000))])), long(5000));
 }
 
 #[test]
 fn a_closure_that_panics_or_finds_nothing_is_absent() {
-    assert_eq!(told(&SessionKey::by(|_| panic!("on purpose")), &get("/", &[])), "(absent)");
-    assert_eq!(told(&SessionKey::by(|_| None), &get("/", &[])), "(absent)");
-    assert_eq!(told(&SessionKey::by(|_| Some(Cow::Borrowed(b""))), &get("/", &[])), "(absent)");
-    assert_eq!(told(&SessionKey::by(|head| Some(head.method.as_str().as_bytes().into())), &get("/", &[])), "GET");
+    assert_eq!(extracted(&SessionKey::by(|_| panic!("on purpose")), &get("/", &[])), "(absent)");
+    assert_eq!(extracted(&SessionKey::by(|_| None), &get("/", &[])), "(absent)");
+    assert_eq!(extracted(&SessionKey::by(|_| Some(Cow::Borrowed(b""))), &get("/", &[])), "(absent)");
+    assert_eq!(extracted(&SessionKey::by(|head| Some(head.method.as_str().as_bytes().into())), &get("/", &[])), "GET");
 }
 
 #[test]
@@ -303,7 +303,7 @@ proptest! {
     #[test]
     fn pairs_are_one_key_if_and_only_if_they_are_the_same(one in ("[ab]{1,3}", "[ab]{1,3}"), other in ("[ab]{1,3}", "[ab]{1,3}")) {
         let key = SessionKey::header("a").unwrap().and(SessionKey::header("b").unwrap());
-        let of = |pair: &(String, String)| told(&key, &get("/", &[("a", &pair.0), ("b", &pair.1)]));
+        let of = |pair: &(String, String)| extracted(&key, &get("/", &[("a", &pair.0), ("b", &pair.1)]));
         prop_assert_eq!(of(&one) == of(&other), one == other);
     }
 }

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_at_a_time_is_told_to_refresh() {
+    fn one_caller_per_interval_wants_a_refresh() {
         let entry = CacheEntry::new(None, 0, at(0));
         let every = Duration::from_secs(10);
         assert!(!entry.wants_refresh(at(10), every));

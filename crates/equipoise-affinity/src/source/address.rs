@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_however_they_are_written() {
+    fn addresses_are_parsed_in_all_notations() {
         for (text, address) in [
             ("192.0.2.7", "192.0.2.7"),
             ("192.0.2.7:0", "192.0.2.7"),

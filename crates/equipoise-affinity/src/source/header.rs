@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_that_name_nobody_are_told() {
+    fn elements_without_an_address_are_recognized() {
         for element in [
             "",
             ";",

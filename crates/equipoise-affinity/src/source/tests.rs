@@ -25,7 +25,7 @@ fn request(peer: &str, headers: &[(&str, &str)]) -> Request<()> {
     request
 }
 
-fn told(client: &ClientAddress, request: &Request<()>) -> String {
+fn address_of(client: &ClientAddress, request: &Request<()>) -> String {
     client.of(RequestHead::of(request)).map_or("none".to_owned(), |address| address.to_string())
 }
 
@@ -68,7 +68,7 @@ fn x_forwarded_for_is_believed_as_far_as_proxies_are_trusted() {
         ("10.0.0.1", &["203.0.113.9 10.0.0.2"], "10.0.0.1"),
     ] {
         let headers: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
-        assert_eq!(told(&client, &request(peer, &headers)), expected, "{peer} {lines:?}");
+        assert_eq!(address_of(&client, &request(peer, &headers)), expected, "{peer} {lines:?}");
     }
 }
 
@@ -92,12 +92,12 @@ fn forwarded_is_believed_as_far_as_proxies_are_trusted() {
         ("10.0.0.1", &["for=203.0.113.9;for=6.6.6.6"], "10.0.0.1"),
     ] {
         let headers: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
-        assert_eq!(told(&client, &request(peer, &headers)), expected, "{peer} {lines:?}");
+        assert_eq!(address_of(&client, &request(peer, &headers)), expected, "{peer} {lines:?}");
     }
 }
 
 #[test]
-fn a_single_address_is_that_of_a_trusted_proxy_or_nobodys() {
+fn a_single_address_is_used_only_from_a_trusted_proxy() {
     let client = behind_proxies(ForwardedHeader::Single(HeaderName::from_static("x-real-ip")));
     for (peer, lines, expected) in [
         (CLIENT, &["6.6.6.6"][..], CLIENT),
@@ -109,7 +109,7 @@ fn a_single_address_is_that_of_a_trusted_proxy_or_nobodys() {
         ("10.0.0.1", &["6.6.6.6", CLIENT], "10.0.0.1"),
     ] {
         let headers: Vec<_> = lines.iter().map(|line| ("x-real-ip", *line)).collect();
-        assert_eq!(told(&client, &request(peer, &headers)), expected, "{peer} {lines:?}");
+        assert_eq!(address_of(&client, &request(peer, &headers)), expected, "{peer} {lines:?}");
     }
 }
 
@@ -117,10 +117,10 @@ fn a_single_address_is_that_of_a_trusted_proxy_or_nobodys() {
 fn only_the_header_that_was_named_is_believed() {
     let said = [("x-forwarded-for", "6.6.6.1"), ("forwarded", "for=6.6.6.2"), ("x-real-ip", "6.6.6.3")];
     let request = request("10.0.0.1", &said);
-    assert_eq!(told(&behind_proxies(ForwardedHeader::XForwardedFor), &request), "6.6.6.1");
-    assert_eq!(told(&behind_proxies(ForwardedHeader::Forwarded), &request), "6.6.6.2");
-    assert_eq!(told(&ClientAddress::behind(TrustedProxies::private()), &request), "10.0.0.1");
-    assert_eq!(told(&ClientAddress::connection().header(ForwardedHeader::XForwardedFor), &request), "10.0.0.1");
+    assert_eq!(address_of(&behind_proxies(ForwardedHeader::XForwardedFor), &request), "6.6.6.1");
+    assert_eq!(address_of(&behind_proxies(ForwardedHeader::Forwarded), &request), "6.6.6.2");
+    assert_eq!(address_of(&ClientAddress::behind(TrustedProxies::private()), &request), "10.0.0.1");
+    assert_eq!(address_of(&ClientAddress::connection().header(ForwardedHeader::XForwardedFor), &request), "10.0.0.1");
 }
 
 #[test]
@@ -136,16 +136,16 @@ fn the_proxy_protocol_is_believed_if_the_peer_is_trusted() {
         let mut request = request(peer, &[("x-forwarded-for", said)]);
         let proxied: IpAddr = proxied.parse().unwrap();
         request.extensions_mut().insert(ProxiedAddr(SocketAddr::new(proxied, 1)));
-        assert_eq!(told(&client, &request), expected, "{peer} {proxied} {said}");
+        assert_eq!(address_of(&client, &request), expected, "{peer} {proxied} {said}");
     }
 }
 
 #[test]
-fn without_a_connections_address_nobody_is_believed() {
+fn without_a_peer_address_no_header_is_used() {
     let mut request = request("10.0.0.1", &[("x-forwarded-for", CLIENT)]);
     request.extensions_mut().remove::<PeerAddr>();
     request.extensions_mut().insert(ProxiedAddr("203.0.113.9:1".parse().unwrap()));
-    assert_eq!(told(&behind_proxies(ForwardedHeader::XForwardedFor), &request), "none");
+    assert_eq!(address_of(&behind_proxies(ForwardedHeader::XForwardedFor), &request), "none");
 }
 
 #[test]
@@ -156,27 +156,36 @@ fn the_connections_address_is_where_the_user_says() {
     let client = behind_proxies(ForwardedHeader::XForwardedFor);
     let client = client.peer(|head| head.extensions.get::<ConnectInfo>().map(|peer| peer.0.ip()));
     let mut request = request("10.0.0.1", &[("x-forwarded-for", "6.6.6.6")]);
-    assert_eq!(told(&client, &request), "none");
+    assert_eq!(address_of(&client, &request), "none");
     request.extensions_mut().insert(ConnectInfo("203.0.113.9:1".parse().unwrap()));
-    assert_eq!(told(&client, &request), CLIENT);
+    assert_eq!(address_of(&client, &request), CLIENT);
 }
 
 #[test]
 fn a_panic_where_the_user_looks_for_the_address_is_none() {
     let client = ClientAddress::connection().peer(|_| panic!("on purpose"));
-    assert_eq!(told(&client, &request(CLIENT, &[])), "none");
+    assert_eq!(address_of(&client, &request(CLIENT, &[])), "none");
 }
 
 #[test]
 fn so_many_hops_are_looked_at() {
     let client = behind_proxies(ForwardedHeader::XForwardedFor);
     let list = |proxies: usize| [&[CLIENT][..], &vec!["10.0.0.2"; proxies]].concat().join(", ");
-    assert_eq!(told(&client, &request("10.0.0.1", &[("x-forwarded-for", &list(31))])), CLIENT);
-    assert_eq!(told(&client, &request("10.0.0.1", &[("x-forwarded-for", &list(32))])), "10.0.0.2");
-    assert_eq!(told(&client.clone().max_hops(33), &request("10.0.0.1", &[("x-forwarded-for", &list(32))])), CLIENT);
-    assert_eq!(told(&client.clone().max_hops(0), &request("10.0.0.1", &[("x-forwarded-for", CLIENT)])), "10.0.0.1");
+    assert_eq!(address_of(&client, &request("10.0.0.1", &[("x-forwarded-for", &list(31))])), CLIENT);
+    assert_eq!(address_of(&client, &request("10.0.0.1", &[("x-forwarded-for", &list(32))])), "10.0.0.2");
+    assert_eq!(
+        address_of(&client.clone().max_hops(33), &request("10.0.0.1", &[("x-forwarded-for", &list(32))])),
+        CLIENT
+    );
+    assert_eq!(
+        address_of(&client.clone().max_hops(0), &request("10.0.0.1", &[("x-forwarded-for", CLIENT)])),
+        "10.0.0.1"
+    );
     let commas = ",".repeat(32);
-    assert_eq!(told(&client, &request("10.0.0.1", &[("x-forwarded-for", &format!("{CLIENT}{commas}"))])), "10.0.0.1");
+    assert_eq!(
+        address_of(&client, &request("10.0.0.1", &[("x-forwarded-for", &format!("{CLIENT}{commas}"))])),
+        "10.0.0.1"
+    );
 }
 
 #[test]
@@ -187,7 +196,7 @@ fn a_list_of_megabytes_is_read_from_the_right() {
         (ForwardedHeader::Forwarded, "forwarded", "for=203.0.113.9"),
     ] {
         let request = request("10.0.0.1", &[(name, &format!("{long}{end}"))]);
-        assert_eq!(told(&behind_proxies(header), &request), CLIENT);
+        assert_eq!(address_of(&behind_proxies(header), &request), CLIENT);
     }
 }
 
@@ -195,7 +204,7 @@ proptest! {
     /// The first proxy appends the client's address to what the client wrote, in the same line or in a new line. The second
     /// proxy appends the address of the first. The result is the client's address, with every text of the client.
     #[test]
-    fn nothing_that_a_client_writes_makes_it_somebody_else(
+    fn no_header_that_a_client_sends_changes_its_address(
         forged in proptest::collection::vec(
             prop_oneof![
                 "[\t -~\u{80}-\u{ff}]{0,60}",
@@ -218,8 +227,8 @@ proptest! {
                 }
             }
             let headers: Vec<_> = lines.iter().map(|line| (name, line.as_str())).collect();
-            prop_assert_eq!(told(&behind_proxies(header.clone()), &request("10.0.0.1", &headers)), CLIENT);
-            prop_assert_eq!(told(&behind_proxies(header), &request(CLIENT, &headers)), CLIENT);
+            prop_assert_eq!(address_of(&behind_proxies(header.clone()), &request("10.0.0.1", &headers)), CLIENT);
+            prop_assert_eq!(address_of(&behind_proxies(header), &request(CLIENT, &headers)), CLIENT);
         }
     }
 }

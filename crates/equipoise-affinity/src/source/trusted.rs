@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_in_a_network_is_trusted_and_nobody_else() {
+    fn only_addresses_in_the_networks_are_trusted() {
         for (networks, address, trusted) in [
             ("", "127.0.0.1", false),
             ("10.0.0.0/8", "10.255.255.255", true),
@@ -245,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn many_networks_trust_whom_one_of_them_does(
+        fn many_networks_trust_an_address_if_one_of_them_contains_it(
             networks in proptest::collection::vec(any_network(), 0..8), address: IpAddr,
         ) {
             let address = address.to_canonical();

@@ -88,7 +88,7 @@ fn a_token_names_no_endpoint() {
 }
 
 #[test]
-fn sessions_are_told_apart_and_survive_each_new_token() {
+fn session_keys_are_unique_and_survive_each_new_token() {
     let tokens = tokens(KeyRing::new(key(1)));
     let first = tokens.issue(id("a"), None, at(100)).unwrap();
     let other = tokens.issue(id("a"), None, at(100)).unwrap();
@@ -267,7 +267,7 @@ fn an_endpoint_that_left_is_unknown_and_its_session_goes_on() {
 }
 
 #[test]
-fn who_is_not_yet_a_member_can_be_named() {
+fn a_token_can_name_an_endpoint_that_is_not_yet_a_member() {
     let tokens = tokens(KeyRing::new(key(1)));
     let text = tokens.issue(id("c"), None, at(0)).unwrap();
     tokens.members([id("c")]);

@@ -23,7 +23,7 @@ async fn a_lookup_is_one_command_or_none() {
 }
 
 #[tokio::test]
-async fn so_it_is_where_sessions_have_a_lifetime() {
+async fn with_a_lifetime_a_lookup_is_one_script_call() {
     let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url()).lifetime(Duration::from_secs(3600))).await;
     let _: String = server.ask(&["CONFIG", "RESETSTAT"]);

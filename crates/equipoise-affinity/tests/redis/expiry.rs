@@ -33,7 +33,7 @@ async fn an_idle_session_ends_and_a_used_one_starts_anew() {
 }
 
 #[tokio::test]
-async fn hits_in_the_near_cache_keep_the_session_alive_at_the_server() {
+async fn hits_in_the_local_cache_keep_the_session_alive_at_the_server() {
     let Some(server) = Server::start(&[]).await else { return };
     let clock = Arc::new(ManualClock::new());
     let settings = builder(&server.url()).clock(clock.clone()).cache_ttl(Duration::from_secs(50));

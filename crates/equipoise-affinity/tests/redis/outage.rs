@@ -132,7 +132,7 @@ async fn after_an_outage_what_others_have_bound_stands_and_what_was_ended_here_e
             assert!(since.elapsed() < super::AT_LAST, "{key}: {:?}", find(&store, key).await);
         }
     }
-    eventually("told", || server.ask::<u64>(&["EXISTS", "equipoise:ended"]) == 0).await;
+    eventually("removed", || server.ask::<u64>(&["EXISTS", "equipoise:ended"]) == 0).await;
     assert!(server.ask::<String>(&["GET", "equipoise:ours"]).ends_with(" b"));
 }
 

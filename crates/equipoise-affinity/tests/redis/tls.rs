@@ -33,7 +33,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_server_with_the_right_certificate_is_spoken_to_and_one_without_is_away() {
+async fn a_server_with_the_right_certificate_is_connected_and_one_without_is_unavailable() {
     let directory = Directory::new();
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = |name: &str, text: String| {

@@ -30,7 +30,7 @@ fn what_happens_without_an_endpoint_and_factors_arrive() {
 #[tokio::test]
 async fn requests_go_where_the_text_says() {
     let routed = Request::get("/").header("cookie", "JSESSIONID=6A3F.10.0.0.2:80").body(()).unwrap();
-    for (text, home) in [
+    for (text, expected) in [
         ("route(cookie=JSESSIONID)", Ok("10.0.0.2:80".into())),
         // No endpoint has this name.
         ("route(cookie=JSESSIONID, whole)", Err(UnboundReason::Unknown)),
@@ -40,7 +40,7 @@ async fn requests_go_where_the_text_says() {
         ("learn(cookie=JSESSIONID)", Err(UnboundReason::Unknown)),
         ("none", Err(UnboundReason::Off)),
     ] {
-        assert_eq!(built(text).explain(&routed).await.endpoint, home, "{text}");
+        assert_eq!(built(text).explain(&routed).await.endpoint, expected, "{text}");
     }
     let whole = Request::get("/").header("cookie", "JSESSIONID=10.0.0.2:80").body(()).unwrap();
     assert_eq!(built("route(cookie=JSESSIONID, whole)").explain(&whole).await.endpoint, Ok("10.0.0.2:80".into()));
@@ -105,8 +105,8 @@ fn what_a_mode_needs_and_does_not_get_is_said() {
     }
     let pool = equipoise_core::Pool::<()>::default();
     pool.update([equipoise_core::EndpointSpec::new("a;b")], |_| ()).unwrap();
-    let unfit = spec("cookie(name=SRV, values=id)").build(&pool, &BuildContext::new());
-    assert!(matches!(unfit, Err(BuildAffinityError::Mode(_))));
+    let invalid = spec("cookie(name=SRV, values=id)").build(&pool, &BuildContext::new());
+    assert!(matches!(invalid, Err(BuildAffinityError::Mode(_))));
 }
 
 #[cfg(feature = "redis")]
@@ -144,12 +144,12 @@ async fn rules_are_those_of_the_text() {
     let picked = async |path: &str, cookies: &str| {
         let request = Request::get(path).header("cookie", cookies).body(()).expect("a request");
         let explained = affinity.explain(&request).await;
-        (explained.endpoint.ok().map(|home| home.to_string()), explained.pick.map(|Explanation { picked, .. }| picked))
+        (explained.endpoint.ok().map(|id| id.to_string()), explained.pick.map(|Explanation { picked, .. }| picked))
     };
-    let (closed, home) = (Ok(Ok(EndpointId::from("10.0.0.2:80"))), Some("10.0.0.2:80".to_owned()));
-    assert_eq!(picked("/", "SRV=10.0.0.2:80; maintenance=1").await, (home.clone(), closed.clone()));
+    let (forced, bound) = (Ok(Ok(EndpointId::from("10.0.0.2:80"))), Some("10.0.0.2:80".to_owned()));
+    assert_eq!(picked("/", "SRV=10.0.0.2:80; maintenance=1").await, (bound.clone(), forced.clone()));
     let (found, pick) = picked("/", "SRV=10.0.0.2:80; maintenance=").await;
-    assert!(found == home && pick != closed);
+    assert!(found == bound && pick != forced);
     let (found, pick) = picked("/static/x", "SRV=10.0.0.2:80; maintenance=1").await;
-    assert!(found.is_none() && pick != closed);
+    assert!(found.is_none() && pick != forced);
 }

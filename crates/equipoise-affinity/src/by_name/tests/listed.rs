@@ -24,7 +24,7 @@ fn every_mode_is_built() {
 }
 
 #[test]
-fn names_and_parameters_are_told_apart() {
+fn names_and_parameters_are_unique() {
     let names: BTreeSet<_> = by_name::all().iter().map(ModeDefinition::name).collect();
     assert_eq!(names.len(), by_name::all().len());
     for definition in by_name::all() {

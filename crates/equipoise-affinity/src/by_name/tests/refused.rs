@@ -4,7 +4,7 @@ use super::{definition, refusal, spec};
 use crate::by_name::{self, ModeDefinition, Parameter};
 
 #[test]
-fn what_is_wrong_is_refused_with_what_would_be_right() {
+fn invalid_texts_are_refused_with_a_valid_alternative() {
     let names = by_name::all().iter().map(ModeDefinition::name).collect::<Vec<_>>().join(", ");
     let parameters = |mode: &str| {
         let known = definition(mode).parameters();

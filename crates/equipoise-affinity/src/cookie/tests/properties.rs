@@ -109,7 +109,7 @@ proptest! {
         let context = ResponseContext::new(CookieState::default(), named.then_some(&value), &Method::GET, at(NOW)).kept(kept);
         cookie.on_response(context, StatusCode::OK, &mut response);
         // Returns all lines. Of lines with the persistence cookie, it returns only the attributes.
-        let told = |headers: &HeaderMap| -> Vec<Vec<u8>> {
+        let comparable = |headers: &HeaderMap| -> Vec<Vec<u8>> {
             let ours = |line: &HeaderValue| parts(line).next().is_some_and(is_ours);
             let attributes = |line: &[u8]| line.iter().position(|byte| *byte == b';').map(|at| line[at..].to_vec());
             let lines = headers.get_all(SET_COOKIE).iter();
@@ -121,7 +121,7 @@ proptest! {
                 })
                 .collect()
         };
-        prop_assert_eq!(told(&response), told(&headers(SET_COOKIE, &lines)));
+        prop_assert_eq!(comparable(&response), comparable(&headers(SET_COOKIE, &lines)));
     }
 
     #[test]

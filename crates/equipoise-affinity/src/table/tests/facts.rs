@@ -106,7 +106,7 @@ fn a_clock_that_goes_back_ends_nothing_and_keeps_nothing_forever() {
 }
 
 #[test]
-fn what_nobody_asks_for_is_swept() {
+fn sessions_that_are_not_looked_up_are_swept() {
     let (table, clock) = table_with(SessionTable::builder().capacity(10_000).idle_timeout(secs(10)));
     for n in 0..5_000u32 {
         table.bind(&n.to_be_bytes(), &id("a"), None);
@@ -156,7 +156,7 @@ fn sessions_of_an_endpoint_that_has_left_are_void_even_if_it_comes_back() {
 }
 
 #[test]
-fn whoever_leaves_and_returns_without_end_costs_nothing() {
+fn endpoints_that_leave_and_return_repeatedly_use_no_memory() {
     let (table, _) = table(1_000);
     for n in 0..20_000u32 {
         let endpoint = id(&format!("{}", n % 7));
@@ -185,7 +185,7 @@ fn a_bind_that_knows_what_was_replaces_it_and_another_does_not() {
 }
 
 #[test]
-fn long_keys_are_told_apart_and_kept_as_digests() {
+fn long_keys_are_kept_as_distinct_digests() {
     let (table, _) = table(10);
     let (one, other) = ([b'x'; 4_096], {
         let mut key = [b'x'; 4_096];

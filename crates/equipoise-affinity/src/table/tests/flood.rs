@@ -52,7 +52,7 @@ fn sessions_that_begin_during_a_flood_stay_once_they_are_used() {
 }
 
 #[test]
-fn who_comes_back_after_an_eviction_is_no_stranger() {
+fn a_session_that_returns_after_an_eviction_survives_the_flood() {
     let (table, _) = table(20_000);
     let mut flood = 2_000_000..;
     let mut flooded = |by| (&mut flood).take(by).for_each(|n| table.bind(&key(n), &id("b"), None));
@@ -92,7 +92,7 @@ fn sessions_that_lost_their_endpoint_stand_the_flood_nearly_all() {
 }
 
 #[test]
-fn a_table_full_of_sessions_in_use_gives_up_a_tenth_to_newcomers() {
+fn a_table_full_of_sessions_in_use_gives_a_tenth_to_new_sessions() {
     let (table, _) = table(2_000);
     for n in 0..2_000 {
         table.bind(&key(n), &id("a"), None);
@@ -146,7 +146,7 @@ fn no_capacity_is_ever_exceeded_and_a_full_table_holds_all_of_it() {
 }
 
 #[test]
-fn a_table_below_1024_fills_up_before_anybody_is_evicted_and_a_larger_one_nearly() {
+fn a_table_below_1024_fills_up_before_a_session_is_evicted_and_a_larger_one_nearly() {
     for (capacity, evictions) in [(1, 0), (2, 0), (1_023, 0), (10_000, 500), (100_000, 2_500)] {
         let (table, _) = table(capacity);
         for n in 0..capacity as u32 {

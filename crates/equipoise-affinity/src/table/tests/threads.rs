@@ -11,7 +11,7 @@ use super::*;
 const THREADS: usize = 4;
 
 #[test]
-fn of_those_who_bind_or_move_a_session_at_once_one_wins() {
+fn one_of_the_threads_that_bind_or_move_a_session_at_once_wins() {
     let (table, _) = table(1_000);
     let barrier = Barrier::new(THREADS);
     let names: Vec<_> = (0..THREADS).map(|n| id(&format!("winner-{n}"))).collect();
