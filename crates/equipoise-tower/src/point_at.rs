@@ -159,7 +159,7 @@ mod tests {
     fn pointed(uri: &str, address: &str) -> Result<Request<()>, PointError> {
         let pool = Pool::default();
         pool.add(EndpointSpec::new(address), ()).expect("a valid endpoint");
-        let lease = pool.pick(&PickRequest::new()).expect("it is open");
+        let lease = pool.pick(&PickRequest::new()).expect("it is up");
         let mut request = Request::builder().uri(uri).body(()).expect("a valid request");
         request.point_at(lease.endpoint())?;
         Ok(request)

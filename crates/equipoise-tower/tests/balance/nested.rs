@@ -73,10 +73,10 @@ async fn boxed_bodies_cross_regions_too() {
 #[tokio::test]
 async fn a_region_without_servers_has_not_sent_anything() {
     let empty = Pool::default();
-    let closed = Pool::default();
-    closed.add(EndpointSpec::new("c1"), alive()).unwrap();
-    closed.set_availability("c1", equipoise_core::Availability::Maintenance).unwrap();
-    for region in [empty, closed] {
+    let in_maintenance = Pool::default();
+    in_maintenance.add(EndpointSpec::new("c1"), alive()).unwrap();
+    in_maintenance.set_availability("c1", equipoise_core::Availability::Maintenance).unwrap();
+    for region in [empty, in_maintenance] {
         let west = Balance::new(pool(&[("w1", alive())]).0);
         let (regions, _) = pool(&[("east", Balance::new(region)), ("west", west)]);
         let response = Balance::new(regions).oneshot(wrapped("order")).await.unwrap();

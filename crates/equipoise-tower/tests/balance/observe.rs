@@ -55,7 +55,7 @@ fn slow(delay: Duration) -> Mock {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_fails_over_is_told_step_by_step() {
+async fn each_step_of_a_failover_is_reported() {
     let log = Log::default();
     let (pool, _) = pool(&[("a", failing(io::ErrorKind::ConnectionRefused)), ("b", slow(Duration::from_secs(2)))]);
     Balance::new(pool).observe(log.clone()).oneshot(get()).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_request_that_fails_over_is_told_step_by_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_in_the_queue_is_told_from_beginning_to_end() {
+async fn the_beginning_and_end_of_a_wait_in_the_queue_are_reported() {
     let log = Log::default();
     let pool = Pool::new(RoundRobin::new());
     pool.add(EndpointSpec::new("a").max_in_flight(1), slow(Duration::from_secs(1))).unwrap();

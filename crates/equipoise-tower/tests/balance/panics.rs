@@ -76,8 +76,8 @@ struct Fragile {
 
 struct FragilePicker(Option<Slot>, Arc<AtomicBool>);
 
-fn panic_if(told: &AtomicBool) {
-    assert!(!told.load(Ordering::SeqCst), "a user's mistake");
+fn panic_if(flag: &AtomicBool) {
+    assert!(!flag.load(Ordering::SeqCst), "a user's mistake");
 }
 
 impl Strategy for Fragile {

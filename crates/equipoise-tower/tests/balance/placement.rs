@@ -32,7 +32,7 @@ fn bound(binding: Binding) -> Request<Once> {
     placed(Placement::new().binding(binding))
 }
 
-fn told(response: &Response<impl Sized>) -> (&str, BindingOutcome) {
+fn reported(response: &Response<impl Sized>) -> (&str, BindingOutcome) {
     let ServedBy(id) = response.extensions().get().unwrap();
     (id.as_str(), response.extensions().get().copied().unwrap_or_default())
 }
@@ -42,7 +42,7 @@ async fn a_binding_is_kept_and_the_response_says_so() {
     let balance = Balance::new(pool_of(&["a", "b", "c"]));
     for _ in 0..3 {
         let response = balance.clone().oneshot(bound(Binding::to("c"))).await.unwrap();
-        assert_eq!(told(&response), ("c", BindingOutcome::Kept));
+        assert_eq!(reported(&response), ("c", BindingOutcome::Kept));
     }
     let response = balance.oneshot(get()).await.unwrap();
     assert_eq!(response.extensions().get::<BindingOutcome>(), None, "nothing was preferred");
@@ -55,7 +55,7 @@ async fn an_endpoint_that_fails_a_bound_request_is_missed_by_the_next_try() {
     pool.add(EndpointSpec::new("b"), failing(io::ErrorKind::ConnectionRefused)).unwrap();
     let balance = Balance::new(pool);
     let response = balance.clone().oneshot(bound(Binding::to("b").session(b"s"))).await.unwrap();
-    assert_eq!(told(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
+    assert_eq!(reported(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
     let error = balance.oneshot(bound(Binding::to("b").strict())).await.unwrap_err();
     assert_eq!(error.endpoint().map(EndpointId::as_str), Some("b"), "strict: no other endpoint is tried");
     assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
@@ -67,21 +67,22 @@ async fn a_strict_binding_fails_at_once_or_waits_as_long_as_the_request_may() {
     pool.set_availability("b", Availability::Maintenance).unwrap();
     let balance = Balance::new(pool.clone());
     let strict = || Placement::new().binding(Binding::to("b").strict());
-    let closed = |error: &Error| matches!(error, Error::Pick(PickError::Bound { missed: MissReason::Maintenance, .. }));
+    let in_maintenance =
+        |error: &Error| matches!(error, Error::Pick(PickError::Bound { missed: MissReason::Maintenance, .. }));
     let error = balance.clone().oneshot(placed(strict())).await.unwrap_err();
-    assert!(closed(&error), "{error:?}");
+    assert!(in_maintenance(&error), "{error:?}");
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
 
     let started = Instant::now();
     let patience = Duration::from_secs(5);
     let error = balance.clone().oneshot(placed(strict().queue_timeout(patience))).await.unwrap_err();
-    assert!(closed(&error), "{error:?}");
+    assert!(in_maintenance(&error), "{error:?}");
     assert_eq!(started.elapsed().as_secs(), 5);
 
     let waits = balance.oneshot(placed(strict().queue_timeout(patience)));
-    let opens = async { pool.set_availability("b", Availability::Up).unwrap() };
-    let (response, _) = tokio::join!(waits, opens);
-    assert_eq!(told(&response.unwrap()), ("b", BindingOutcome::Kept));
+    let comes_up = async { pool.set_availability("b", Availability::Up).unwrap() };
+    let (response, _) = tokio::join!(waits, comes_up);
+    assert_eq!(reported(&response.unwrap()), ("b", BindingOutcome::Kept));
 }
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn the_lease_of_a_tunnel_lasts_until_its_extension_is_dropped() {
 }
 
 #[tokio::test]
-async fn tunnels_and_bodies_are_told_that_their_endpoint_drains_and_closes() {
+async fn tunnels_and_bodies_report_that_their_endpoint_drains_and_closes() {
     let mut switching = Response::new(Frames::default());
     *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let pool = pool_of(&[]);
@@ -148,14 +149,14 @@ async fn a_request_that_waits_for_one_endpoint_does_not_delay_others() {
     tokio::task::yield_now().await;
     let started = Instant::now();
     drop(b);
-    assert_eq!(told(&for_b.await.unwrap().unwrap()).0, "b");
+    assert_eq!(reported(&for_b.await.unwrap().unwrap()).0, "b");
     assert_eq!(started.elapsed(), Duration::ZERO, "at once, and not when the other has given up");
     drop(a);
-    assert_eq!(told(&for_a.await.unwrap().unwrap()).0, "a");
+    assert_eq!(reported(&for_a.await.unwrap().unwrap()).0, "a");
 }
 
 #[tokio::test]
-async fn a_balancer_behind_the_balancer_has_a_mind_of_its_own() {
+async fn a_binding_applies_to_the_outer_balancer_only() {
     let zone = |id: &str| {
         let hosts = Pool::new(RoundRobin::new());
         let names = ["x", "y"].map(|name| EndpointSpec::new(format!("{id}-{name}")));
@@ -167,7 +168,7 @@ async fn a_balancer_behind_the_balancer_has_a_mind_of_its_own() {
     let balance = Balance::new(zones);
     for _ in 0..2 {
         let response = balance.clone().oneshot(bound(Binding::to("two").strict())).await.unwrap();
-        assert_eq!(told(&response), ("two", BindingOutcome::Kept));
+        assert_eq!(reported(&response), ("two", BindingOutcome::Kept));
     }
     let response = balance.oneshot(get()).await.unwrap();
     assert_eq!(response.extensions().get::<BindingOutcome>(), None);
@@ -180,7 +181,7 @@ async fn a_key_does_not_lead_back_to_an_excluded_endpoint() {
     let keyed = || Placement::new().key("b");
     for (excluded, served_by) in [(&[][..], "b"), (&["b"], "a"), (&["b", "a"], "c")] {
         let request = placed(keyed().exclude(excluded.iter().copied()));
-        assert_eq!(told(&balance.clone().oneshot(request).await.unwrap()).0, served_by);
+        assert_eq!(reported(&balance.clone().oneshot(request).await.unwrap()).0, served_by);
     }
     let error = balance.oneshot(placed(keyed().exclude(["a", "b", "c"]))).await.unwrap_err();
     assert!(matches!(error, Error::Pick(PickError::Excluded)), "{error:?}");
@@ -191,7 +192,7 @@ async fn a_binding_to_an_excluded_endpoint_is_missed() {
     let balance = Balance::new(pool_of(&["a", "b"]));
     let request = placed(Placement::new().binding(Binding::to("b")).exclude(["b"]));
     let response = balance.oneshot(request).await.unwrap();
-    assert_eq!(told(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
+    assert_eq!(reported(&response), ("a", BindingOutcome::Missed(MissReason::Excluded)));
 }
 
 #[tokio::test]

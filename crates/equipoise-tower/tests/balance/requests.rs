@@ -73,7 +73,7 @@ async fn an_address_that_is_none_is_a_typed_error_when_no_endpoint_is_left() {
 }
 
 #[tokio::test]
-async fn a_request_type_of_the_users_is_pointed_as_he_says() {
+async fn a_custom_request_type_is_pointed_by_its_own_implementation() {
     struct Query(String);
     impl PointAt for Query {
         fn point_at(&mut self, endpoint: &Endpoint) -> Result<(), PointError> {

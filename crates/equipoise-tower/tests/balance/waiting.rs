@@ -27,7 +27,7 @@ async fn an_empty_pool_is_a_typed_error_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_that_is_closed_or_full_is_a_typed_error_at_once() {
+async fn a_pool_in_maintenance_or_full_is_a_typed_error_at_once() {
     let pool = Pool::default();
     pool.add(EndpointSpec::new("a").max_in_flight(1), body()).unwrap();
     let balance = Balance::new(pool.clone());
@@ -90,7 +90,7 @@ async fn a_wait_ends_when_an_endpoint_joins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_when_an_endpoint_opens() {
+async fn a_wait_ends_when_an_endpoint_comes_up() {
     let (pool, _) = pool(&[("a", body())]);
     pool.set_availability("a", Availability::Maintenance).unwrap();
     goes_on_with(pool, async |pool| {
