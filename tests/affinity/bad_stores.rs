@@ -57,7 +57,7 @@ fn garbage() -> Result<Option<EndpointId>, StoreError> {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_no_reason_to_refuse_who_may_have_a_session() {
+async fn an_unavailable_store_does_not_refuse_requests_that_may_have_a_session() {
     let away = || Lookup::Now(Err(StoreError::Unavailable { reason: "at lunch".into() }));
     let (affinity, _) = asked_with(Odd(away), OnUnavailable::Refuse).await;
     assert_eq!((affinity.stats().unbound_for("store_unavailable"), affinity.stats().refused), (3, 0));
@@ -79,9 +79,9 @@ async fn a_store_that_never_answers_counts_as_unreachable() {
 
 #[tokio::test]
 async fn a_store_that_names_an_unknown_endpoint_is_corrected() {
-    let (affinity, answers) = asked(Odd(|| Lookup::Now(Ok(Some("nobody".into()))))).await;
-    // The stand-in is always the same, although the store ignores bindings.
-    assert!(answers.iter().all(|answer| answer.outcome() == "moved from nobody: gone"), "{answers:?}");
+    let (affinity, answers) = asked(Odd(|| Lookup::Now(Ok(Some("unknown".into()))))).await;
+    // The substitute is always the same, although the store ignores bindings.
+    assert!(answers.iter().all(|answer| answer.outcome() == "moved from unknown: gone"), "{answers:?}");
     assert!(answers.iter().all(|answer| answer.server() == answers[0].server()));
     assert_eq!(affinity.stats().misses(), 0);
 }

@@ -19,9 +19,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The server that answered; empty if the proxy did.
+    /// The server that answered, or `none` if the proxy answered itself.
     pub(crate) fn server(&self) -> &str {
-        self.header(&SERVED_BY).unwrap_or("nobody")
+        self.header(&SERVED_BY).unwrap_or("none")
     }
 
     /// How the request was bound, as text.

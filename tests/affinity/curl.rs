@@ -69,10 +69,10 @@ async fn curl_keeps_its_server_through_a_thousand_requests_while_others_come_and
     let Some(curl) = Curl::found() else { return };
     let servers = Servers::start(["a", "b", "c", "d"]);
     let site = Kind::Cookie.site(&servers).await;
-    let home = curl.begin(&site).await;
+    let bound = curl.begin(&site).await;
     for members in [&["a", "b", "c", "d"][..], &["d", "c", "b"], &["b"], &["a", "b"]] {
         site.pool.update(members.iter().map(|name| servers.spec(name)), |_| ()).unwrap();
-        assert_eq!(curl.ask(&site.proxy, 250).await, [home.as_str()]);
+        assert_eq!(curl.ask(&site.proxy, 250).await, [bound.as_str()]);
     }
     assert_eq!(site.affinity.stats().kept, 1000);
 }
@@ -82,11 +82,11 @@ async fn curl_keeps_its_server_through_a_restart_of_the_balancer() {
     let Some(curl) = Curl::found() else { return };
     let servers = Servers::start(["a", "b", "c"]);
     let site = Kind::Cookie.site(&servers).await;
-    let home = curl.begin(&site).await;
-    assert_eq!(curl.ask(&site.proxy, 100).await, [home.as_str()]);
+    let bound = curl.begin(&site).await;
+    assert_eq!(curl.ask(&site.proxy, 100).await, [bound.as_str()]);
     let port = site.proxy.stop().await;
     let site = Kind::Cookie.site_on(port, &servers).await;
-    assert_eq!(curl.ask(&site.proxy, 100).await, [home]);
+    assert_eq!(curl.ask(&site.proxy, 100).await, [bound]);
 }
 
 #[tokio::test]
@@ -94,9 +94,9 @@ async fn curl_keeps_its_server_across_two_balancers() {
     let Some(curl) = Curl::found() else { return };
     let servers = Servers::start(["a", "b", "c"]);
     let (one, other) = (Kind::Cookie.site(&servers).await, Kind::Cookie.site(&servers).await);
-    let home = curl.begin(&one).await;
+    let bound = curl.begin(&one).await;
     for _ in 0..3 {
-        assert_eq!(curl.ask(&other.proxy, 50).await, [home.as_str()]);
-        assert_eq!(curl.ask(&one.proxy, 50).await, [home.as_str()]);
+        assert_eq!(curl.ask(&other.proxy, 50).await, [bound.as_str()]);
+        assert_eq!(curl.ask(&one.proxy, 50).await, [bound.as_str()]);
     }
 }

@@ -40,7 +40,7 @@ async fn a_drain(kind: &Kind) {
     let health = Health::builder().build().unwrap();
     let _running = health.spawn(&site.pool);
     let visitors = kind.visitors(0..9, &site).await;
-    let bound: Vec<_> = visitors.iter().filter(|(_, home)| home == "b").collect();
+    let bound: Vec<_> = visitors.iter().filter(|(_, server)| server == "b").collect();
     assert_eq!(bound.len(), 3);
 
     health.set_admin_state("b", AdminState::Drain { deadline: Some(DEADLINE) });
@@ -51,8 +51,8 @@ async fn a_drain(kind: &Kind) {
         for (visitor, _) in &bound {
             answers.push(visitor.get(&site.proxy).await);
         }
-        let newcomer = kind.visitor(&format!("newcomer {rounds}"));
-        assert_ne!(kind.begin(&newcomer, &site).await, "b");
+        let new_visitor = kind.visitor(&format!("new visitor {rounds}"));
+        assert_ne!(kind.begin(&new_visitor, &site).await, "b");
         // Otherwise the deadline has passed already.
         if availability(&site) == Availability::Draining {
             assert!(answers.iter().all(|answer| (answer.server(), answer.outcome()) == ("b", "kept")), "{answers:?}");
@@ -62,13 +62,13 @@ async fn a_drain(kind: &Kind) {
     assert!(rounds > 0, "a machine that takes a second for five requests");
 
     until(&site, Availability::Maintenance).await;
-    for (visitor, home) in &visitors {
+    for (visitor, server) in &visitors {
         let first = visitor.get(&site.proxy).await;
         assert_eq!(first.status, StatusCode::OK);
-        match home == "b" {
+        match server == "b" {
             true if first.outcome() == "kept" => assert_ne!(first.server(), "b"),
             true => assert_eq!(first.outcome(), "moved from b: in maintenance"),
-            false => assert_eq!((first.server(), first.outcome()), (home.as_str(), "kept")),
+            false => assert_eq!((first.server(), first.outcome()), (server.as_str(), "kept")),
         }
         for _ in 0..5 {
             let later = visitor.get(&site.proxy).await;

@@ -28,15 +28,15 @@ async fn a_session_does_not_go_to_an_endpoint_that_a_layer_above_excludes() {
     let service = AffinityLayer::new(affinity).layer(Balance::new(pool));
 
     let first = service.clone().oneshot(Request::new(Empty::new())).await.unwrap();
-    let ServedBy(home) = first.extensions().get::<ServedBy>().unwrap().clone();
+    let ServedBy(bound) = first.extensions().get::<ServedBy>().unwrap().clone();
     let set = first.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
     for excluded in [false, true] {
         let mut request = Request::get("/").header(COOKIE, set).body(Empty::new()).unwrap();
         if excluded {
-            request.extensions_mut().insert(Placement::new().exclude([home.clone()]));
+            request.extensions_mut().insert(Placement::new().exclude([bound.clone()]));
         }
         let response = service.clone().oneshot(request).await.unwrap();
         let ServedBy(served_by) = response.extensions().get().unwrap();
-        assert_eq!(*served_by == home, !excluded);
+        assert_eq!(*served_by == bound, !excluded);
     }
 }

@@ -67,16 +67,16 @@ async fn a_hashed_session_is_explained_as_it_then_happens() {
         site.affinity.explain(&request).await.pick.unwrap().picked
     };
     let visitors = Kind::Hash.visitors(0..9, &site).await;
-    for (number, (_, home)) in visitors.iter().enumerate() {
-        assert_eq!(explain(number).await, Ok(home.as_str().into()));
+    for (number, (_, server)) in visitors.iter().enumerate() {
+        assert_eq!(explain(number).await, Ok(server.as_str().into()));
     }
     // No bindings are stored, so a draining server has no keys left.
     let out = visitors[0].1.as_str();
     for availability in [Availability::Draining, Availability::Maintenance] {
         site.pool.set_availability(out, availability).unwrap();
-        for (number, (visitor, home)) in visitors.iter().enumerate() {
+        for (number, (visitor, server)) in visitors.iter().enumerate() {
             let picked = explain(number).await.unwrap();
-            assert_eq!(picked.as_str() == home, out != home, "visitor {number}, {availability:?}");
+            assert_eq!(picked.as_str() == server, out != server, "visitor {number}, {availability:?}");
             assert_eq!(visitor.get(&site.proxy).await.server(), picked.as_str());
         }
     }
@@ -90,20 +90,20 @@ async fn a_learned_session_is_explained_before_it_is_known_after_that_and_when_i
     assert_eq!(explain(&site, "JSESSIONID=a1.a").await.endpoint, Err(UnboundReason::Unknown));
 
     let login = Kind::Learn.visitor("ann").ask(&site.proxy, "/login").await;
-    let (home, session) = (login.server(), login.cookie().unwrap());
+    let (server, session) = (login.server(), login.cookie().unwrap());
     let bound = explain(&site, &session).await;
     let pick = bound.pick.as_ref().unwrap();
     assert_eq!(
         (&bound.endpoint, &pick.picked, pick.binding_outcome),
-        (&Ok(home.into()), &Ok(home.into()), BindingOutcome::Kept)
+        (&Ok(server.into()), &Ok(server.into()), BindingOutcome::Kept)
     );
 
-    site.pool.set_availability(home, Availability::Maintenance).unwrap();
+    site.pool.set_availability(server, Availability::Maintenance).unwrap();
     let moves = explain(&site, &session).await;
     let pick = moves.pick.unwrap();
     assert_eq!(
         (moves.endpoint, pick.binding_outcome),
-        (Ok(home.into()), BindingOutcome::Missed(MissReason::Maintenance))
+        (Ok(server.into()), BindingOutcome::Missed(MissReason::Maintenance))
     );
     let moved = soon(get_with(&site.proxy, &session)).await;
     assert_eq!(pick.picked, Ok(moved.server().into()));
@@ -164,12 +164,12 @@ async fn a_session_in_redis_is_explained() {
     let (site, other) = (redis.site(&servers).await, redis.site(&servers).await);
     let visitors = redis.visitors(0..2, &site).await;
     site.has_written(2).await;
-    for (number, (_, home)) in visitors.iter().enumerate() {
+    for (number, (_, server)) in visitors.iter().enumerate() {
         let request = Request::get("/").header(USER, format!("visitor {number}")).body(()).unwrap();
         for site in [&site, &other] {
-            assert_eq!(site.affinity.explain(&request).await.endpoint, Ok(home.as_str().into()));
+            assert_eq!(site.affinity.explain(&request).await.endpoint, Ok(server.as_str().into()));
         }
     }
-    let nobody = Request::get("/").header(USER, "nobody").body(()).unwrap();
-    assert_eq!(other.affinity.explain(&nobody).await.endpoint, Err(UnboundReason::Unknown));
+    let unknown = Request::get("/").header(USER, "unknown").body(()).unwrap();
+    assert_eq!(other.affinity.explain(&unknown).await.endpoint, Err(UnboundReason::Unknown));
 }

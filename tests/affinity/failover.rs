@@ -51,9 +51,9 @@ fn moved(answer: &Answer) -> &str {
 }
 
 /// Asserts that each server has some of the sessions, and all together have all.
-fn spread<'s>(stand_ins: impl Iterator<Item = &'s str>) {
+fn spread<'s>(substitutes: impl Iterator<Item = &'s str>) {
     let mut counts = BTreeMap::new();
-    stand_ins.for_each(|server| *counts.entry(server).or_insert(0) += 1);
+    substitutes.for_each(|server| *counts.entry(server).or_insert(0) += 1);
     assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["a", "c", "d"]);
     // With 50 sessions on three servers, so few have a probability of one in a million.
     assert!(counts.values().all(|count| *count >= 3), "{counts:?}");
@@ -66,17 +66,17 @@ async fn two_balancers_without_communication_agree_on_the_stand_in_of_a_dead_ser
     let sessions = bound_to_b(&Kind::Cookie, &one).await;
     servers.of("b").stop().await;
 
-    let mut stand_ins = Vec::new();
+    let mut substitutes = Vec::new();
     for (number, session) in sessions.iter().enumerate() {
         let (first, second) = both(&one, &other, session, number).await;
         assert_eq!(moved(&first), moved(&second));
-        stand_ins.push(first);
+        substitutes.push(first);
     }
-    spread(stand_ins.iter().map(Answer::server));
+    spread(substitutes.iter().map(Answer::server));
 
     // The server returns. Moved sessions stay, at both balancers.
     servers.of("b").restart().unwrap();
-    for answer in &stand_ins {
+    for answer in &substitutes {
         let renewed = answer.cookie().unwrap();
         for site in [&one, &other] {
             let again = soon(get_with(&site.proxy, &renewed)).await;
@@ -93,14 +93,14 @@ async fn two_balancers_agree_on_the_stand_in_of_a_removed_server() {
     for site in [&one, &other] {
         site.pool.remove("b").unwrap();
     }
-    let mut stand_ins = Vec::new();
+    let mut substitutes = Vec::new();
     for (number, session) in sessions.iter().enumerate() {
         let (first, second) = both(&one, &other, session, number).await;
         assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
         assert!(first.outcome().starts_with("newly bound: its token is invalid"), "{first:?}");
-        stand_ins.push(first);
+        substitutes.push(first);
     }
-    spread(stand_ins.iter().map(Answer::server));
+    spread(substitutes.iter().map(Answer::server));
     assert_eq!(one.affinity.stats().unbound_for("unknown_endpoint"), SESSIONS as u64);
 }
 
@@ -117,16 +117,16 @@ async fn two_balancers_with_one_redis_agree_on_the_stand_in_and_stay_when_the_se
     }
     servers.of("b").stop().await;
 
-    let mut stand_ins = Vec::new();
+    let mut substitutes = Vec::new();
     for (number, session) in sessions.iter().enumerate() {
         let (first, second) = both(&one, &other, session, number).await;
         assert_eq!((first.status, first.server()), (StatusCode::OK, second.server()));
-        stand_ins.push(first);
+        substitutes.push(first);
     }
-    spread(stand_ins.iter().map(Answer::server));
+    spread(substitutes.iter().map(Answer::server));
 
     servers.of("b").restart().unwrap();
-    for (session, answer) in sessions.iter().zip(&stand_ins) {
+    for (session, answer) in sessions.iter().zip(&substitutes) {
         for site in [&one, &other] {
             let again = soon(get(&site.proxy, session)).await;
             assert_eq!((again.server(), again.outcome()), (answer.server(), "kept"));

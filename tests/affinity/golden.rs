@@ -150,12 +150,12 @@ async fn replay(transcript: &Value) -> usize {
         let answer = soon(send(&world.proxy.address(), request.as_bytes())).await;
         let got = std::mem::take(&mut world.script.lock().got);
         let upstream = step["upstream"].as_array().unwrap();
-        let who = |got: &[(String, String)]| got.iter().map(|(server, _)| server.clone()).collect::<Vec<_>>();
+        let server_names = |got: &[(String, String)]| got.iter().map(|(server, _)| server.clone()).collect::<Vec<_>>();
         let asked: Vec<(String, String)> = upstream
             .iter()
             .map(|one| (one[0].as_str().unwrap().to_owned(), one[1].as_str().unwrap().to_owned()))
             .collect();
-        assert_eq!(who(&got), who(&asked), "{at}");
+        assert_eq!(server_names(&got), server_names(&asked), "{at}");
         assert_eq!(answer.server(), asked.last().unwrap().0, "{at}");
         for ((_, got), (_, asked)) in got.iter().zip(&asked) {
             assert_eq!(head(got), head(asked), "{at}");

@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Sends this number of requests, all of which this server must answer.
-async fn stays(visitor: &Browser, site: &Site, times: usize, home: &str) {
-    assert_eq!(soon(visitor.servers(&site.proxy, times)).await, [home]);
+async fn stays(visitor: &Browser, site: &Site, times: usize, bound: &str) {
+    assert_eq!(soon(visitor.servers(&site.proxy, times)).await, [bound]);
 }
 
 async fn through_a_thousand_requests(kind: &Kind) {
@@ -21,8 +21,8 @@ async fn through_a_thousand_requests(kind: &Kind) {
     let site = kind.site(&servers).await;
     // Two browsers, so that it is not a coincidence.
     let visitors = kind.visitors(0..2, &site).await;
-    let ((one, one_home), (other, other_home)) = (&visitors[0], &visitors[1]);
-    tokio::join!(stays(one, &site, 1000, one_home), stays(other, &site, 100, other_home));
+    let ((one, one_bound), (other, other_bound)) = (&visitors[0], &visitors[1]);
+    tokio::join!(stays(one, &site, 1000, one_bound), stays(other, &site, 100, other_bound));
     let stats = site.affinity.stats();
     assert_eq!((&stats.moved[..], &stats.diverted[..]), (&[][..], &[][..]));
     let kept = if matches!(kind, Kind::Hash) { stats.keyed - 2 } else { stats.kept };
@@ -36,18 +36,18 @@ async fn through_updates(kind: &Kind) {
     let update = |names: &[&str]| site.pool.update(names.iter().map(|name| servers.spec(name)), |_| ()).unwrap();
     update(&first);
     let visitors = kind.visitors(0..3, &site).await;
-    let (visitor, home) = &visitors[1];
-    let others: Vec<&str> = first.into_iter().filter(|name| *name != home.as_str()).collect();
+    let (visitor, bound) = &visitors[1];
+    let others: Vec<&str> = first.into_iter().filter(|name| *name != bound.as_str()).collect();
     for members in [
-        &[home, others[0], others[1]][..],
+        &[bound, others[0], others[1]][..],
         // One server joins and one leaves; then all others leave; then all join.
-        &[home, others[1], "d"],
-        &["e", "d", home],
-        &[home],
+        &[bound, others[1], "d"],
+        &["e", "d", bound],
+        &[bound],
         &["a", "b", "c", "d", "e"],
     ] {
         update(members);
-        stays(visitor, &site, 200, home).await;
+        stays(visitor, &site, 200, bound).await;
     }
 }
 
@@ -55,8 +55,8 @@ async fn through_a_restart(kind: &Kind) {
     let servers = Servers::start(["a", "b", "c"]);
     let site = kind.site(&servers).await;
     let mut visitors = kind.visitors(0..6, &site).await;
-    for (visitor, home) in &visitors {
-        stays(visitor, &site, 80, home).await;
+    for (visitor, bound) in &visitors {
+        stays(visitor, &site, 80, bound).await;
     }
     site.has_written(6).await;
     let Site { proxy, pool, affinity, store } = site;
@@ -64,9 +64,9 @@ async fn through_a_restart(kind: &Kind) {
     drop((pool, affinity, store));
 
     let site = kind.site_on(port, &servers).await;
-    for (visitor, home) in &mut visitors {
+    for (visitor, bound) in &mut visitors {
         visitor.reconnect();
-        stays(visitor, &site, 80, home).await;
+        stays(visitor, &site, 80, bound).await;
     }
     let stats = site.affinity.stats();
     assert_eq!((stats.misses(), stats.new, &stats.moved[..]), (0, 0, &[][..]));
@@ -81,11 +81,11 @@ async fn across_two_balancers(kind: &Kind) {
     for site in [&one, &other] {
         site.has_written(if matches!(kind, Kind::Redis(_)) { 4 } else { 0 }).await;
     }
-    assert!(visitors.iter().map(|(_, home)| home).collect::<HashSet<_>>().len() > 1);
-    for (visitor, home) in &visitors {
+    assert!(visitors.iter().map(|(_, bound)| bound).collect::<HashSet<_>>().len() > 1);
+    for (visitor, bound) in &visitors {
         for _ in 0..25 {
-            stays(visitor, &one, 2, home).await;
-            stays(visitor, &other, 2, home).await;
+            stays(visitor, &one, 2, bound).await;
+            stays(visitor, &other, 2, bound).await;
         }
     }
 }
@@ -154,20 +154,20 @@ async fn a_browser_with_a_hashed_key_moves_only_if_necessary_and_back_when_the_c
     let update = |names: [&str; 3]| site.pool.update(names.map(|name| servers.spec(name)), |_| ()).unwrap();
     update(["a", "b", "c"]);
     let visitors = Kind::Hash.visitors(0..60, &site).await;
-    let at = |server: &str| visitors.iter().filter(|(_, home)| home == server).count();
+    let at = |server: &str| visitors.iter().filter(|(_, bound)| bound == server).count();
     assert!([at("a"), at("b"), at("c")].iter().all(|count| (10..=30).contains(count)));
     update(["b", "c", "d"]);
     let mut stayed = 0;
-    for (visitor, home) in &visitors {
+    for (visitor, bound) in &visitors {
         let now = visitor.get(&site.proxy).await;
-        assert!(now.server() == home || now.server() == "d" || home == "a", "from {home} to {}", now.server());
-        stayed += usize::from(now.server() == home);
+        assert!(now.server() == bound || now.server() == "d" || bound == "a", "from {bound} to {}", now.server());
+        stayed += usize::from(now.server() == bound);
     }
     // Two of three browsers did not have to move, except those that moved to the new server.
     assert!((15..=40).contains(&stayed), "{stayed}");
     update(["a", "b", "c"]);
-    for (visitor, home) in &visitors {
-        stays(visitor, &site, 1, home).await;
+    for (visitor, bound) in &visitors {
+        stays(visitor, &site, 1, bound).await;
     }
 }
 

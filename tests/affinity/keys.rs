@@ -56,16 +56,16 @@ impl Site {
 
     /// Asserts that users with these targets and header lines are distinguished, and that each keeps its server.
     async fn distinguishes(&self, target: impl Fn(usize) -> String, lines: impl Fn(usize) -> String) {
-        let mut homes = Vec::new();
+        let mut servers = Vec::new();
         for user in 0..USERS {
             let first = self.ask(&target(user), &lines(user)).await;
             assert!(first.outcome().starts_with("newly bound"), "{first:?}");
-            homes.push(first.server().to_owned());
+            servers.push(first.server().to_owned());
         }
-        assert_eq!(homes[..3], ["a", "b", "c"]);
-        for (user, home) in homes.iter().enumerate().rev() {
+        assert_eq!(servers[..3], ["a", "b", "c"]);
+        for (user, server) in servers.iter().enumerate().rev() {
             let again = self.ask(&target(user), &lines(user)).await;
-            assert_eq!((again.server(), again.outcome()), (home.as_str(), "kept"));
+            assert_eq!((again.server(), again.outcome()), (server.as_str(), "kept"));
         }
         assert_eq!(self.table.len(), USERS);
     }

@@ -96,8 +96,8 @@ impl Kind {
         let mut visitors = Vec::new();
         for number in numbers {
             let visitor = self.visitor(&format!("visitor {number}"));
-            let home = self.begin(&visitor, site).await;
-            visitors.push((visitor, home));
+            let server = self.begin(&visitor, site).await;
+            visitors.push((visitor, server));
         }
         visitors
     }

@@ -38,13 +38,13 @@ impl Load {
 }
 
 /// Sends requests of a known client and of new ones. Returns responses other than 200 and responses of other servers.
-async fn visit(load: Arc<Load>, site: Arc<Site>, number: usize, home: String, visitor: Browser) -> Vec<String> {
+async fn visit(load: Arc<Load>, site: Arc<Site>, number: usize, bound: String, visitor: Browser) -> Vec<String> {
     let mut wrong = Vec::new();
     while !load.over.load(Ordering::SeqCst) {
         let round = load.rounds.fetch_add(1, Ordering::SeqCst);
-        let newcomer = Kind::Table.visitor(&format!("newcomer {number}.{round}"));
-        let (old, new) = (visitor.get(&site.proxy).await, newcomer.get(&site.proxy).await);
-        if old.status != StatusCode::OK || new.status != StatusCode::OK || old.server() != home {
+        let new_visitor = Kind::Table.visitor(&format!("new visitor {number}.{round}"));
+        let (old, new) = (visitor.get(&site.proxy).await, new_visitor.get(&site.proxy).await);
+        if old.status != StatusCode::OK || new.status != StatusCode::OK || old.server() != bound {
             wrong.push(format!("{old:?} {new:?}"));
         }
     }
@@ -59,8 +59,8 @@ async fn a_redis_killed_and_restarted_under_load_fails_no_request_and_moves_no_s
     let store = Arc::clone(site.store.as_ref().unwrap());
     let load = Arc::new(Load::default());
     let mut visits = JoinSet::new();
-    for (number, (visitor, home)) in redis.visitors(0..VISITORS, &site).await.into_iter().enumerate() {
-        visits.spawn(visit(Arc::clone(&load), Arc::clone(&site), number, home, visitor));
+    for (number, (visitor, bound)) in redis.visitors(0..VISITORS, &site).await.into_iter().enumerate() {
+        visits.spawn(visit(Arc::clone(&load), Arc::clone(&site), number, bound, visitor));
     }
     load.more(50).await;
     let Kind::Redis(server) = &mut redis else { unreachable!("it is that") };
@@ -85,9 +85,9 @@ async fn a_redis_killed_and_restarted_under_load_fails_no_request_and_moves_no_s
     let visitors = redis.visitors(100..106, &site).await;
     eventually("written", || store.stats().writes >= written + 6).await;
     let other = redis.site(&servers).await;
-    for (visitor, home) in &visitors {
-        assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [home.as_str()]);
-        assert_eq!(soon(visitor.servers(&other.proxy, 5)).await, [home.as_str()]);
+    for (visitor, bound) in &visitors {
+        assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [bound.as_str()]);
+        assert_eq!(soon(visitor.servers(&other.proxy, 5)).await, [bound.as_str()]);
     }
 }
 
@@ -101,8 +101,8 @@ async fn sessions_that_begin_while_redis_is_away_are_kept_by_their_balancer() {
     let store = site.store.as_ref().unwrap();
     eventually("disconnected", || !store.stats().connected).await;
     let visitors = redis.visitors(0..6, &site).await;
-    for (visitor, home) in &visitors {
-        assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [home.as_str()]);
+    for (visitor, bound) in &visitors {
+        assert_eq!(soon(visitor.servers(&site.proxy, 5)).await, [bound.as_str()]);
     }
     assert_eq!(site.affinity.stats().unbound_for("store_unavailable"), 6);
 }
@@ -117,15 +117,15 @@ async fn a_hanging_redis_fails_no_request_and_moves_no_session() {
     let affinity = affinity(&pool, Mode::table(user(), Arc::clone(&store) as Arc<dyn SessionStore>));
     let proxy = Proxy::start(&pool, &affinity);
     let visitor = Kind::Table.visitor("visitor");
-    let home = visitor.get(&proxy).await.server().to_owned();
+    let bound = visitor.get(&proxy).await.server().to_owned();
     server.signal("-STOP");
     for number in 0..20 {
-        let newcomer = Kind::Table.visitor(&format!("newcomer {number}"));
-        let first = soon(newcomer.servers(&proxy, 2)).await;
-        assert_eq!((first.len(), soon(visitor.servers(&proxy, 2)).await), (1, vec![home.clone()]));
+        let new_visitor = Kind::Table.visitor(&format!("new visitor {number}"));
+        let first = soon(new_visitor.servers(&proxy, 2)).await;
+        assert_eq!((first.len(), soon(visitor.servers(&proxy, 2)).await), (1, vec![bound.clone()]));
     }
     assert!(affinity.stats().unbound_for("store_unavailable") >= 15, "{}", affinity.stats());
     server.signal("-CONT");
     eventually("connected", || store.stats().connected).await;
-    assert_eq!(soon(visitor.servers(&proxy, 5)).await, [home]);
+    assert_eq!(soon(visitor.servers(&proxy, 5)).await, [bound]);
 }

@@ -50,8 +50,8 @@ async fn a_killed_server_causes_no_errors_under_peak_ewma() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_from_the_beginning_causes_no_errors() {
-    let (a, nobody, c) = (Backend::start("1").unwrap(), Reserved::new().unwrap(), Backend::start("3").unwrap());
-    let mut world = World::start(checked(), RoundRobin::new(), [a.address(), nobody.address(), c.address()]);
+    let (a, refusing, c) = (Backend::start("1").unwrap(), Reserved::new().unwrap(), Backend::start("3").unwrap());
+    let mut world = World::start(checked(), RoundRobin::new(), [a.address(), refusing.address(), c.address()]);
     let load = Load::start(&world.balanced);
     // The first check decides.
     world.out_within(INTERVAL, Instant::now(), "2").await;

@@ -74,9 +74,9 @@ async fn an_invalid_address_is_skipped_and_named_if_no_endpoint_is_left() {
     drop(response);
     assert_eq!(in_flight(&some), [0, 0]);
 
-    let (nobody, _) = pool(&[none, ("c", "no-such-thing".to_owned())]);
-    let error = soon(BalanceLayer::new(nobody.clone()).layer(client()).oneshot(get())).await.unwrap_err();
+    let (unusable, _) = pool(&[none, ("c", "no-such-thing".to_owned())]);
+    let error = soon(BalanceLayer::new(unusable.clone()).layer(client()).oneshot(get())).await.unwrap_err();
     assert!(matches!(error, Error::Address { .. }), "{error:?}");
     assert_eq!(error.endpoint().map(EndpointId::as_str), Some("c"));
-    assert_eq!(in_flight(&nobody), [0, 0]);
+    assert_eq!(in_flight(&unusable), [0, 0]);
 }

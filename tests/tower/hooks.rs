@@ -76,7 +76,7 @@ async fn a_success_is_a_latency_and_then_a_verdict() {
 }
 
 #[tokio::test]
-async fn the_latency_of_a_failure_is_not_told() {
+async fn the_latency_of_a_failure_is_not_reported() {
     let failed = |failure| [Hook::Admit, Hook::Outcome(Verdict::Failure(failure)), Hook::Release];
     assert_eq!(under_tower(|| status(500)).await, failed(Failure::Server));
     assert_eq!(in_simulation(|one| one.fault(Fault::sinkhole(0))), failed(Failure::Server));
@@ -107,7 +107,7 @@ async fn a_body_that_breaks_off_is_a_failure_after_a_latency() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_is_told_without_a_verdict() {
+async fn an_abandoned_request_is_reported_without_a_verdict() {
     let hooks = [Hook::Admit, Hook::Abandon, Hook::Release];
     assert_eq!(under_tower(|| pending().boxed()).await, hooks);
     assert_eq!(in_simulation(|one| one.impatience(Impatience::new(1.0, ms(5)))), hooks);

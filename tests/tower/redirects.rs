@@ -47,8 +47,8 @@ async fn reqwest_passes_a_redirect_on() {
 
 #[tokio::test]
 async fn a_client_that_follows_redirects_itself_places_one_order() {
-    let nobody = Reserved::new().unwrap();
-    let [a, b] = [(); 2].map(|()| redirecting(format!("http://{}/", nobody.address())));
+    let reserved = Reserved::new().unwrap();
+    let [a, b] = [(); 2].map(|()| redirecting(format!("http://{}/", reserved.address())));
     let (both, _) = pool(&[("a", a.address()), ("b", b.address())]);
     let client = Client::builder().no_proxy().build().unwrap();
     let following = service_fn(move |request: Request<Body>| {

@@ -23,13 +23,13 @@ where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     let go = Arc::new(Notify::new());
-    let told = Arc::clone(&go);
+    let signal = Arc::clone(&go);
     let script = move |mut peer: Peer| {
-        let (told, then) = (Arc::clone(&told), then.clone());
+        let (signal, then) = (Arc::clone(&signal), then.clone());
         async move {
             peer.head().await?;
             peer.send(HALF).await?;
-            told.notified().await;
+            signal.notified().await;
             then(peer).await
         }
     };
@@ -121,12 +121,12 @@ async fn a_body_dropped_half_way_releases_the_lease_without_a_verdict() {
 #[tokio::test]
 async fn a_request_dropped_before_the_head_releases_the_lease_without_a_verdict() {
     let read = Arc::new(Notify::new());
-    let told = Arc::clone(&read);
+    let signal = Arc::clone(&read);
     let a = Scripted::start(move |mut peer: Peer| {
-        let told = Arc::clone(&told);
+        let signal = Arc::clone(&signal);
         async move {
             peer.head().await?;
-            told.notify_one();
+            signal.notify_one();
             peer.closed().await;
             Ok(())
         }
@@ -138,7 +138,7 @@ async fn a_request_dropped_before_the_head_releases_the_lease_without_a_verdict(
         let mut response = std::pin::pin!(balanced.clone().oneshot(get()));
         soon(async {
             tokio::select! {
-                answer = &mut response => panic!("nobody answers, and yet: {answer:?}"),
+                answer = &mut response => panic!("the server does not answer, and yet: {answer:?}"),
                 () = read.notified() => {}
             }
         })
