@@ -95,8 +95,8 @@ fn beside_a_queue(criterion: &mut Criterion) {
         let pool = Pool::new(Kind::RoundRobin.strategy());
         let specs = (0..10).map(|at| EndpointSpec::new(format!("10.0.0.{at}:80")).max_in_flight(1));
         pool.update(specs, |_| Immediate).expect("valid endpoints");
-        let home = EndpointId::from("10.0.0.0:80");
-        let held = pool.pick(&PickRequest::new().prefer(&home)).expect("it is up");
+        let bound = EndpointId::from("10.0.0.0:80");
+        let held = pool.pick(&PickRequest::new().prefer(&bound)).expect("it is up");
         let cookie = PersistenceCookie::insert("lb").indirect().build().expect("a valid cookie");
         let affinity = Affinity::new(&pool, Mode::cookie(cookie, EndpointNaming::ids())).expect("the ids can be named");
         let affinity = affinity.unavailable(OnUnavailable::Wait(Duration::from_secs(3600)));

@@ -14,7 +14,7 @@ use equipoise_benches::{
 
 /// The sizes of pools in which nine of ten endpoints are in maintenance. This is impossible in a pool of three, and
 /// slow to set up in a large one.
-const SIZES_TO_CLOSE: [usize; 3] = [10, 100, 1_000];
+const SIZES_MOSTLY_DOWN: [usize; 3] = [10, 100, 1_000];
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -76,7 +76,7 @@ fn two_threads(criterion: &mut Criterion) {
 fn nine_of_ten_down(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick/nine-of-ten-closed");
     for kind in Kind::ALL {
-        for n in SIZES_TO_CLOSE {
+        for n in SIZES_MOSTLY_DOWN {
             let subject = Subject::mostly_down(kind, n);
             group.bench_function(BenchmarkId::new(kind.to_string(), n), |b| b.iter(|| subject.pick()));
         }

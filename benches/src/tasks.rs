@@ -42,7 +42,7 @@ where
     let each = calls.div_ceil(TASKS);
     let one = |mut service: S| async move {
         for n in 0..each {
-            std::future::poll_fn(|cx| service.poll_ready(cx)).await.expect("it is open");
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await.expect("it is ready");
             black_box(service.call(n).await.ok());
             // Yields, as a call that waits for the network does.
             if n % 32 == 31 {

@@ -50,7 +50,7 @@ impl Guest {
     }
 
     fn server(&self) -> &str {
-        self.servers.last().map_or("nobody", String::as_str)
+        self.servers.last().map_or("none", String::as_str)
     }
 
     /// Returns how often the server changed between two requests.

@@ -103,7 +103,7 @@ pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<
 
 fn tell(exchange: &Exchange) {
     let Exchange { peer, method, path, status, served_by, tries, latency } = exchange;
-    let server = served_by.as_deref().unwrap_or("nobody");
+    let server = served_by.as_deref().unwrap_or("none");
     let tries = if *tries > 1 { format!(" ({tries} tries)") } else { String::new() };
     println!("{peer}  {method} {path}  {}  by {server}{tries}  {}", status.as_u16(), millis(*latency));
 }
