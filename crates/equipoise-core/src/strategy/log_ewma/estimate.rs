@@ -1,9 +1,8 @@
-//! The estimated latency of an endpoint: a moving average of the logarithm of latencies, and the mean time between
-//! responses.
+//! The estimated latency of an endpoint: a moving average of the logarithm of latencies, the mean time between responses,
+//! how long both are remembered, and how often a slow endpoint is tried again.
 
 use std::time::Duration;
 
-use super::{memory::Memory, trials::Trials};
 use crate::{
     sync::{AtomicU64, Ordering},
     time::{Timestamp, saturating_nanos},
@@ -197,4 +196,122 @@ fn blend(average: f64, latency: f64, share: f64) -> f64 {
 #[inline]
 pub(super) fn millis(duration: Duration) -> f64 {
     saturating_nanos(duration) as f64 * 1e-6
+}
+
+/// The minimum number of responses that are remembered. Without it, an endpoint with one request in half a minute would
+/// forget each response before the next one.
+const MIN_TURNS: f64 = 10.0;
+
+/// The settings that say how long the measurements of an endpoint count, and the limits of trials and penalties.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// The time after which an old response weighs 1/e, in nanoseconds.
+    decay: f64,
+    /// The time after which the measurements of an idle endpoint weigh 1/e, in nanoseconds.
+    fade: f64,
+    /// The minimum and maximum time between two trials.
+    pub(super) trials: TrialIntervals,
+    /// The maximum penalty in milliseconds.
+    pub(super) max_penalty: f64,
+}
+
+impl Memory {
+    pub(super) fn new(decay: Duration, fade: Duration, trials: TrialIntervals, max_penalty: f64) -> Self {
+        Self { decay: saturating_nanos(decay) as f64, fade: saturating_nanos(fade) as f64, trials, max_penalty }
+    }
+
+    /// Returns this memory for an endpoint that gets a request once per `interval` nanoseconds. It lasts at least
+    /// [`MIN_TURNS`] intervals.
+    #[inline]
+    pub(super) fn after(self, interval: f64) -> Self {
+        let turns = MIN_TURNS * interval;
+        Self { decay: self.decay.max(turns), fade: self.fade.max(turns), ..self }
+    }
+
+    /// Returns this memory with a fading time of at least `fade` nanoseconds.
+    pub(super) fn lasting(self, fade: u64) -> Self {
+        Self { fade: self.fade.max(fade as f64), ..self }
+    }
+
+    /// Returns the weight of a response that comes `elapsed` nanoseconds after the last one.
+    pub(super) fn share(self, elapsed: u64) -> f64 {
+        let elapsed = elapsed as f64;
+        // After a gap longer than the fading time, the old average had not only aged but also faded.
+        let x = (elapsed / self.decay).max(elapsed / self.fade - 1.0);
+        // 1 − e^(−x) is close to x, and at most x.
+        if x < 0.01 { x } else { -(-x).exp_m1() }
+    }
+
+    /// Returns the part of a measurement that is left after `idle` nanoseconds without responses, from 1 down to 0.
+    pub(super) fn left(self, idle: f64) -> f64 {
+        (-idle / self.fade).exp()
+    }
+
+    /// Returns the time after which a measurement of an idle endpoint weighs 1/e, in nanoseconds.
+    pub(super) fn fade(self) -> f64 {
+        self.fade
+    }
+}
+
+/// A response to a trial is fast if its latency is less than the estimate divided by this factor. If an endpoint is
+/// still slow and latencies are distributed exponentially, one response in six is fast.
+const FAST: f64 = 3.0;
+
+/// The factor by which the time between trials grows after a slow response.
+const GROWTH: u64 = 2;
+
+/// The factor by which the time between trials shrinks after a fast response. It is the square of [`GROWTH`]: two slow
+/// responses make up for one fast response. The time grows if more than two of three responses are slow.
+const SHRINKAGE: u64 = 4;
+
+/// The minimum and maximum time between two trials of an endpoint, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrialIntervals {
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+impl TrialIntervals {
+    pub(super) fn new(min: Duration, max: Duration) -> Self {
+        Self { min: saturating_nanos(min), max: saturating_nanos(max) }
+    }
+}
+
+/// The trials of one endpoint. The time until the next trial doubles with each slow response. An endpoint that has been
+/// slow for a second is tried after half a second, and one that has been slow for a minute every ten seconds.
+///
+/// The fields are not updated together. If two responses come at the same time, one change of the interval may be lost.
+#[derive(Debug, Default)]
+pub(super) struct Trials {
+    /// The time of the last trial, in nanoseconds on the clock of the pool.
+    begun_at: AtomicU64,
+    /// The minimum time between the last trial and the next one, in nanoseconds. 0 before the first response to a
+    /// trial.
+    interval: AtomicU64,
+}
+
+impl Trials {
+    /// Returns whether a trial may begin: the last one is longer ago than the interval, and than `min` nanoseconds.
+    pub(super) fn may_begin(&self, now: Timestamp, min: u64) -> bool {
+        // Also true if the clock was set back by more than the interval.
+        now.as_nanos().abs_diff(self.begun_at.load(Ordering::Relaxed)) >= self.interval().max(min)
+    }
+
+    pub(super) fn begin(&self, now: Timestamp) {
+        self.begun_at.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Returns the minimum time between two trials in nanoseconds. 0 before the first response to a trial.
+    pub(super) fn interval(&self) -> u64 {
+        self.interval.load(Ordering::Relaxed)
+    }
+
+    /// Changes the interval after a response to a trial. `latency` is that of the response and `estimate` the estimate
+    /// before it, both in milliseconds.
+    pub(super) fn learn(&self, latency: f64, estimate: f64, limits: TrialIntervals) {
+        let last = self.interval().max(limits.min);
+        let next =
+            if latency * FAST > estimate { last.saturating_mul(GROWTH).min(limits.max) } else { last / SHRINKAGE };
+        self.interval.store(next, Ordering::Relaxed);
+    }
 }

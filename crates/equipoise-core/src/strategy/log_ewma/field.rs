@@ -1,6 +1,6 @@
 //! The endpoints that one pick compares, and the cost of a request at each of them.
 
-use super::{memory::Memory, state::LogEwmaState};
+use super::{estimate::Memory, state::LogEwmaState};
 use crate::{
     endpoint::Slot,
     load::Load,

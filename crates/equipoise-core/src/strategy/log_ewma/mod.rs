@@ -1,15 +1,15 @@
 mod estimate;
 mod field;
-mod memory;
-mod penalty;
 mod picker;
 mod state;
-mod trials;
 
 use std::time::Duration;
 
 pub use self::state::LogEwmaState;
-use self::{estimate::millis, memory::Memory, picker::LogEwmaPicker, trials::TrialIntervals};
+use self::{
+    estimate::{Memory, TrialIntervals, millis},
+    picker::LogEwmaPicker,
+};
 use super::{
     BuildError, InvalidChoices, Needs, Strategy,
     sampling::Choices,

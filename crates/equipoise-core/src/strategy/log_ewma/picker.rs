@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
+    estimate::Memory,
     field::{Contender, Field, NOISE},
-    memory::Memory,
     state::LogEwmaState,
 };
 use crate::{
