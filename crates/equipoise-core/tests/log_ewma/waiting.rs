@@ -1,6 +1,6 @@
 //! Requests that wait for their first byte are the load. Other leases only break ties.
 
-use equipoise_core::{Lease, LogEwma, ManualClock, Pool, Verdict};
+use equipoise_core::{Lease, LogEwma, ManualClock, PickRequest, Pool, Verdict};
 
 use crate::{
     SEED, answer,
@@ -78,4 +78,18 @@ fn of_a_large_pool_the_idle_half_gets_nearly_all_requests() {
     let to_busy = (0..2_000).filter(|_| at(&pick(&pool)) >= 20).count();
     // In one of 256 picks, all eight draws are busy endpoints.
     assert!(to_busy <= 20, "{to_busy} of 2000 while {} are busy", busy.len());
+}
+
+#[test]
+fn the_endpoints_of_a_comparison_are_different_and_each_is_compared_equally_often() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 10], SEED);
+    (0..10).for_each(|at| answer(&pool, &clock, at, ms(10)));
+    let mut compared = [0; 10];
+    for _ in 0..5_000 {
+        let candidates = pool.explain(&PickRequest::new()).candidates;
+        let drawn: Vec<usize> = (0..10).filter(|&at| candidates[at].score.is_some()).collect();
+        assert_eq!(drawn.len(), 8, "{drawn:?}");
+        drawn.into_iter().for_each(|at| compared[at] += 1);
+    }
+    assert!(compared.iter().all(|count| (3_850..4_150).contains(count)), "{compared:?}");
 }

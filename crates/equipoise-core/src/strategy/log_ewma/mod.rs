@@ -118,9 +118,10 @@ impl LogEwma {
 
     /// Sets how many endpoints a pick compares. Range: 2 to 10. Default: 8.
     ///
-    /// If the pool has at most `choices` endpoints, all of them are compared. In a larger pool, `choices` endpoints are
-    /// drawn at random, and the same endpoint may be drawn twice. If weights are unequal, endpoints with a large weight
-    /// are always compared as well, as with [`P2c`](super::P2c).
+    /// If the pool has at most `choices` endpoints, all of them are compared. A larger pool with equal weights is divided
+    /// into `choices` parts, and one endpoint of each part is compared. With unequal weights, endpoints
+    /// are drawn one by one, the same endpoint may be drawn twice, and endpoints with a large weight are always compared
+    /// as well, as with [`P2c`](super::P2c).
     ///
     /// # Errors
     ///

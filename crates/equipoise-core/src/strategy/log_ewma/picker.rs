@@ -27,6 +27,9 @@ pub struct LogEwmaPicker {
     /// The states of all endpoints. The next picker takes over those of endpoints that stay.
     memories: Memories<LogEwmaState>,
     choices: usize,
+    /// The number of endpoints / `choices`, in units of 2⁻³². Rounded up, so that the parts of a pool end exactly at its
+    /// end.
+    part: u64,
     memory: Memory,
 }
 
@@ -49,12 +52,14 @@ impl LogEwmaPicker {
             race: Race::of(view),
             memories,
             choices: choices.get(),
+            part: ((view.eligible().len() as u64) << 32).div_ceil(choices.get() as u64),
             memory,
         }
     }
 
-    /// Draws positions of endpoints of equal weights, and returns their number. If there are at most `choices`
-    /// endpoints, all are drawn. Otherwise a position may be drawn twice, because distinct positions would cost more.
+    /// Draws distinct positions of endpoints of equal weights, and returns their number. If there are at most `choices`
+    /// endpoints, all are drawn. Otherwise the pool is divided into `choices` parts from a random place on, and one
+    /// position of each part is drawn.
     #[inline]
     fn draw(&self, cx: &mut PickCx<'_>, drawn: &mut [u32; MAX_CHOICES]) -> usize {
         let n = self.entries.len();
@@ -65,10 +70,15 @@ impl LogEwmaPicker {
                 *place = at as u32;
             }
         } else {
-            for pair in drawn[..len].chunks_mut(2) {
-                let bits = cx.random();
-                for (place, bits) in pair.iter_mut().zip([bits as u32, (bits >> 32) as u32]) {
-                    *place = below(n, bits) as u32;
+            let first = below(n, cx.random() as u32);
+            let (mut from, mut to) = (0, self.part);
+            for places in drawn[..len].chunks_mut(4) {
+                let mut bits = cx.random();
+                for place in places {
+                    let (begin, end) = ((from >> 32) as usize, (to >> 32) as usize);
+                    let at = first + begin + below(end - begin, (bits << 16) as u32);
+                    *place = if at < n { at } else { at - n } as u32;
+                    (from, to, bits) = (to, to + self.part, bits >> 16);
                 }
             }
         }
