@@ -1,9 +1,9 @@
 //! The estimate: a moving average of the logarithm of latencies. While requests wait for unusually long without any
 //! response, the estimate is at least that time.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use equipoise_core::LogEwma;
+use equipoise_core::{LogEwma, Verdict};
 
 use crate::{SEED, add, answer, common::clocked, lease_on, ms, scores, share_of};
 
@@ -29,7 +29,6 @@ fn a_hundred_slow_responses_make_an_endpoint_slow_however_fast_they_come() {
         answer(&pool, &clock, 0, Duration::from_micros(500));
         answer(&pool, &clock, 1, Duration::from_micros(100));
     }
-    // Noise divides the higher estimate by 1.5.
     let [slow, fast] = scores(&pool)[..] else { panic!("two endpoints") };
     assert!((3.0..3.4).contains(&(slow / fast)), "{slow} and {fast}");
 }
@@ -51,14 +50,14 @@ fn an_endpoint_where_requests_wait_in_silence_is_as_slow_as_the_silence_is_long(
     for _ in 0..100 {
         (0..2).for_each(|at| answer(&pool, &clock, at, ms(10)));
     }
-    // A response every 20 ms: silence counts from 160 ms on.
+    // A response every 20 ms: silence counts from 480 ms on.
     let waiting = lease_on(&pool, 0);
-    clock.advance(ms(150));
+    clock.advance(ms(470));
     let [silent, other] = scores(&pool)[..] else { panic!("two endpoints") };
     assert!((silent / other - 2.0).abs() < 1e-9, "one request waits: {silent} and {other}");
     clock.advance(ms(20));
     let [silent, _] = scores(&pool)[..] else { panic!("two endpoints") };
-    assert!((silent / 340.0 - 1.0).abs() < 0.01, "two times 170 ms: {silent}");
+    assert!((silent / 980.0 - 1.0).abs() < 0.01, "two times 490 ms: {silent}");
     drop(waiting);
 }
 
@@ -85,13 +84,13 @@ fn a_response_ends_the_silence() {
     let (one, other) = (lease_on(&pool, 0), lease_on(&pool, 0));
     clock.advance(ms(1_000));
     assert!(scores(&pool)[0] > 2_000.0);
-    one.finish(equipoise_core::Verdict::Success);
+    one.finish(Verdict::Success);
     assert!(scores(&pool)[0] < 50.0, "{:?}", scores(&pool));
     drop(other);
 }
 
 #[test]
-fn an_estimate_counts_as_ten_times_the_lowest_at_most() {
+fn a_slow_endpoint_costs_ten_times_as_much_as_a_fast_one_at_most() {
     let (pool, clock) = clocked(LogEwma::new(), &[1, 1], SEED);
     answer(&pool, &clock, 1, ms(10));
     answer(&pool, &clock, 0, ms(5_000));
@@ -119,8 +118,10 @@ fn a_request_given_up_in_silence_raises_the_estimate_to_its_waiting_time() {
     let lease = lease_on(&pool, 0);
     clock.advance(ms(900));
     drop(lease);
-    let [given_up, other] = scores(&pool)[..] else { panic!("two endpoints") };
-    assert!((given_up / 600.0 - 1.0).abs() < 0.01, "900 ms divided by the noise: {given_up} and {other}");
+    let score = scores(&pool)[0];
+    // A response every 200 ms.
+    let load = 1.0 + 900.0 / 200.0;
+    assert!((score / (900.0 / load) - 1.0).abs() < 0.01, "{score}");
 }
 
 #[test]
@@ -150,4 +151,18 @@ fn a_request_given_up_at_once_does_not_renew_a_faded_estimate() {
     let before = scores(&pool)[0];
     drop(lease_on(&pool, 0));
     assert!((scores(&pool)[0] / before - 1.0).abs() < 1e-3, "{before} and {:?}", scores(&pool));
+}
+
+#[test]
+fn the_usual_load_of_an_endpoint_counts_once() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1], SEED);
+    // The endpoint has ten requests at a time, and responds to one of them every 10 ms, after 100 ms.
+    let mut waiting: VecDeque<_> = (0..10).map(|_| lease_on(&pool, 0)).collect();
+    for _ in 0..500 {
+        clock.advance(ms(10));
+        waiting.push_back(lease_on(&pool, 0));
+        waiting.pop_front().expect("ten requests").finish(Verdict::Success);
+    }
+    let score = scores(&pool)[0];
+    assert!((score / 100.0 - 1.0).abs() < 0.05, "the latency, and not eleven times the latency: {score}");
 }

@@ -1,5 +1,5 @@
-//! The estimated latency of an endpoint: a moving average of the logarithm of latencies, the mean time between responses,
-//! how long both are remembered, and how often a slow endpoint is tried again.
+//! The estimated latency of an endpoint: a moving average of the logarithm of latencies, the mean time between
+//! responses, how long both are remembered, and how often a slow endpoint is tried again.
 
 use std::time::Duration;
 
@@ -27,9 +27,13 @@ const MAX_FIRST_INTERVAL: f64 = 60e9;
 /// The weight of a new interval in the mean interval between responses.
 const INTERVAL_SHARE: f64 = 0.1;
 
-/// If requests wait and no response has come for this number of mean intervals between responses, the endpoint counts
-/// as silent. If responses come at random times, one interval in 3 000 is longer.
+/// A pause of more than this number of mean intervals between responses counts as this number. If responses come at
+/// random times, one interval in 3 000 is longer.
 const MAX_INTERVALS: f64 = 8.0;
+
+/// If requests wait and no response has come for this number of mean intervals between responses, the endpoint counts
+/// as silent. With a third of it, endpoints with a few long requests count as silent too often.
+const SILENCE: f64 = 24.0;
 
 /// A response within this time (in nanoseconds) after the last sample is not sampled.
 ///
@@ -163,7 +167,7 @@ impl Estimate {
     pub(super) fn silence(&self, since: Timestamp, now: Timestamp) -> f64 {
         let silent = saturating_nanos(now.since(self.sampled_at().max(since))) as f64;
         let interval = self.interval();
-        if interval > 0.0 && silent > MAX_INTERVALS * interval { silent * 1e-6 } else { 0.0 }
+        if interval > 0.0 && silent > SILENCE * interval { silent * 1e-6 } else { 0.0 }
     }
 
     /// Returns the time between two requests at this endpoint in nanoseconds: the mean interval between samples, or the

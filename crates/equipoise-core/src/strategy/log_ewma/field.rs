@@ -14,8 +14,8 @@ use crate::{
 /// The factor within which estimates count as equal. Estimates of equal endpoints differ by some tens of a percent.
 pub(super) const NOISE: f64 = 1.5;
 
-/// The maximum estimate in a comparison, as a multiple of the lowest estimate.
-const MAX_ESTIMATE: f64 = 10.0;
+/// The maximum cost of a slow endpoint, as a multiple of the cost of a fast one.
+const MAX_COST: f64 = 10.0;
 
 /// The maximum cost of the largest penalty, as a multiple of the lowest estimate. Smaller penalties cost proportionally
 /// less. Without this limit, an endpoint with short latencies would be avoided for seconds because of one failure.
@@ -52,8 +52,12 @@ pub(super) struct Contender<'a> {
     pub(super) is_overdue: bool,
     /// The estimated latency of the endpoint in milliseconds. Faded if the endpoint is idle.
     estimate: f64,
+    /// The estimated latency divided by the usual load of the endpoint, in milliseconds. See [`Contender::unit`].
+    unit: f64,
     /// The penalty of the endpoint in milliseconds.
     penalty: f64,
+    /// For how long requests have waited without any response, in milliseconds, if that is unusually long. Otherwise 0.
+    pub(super) silence: f64,
 }
 
 /// The endpoints that are compared in one pick, in random order.
@@ -74,8 +78,18 @@ impl<'a> Field<'a> {
     pub(super) fn push(&mut self, slot: Slot, state: &'a LogEwmaState, inverse: f64, cx: &PickCx<'_>) {
         if let Some(place) = self.contenders.get_mut(self.len) {
             let (load, estimate) = (cx.view().load(slot), state.estimate.millis());
-            *place =
-                Some(Contender { slot, state, inverse, load, cost: 0.0, is_overdue: false, estimate, penalty: 0.0 });
+            *place = Some(Contender {
+                slot,
+                state,
+                inverse,
+                load,
+                cost: 0.0,
+                is_overdue: false,
+                estimate,
+                unit: 0.0,
+                penalty: 0.0,
+                silence: 0.0,
+            });
             self.len += 1;
         }
     }
@@ -95,24 +109,38 @@ impl<'a> Field<'a> {
 
     /// Computes the cost of each contender relative to the others.
     ///
+    /// - The estimate is divided by the usual load of the endpoint, because the score multiplies it by the present
+    ///   load. Otherwise the usual queue would count twice: it is part of the latency and of the waiting requests.
     /// - If an endpoint was not measured yet, its estimate counts as the lowest. The endpoint then gets some requests,
     ///   but not too many.
-    /// - An estimate of at most [`NOISE`] times the lowest counts as the lowest. An estimate above [`MAX_ESTIMATE`]
-    ///   times the lowest counts as that. A slow endpoint therefore gets requests if requests wait at all others.
-    /// - A higher cost of an idle endpoint fades towards half of the lowest estimate, so that the endpoint is not
-    ///   avoided for ever. If it faded further, the endpoint would get many requests before the first response shows
-    ///   its present cost. If it faded only to the lowest estimate, a small rest of a penalty would prevent the
-    ///   endpoint from winning.
+    /// - Endpoints with estimates of at most [`NOISE`] times the lowest cost the same: the most that one of them costs.
+    ///   A higher cost counts as at most [`MAX_COST`] times theirs. A slow endpoint therefore gets requests if requests
+    ///   wait at all others.
+    /// - A higher cost of an idle endpoint fades towards half of the cost of fast endpoints, so that the endpoint is
+    ///   not avoided for ever. If it faded further, the endpoint would get many requests before the first response
+    ///   shows its present cost. If it faded only to the cost of fast endpoints, a small rest of a penalty would
+    ///   prevent the endpoint from winning.
     /// - Only the part of a penalty above the median counts. If all endpoints fail at times, failures are no reason to
     ///   avoid one of them.
-    /// - If requests wait and no response has come for an unusually long time, the estimate is at least that time.
+    /// - If requests wait and no response has come for an unusually long time, the cost is at least that time.
     pub(super) fn settle(&mut self, now: Timestamp, memory: Memory) {
         let lowest = self.lowest();
-        let is_plain = |c: &Contender<'_>| c.estimate.abs() <= lowest * NOISE && c.state.penalty.is_none();
+        let is_plain = |c: &Contender<'_>| c.is_fast(lowest) && c.state.penalty.is_none();
         let idle_memory = if self.iter().all(is_plain) { memory } else { memory.after(self.even_turn(now)) };
         let median = self.penalties(now, idle_memory);
+        let lightest = 1.0 / self.iter().map(|contender| contender.inverse).fold(0.0, f64::max);
+        let mut fast = 0.0_f64;
         for contender in self.iter_mut() {
-            contender.settle(lowest, median, now, idle_memory);
+            contender.unit = contender.unit(lowest, lightest, now);
+            // Of an endpoint that was not measured, the usual load is not known.
+            if contender.estimate > 0.0 && contender.is_fast(lowest) {
+                fast = fast.max(contender.unit);
+            }
+        }
+        // No endpoint is fast if nothing was measured and requests were given up at all endpoints.
+        let scale = Scale { lowest, fast: if fast > 0.0 { fast } else { lowest }, median };
+        for contender in self.iter_mut() {
+            contender.settle(scale, now, idle_memory);
         }
     }
 
@@ -142,17 +170,19 @@ impl<'a> Field<'a> {
         median(&mut all[..len])
     }
 
-    /// Returns an idle endpoint that is picked instead of the winner, to measure it again (a trial). `None` for no
-    /// trial. `winning_score` is the winner's score. Without trials, an endpoint with a high estimate would never be
-    /// measured again.
+    /// Returns an idle or silent endpoint that is picked instead of the winner, to measure it again (a trial). `None`
+    /// for no trial. `winning_score` is the winner's score. Without trials, an endpoint with a high estimate would
+    /// never be measured again.
     ///
     /// The probability of a trial is [`CURIOSITY`] × the winner's score / the endpoint's estimate, so all trials
     /// together cost a fixed fraction of the cost of all requests. With more contenders, each of them is tried less
     /// often.
     pub(super) fn trial(&self, winning_score: f64, min_interval: u64, cx: &mut PickCx<'_>) -> Option<&Contender<'a>> {
         let is_due = |contender: &&Contender<'a>| {
-            contender.load.waiting == 0
-                && contender.estimate.abs() > winning_score
+            // Requests that wait in silence may be long ones. Without further requests, the silence would not end
+            // before them.
+            (contender.load.waiting == 0 || contender.silence > 0.0)
+                && contender.latency() > winning_score
                 // An endpoint that fails, or that has sent `Retry-After`, gets no trial until the penalty has faded.
                 && contender.penalty <= contender.estimate.abs()
                 && contender.state.trials.may_begin(cx.now(), min_interval)
@@ -165,36 +195,69 @@ impl<'a> Field<'a> {
             all
         };
         let allowed = CURIOSITY * winning_score * 2.0 / self.len as f64;
-        due.into_iter().flatten().find(|contender| contender.estimate.abs() * unit(cx.random()) < allowed)
+        due.into_iter().flatten().find(|contender| contender.latency() * unit(cx.random()) < allowed)
     }
 }
 
+/// What the contenders of one pick are compared with.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// The lowest estimate, in milliseconds.
+    lowest: f64,
+    /// The cost of a fast endpoint, in milliseconds.
+    fast: f64,
+    /// The median of the penalties, in milliseconds.
+    median: f64,
+}
+
 impl Contender<'_> {
-    fn settle(&mut self, lowest: f64, median: f64, now: Timestamp, memory: Memory) {
+    /// Returns whether the estimate counts as equal to the lowest one.
+    fn is_fast(&self, lowest: f64) -> bool {
+        self.estimate.abs() <= lowest * NOISE
+    }
+
+    /// Returns the estimate divided by the usual load: (the mean number of waiting requests + 1). By Little's law, the
+    /// mean number of waiting requests is the latency divided by the time between two responses. With unequal weights,
+    /// it is multiplied by (`lightest` / weight), because the score is divided by the weight.
+    fn unit(&self, lowest: f64, lightest: f64, now: Timestamp) -> f64 {
+        let estimate = self.estimate.abs().max(lowest);
+        let turn = self.state.estimate.turn(now) * 1e-6;
+        if turn > 0.0 { estimate * turn / (estimate * self.inverse * lightest + turn) } else { estimate }
+    }
+
+    /// Returns the latency that a request to the endpoint may have, in milliseconds.
+    fn latency(&self) -> f64 {
+        self.estimate.abs().max(self.silence)
+    }
+
+    fn settle(&mut self, scale: Scale, now: Timestamp, memory: Memory) {
+        let Scale { lowest, fast, median } = scale;
+        let is_fast = self.is_fast(lowest);
         let excess = (self.penalty - median).max(0.0);
         let penalty = if excess > 0.0 && self.state.penalty.is_held(now) {
             excess.max(PAUSE * lowest)
         } else {
             excess * (MAX_PENALTY * lowest / memory.max_penalty).min(1.0)
         };
-        // Multiplied by the reciprocal, which the compiler computes, because a division is slower.
-        let mut estimate = (self.estimate.abs() * (1.0 / NOISE)).max(lowest);
+        let mut cost = if is_fast { fast } else { self.unit.max(fast) };
         let idle = saturating_nanos(now.since(self.state.estimate.sampled_at())) as f64;
-        if estimate + penalty > lowest && self.load.waiting == 0 && idle > FRESH * memory.fade() {
-            let (floor, memory) = (lowest / 2.0, memory.lasting(self.state.trials.interval()));
-            estimate = floor + (estimate - floor) * memory.left(idle);
-            self.is_overdue = self.estimate.abs() > lowest * NOISE && idle > memory.fade();
-            self.estimate = estimate;
+        if cost + penalty > fast && self.load.waiting == 0 && idle > FRESH * memory.fade() {
+            let (floor, memory) = (fast / 2.0, memory.lasting(self.state.trials.interval()));
+            cost = floor + (cost - floor) * memory.left(idle);
+            self.is_overdue = !is_fast && idle > memory.fade();
+            self.estimate = cost;
         }
-        let mut cost = estimate.min(MAX_ESTIMATE * lowest);
+        let mut cost = cost.min(MAX_COST * fast);
         if self.load.waiting > 0 {
-            cost = cost.max(self.state.estimate.silence(self.load.waiting_since, now));
+            self.silence = self.state.estimate.silence(self.load.waiting_since, now);
+            cost = cost.max(self.silence);
         }
         self.cost = cost + penalty;
         self.penalty = penalty;
     }
 
-    /// Returns the score: the cost × (the number of waiting requests + 1).
+    /// Returns the score: the cost × (the number of waiting requests + 1). Without a penalty, this is the expected
+    /// latency.
     pub(super) fn score(&self) -> f64 {
         self.cost * (f64::from(self.load.waiting) + 1.0)
     }

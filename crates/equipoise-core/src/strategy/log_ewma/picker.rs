@@ -27,8 +27,8 @@ pub struct LogEwmaPicker {
     /// The states of all endpoints. The next picker takes over those of endpoints that stay.
     memories: Memories<LogEwmaState>,
     choices: usize,
-    /// The number of endpoints / `choices`, in units of 2⁻³². Rounded up, so that the parts of a pool end exactly at its
-    /// end.
+    /// The number of endpoints / `choices`, in units of 2⁻³². Rounded up, so that the parts of a pool end exactly at
+    /// its end.
     part: u64,
     memory: Memory,
 }
@@ -173,7 +173,10 @@ impl LogEwmaPicker {
         let picked = tried.unwrap_or(winner);
         if (tried.is_some() || picked.is_overdue) && !cx.is_explained() {
             picked.state.trials.begin(cx.now());
-            picked.state.estimate.mark_trial();
+            // The estimate of a silent endpoint is that of the time before, so that its response is an ordinary one.
+            if picked.silence == 0.0 {
+                picked.state.estimate.mark_trial();
+            }
         }
         picked.slot
     }
