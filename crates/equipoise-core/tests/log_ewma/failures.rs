@@ -33,23 +33,25 @@ fn the_first_failure_costs_an_eighth_of_the_penalty_and_further_ones_all() {
 }
 
 #[test]
-fn a_penalty_costs_thirty_times_the_lowest_latency_at_most() {
+fn a_penalty_costs_a_hundred_times_the_lowest_latency_at_most() {
     let (pool, _clock) = two(ms(1));
     (0..9).for_each(|_| fail(&pool, 0, FAILURE));
     let [failing, other] = scores(&pool)[..] else { panic!("two endpoints") };
-    assert!((failing - other - 30.0).abs() < 0.5, "{failing} and {other}");
+    assert!((failing - other - 100.0).abs() < 0.5, "{failing} and {other}");
 }
 
 #[test]
-fn only_failures_beyond_those_of_the_other_endpoints_count() {
+fn a_penalty_counts_only_if_the_endpoint_fails_three_times_as_often_as_the_median() {
     let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
     for _ in 0..20 {
         (0..5).for_each(|at| answer(&pool, &clock, at, ms(10)));
     }
     (0..5).for_each(|at| fail(&pool, at, FAILURE));
-    let share = share_of(&pool, 0, 5_000);
-    assert!((0.17..0.23).contains(&share), "{share}");
+    let equal = scores(&pool)[4];
     fail(&pool, 0, FAILURE);
+    assert_eq!(scores(&pool)[0], equal, "twice as often");
+    (0..3).for_each(|_| fail(&pool, 0, FAILURE));
+    assert!(scores(&pool)[0] > 5.0 * equal, "five times as often: {:?}", scores(&pool));
     assert_eq!(share_of(&pool, 0, 500), 0.0);
 }
 

@@ -19,7 +19,10 @@ const MAX_COST: f64 = 10.0;
 
 /// The maximum cost of the largest penalty, as a multiple of the lowest estimate. Smaller penalties cost proportionally
 /// less. Without this limit, an endpoint with short latencies would be avoided for seconds because of one failure.
-const MAX_PENALTY: f64 = 30.0;
+const MAX_PENALTY: f64 = 100.0;
+
+/// How many times as often as the median endpoint an endpoint must fail, so that its penalty counts.
+const EXCEPTION: f64 = 3.0;
 
 /// The minimum penalty of an endpoint that has asked for a pause with `Retry-After`, as a multiple of the lowest
 /// estimate.
@@ -120,14 +123,14 @@ impl<'a> Field<'a> {
     ///   not avoided for ever. If it faded further, the endpoint would get many requests before the first response
     ///   shows its present cost. If it faded only to the cost of fast endpoints, a small rest of a penalty would
     ///   prevent the endpoint from winning.
-    /// - Only the part of a penalty above the median counts. If all endpoints fail at times, failures are no reason to
-    ///   avoid one of them.
+    /// - A penalty counts as far as the endpoint fails more often than others. If all endpoints fail at times, failures
+    ///   are no reason to avoid one of them.
     /// - If requests wait and no response has come for an unusually long time, the cost is at least that time.
     pub(super) fn settle(&mut self, now: Timestamp, memory: Memory) {
         let lowest = self.lowest();
         let is_plain = |c: &Contender<'_>| c.is_fast(lowest) && c.state.penalty.is_none();
         let idle_memory = if self.iter().all(is_plain) { memory } else { memory.after(self.even_turn(now)) };
-        let median = self.penalties(now, idle_memory);
+        self.penalties(now, idle_memory);
         let lightest = 1.0 / self.iter().map(|contender| contender.inverse).fold(0.0, f64::max);
         let mut fast = 0.0_f64;
         for contender in self.iter_mut() {
@@ -138,24 +141,29 @@ impl<'a> Field<'a> {
             }
         }
         // No endpoint is fast if nothing was measured and requests were given up at all endpoints.
-        let scale = Scale { lowest, fast: if fast > 0.0 { fast } else { lowest }, median };
+        let scale = Scale { lowest, fast: if fast > 0.0 { fast } else { lowest } };
         for contender in self.iter_mut() {
             contender.settle(scale, now, idle_memory);
         }
     }
 
-    /// Sets the penalty of each contender, and returns the median of the penalties.
-    fn penalties(&mut self, now: Timestamp, memory: Memory) -> f64 {
+    /// Sets the penalty of each contender. A penalty counts in full if the median endpoint does not fail, and less the
+    /// more it fails: not at all if the contender fails at most [`EXCEPTION`] times as often as the median.
+    fn penalties(&mut self, now: Timestamp, memory: Memory) {
         if self.iter().all(|contender| contender.state.penalty.is_none()) {
-            return 0.0;
+            return;
         }
         let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
-        for contender in self.iter_mut() {
-            contender.penalty = contender.state.penalty.millis(now, memory);
-            all[len] = contender.penalty;
+        for contender in self.iter() {
+            all[len] = contender.state.penalty.failing();
             len += 1;
         }
-        median(&mut all[..len])
+        let usual = EXCEPTION * median(&mut all[..len]);
+        for contender in self.iter_mut() {
+            let penalty = &contender.state.penalty;
+            let part = if usual > 0.0 { (1.0 - usual / penalty.failing()).max(0.0) } else { 1.0 };
+            contender.penalty = penalty.millis(now, memory) * part;
+        }
     }
 
     /// Returns the time between two requests at an endpoint in nanoseconds if all endpoints got equally many: the
@@ -206,8 +214,6 @@ struct Scale {
     lowest: f64,
     /// The cost of a fast endpoint, in milliseconds.
     fast: f64,
-    /// The median of the penalties, in milliseconds.
-    median: f64,
 }
 
 impl Contender<'_> {
@@ -231,13 +237,12 @@ impl Contender<'_> {
     }
 
     fn settle(&mut self, scale: Scale, now: Timestamp, memory: Memory) {
-        let Scale { lowest, fast, median } = scale;
+        let Scale { lowest, fast } = scale;
         let is_fast = self.is_fast(lowest);
-        let excess = (self.penalty - median).max(0.0);
-        let penalty = if excess > 0.0 && self.state.penalty.is_held(now) {
-            excess.max(PAUSE * lowest)
+        let penalty = if self.penalty > 0.0 && self.state.penalty.is_held(now) {
+            self.penalty.max(PAUSE * lowest)
         } else {
-            excess * (MAX_PENALTY * lowest / memory.max_penalty).min(1.0)
+            self.penalty * (MAX_PENALTY * lowest / memory.max_penalty).min(1.0)
         };
         let mut cost = if is_fast { fast } else { self.unit.max(fast) };
         let idle = saturating_nanos(now.since(self.state.estimate.sampled_at())) as f64;

@@ -44,8 +44,10 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 /// - **Failures** ([`Verdict::is_failure`]) add to the penalty. The first failure adds an eighth of the
 ///   [maximum penalty](Self::penalty). Each further failure more than doubles the penalty, up to the maximum. A success
 ///   removes three quarters of it. The latency of a failure is not sampled, so a fast failure does not look like a fast
-///   response. Only the part of a penalty above the median penalty in the comparison counts. The maximum penalty costs
-///   at most 30 times the lowest estimate.
+///   response. The maximum penalty costs at most 100 times the lowest estimate.
+/// - **Failures everywhere**: a penalty counts in full if the median endpoint of the comparison does not fail, and less
+///   the more it fails. It does not count if the endpoint fails at most three times as often as the median, among about
+///   the last hundred responses.
 /// - **`Retry-After`**: if the endpoint has had no success in the last second, it gets the maximum penalty for as long
 ///   as it asked (at most 300 s). If it has had a success, it only rejects what it cannot serve, and the response
 ///   counts as an ordinary failure.

@@ -48,6 +48,13 @@ const RECENT_SUCCESS: Duration = Duration::from_secs(1);
 /// memory that picks read.
 const SUCCESS_RESOLUTION: u64 = 1 << 26;
 
+/// The weight of a new response in the share of failures. With it, the share is that of about the last hundred
+/// responses.
+const OUTCOME_SHARE: f64 = 0.01;
+
+/// A share of failures below this counts as 0, so that successes of an endpoint that does not fail write nothing.
+const NEGLIGIBLE_SHARE: f64 = 1e-4;
+
 /// A penalty below this many milliseconds is removed.
 const NEGLIGIBLE: f32 = 1e-3;
 
@@ -59,6 +66,8 @@ pub(super) struct Penalty {
     word: AtomicU64,
     /// The time of the last success, in nanoseconds on the clock of the pool. 0 before the first success.
     succeeded_at: AtomicU64,
+    /// The share of failures among the last responses, from 0 to 1, as the bits of an `f64`: a moving average.
+    failing: AtomicU64,
 }
 
 fn ticks(at: Timestamp) -> u32 {
@@ -107,6 +116,20 @@ impl Penalty {
         is_held(self.word.load(Ordering::Relaxed), now)
     }
 
+    /// Returns the share of failures among about the last hundred responses, from 0 to 1.
+    pub(super) fn failing(&self) -> f64 {
+        f64::from_bits(self.failing.load(Ordering::Relaxed))
+    }
+
+    /// Counts a response in the share of failures. `outcome` is 1 for a failure and 0 for a success. If two responses
+    /// are counted at the same time, one of them may be lost.
+    fn count(&self, outcome: f64) {
+        let failing = self.failing();
+        let next = failing + (outcome - failing) * OUTCOME_SHARE;
+        let next = if next < NEGLIGIBLE_SHARE { 0.0 } else { next };
+        self.failing.store(next.to_bits(), Ordering::Relaxed);
+    }
+
     fn change(&self, change: impl Fn(u64) -> Option<u64>) {
         // `Err` means that there was nothing to change.
         let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
@@ -115,6 +138,7 @@ impl Penalty {
     /// Adds a failure. The first failure adds an eighth of the maximum penalty, and each further one more than doubles
     /// the penalty. `retry_after` sets the maximum penalty, which then begins to fade after that time.
     pub(super) fn add(&self, now: Timestamp, memory: Memory, retry_after: Option<Duration>) {
+        self.count(1.0);
         let max = memory.max_penalty as f32;
         let hold = retry_after.filter(|_| !self.has_succeeded_recently(now)).unwrap_or_default().min(MAX_RETRY_AFTER);
         self.change(|seen| {
@@ -131,6 +155,9 @@ impl Penalty {
     pub(super) fn succeed(&self, now: Timestamp, memory: impl FnOnce() -> Memory) {
         if now.as_nanos().abs_diff(self.succeeded_at.load(Ordering::Relaxed)) >= SUCCESS_RESOLUTION {
             self.succeeded_at.store(now.as_nanos().max(1), Ordering::Relaxed);
+        }
+        if self.failing() > 0.0 {
+            self.count(0.0);
         }
         if !self.is_none() {
             self.forgive(now, memory());
