@@ -8,8 +8,9 @@ use crate::{
     time::{Timestamp, saturating_nanos},
 };
 
-/// The lowest latency that is sampled, in milliseconds. An estimate of 0 means that nothing was measured.
-const MIN_LATENCY: f64 = 1e-6;
+/// The lowest latency that is sampled, in milliseconds: 10 µs. Differences below it come from the scheduling of threads
+/// and not from endpoints. An estimate of 0 means that nothing was measured.
+const MIN_LATENCY: f64 = 0.01;
 
 /// The minimum weight of a response in the average. With it, the average of a busy endpoint is that of about its last
 /// hundred responses. With a lower weight, changes of latency are noticed too late.
@@ -170,14 +171,19 @@ impl Estimate {
         if interval > 0.0 && silent > SILENCE * interval { silent * 1e-6 } else { 0.0 }
     }
 
-    /// Returns the time between two requests at this endpoint in nanoseconds: the mean interval between samples, or the
-    /// time since the last sample if that is longer, up to [`MAX_INTERVALS`] intervals.
-    pub(super) fn turn(&self, now: Timestamp) -> f64 {
+    /// Returns two times in nanoseconds: the time since the last sample, and the time between two requests at this
+    /// endpoint. The latter is the mean interval between samples, or the time since the last sample if that is longer,
+    /// up to [`MAX_INTERVALS`] intervals.
+    #[inline]
+    pub(super) fn times(&self, now: Timestamp) -> (f64, f64) {
         let idle = saturating_nanos(now.since(self.sampled_at())) as f64;
-        match self.interval() {
-            0.0 => idle.min(MAX_FIRST_INTERVAL),
-            interval => idle.clamp(interval, MAX_INTERVALS * interval),
-        }
+        let interval = self.interval();
+        let turn = if interval == 0.0 {
+            idle.min(MAX_FIRST_INTERVAL)
+        } else {
+            idle.max(interval).min(MAX_INTERVALS * interval)
+        };
+        (idle, turn)
     }
 
     /// Marks the endpoint, so that its next response counts as the response to a trial.

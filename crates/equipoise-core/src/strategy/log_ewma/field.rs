@@ -8,7 +8,8 @@ use crate::{
         PickCx,
         sampling::{MAX_CHOICES, lowest, unit},
     },
-    time::{Timestamp, saturating_nanos},
+    sync::{AtomicU64, Ordering},
+    time::Timestamp,
 };
 
 /// The factor within which estimates count as equal. Estimates of equal endpoints differ by some tens of a percent.
@@ -55,6 +56,12 @@ pub(super) struct Contender<'a> {
     pub(super) is_overdue: bool,
     /// The estimated latency of the endpoint in milliseconds. Faded if the endpoint is idle.
     estimate: f64,
+    /// Whether the estimate counts as equal to the lowest one.
+    is_fast: bool,
+    /// The time since the last response, in nanoseconds.
+    idle: f64,
+    /// The time between two requests at the endpoint, in nanoseconds.
+    turn: f64,
     /// The estimated latency divided by the usual load of the endpoint, in milliseconds. See [`Contender::unit`].
     unit: f64,
     /// The penalty of the endpoint in milliseconds.
@@ -89,6 +96,9 @@ impl<'a> Field<'a> {
                 cost: 0.0,
                 is_overdue: false,
                 estimate,
+                is_fast: false,
+                idle: 0.0,
+                turn: 0.0,
                 unit: 0.0,
                 penalty: 0.0,
                 silence: 0.0,
@@ -98,11 +108,11 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Contender<'a>> {
-        self.contenders.iter().flatten()
+        self.contenders.iter().take(self.len).flatten()
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Contender<'a>> {
-        self.contenders.iter_mut().flatten()
+        self.contenders.iter_mut().take(self.len).flatten()
     }
 
     /// Returns the lowest measured estimate. Returns 1 if nothing was measured.
@@ -126,22 +136,30 @@ impl<'a> Field<'a> {
     /// - A penalty counts as far as the endpoint fails more often than others. If all endpoints fail at times, failures
     ///   are no reason to avoid one of them.
     /// - If requests wait and no response has come for an unusually long time, the cost is at least that time.
-    pub(super) fn settle(&mut self, now: Timestamp, memory: Memory) {
+    pub(super) fn settle(&mut self, memory: Memory, even_turn: &EvenTurn, cx: &PickCx<'_>) {
+        let now = cx.now();
         let lowest = self.lowest();
-        let is_plain = |c: &Contender<'_>| c.is_fast(lowest) && c.state.penalty.is_none();
-        let idle_memory = if self.iter().all(is_plain) { memory } else { memory.after(self.even_turn(now)) };
-        self.penalties(now, idle_memory);
         let lightest = 1.0 / self.iter().map(|contender| contender.inverse).fold(0.0, f64::max);
         let mut fast = 0.0_f64;
+        let (mut fails, mut may_fade) = (false, false);
         for contender in self.iter_mut() {
-            contender.unit = contender.unit(lowest, lightest, now);
+            contender.is_fast = contender.estimate.abs() <= lowest * NOISE;
+            (contender.idle, contender.turn) = contender.state.estimate.times(now);
+            contender.unit = contender.unit(lowest, lightest);
             // Of an endpoint that was not measured, the usual load is not known.
-            if contender.estimate > 0.0 && contender.is_fast(lowest) {
+            if contender.estimate > 0.0 && contender.is_fast {
                 fast = fast.max(contender.unit);
             }
+            fails |= !contender.state.penalty.is_none();
+            may_fade |= !contender.is_fast && contender.load.waiting == 0 && contender.idle > FRESH * memory.fade();
+        }
+        let idle_memory = if fails || may_fade { memory.after(even_turn.nanos(self, cx)) } else { memory };
+        if fails {
+            self.penalties(now, idle_memory);
         }
         // No endpoint is fast if nothing was measured and requests were given up at all endpoints.
-        let scale = Scale { lowest, fast: if fast > 0.0 { fast } else { lowest } };
+        let fast = if fast > 0.0 { fast } else { lowest };
+        let scale = Scale { lowest, fast, penalty: (MAX_PENALTY * lowest / memory.max_penalty).min(1.0) };
         for contender in self.iter_mut() {
             contender.settle(scale, now, idle_memory);
         }
@@ -150,32 +168,17 @@ impl<'a> Field<'a> {
     /// Sets the penalty of each contender. A penalty counts in full if the median endpoint does not fail, and less the
     /// more it fails: not at all if the contender fails at most [`EXCEPTION`] times as often as the median.
     fn penalties(&mut self, now: Timestamp, memory: Memory) {
-        if self.iter().all(|contender| contender.state.penalty.is_none()) {
-            return;
-        }
         let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
         for contender in self.iter() {
             all[len] = contender.state.penalty.failing();
             len += 1;
         }
-        let usual = EXCEPTION * median(&mut all[..len]);
+        let usual = EXCEPTION * median(&all[..len]);
         for contender in self.iter_mut() {
             let penalty = &contender.state.penalty;
             let part = if usual > 0.0 { (1.0 - usual / penalty.failing()).max(0.0) } else { 1.0 };
             contender.penalty = penalty.millis(now, memory) * part;
         }
-    }
-
-    /// Returns the time between two requests at an endpoint in nanoseconds if all endpoints got equally many: the
-    /// median of the measured contenders.
-    #[inline(never)]
-    fn even_turn(&self, now: Timestamp) -> f64 {
-        let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
-        for contender in self.iter().filter(|contender| contender.estimate != 0.0) {
-            all[len] = contender.state.estimate.turn(now);
-            len += 1;
-        }
-        median(&mut all[..len])
     }
 
     /// Returns an idle or silent endpoint that is picked instead of the winner, to measure it again (a trial). `None`
@@ -214,20 +217,58 @@ struct Scale {
     lowest: f64,
     /// The cost of a fast endpoint, in milliseconds.
     fast: f64,
+    /// The part of a penalty that counts.
+    penalty: f64,
+}
+
+/// The time between two requests at an endpoint if all endpoints got equally many: the median of the contenders of a
+/// pick. It changes slowly, so it is measured at most once in [`EvenTurn::PERIOD`].
+#[derive(Debug, Default)]
+pub(super) struct EvenTurn {
+    /// In nanoseconds, as the bits of an `f64`.
+    nanos: AtomicU64,
+    /// The time of the measurement, in nanoseconds on the clock of the pool. 0 before the first one.
+    measured_at: AtomicU64,
+}
+
+impl EvenTurn {
+    /// In nanoseconds: 1 ms.
+    const PERIOD: u64 = 1_000_000;
+
+    /// Returns the time in nanoseconds. Measures it with the contenders of this pick, unless it was measured a short
+    /// time ago.
+    fn nanos(&self, field: &Field<'_>, cx: &PickCx<'_>) -> f64 {
+        let (now, last) = (cx.now().as_nanos(), self.measured_at.load(Ordering::Relaxed));
+        if last != 0 && now.abs_diff(last) < Self::PERIOD {
+            return f64::from_bits(self.nanos.load(Ordering::Relaxed));
+        }
+        let nanos = Self::of(field);
+        if !cx.is_explained() {
+            self.nanos.store(nanos.to_bits(), Ordering::Relaxed);
+            self.measured_at.store(now, Ordering::Relaxed);
+        }
+        nanos
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of(field: &Field<'_>) -> f64 {
+        let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
+        for contender in field.iter().filter(|contender| contender.estimate != 0.0) {
+            all[len] = contender.turn;
+            len += 1;
+        }
+        median(&all[..len])
+    }
 }
 
 impl Contender<'_> {
-    /// Returns whether the estimate counts as equal to the lowest one.
-    fn is_fast(&self, lowest: f64) -> bool {
-        self.estimate.abs() <= lowest * NOISE
-    }
-
     /// Returns the estimate divided by the usual load: (the mean number of waiting requests + 1). By Little's law, the
     /// mean number of waiting requests is the latency divided by the time between two responses. With unequal weights,
     /// it is multiplied by (`lightest` / weight), because the score is divided by the weight.
-    fn unit(&self, lowest: f64, lightest: f64, now: Timestamp) -> f64 {
+    fn unit(&self, lowest: f64, lightest: f64) -> f64 {
         let estimate = self.estimate.abs().max(lowest);
-        let turn = self.state.estimate.turn(now) * 1e-6;
+        let turn = self.turn * 1e-6;
         if turn > 0.0 { estimate * turn / (estimate * self.inverse * lightest + turn) } else { estimate }
     }
 
@@ -237,19 +278,17 @@ impl Contender<'_> {
     }
 
     fn settle(&mut self, scale: Scale, now: Timestamp, memory: Memory) {
-        let Scale { lowest, fast } = scale;
-        let is_fast = self.is_fast(lowest);
+        let Scale { lowest, fast, penalty } = scale;
         let penalty = if self.penalty > 0.0 && self.state.penalty.is_held(now) {
             self.penalty.max(PAUSE * lowest)
         } else {
-            self.penalty * (MAX_PENALTY * lowest / memory.max_penalty).min(1.0)
+            self.penalty * penalty
         };
-        let mut cost = if is_fast { fast } else { self.unit.max(fast) };
-        let idle = saturating_nanos(now.since(self.state.estimate.sampled_at())) as f64;
-        if cost + penalty > fast && self.load.waiting == 0 && idle > FRESH * memory.fade() {
+        let mut cost = if self.is_fast { fast } else { self.unit.max(fast) };
+        if cost + penalty > fast && self.load.waiting == 0 && self.idle > FRESH * memory.fade() {
             let (floor, memory) = (fast / 2.0, memory.lasting(self.state.trials.interval()));
-            cost = floor + (cost - floor) * memory.left(idle);
-            self.is_overdue = !is_fast && idle > memory.fade();
+            cost = floor + (cost - floor) * memory.left(self.idle);
+            self.is_overdue = !self.is_fast && self.idle > memory.fade();
             self.estimate = cost;
         }
         let mut cost = cost.min(MAX_COST * fast);
@@ -269,7 +308,13 @@ impl Contender<'_> {
 }
 
 /// Returns the median. Of an even number of values, the lower one of the two in the middle. 0 if there are no values.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+///
+/// It counts instead of sorting, which is faster for so few values.
+fn median(values: &[f64]) -> f64 {
+    let rank = values.len().saturating_sub(1) / 2;
+    let is_median = |value: &f64| {
+        let count = |less: fn(f64, f64) -> bool| values.iter().filter(|&&other| less(other, *value)).count();
+        count(|other, value| other < value) <= rank && rank < count(|other, value| other <= value)
+    };
+    values.iter().copied().find(is_median).unwrap_or(0.0)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     estimate::Memory,
-    field::{Contender, Field, NOISE},
+    field::{Contender, EvenTurn, Field, NOISE},
     state::LogEwmaState,
 };
 use crate::{
@@ -30,6 +30,7 @@ pub struct LogEwmaPicker {
     /// The number of endpoints / `choices`, in units of 2⁻³². Rounded up, so that the parts of a pool end exactly at
     /// its end.
     part: u64,
+    even_turn: EvenTurn,
     memory: Memory,
 }
 
@@ -53,6 +54,7 @@ impl LogEwmaPicker {
             memories,
             choices: choices.get(),
             part: ((view.eligible().len() as u64) << 32).div_ceil(choices.get() as u64),
+            even_turn: EvenTurn::default(),
             memory,
         }
     }
@@ -133,7 +135,7 @@ impl LogEwmaPicker {
         for entry in drawn.iter().filter_map(|&at| self.entries.get(at as usize)) {
             field.push(entry.slot, &entry.state, 1.0, cx);
         }
-        field.settle(cx.now(), self.memory);
+        field.settle(self.memory, &self.even_turn, cx);
         // If several endpoints have the best score, the first contender wins before the others, because it has been
         // drawn at random. The others are ordered by random numbers. Of the first two, the one with fewer responses
         // that have begun wins. If the one with the fewest of all won, it would get all requests while the pool is
@@ -205,7 +207,7 @@ impl LogEwmaPicker {
                 found
             });
         }
-        field.settle(cx.now(), self.memory);
+        field.settle(self.memory, &self.even_turn, cx);
         let waiting = |c: &Contender<'_>| f64::from(c.load.waiting);
         let level = field.iter().map(|c| (waiting(c) + SLACK) * c.inverse).fold(f64::INFINITY, f64::min);
         let load = |c: &Contender<'_>| (waiting(c) * c.inverse).max(level);
