@@ -143,7 +143,7 @@ pub(crate) const ALL: &[Known] = &[
         || (0..3).fold(small(), restart),
     )
     .watch(0)
-    .also(&["slow-start(p2c)", "slow-start(peak-ewma)"]),
+    .also(&["slow-start(p2c)", "slow-start(log-ewma)"]),
     Known::new(
         "churn",
         "10 clients and 20 servers; requests have keys, none of which is frequent; five servers leave and join again \
