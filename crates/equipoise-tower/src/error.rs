@@ -258,7 +258,8 @@ pub enum PointError {
 }
 
 impl PointError {
-    /// Returns the name of this kind of error, for metrics and logs: `address` or `unsupported`. The name never changes.
+    /// Returns the name of this kind of error, for metrics and logs: `address` or `unsupported`. The name never
+    /// changes.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",

@@ -49,8 +49,8 @@ impl Server {
         #[cfg(feature = "redis-tls")]
         let tls = match (info.addr(), encrypted) {
             (ConnectionAddr::Tcp(host, _), true) => {
-                let reason = "the host in the store's URL cannot be the name in a certificate: use a host name or an IP \
-                           address";
+                let reason = "the host in the store's URL cannot be the name in a certificate: use a host name or an \
+                              IP address";
                 Some(Tls::new(config, host).ok_or(InvalidRedisStore::Tls { reason })?)
             }
             _ if config.is_some() => {

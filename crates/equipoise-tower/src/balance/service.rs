@@ -198,8 +198,8 @@ impl<T, D, P> Balance<T, D, P> {
     /// | ready, so the request was sent | [`AttemptTimedOut`](crate::AttemptTimedOut) | [`TimedOut`](crate::FailureStage::TimedOut) | [`Failure::Timeout`](equipoise_core::Failure::Timeout) |
     /// | not ready, so the request was not sent | [`NotSent`](crate::NotSent), with an `AttemptTimedOut` as its source | [`NotSent`](crate::FailureStage::NotSent) | [`Verdict::Overloaded`](equipoise_core::Verdict::Overloaded) |
     ///
-    /// If the request was sent, the protocol can [change](crate::Protocol::classify_error) the stage and the verdict. The
-    /// request goes to another endpoint if both of these conditions are met:
+    /// If the request was sent, the protocol can [change](crate::Protocol::classify_error) the stage and the verdict.
+    /// The request goes to another endpoint if both of these conditions are met:
     ///
     /// - The request is idempotent, or it was not sent.
     /// - [`max_attempts`](Self::max_attempts) allows another attempt.
