@@ -1,4 +1,4 @@
-//! Behaviour of the default strategy.
+//! Behaviour of Peak-EWMA.
 
 use std::time::Duration;
 
