@@ -53,6 +53,7 @@ mod live;
 mod log_ewma;
 mod memories;
 mod peak_ewma;
+mod penalty;
 pub(crate) mod picker;
 mod random;
 mod round_robin;

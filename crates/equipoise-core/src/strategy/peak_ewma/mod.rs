@@ -1,15 +1,12 @@
 mod latency;
-mod penalty;
 
 use std::time::Duration;
 
-use self::{
-    latency::{Latency, millis},
-    penalty::{MAX_RETRY_AFTER, Penalty},
-};
+use self::latency::{Latency, millis};
 use super::{
     BuildError, Needs, PickCx, Picker, Strategy,
     memories::Memories,
+    penalty::{FadingPenalty, TICK},
     sampling::{Contest, Cost, Gauge},
     span::{InvalidSpan, span},
 };
@@ -95,6 +92,17 @@ pub struct PeakEwma {
     decay: Duration,
     fade: Duration,
     penalty: Duration,
+}
+
+/// A penalty below this many seconds is removed.
+const NEGLIGIBLE: f32 = 1e-6;
+
+/// Returns the part of a penalty that is left after a number of ticks.
+fn left(fade: Duration) -> impl Fn(u32) -> f32 {
+    move |age| {
+        let age = age as f32 * TICK as f32 * 1e-9;
+        (-age / fade.as_secs_f32().max(f32::MIN_POSITIVE)).exp()
+    }
 }
 
 impl PeakEwma {
@@ -183,14 +191,19 @@ impl Strategy for PeakEwma {
 
     fn on_outcome(&self, state: &PeakEwmaState, verdict: Verdict, now: Timestamp) {
         let hold = match verdict {
-            Verdict::Success => return state.penalty.forgive(now, self.fade),
+            Verdict::Success => {
+                if !state.penalty.is_none() {
+                    state.penalty.forgive(now, NEGLIGIBLE, left(self.fade));
+                }
+                return;
+            }
             Verdict::Failure(_) => Duration::ZERO,
             Verdict::Overloaded { retry_after } | Verdict::Unavailable { retry_after } => {
-                retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)
+                retry_after.unwrap_or_default()
             }
             Verdict::Neutral => return,
         };
-        state.penalty.add(now, self.fade, self.penalty, hold);
+        state.penalty.add(now, self.penalty.as_secs_f32(), hold, left(self.fade));
     }
 }
 
@@ -199,7 +212,8 @@ impl Strategy for PeakEwma {
 #[repr(align(64))] // A cache line of its own: neighbours in memory are not written with it.
 pub struct PeakEwmaState {
     latency: Latency,
-    penalty: Penalty,
+    /// In seconds.
+    penalty: FadingPenalty,
 }
 
 /// The picker of [`PeakEwma`], which picks the endpoint of each request.
@@ -232,7 +246,7 @@ impl Gauge for PeakEwmaPicker {
         Cost {
             estimate: state.latency.read(),
             idle: state.latency.idle_nanos(now) as f64 * self.inverse_fade,
-            penalty: state.penalty.millis(now, self.fade),
+            penalty: f64::from(state.penalty.at(now, left(self.fade))) * 1e3,
         }
     }
 
