@@ -153,20 +153,31 @@ impl FailureStage {
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut stage = Self::Other;
         let mut known = Known::default();
-        let mut next = Some(error);
-        while let Some(error) = next {
+        for error in causes(error) {
             // The innermost error decides the stage. These stages are final, at whatever depth they occur.
             match known.stage(error) {
                 Some(settled @ (Self::NotSent | Self::Overloaded | Self::Caller)) => return settled,
                 Some(found) => stage = found,
                 None => {}
             }
-            // `source` of an `io::Error` skips the error that the `io::Error` contains.
-            let made_from = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            next = made_from.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
         }
         stage
     }
+}
+
+/// The error, its cause, the cause of its cause, and so on.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        // `source` of an `io::Error` skips the error that the `io::Error` contains.
+        let made_from = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        made_from.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source())
+    })
+}
+
+/// Returns the number of retries that balancers below this one have made in the attempt that failed with this error.
+pub(crate) fn retries_below(error: &(dyn Error + 'static)) -> usize {
+    let balancers = causes(error).filter_map(|error| error.downcast_ref::<Balanced>());
+    balancers.map(|error| error.attempts().saturating_sub(1)).fold(0, usize::saturating_add)
 }
 
 /// What the outer errors have shown about the request.

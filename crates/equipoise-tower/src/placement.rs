@@ -83,7 +83,7 @@ impl Placement {
     ///
     /// use bytes::Bytes;
     /// use equipoise_core::{EndpointSpec, Pool, RoundRobin};
-    /// use equipoise_tower::{Attempt, Balance, Error, Placement};
+    /// use equipoise_tower::{Balance, Error, Placement, ServedBy};
     /// use http::{Request, Response, StatusCode};
     /// use http_body_util::Full;
     /// use tower::{Layer, ServiceExt, retry::{Policy, RetryLayer}, service_fn};
@@ -103,7 +103,7 @@ impl Placement {
     ///         result: &mut Result<Response<B>, Error>,
     ///     ) -> Option<Ready<()>> {
     ///         let response = result.as_ref().ok().filter(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE)?;
-    ///         let Attempt { endpoint, .. } = response.extensions().get()?;
+    ///         let ServedBy(endpoint) = response.extensions().get()?;
     ///         self.retries = self.retries.checked_sub(1)?;
     ///         let placement = request.extensions_mut().remove::<Placement>().unwrap_or_default();
     ///         request.extensions_mut().insert(placement.exclude([endpoint.clone()]));

@@ -47,17 +47,19 @@ pub trait Protocol<Req, Res> {
         None
     }
 
-    /// Called with each request before it goes to the service of an endpoint. `attempt` creates the [`Attempt`], which
-    /// the implementation can store in `request`. Does nothing by default. `attempt` is a closure, so that protocols
-    /// that do not need the `Attempt` do not pay for it.
-    fn on_attempt(&self, request: &mut Req, attempt: impl FnOnce() -> Attempt) {
+    /// Called with each request before it goes to the service of an endpoint. `attempt` describes the attempt. `None` if
+    /// it is the first attempt of the request, and no balancer above this one has made an earlier attempt. The
+    /// implementation can store `attempt` in `request`. If it is `None`, the implementation removes an [`Attempt`] that
+    /// the request already has. Does nothing by default.
+    fn on_attempt(&self, request: &mut Req, attempt: Option<Attempt>) {
         let _ = (request, attempt);
     }
 
     /// Called with the response of an endpoint, after [`verdict`](Self::verdict) and before [`attach`](Self::attach).
-    /// `attempt` creates the [`Attempt`] that got the response. The implementation can store it in `response`. Does
-    /// nothing by default.
-    fn on_response(&self, response: &mut Res, attempt: impl FnOnce() -> Attempt) {
+    /// `attempt` describes the attempt that got the response. `None` if it was the first attempt of the request. The
+    /// implementation can store `attempt` in `response`. If it is `None`, the implementation removes an [`Attempt`] that
+    /// a balancer below this one has stored. Does nothing by default.
+    fn on_response(&self, response: &mut Res, attempt: Option<Attempt>) {
         let _ = (response, attempt);
     }
 
@@ -95,15 +97,18 @@ pub trait Protocol<Req, Res> {
     fn attach(&self, response: Res, lease: Lease<AnyTarget>, verdict: Option<Verdict>) -> Self::Response;
 }
 
-/// An extension of requests and responses: the number of an attempt and its endpoint.
+/// An extension of requests and responses: the number of an attempt and its endpoint. Requests and responses of a first
+/// attempt do not have this extension.
 ///
-/// [`HttpProtocol`](crate::HttpProtocol) sets it on the request that the service of an endpoint receives, and on the
-/// response that the balancer returns. If the balancer returns an error instead, see
-/// [`Error::attempts`](crate::Error::attempts) and [`Error::endpoint`](crate::Error::endpoint).
+/// From the second attempt of a request on, [`HttpProtocol`](crate::HttpProtocol) sets the extension on the request that
+/// the service of an endpoint receives, and on the response that the balancer returns. The endpoint of each response,
+/// also that of a first attempt, is in the extension [`ServedBy`](crate::ServedBy). If the balancer returns an error
+/// instead, see [`Error::attempts`](crate::Error::attempts) and [`Error::endpoint`](crate::Error::endpoint).
 ///
 /// If the endpoints of a balancer are balancers themselves:
 ///
-/// - The server's request has the extension of the innermost balancer.
+/// - The server's request has the extension of the innermost balancer. It has one also at the first attempt of this
+///   balancer, if a balancer above it has made an earlier attempt.
 /// - The client's response has the extension of the outermost balancer.
 /// - An inner balancer learns from the extension on its request that an outer balancer retries. It then limits its own
 ///   retries, so that attempts do not multiply: see [`Balance::max_attempts`](crate::Balance::max_attempts).
@@ -111,10 +116,8 @@ pub trait Protocol<Req, Res> {
 /// ```
 /// use equipoise_tower::Attempt;
 ///
-/// fn log<B>(response: &http::Response<B>) {
-///     if let Some(Attempt { number, endpoint, .. }) = response.extensions().get() {
-///         println!("{} from {endpoint} at attempt {number}", response.status());
-///     }
+/// fn attempts<B>(response: &http::Response<B>) -> usize {
+///     response.extensions().get().map_or(1, |attempt: &Attempt| attempt.number)
 /// }
 /// ```
 #[derive(Clone)]
@@ -136,25 +139,37 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// The retries of one request that all balancers below the outermost retrying balancer share.
+/// The retries that all balancers below the outermost retrying balancer share, from the second attempt of the outermost
+/// balancer on.
 ///
-/// The outermost balancer creates it without a number. The first balancer below it sets the number to that of its own
-/// retries.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NestedRetries(Arc<OnceLock<AtomicUsize>>);
+/// The outermost balancer creates it without a number. The first balancer below it sets the number: its own retries,
+/// without those that the balancers below have made during the first attempt.
+#[derive(Clone)]
+pub(crate) struct NestedRetries(Arc<Shared>);
+
+struct Shared {
+    made: usize,
+    left: OnceLock<AtomicUsize>,
+}
 
 impl NestedRetries {
-    fn cell(&self, max_attempts: usize) -> &AtomicUsize {
-        self.0.get_or_init(|| AtomicUsize::new(max_attempts.saturating_sub(1)))
+    /// Creates the retries. `made` is the number of retries that balancers below have made during the first attempt.
+    pub(crate) fn new(made: usize) -> Self {
+        Self(Arc::new(Shared { made, left: OnceLock::new() }))
+    }
+
+    fn left(&self, max_attempts: usize) -> &AtomicUsize {
+        let Shared { made, left } = &*self.0;
+        left.get_or_init(|| AtomicUsize::new(max_attempts.saturating_sub(1).saturating_sub(*made)))
     }
 
     /// Returns whether a balancer that makes at most `max_attempts` attempts may retry.
     pub(crate) fn any_left(&self, max_attempts: usize) -> bool {
-        self.cell(max_attempts).load(Ordering::Relaxed) > 0
+        self.left(max_attempts).load(Ordering::Relaxed) > 0
     }
 
     /// Takes one retry. Returns false if no retry is left.
     pub(crate) fn take(&self, max_attempts: usize) -> bool {
-        self.cell(max_attempts).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        self.left(max_attempts).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 }

@@ -1,4 +1,4 @@
-//! The memory allocations for request bodies that can be sent again.
+//! The memory allocations of calls over HTTP.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -44,6 +44,12 @@ where
 
 fn boxed(body: &'static str) -> impl Fn() -> BoxBody<Bytes, Infallible> {
     move || Full::from(body).boxed()
+}
+
+#[test]
+fn a_call_without_a_body_allocates_only_the_name_of_the_endpoint() {
+    // The extension `ServedBy`: the map of the extensions, its table, and the value.
+    assert_eq!(of_call(Empty::<Bytes>::new, 1, 0), 3);
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             let (mut sent, kept) = if may_retry { protocol.keep(request) } else { (request, None) };
             let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
-                    protocol.on_attempt(&mut sent, || self.progress.attempt(lease.endpoint().id()));
+                    protocol.on_attempt(&mut sent, self.progress.attempt(lease.endpoint().id()));
                     let service = self.dispatch.service(&lease);
                     let is_movable = kept.is_some() || may_move && D::KEEPS_REQUESTS_UNCHANGED;
                     let held = Held { lease, kept, observed, timeout: None };
@@ -183,6 +183,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         };
         observed.end(AttemptEnd::Error { error: &*source, class });
         self.progress.maybe_processed |= unsent.is_none() && !class.stage.is_unsent();
+        self.progress.note_error(&*source);
         lease.record(class.verdict);
         let endpoint = lease.endpoint().id().clone();
         drop(lease);
@@ -277,7 +278,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 let (mut sent, kept) = protocol.keep(request);
                 match self.dispatch.point(&mut sent, lease.endpoint()) {
                     Ok(()) => {
-                        protocol.on_attempt(&mut sent, || self.progress.attempt(&endpoint));
+                        protocol.on_attempt(&mut sent, self.progress.attempt(&endpoint));
                         let held = Held { lease, kept, observed, timeout };
                         let attempt = AttemptFuture::new(service, sent, held, ReadyWait::Unbounded, false);
                         State::Trying { attempt }
@@ -362,7 +363,7 @@ where
                             let verdict = protocol.verdict(&response);
                             held.observed.end(AttemptEnd::Response { verdict });
                             balancing.observed.finish(RequestOutcome::Response { endpoint, verdict });
-                            protocol.on_response(&mut response, || balancing.progress.answered(endpoint));
+                            protocol.on_response(&mut response, balancing.progress.answered(endpoint));
                             return Poll::Ready(Ok(protocol.attach(response, held.lease.without_target(), verdict)));
                         }
                         Err(failed) => {

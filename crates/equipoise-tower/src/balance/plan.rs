@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::{BoxError, Error, FailureStage, InvalidAddress},
+    error_class::retries_below,
     observe::Observer,
     placement::Placement,
     protocol::{Attempt, NestedRetries, Protocol},
@@ -183,8 +184,11 @@ pub(super) struct Progress {
     waited_moves: usize,
     /// The retries that this balancer shares with other balancers. `None` if no balancer above this one retries.
     above: Option<NestedRetries>,
-    /// The retries that the balancers below this one share. Created for the first attempt whose request stores them.
+    /// The retries that the balancers below this one share. Without a balancer above that retries, they are created for
+    /// the second attempt.
     below: Option<NestedRetries>,
+    /// The number of retries that balancers below have made before `below` was created.
+    made_below: usize,
 }
 
 impl Progress {
@@ -196,21 +200,40 @@ impl Progress {
     pub(super) fn new(max_attempts: usize, outer: Option<&Attempt>) -> Self {
         let above = outer.and_then(|attempt| attempt.retries.clone());
         let below = above.clone();
-        Self { attempts: 0, maybe_processed: false, max_attempts, moves: 0, waited_moves: 0, above, below }
-    }
-
-    /// Returns the extension of the current attempt, which goes to this endpoint, for the request.
-    pub(super) fn attempt(&mut self, endpoint: &EndpointId) -> Attempt {
-        if self.below.is_none() && self.max_attempts > 1 {
-            self.below = Some(NestedRetries::default());
+        Self {
+            attempts: 0,
+            maybe_processed: false,
+            max_attempts,
+            moves: 0,
+            waited_moves: 0,
+            above,
+            below,
+            made_below: 0,
         }
-        Attempt { retries: self.below.clone(), ..self.answered(endpoint) }
     }
 
-    /// Returns the extension of the current attempt, which this endpoint has answered, for the response. It does not
-    /// contain the retries that balancers below share.
-    pub(super) fn answered(&self, endpoint: &EndpointId) -> Attempt {
-        Attempt { number: self.attempts, endpoint: endpoint.clone(), retries: None }
+    /// Returns the extension of the current attempt, which goes to this endpoint, for the request. `None` for the first
+    /// attempt, unless a balancer above this one retries.
+    pub(super) fn attempt(&mut self, endpoint: &EndpointId) -> Option<Attempt> {
+        if self.attempts > 1 && self.max_attempts > 1 && self.below.is_none() {
+            self.below = Some(NestedRetries::new(self.made_below));
+        }
+        let (number, retries) = (self.attempts, self.below.clone());
+        (number > 1 || retries.is_some()).then(|| Attempt { number, endpoint: endpoint.clone(), retries })
+    }
+
+    /// Returns the extension of the current attempt, which this endpoint has answered, for the response. `None` for the
+    /// first attempt. It does not contain the retries that balancers below share.
+    pub(super) fn answered(&self, endpoint: &EndpointId) -> Option<Attempt> {
+        let number = self.attempts;
+        (number > 1).then(|| Attempt { number, endpoint: endpoint.clone(), retries: None })
+    }
+
+    /// Notes the error of an attempt, from which the retries of balancers below are known.
+    pub(super) fn note_error(&mut self, error: &(dyn std::error::Error + 'static)) {
+        if self.below.is_none() {
+            self.made_below = self.made_below.saturating_add(retries_below(error));
+        }
     }
 
     /// Returns the error of the current attempt after its endpoint has failed.

@@ -110,17 +110,20 @@ impl<T, D, P> Balance<T, D, P> {
     /// If the service of an endpoint is not ready and the request goes to another endpoint, this attempt does not count
     /// against the maximum: see [`ready_timeout`](Self::ready_timeout).
     ///
-    /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts do not multiply. For each request,
-    /// the outermost balancer with `max_attempts` above 1 has its own retries, so that it can still try each of its
-    /// endpoints. All balancers below it share one budget of retries. The size of this budget is the number of retries
-    /// (`max_attempts` − 1) of the first of these balancers that the request reaches. Example: with the default of 4
-    /// attempts, a balancer has 3 retries. A request then makes at most 1 + 3 + 3 = 7 attempts at servers, with two
-    /// levels of balancers and with more.
+    /// **Nested balancers**: if the endpoints of a balancer are balancers, attempts add up and do not multiply. The
+    /// balancer below may use all its retries (`max_attempts` − 1) in the first attempt of the balancer above. The
+    /// later attempts of the balancer above share what is left of these retries. Example: with the default of 4
+    /// attempts, a balancer has 3 retries. A request then makes at most 1 + 3 + 3 = 7 attempts at servers with two
+    /// levels of balancers, and at most 10 with three levels.
     ///
-    /// The [`Attempt`](crate::Attempt) extension of the request carries this budget, so services between the balancers
-    /// must keep the extension. Protocols other than [`HttpProtocol`] must implement [`Protocol::on_attempt`] and
-    /// [`Protocol::outer_attempt`]. [`PlainProtocol`](crate::PlainProtocol) does not implement them, because its
-    /// requests have no extensions. A retry layer above the outermost balancer still multiplies attempts.
+    /// Two things carry the numbers, and services between the balancers must keep both. The error of the balancer below
+    /// ([`Error::attempts`]) tells how many retries it has made; it may be the cause of another error. The
+    /// [`Attempt`](crate::Attempt) extension of a retried request tells how many are left. If the error is lost, for
+    /// example in a timeout between the balancers, the balancers below may make their retries twice: once in the first
+    /// attempt, and once in all later attempts. Protocols other than [`HttpProtocol`] must implement
+    /// [`Protocol::on_attempt`] and [`Protocol::outer_attempt`]. [`PlainProtocol`](crate::PlainProtocol) does not
+    /// implement them, because its requests have no extensions. A retry layer above the outermost balancer still
+    /// multiplies attempts.
     #[must_use]
     pub fn max_attempts(self, max_attempts: usize) -> Self
     where

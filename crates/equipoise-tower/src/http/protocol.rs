@@ -1,7 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use equipoise_core::{AnyTarget, BindingOutcome, EndpointId, Lease, Verdict};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 
 use super::{
@@ -28,12 +28,13 @@ use crate::{
 ///   request.
 /// - A response that switches protocols has a [`TunnelLease`] extension, which holds the lease.
 /// - Each response has a [`ServedBy`] extension. [`header`](Self::header) adds a header with the same information.
-/// - The request of each attempt and the response have an [`Attempt`] extension with the attempt's number and endpoint.
+/// - If a request is retried, the requests of the later attempts and the response have an [`Attempt`] extension with the
+///   attempt's number and endpoint.
 ///
 /// ```
 /// use equipoise_core::Verdict;
 /// use equipoise_tower::{HttpProtocol, ResponseHead};
-/// use http::{HeaderName, Method, StatusCode};
+/// use http::{Extensions, HeaderName, Method, StatusCode};
 ///
 /// let http = HttpProtocol::new()
 ///     // Clients of one user go to one endpoint (with a strategy that places by key).
@@ -184,6 +185,14 @@ pub struct KeptRequest<B: Replay> {
     body: B::Kept,
 }
 
+/// Stores the value in the extensions. If there is none, removes the value that another balancer has stored.
+fn store<E: Clone + Send + Sync + 'static>(extensions: &mut Extensions, value: Option<E>) {
+    match value {
+        Some(value) => drop(extensions.insert(value)),
+        None => drop(extensions.remove::<E>()),
+    }
+}
+
 /// Returns whether the connection no longer speaks HTTP after this response.
 fn switches_protocols<R>(response: &Response<R>) -> bool {
     #[cfg(feature = "hyper")]
@@ -215,12 +224,12 @@ where
         request.extensions().get()
     }
 
-    fn on_attempt(&self, request: &mut Request<B>, attempt: impl FnOnce() -> Attempt) {
-        request.extensions_mut().insert(attempt());
+    fn on_attempt(&self, request: &mut Request<B>, attempt: Option<Attempt>) {
+        store(request.extensions_mut(), attempt);
     }
 
-    fn on_response(&self, response: &mut Response<R>, attempt: impl FnOnce() -> Attempt) {
-        response.extensions_mut().insert(attempt());
+    fn on_response(&self, response: &mut Response<R>, attempt: Option<Attempt>) {
+        store(response.extensions_mut(), attempt);
     }
 
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptRequest<B>>) {
@@ -267,11 +276,8 @@ where
             response.headers_mut().insert(name.clone(), value);
         }
         response.extensions_mut().insert(ServedBy(id.clone()));
-        // If the response already has an outcome, it comes from a balancer below.
-        match lease.binding_outcome() {
-            BindingOutcome::Unbound => drop(response.extensions_mut().remove::<BindingOutcome>()),
-            outcome => drop(response.extensions_mut().insert(outcome)),
-        }
+        let outcome = lease.binding_outcome();
+        store(response.extensions_mut(), (outcome != BindingOutcome::Unbound).then_some(outcome));
         if switches_protocols(&response) {
             lease.response_head(Some(verdict.unwrap_or(Verdict::Success)), false);
             response.extensions_mut().insert(TunnelLease::new(lease));

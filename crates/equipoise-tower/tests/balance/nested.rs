@@ -13,7 +13,10 @@ use equipoise_core::{EndpointSpec, Failure, Pool, Verdict};
 use equipoise_tower::{Balance, BalanceLayer, BoxError, Error, FailureStage, HttpProtocol, Replayable, ServedBy};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, service_fn, util::BoxCloneSyncService};
+use tower::{
+    Layer, service_fn,
+    util::{BoxCloneSyncService, MapErr},
+};
 
 use crate::common::{Mock, echo, failing, in_flight, mock, not_sent, pool, post};
 
@@ -111,7 +114,16 @@ async fn attempts_of_nested_balancers_add_up_and_do_not_multiply() {
     level(level(server.clone(), 4), 4).oneshot(wrapped("order")).await.unwrap_err();
     assert_eq!(attempts(), 4 + 3);
     level(level(level(server, 4), 4), 4).oneshot(wrapped("order")).await.unwrap_err();
-    assert_eq!(attempts(), 4 + 3);
+    assert_eq!(attempts(), 4 + 3 + 3);
+}
+
+#[tokio::test]
+async fn retries_whose_error_is_lost_are_made_twice_and_not_for_each_attempt() {
+    let (server, count) = counting();
+    let opaque = MapErr::new(level(server, 4), |_: Error| BoxError::from(not_sent()));
+    level(opaque, 4).oneshot(wrapped("order")).await.unwrap_err();
+    // The first attempt with its three retries, then three attempts that share three retries.
+    assert_eq!(count.load(Ordering::Relaxed), 4 + 3 + 3);
 }
 
 #[tokio::test]

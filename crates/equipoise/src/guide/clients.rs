@@ -17,7 +17,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use equipoise::tower::{Attempt, BalancedClient};
+//! use equipoise::tower::{BalancedClient, ServedBy};
 //! use equipoise::{EndpointSpec, P2c, Pool};
 //! use reqwest::{Client, Method, Request};
 //!
@@ -31,8 +31,8 @@
 //! let client = BalancedClient::new(pool.clone(), builder)?;
 //!
 //! let response = client.execute(Request::new(Method::GET, "http://orders/today".parse()?)).await?;
-//! if let Some(Attempt { number, endpoint, .. }) = response.extensions().get() {
-//!     println!("{} from {endpoint} at attempt {number}", response.status());
+//! if let Some(ServedBy(endpoint)) = response.extensions().get() {
+//!     println!("{} from {endpoint}", response.status());
 //! }
 //! println!("{}", response.text().await?);
 //!

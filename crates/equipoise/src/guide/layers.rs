@@ -69,7 +69,7 @@
 //! above the balancer, use a lower [`Balance::max_attempts`](crate::Balance::max_attempts). For the balancer, each
 //! retry from above is a new request, so a strategy by key sends it to the endpoint that has just failed. To prevent
 //! this, exclude this endpoint: [`Placement::exclude`](crate::tower::Placement::exclude) has an example with
-//! `tower::retry`. The response names its endpoint in the [`Attempt`](crate::tower::Attempt) extension.
+//! `tower::retry`. The response names its endpoint in the [`ServedBy`](crate::tower::ServedBy) extension.
 //!
 //! Nested balancers, where the endpoints of one balancer are balancers themselves, share their retries: see
 //! [`Balance::max_attempts`](crate::Balance::max_attempts).

@@ -4,7 +4,7 @@
 //!
 //! | source | reports |
 //! | --- | --- |
-//! | extensions of each response | which endpoint served it, at which attempt ([`Attempt`](crate::tower::Attempt)), and whether the session stayed at its endpoint ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
+//! | extensions of each response | which endpoint served it ([`ServedBy`](crate::tower::ServedBy)), at which attempt if it was not the first ([`Attempt`](crate::tower::Attempt)), and whether the session stayed at its endpoint ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
 //! | an [observer](crate::tower::Observe) | each step of a request |
 //! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes to its endpoint ([`Pool::explain`](crate::Pool::explain)) |
@@ -19,7 +19,7 @@
 //! use std::error::Error as _;
 //!
 //! use bytes::Bytes;
-//! use equipoise::tower::{Attempt, Error};
+//! use equipoise::tower::{Attempt, Error, ServedBy};
 //! use equipoise::{Balance, EndpointSpec, Pool};
 //! use http::{Request, Response};
 //! use http_body_util::Full;
@@ -30,8 +30,9 @@
 //!     match result {
 //!         Ok(response) => {
 //!             let status = response.status().as_u16();
+//!             let attempts = response.extensions().get().map_or(1, |attempt: &Attempt| attempt.number);
 //!             match response.extensions().get() {
-//!                 Some(Attempt { number, endpoint, .. }) => format!("{status} endpoint={endpoint} attempts={number}"),
+//!                 Some(ServedBy(endpoint)) => format!("{status} endpoint={endpoint} attempts={attempts}"),
 //!                 None => format!("{status}"),
 //!             }
 //!         }
@@ -121,8 +122,9 @@
 //! # }
 //! ```
 //!
-//! A layer [below the balancer](super::layers) sees each attempt. The [`Attempt`](crate::tower::Attempt) extension of
-//! the request has the number and the endpoint of the attempt. Measure the number of attempts of each request. If
+//! A layer [below the balancer](super::layers) sees each attempt. From the second attempt of a request on, the
+//! [`Attempt`](crate::tower::Attempt) extension of the request has the number and the endpoint of the attempt. Measure
+//! the number of attempts of each request. If
 //! endpoints fail, this number rises, even while failover still hides the failures from clients.
 //!
 //! # Endpoints
