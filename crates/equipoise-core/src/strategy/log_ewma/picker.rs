@@ -13,7 +13,7 @@ use crate::{
     strategy::{
         PickCx, Picker,
         memories::Memories,
-        sampling::{Choices, MAX_CHOICES, Race, SLACK, lowest, several},
+        sampling::{Choices, MAX_CHOICES, Race, SLACK, several},
     },
     view::View,
 };
@@ -97,15 +97,28 @@ impl LogEwmaPicker {
         // Most picks end here. If no endpoint is slow or fails, the first endpoint wins if it is idle. The counts of
         // the others are then not read, because it costs a cache miss to read a count that another thread has just
         // changed.
-        let states = || drawn.iter().filter_map(|&at| self.entries.get(at as usize)).map(|entry| &*entry.state);
-        let lowest = lowest(states().map(|state| state.estimate.millis()));
-        if states().all(|state| state.penalty.is_none() && state.estimate.millis().abs() <= lowest * NOISE) {
+        if self.are_alike(drawn) {
             let load = cx.view().load(first.slot);
             if load.waiting == 0 && load.answered == 0 {
                 return Some(first.slot);
             }
         }
         self.compare(drawn, cx)
+    }
+
+    /// Returns whether none of these endpoints is slow or has a penalty.
+    #[inline]
+    fn are_alike(&self, drawn: &[u32]) -> bool {
+        let (mut lowest, mut highest) = (f64::INFINITY, 0.0_f64);
+        for entry in drawn.iter().filter_map(|&at| self.entries.get(at as usize)) {
+            if !entry.state.penalty.is_none() {
+                return false;
+            }
+            let estimate = entry.state.estimate.millis();
+            lowest = if estimate > 0.0 { lowest.min(estimate) } else { lowest };
+            highest = highest.max(estimate.abs());
+        }
+        highest <= NOISE * if lowest.is_finite() { lowest } else { 1.0 }
     }
 
     /// Returns the slot of the best one of several usable endpoints with equal weights. The draws are those of
