@@ -53,3 +53,28 @@ fn long_bodies_are_no_load() {
     let ratio = comparison.ratio(0, 1, p99);
     assert!(ratio.max < 1.0, "{ratio:?}");
 }
+
+#[test]
+fn a_server_that_fails_at_once_gets_few_requests_however_long_requests_take() {
+    for millis in [5, 100, 500, 2_000] {
+        let work = Work::exponential(Duration::from_millis(millis));
+        let scenario = Scenario::of(5, Server::fifo(16)).load(0.5).work(work).fault(Fault::sinkhole(0));
+        let scenario = scenario.timeout(Duration::from_secs(60)).lasting(Duration::from_secs(100.max(millis)));
+        let comparison = against(&["peak-ewma"], &scenario);
+        let share = comparison.spread(0, Report::error_rate).max;
+        assert!(share < 0.03, "{share} with requests of {millis} ms");
+    }
+}
+
+#[test]
+fn servers_that_fail_do_not_attract_requests_if_they_are_the_majority() {
+    for (servers, failing) in [(3, 2), (5, 3), (5, 4), (10, 7)] {
+        let left = (servers - failing) as f64 / servers as f64;
+        let scenario = Scenario::of(servers, Server::fifo(4)).load(0.6 * left);
+        let scenario = scenario.work(Work::exponential(Duration::from_millis(5))).lasting(Duration::from_secs(60));
+        let scenario = (0..failing).fold(scenario, |scenario, server| scenario.fault(Fault::sinkhole(server)));
+        let comparison = against(&["peak-ewma"], &scenario);
+        let share = comparison.spread(0, Report::error_rate).max;
+        assert!(share < 0.03, "{share} with {failing} of {servers}");
+    }
+}

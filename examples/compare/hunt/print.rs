@@ -17,6 +17,10 @@ const COLUMNS: [&str; 4] = ["p99", "p99.9", "mean", "errors"];
 fn cells(outcome: &Outcome) -> Option<[[String; 3]; 4]> {
     let Verdict { mean, p99, p999, errors, .. } = Verdict::of(outcome)?;
     let latency = |against: &Against| {
+        if against.contender == 0 {
+            let [ours, none] = [time(against.ours), "no other strategy has as few errors".to_owned()];
+            return [ours, none, NONE.to_owned()];
+        }
         let best = format!("{} {}", time(against.best), outcome.labels[against.contender]);
         [time(against.ours), best, format!("{:+.0} %", against.worse() * 100.0)]
     };

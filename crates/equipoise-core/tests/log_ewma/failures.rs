@@ -23,7 +23,7 @@ fn two(latency: Duration) -> (Pool<()>, std::sync::Arc<ManualClock>) {
 
 #[test]
 fn the_first_failure_costs_an_eighth_of_the_penalty_and_further_ones_all() {
-    let (pool, _clock) = two(ms(100));
+    let (pool, _clock) = two(ms(20));
     let before = scores(&pool)[0];
     for (failures, due) in [(1, 62.5), (2, 187.5), (3, 437.5), (4, 500.0), (5, 500.0)] {
         fail(&pool, 0, FAILURE);
@@ -41,7 +41,82 @@ fn a_penalty_costs_a_hundred_times_the_lowest_latency_at_most() {
 }
 
 #[test]
-fn a_penalty_counts_only_if_the_endpoint_fails_three_times_as_often_as_the_median() {
+fn a_penalty_costs_ten_times_the_lowest_latency_at_least() {
+    let (pool, _clock) = two(Duration::from_secs(2));
+    (0..9).for_each(|_| fail(&pool, 0, FAILURE));
+    let [failing, other] = scores(&pool)[..] else { panic!("two endpoints") };
+    assert!((failing - other - 20_000.0).abs() < 100.0, "{failing} and {other}");
+}
+
+#[test]
+fn a_penalty_of_zero_costs_nothing() {
+    let (pool, clock) = clocked(LogEwma::new().penalty(Duration::ZERO), &[1, 1], SEED);
+    (0..2).for_each(|at| answer(&pool, &clock, at, ms(10)));
+    let before = scores(&pool);
+    (0..9).for_each(|_| fail(&pool, 0, FAILURE));
+    assert_eq!(scores(&pool), before);
+}
+
+#[test]
+fn endpoints_that_fail_do_not_excuse_each_other() {
+    for failing in 1..8 {
+        let (pool, clock) = clocked(LogEwma::new(), &[1; 8], SEED);
+        for round in 0..300 {
+            for at in 0..8 {
+                if at < failing && round > 20 {
+                    fail(&pool, at, FAILURE);
+                } else {
+                    answer(&pool, &clock, at, ms(10));
+                }
+            }
+        }
+        let scores = scores(&pool);
+        let (bad, good) = scores.split_at(failing);
+        let lowest = bad.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(good.iter().all(|score| 5.0 * score < lowest), "{failing} of 8 fail: {scores:?}");
+    }
+}
+
+#[test]
+fn retry_after_counts_although_others_fail_at_times() {
+    let pause = Verdict::Unavailable { retry_after: Some(Duration::from_secs(20)) };
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 4], SEED);
+    for round in 0..300 {
+        for at in 0..4 {
+            answer(&pool, &clock, at, ms(10));
+            if round % 50 == 0 {
+                fail(&pool, at, FAILURE);
+            }
+        }
+    }
+    clock.advance(ms(1_500));
+    fail(&pool, 0, pause);
+    let scores = scores(&pool);
+    assert!(scores[0] > 500.0 * scores[1], "{scores:?}");
+}
+
+#[test]
+fn a_success_does_not_raise_a_penalty() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 4], SEED);
+    // The first endpoint has one request in ten seconds, and all others many.
+    for _ in 0..10 {
+        answer(&pool, &clock, 0, ms(10));
+        for _ in 0..300 {
+            (1..4).for_each(|at| answer(&pool, &clock, at, ms(11)));
+        }
+    }
+    (0..4).for_each(|_| fail(&pool, 0, FAILURE));
+    for _ in 0..300 {
+        (1..4).for_each(|at| answer(&pool, &clock, at, ms(11)));
+    }
+    let before = scores(&pool)[0];
+    lease_on(&pool, 0).finish(Verdict::Success);
+    let after = scores(&pool)[0];
+    assert!(after <= before, "{before} and {after}");
+}
+
+#[test]
+fn a_penalty_counts_only_if_the_endpoint_fails_three_times_as_often_as_usual() {
     let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
     for _ in 0..20 {
         (0..5).for_each(|at| answer(&pool, &clock, at, ms(10)));
@@ -69,7 +144,7 @@ fn a_penalty_fades_and_a_success_takes_most_of_it_off() {
 }
 
 #[test]
-fn retry_after_holds_an_endpoint_that_has_had_no_success_for_a_second() {
+fn retry_after_holds_an_endpoint_that_has_not_answered_for_a_second() {
     let pause = Verdict::Unavailable { retry_after: Some(Duration::from_secs(20)) };
     let (pool, clock) = two(ms(1));
     clock.advance(ms(1_500));
@@ -94,8 +169,11 @@ fn retry_after_holds_an_endpoint_that_has_had_no_success_for_a_second() {
 #[test]
 fn retry_after_does_not_hold_an_endpoint_that_keeps_answering() {
     let pause = Verdict::Unavailable { retry_after: Some(Duration::from_secs(20)) };
-    let (pool, clock) = two(ms(100));
-    answer(&pool, &clock, 0, ms(100));
+    let (pool, clock) = two(ms(20));
+    // The body of the response has not ended.
+    let mut download = lease_on(&pool, 0);
+    clock.advance(ms(1_500));
+    download.response_head(Some(Verdict::Success), true);
     let before = scores(&pool)[0];
     fail(&pool, 0, pause);
     let cost = scores(&pool)[0] - before;

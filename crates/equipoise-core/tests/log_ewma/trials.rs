@@ -137,3 +137,54 @@ fn an_endpoint_with_one_long_request_is_tried_and_stays_in_use() {
     let tried = serve(5_000);
     assert!(tried > 100, "{tried} of 5000");
 }
+
+#[test]
+fn an_endpoint_with_a_request_that_never_ends_is_tried() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
+    let serve = |requests: usize| {
+        let serve = |_: &usize| {
+            let lease = pick(&pool);
+            clock.advance(ms(1));
+            let first = at(&lease) == 0;
+            lease.finish(Verdict::Success);
+            first
+        };
+        (0..requests).filter(serve).count()
+    };
+    serve(500);
+    let _endless = lease_on(&pool, 0);
+    clock.advance(Duration::from_secs(86_400));
+    (1..5).for_each(|at| answer(&pool, &clock, at, ms(1)));
+    let tried = serve(100_000);
+    assert!(tried > 4, "{tried} of 100000");
+}
+
+#[test]
+fn trials_that_are_given_up_become_rare_too() {
+    let (pool, clock) = one_slow(LogEwma::new());
+    let mut trials = Vec::new();
+    for step in 0..120_000 {
+        let lease = pick(&pool);
+        clock.advance(ms(1));
+        if at(&lease) == 0 {
+            trials.push(step);
+            drop(lease);
+        } else {
+            lease.finish(Verdict::Success);
+        }
+    }
+    let late = trials.iter().filter(|step| **step >= 60_000).count();
+    assert!((1..=7).contains(&late), "{late} in the second minute: {trials:?}");
+}
+
+#[test]
+fn an_endpoint_that_was_fast_again_is_tried_early_when_it_becomes_slow_again() {
+    let (pool, clock) = one_slow(LogEwma::new());
+    trials(&pool, &clock, ms(20), Duration::from_secs(120));
+    // It recovers through requests that are no trials.
+    (0..200).for_each(|_| answer(&pool, &clock, 0, ms(1)));
+    trials(&pool, &clock, ms(1), Duration::from_secs(15));
+    (0..100).for_each(|_| answer(&pool, &clock, 0, ms(20)));
+    let trials = trials(&pool, &clock, ms(20), Duration::from_secs(3));
+    assert!(trials.len() >= 2, "{trials:?}");
+}

@@ -1,6 +1,6 @@
 //! Servers that shed load, and clients with limits.
 
-use equipoise::sim::{Scenario, Server, Work};
+use equipoise::sim::{Fault, Scenario, Server, Work};
 
 use crate::hunt::case::{Case, ms, secs, workers};
 
@@ -37,6 +37,15 @@ pub(super) const CASES: &[Case] = &[
         "a server that has 8 requests responds to further ones with 503 and Retry-After: 1; 5 clients, 5 servers, \
          load 0.9",
         || shedding(5, 5, Server::fifo(4), 8, Some(1)).load(0.9).lasting(secs(150)),
+    ),
+    case(
+        "sheds-and-fails",
+        "a server that has 8 requests responds to further ones with 503 and Retry-After: 1, and 1 % of the requests \
+         fail at every server; 5 clients, 5 servers, load 0.7",
+        || {
+            let scenario = shedding(5, 5, Server::fifo(4), 8, Some(1)).lasting(secs(150));
+            (0..5).fold(scenario, |scenario, server| scenario.fault(Fault::flaky(server, 0.01)))
+        },
     ),
     case(
         "one-worker-sheds",

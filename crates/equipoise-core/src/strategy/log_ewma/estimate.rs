@@ -113,7 +113,10 @@ impl Estimate {
     ///
     /// If no response came while the request waited, the estimate is raised to `waited`. If responses came meanwhile,
     /// `waited` counts as the latency of one more response.
-    pub(super) fn raise(&self, waited: Duration, now: Timestamp, memory: Memory) {
+    pub(super) fn raise(&self, waited: Duration, now: Timestamp, memory: Memory, trials: &Trials) {
+        if self.unmark_trial() {
+            trials.postpone(memory.trials);
+        }
         let (last, interval) = (self.sampled_at(), self.interval());
         let elapsed = now.since(last);
         let memory = memory.after(interval);
@@ -189,6 +192,12 @@ impl Estimate {
     /// Marks the endpoint, so that its next response counts as the response to a trial.
     pub(super) fn mark_trial(&self) {
         self.average.fetch_or(ON_TRIAL, Ordering::Relaxed);
+    }
+
+    /// Ends a trial without a response. Returns whether there was a trial.
+    pub(super) fn unmark_trial(&self) -> bool {
+        self.average.load(Ordering::Relaxed) & ON_TRIAL != 0
+            && self.average.fetch_and(!ON_TRIAL, Ordering::Relaxed) & ON_TRIAL != 0
     }
 }
 
@@ -319,9 +328,25 @@ impl Trials {
     /// Changes the interval after a response to a trial. `latency` is that of the response and `estimate` the estimate
     /// before it, both in milliseconds.
     pub(super) fn learn(&self, latency: f64, estimate: f64, limits: TrialIntervals) {
-        let last = self.interval().max(limits.min);
-        let next =
-            if latency * FAST > estimate { last.saturating_mul(GROWTH).min(limits.max) } else { last / SHRINKAGE };
+        if latency * FAST > estimate {
+            self.postpone(limits);
+        } else {
+            self.interval.store(self.interval().max(limits.min) / SHRINKAGE, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the interval longer.
+    fn postpone(&self, limits: TrialIntervals) {
+        let next = self.interval().max(limits.min).saturating_mul(GROWTH).min(limits.max);
         self.interval.store(next, Ordering::Relaxed);
+    }
+
+    /// Forgets the interval of an endpoint that is fast again, if the last trial is longer ago than the maximum interval.
+    /// Endpoints that become slow again and again keep their interval.
+    #[inline]
+    pub(super) fn forget(&self, now: Timestamp, limits: TrialIntervals) {
+        if self.interval() != 0 && self.may_begin(now, limits.max) {
+            self.interval.store(0, Ordering::Relaxed);
+        }
     }
 }

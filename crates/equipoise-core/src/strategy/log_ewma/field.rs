@@ -18,12 +18,21 @@ pub(super) const NOISE: f64 = 1.5;
 /// The maximum cost of a slow endpoint, as a multiple of the cost of a fast one.
 const MAX_COST: f64 = 10.0;
 
-/// The maximum cost of the largest penalty, as a multiple of the lowest estimate. Smaller penalties cost proportionally
-/// less. Without this limit, an endpoint with short latencies would be avoided for seconds because of one failure.
-const MAX_PENALTY: f64 = 100.0;
+/// The range of the cost of the largest penalty, as multiples of the lowest estimate. Smaller penalties cost
+/// proportionally less. Without the maximum, an endpoint with short latencies would be avoided for seconds because of
+/// one failure. Without the minimum, an endpoint that fails at once would look better than endpoints whose responses
+/// take longer than the penalty.
+const PENALTIES: (f64, f64) = (10.0, 100.0);
 
-/// How many times as often as the median endpoint an endpoint must fail, so that its penalty counts.
+/// How many times as often as usual an endpoint must fail, so that its penalty counts.
 const EXCEPTION: f64 = 3.0;
+
+/// An endpoint with a larger share of failures does not show what is usual, unless all endpoints fail as often.
+const OFTEN: f64 = 0.2;
+
+/// The maximum cost of silence, as a multiple of the lowest estimate. It also limits how rarely silent endpoints get
+/// trials: without this limit, an endpoint with one request that never gets a response would practically get none.
+const MAX_SILENCE: f64 = 100.0;
 
 /// The minimum penalty of an endpoint that has asked for a pause with `Retry-After`, as a multiple of the lowest
 /// estimate.
@@ -66,7 +75,8 @@ pub(super) struct Contender<'a> {
     unit: f64,
     /// The penalty of the endpoint in milliseconds.
     penalty: f64,
-    /// For how long requests have waited without any response, in milliseconds, if that is unusually long. Otherwise 0.
+    /// For how long requests have waited without any response, in milliseconds, if that is unusually long. At most
+    /// [`MAX_SILENCE`] times the lowest estimate. Otherwise 0.
     pub(super) silence: f64,
 }
 
@@ -135,7 +145,8 @@ impl<'a> Field<'a> {
     ///   prevent the endpoint from winning.
     /// - A penalty counts as far as the endpoint fails more often than others. If all endpoints fail at times, failures
     ///   are no reason to avoid one of them.
-    /// - If requests wait and no response has come for an unusually long time, the cost is at least that time.
+    /// - If requests wait and no response has come for an unusually long time, the cost is at least that time, up to
+    ///   [`MAX_SILENCE`] times the lowest estimate.
     pub(super) fn settle(&mut self, memory: Memory, even_turn: &EvenTurn, cx: &PickCx<'_>) {
         let now = cx.now();
         let lowest = self.lowest();
@@ -159,24 +170,29 @@ impl<'a> Field<'a> {
         }
         // No endpoint is fast if nothing was measured and requests were given up at all endpoints.
         let fast = if fast > 0.0 { fast } else { lowest };
-        let scale = Scale { lowest, fast, penalty: (MAX_PENALTY * lowest / memory.max_penalty).min(1.0) };
+        let scale = Scale { lowest, fast, penalty: penalty_scale(lowest, memory.max_penalty) };
+        let is_explained = cx.is_explained();
         for contender in self.iter_mut() {
             contender.settle(scale, now, idle_memory);
+            if contender.is_fast && contender.penalty == 0.0 && !is_explained {
+                contender.state.trials.forget(now, memory.trials);
+            }
         }
     }
 
-    /// Sets the penalty of each contender. A penalty counts in full if the median endpoint does not fail, and less the
-    /// more it fails: not at all if the contender fails at most [`EXCEPTION`] times as often as the median.
+    /// Sets the penalty of each contender. A penalty counts in full if no failures are usual, and less the more are: not
+    /// at all if the contender fails at most [`EXCEPTION`] times as often as usual. A penalty that `Retry-After` holds
+    /// always counts in full.
+    ///
+    /// The usual share of failures is the median of the contenders that do not fail [often](OFTEN), or of all if all fail
+    /// often. With the median of all, endpoints that fail would excuse each other if they were the majority.
     fn penalties(&mut self, now: Timestamp, memory: Memory) {
-        let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
-        for contender in self.iter() {
-            all[len] = contender.state.penalty.failing();
-            len += 1;
-        }
-        let usual = EXCEPTION * median(&all[..len]);
+        let shares = |limit: f64| self.iter().map(|c| c.state.penalty.failing()).filter(move |&share| share <= limit);
+        let usual = EXCEPTION * median(shares(OFTEN)).or_else(|| median(shares(1.0))).unwrap_or(0.0);
         for contender in self.iter_mut() {
             let penalty = &contender.state.penalty;
-            let part = if usual > 0.0 { (1.0 - usual / penalty.failing()).max(0.0) } else { 1.0 };
+            let is_exception = usual == 0.0 || penalty.is_held(now);
+            let part = if is_exception { 1.0 } else { (1.0 - usual / penalty.failing()).max(0.0) };
             contender.penalty = penalty.millis(now, memory) * part;
         }
     }
@@ -217,7 +233,7 @@ struct Scale {
     lowest: f64,
     /// The cost of a fast endpoint, in milliseconds.
     fast: f64,
-    /// The part of a penalty that counts.
+    /// The factor between a penalty and its cost.
     penalty: f64,
 }
 
@@ -253,13 +269,15 @@ impl EvenTurn {
     #[cold]
     #[inline(never)]
     fn of(field: &Field<'_>) -> f64 {
-        let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
-        for contender in field.iter().filter(|contender| contender.estimate != 0.0) {
-            all[len] = contender.turn;
-            len += 1;
-        }
-        median(&all[..len])
+        let measured = field.iter().filter(|contender| contender.estimate != 0.0);
+        median(measured.map(|contender| contender.turn)).unwrap_or(0.0)
     }
+}
+
+/// Returns the factor between a penalty and its cost. `max` is the maximum penalty in milliseconds.
+fn penalty_scale(lowest: f64, max: f64) -> f64 {
+    let (least, most) = PENALTIES;
+    if max > 0.0 { max.clamp(least * lowest, most * lowest) / max } else { 0.0 }
 }
 
 impl Contender<'_> {
@@ -293,7 +311,7 @@ impl Contender<'_> {
         }
         let mut cost = cost.min(MAX_COST * fast);
         if self.load.waiting > 0 {
-            self.silence = self.state.estimate.silence(self.load.waiting_since, now);
+            self.silence = self.state.estimate.silence(self.load.waiting_since, now).min(MAX_SILENCE * lowest);
             cost = cost.max(self.silence);
         }
         self.cost = cost + penalty;
@@ -307,14 +325,21 @@ impl Contender<'_> {
     }
 }
 
-/// Returns the median. Of an even number of values, the lower one of the two in the middle. 0 if there are no values.
+/// Returns the median of at most [`MAX_CONTENDERS`] values. Of an even number of values, the lower one of the two in the
+/// middle. `None` if there are no values.
 ///
 /// It counts instead of sorting, which is faster for so few values.
-fn median(values: &[f64]) -> f64 {
-    let rank = values.len().saturating_sub(1) / 2;
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (mut all, mut len) = ([0.0; MAX_CONTENDERS], 0);
+    for (place, value) in all.iter_mut().zip(values) {
+        *place = value;
+        len += 1;
+    }
+    let values = all.get(..len)?;
+    let rank = len.saturating_sub(1) / 2;
     let is_median = |value: &f64| {
         let count = |less: fn(f64, f64) -> bool| values.iter().filter(|&&other| less(other, *value)).count();
         count(|other, value| other < value) <= rank && rank < count(|other, value| other <= value)
     };
-    values.iter().copied().find(is_median).unwrap_or(0.0)
+    values.iter().copied().find(is_median)
 }

@@ -36,33 +36,40 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 ///   estimate of at most 1.5 times the lowest one in the comparison are compared by their waiting requests alone. A
 ///   slow endpoint costs at most ten times as much as a fast one with as many waiting requests.
 /// - **Silence**: if requests wait and no response has come for longer than 24 mean intervals between responses, each
-///   waiting request costs at least the time without a response. An endpoint that stalls therefore loses requests
-///   before its first slow response. It still gets trials, because a single long request looks the same.
+///   waiting request costs at least the time without a response, up to 100 times the lowest estimate. An endpoint that
+///   stalls therefore loses requests before its first slow response. It still gets trials, because a single long
+///   request looks the same.
 /// - **Abandoned requests**: a request that ends without a first byte never lowers the estimate. If no response came
 ///   while it waited, the estimate is raised to the time that it waited. If responses came meanwhile, the time that it
 ///   waited counts as the latency of one more response.
 /// - **Failures** ([`Verdict::is_failure`]) add to the penalty. The first failure adds an eighth of the
 ///   [maximum penalty](Self::penalty). Each further failure more than doubles the penalty, up to the maximum. A success
 ///   removes three quarters of it. The latency of a failure is not sampled, so a fast failure does not look like a fast
-///   response. The maximum penalty costs at most 100 times the lowest estimate.
-/// - **Failures everywhere**: a penalty counts in full if the median endpoint of the comparison does not fail, and less
-///   the more it fails. It does not count if the endpoint fails at most three times as often as the median, among about
-///   the last hundred responses.
-/// - **`Retry-After`**: if the endpoint has had no success in the last second, it gets the maximum penalty for as long
-///   as it asked (at most 300 s). If it has had a success, it only rejects what it cannot serve, and the response
+///   response. The maximum penalty costs from 10 to 100 times the lowest estimate.
+/// - **Failures everywhere**: a penalty counts in full if failures are not usual, and less the more are. It does not
+///   count if the endpoint fails at most three times as often as usual, among about the last hundred responses. Usual
+///   is the median of those endpoints of the comparison that fail at most 20 % of their requests, or of all if all fail
+///   more.
+/// - **`Retry-After`**: if the endpoint has not answered any request in the last second, it gets the maximum penalty for
+///   as long as it asked (at most 300 s). If it has answered, it only rejects what it cannot serve, and the response
 ///   counts as an ordinary failure.
 /// - **Trials**: a slow endpoint at which no request waits, or a silent one, is sometimes picked, to measure it again.
 ///   The time between two trials is at least [`min_trial_interval`](Self::min_trial_interval). It doubles with each
-///   slow response, up to [`max_trial_interval`](Self::max_trial_interval). Trials add about 10 % to the expected
-///   latency at most. A fast response to a trial moves the estimate by 30 % of the distance on a logarithmic scale.
+///   slow response and each abandoned trial, up to [`max_trial_interval`](Self::max_trial_interval). If one endpoint is slow,
+///   its trials add a few percent to the mean latency. If nearly all are, trials add up to 20 %. A fast response to a
+///   trial moves the estimate by 30 % of the distance on a logarithmic scale.
 /// - **Fading**: the estimate and the penalty of an endpoint without traffic [fade](Self::fade).
-/// - **Rare requests**: `decay` and `fade` are at least as long as ten mean intervals between responses of an endpoint.
+/// - **Rare requests**: [`decay`](Self::decay) and [`fade`](Self::fade) are at least as long as ten mean intervals
+///   between responses.
 /// - **A new endpoint** has no estimate yet. In a comparison, it counts with the lowest estimate.
 /// - **Weights** have the same effect as with [`P2c`](super::P2c): without load, an endpoint's share of the requests is
 ///   proportional to its weight. Latency changes the shares.
-/// - **High rates**: a response within 10 µs after the last sample is not sampled.
+/// - **High rates**: a response within 10 µs after the last sample is not sampled. A latency below 10 µs counts as 10
+///   µs.
 ///
-/// The scores in an [explanation](crate::Pool::explain) are in milliseconds.
+/// The scores in an [explanation](crate::Pool::explain) are in milliseconds if all weights are equal. Otherwise they are
+/// divided by the weight, with a random part. With unequal weights, responses that have begun do not decide between
+/// equal scores.
 ///
 /// Limits:
 ///
@@ -76,11 +83,16 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 /// - **Distance**: a distant endpoint looks slow. It gets few requests until requests wait at the near endpoints.
 /// - **Overload**: an endpoint that can serve much less than the others, and rejects the rest, still gets some requests
 ///   that it rejects. Set [`max_in_flight`](EndpointSpec::max_in_flight) if its limit is known.
-/// - **Failures**: an endpoint that fails more than three times as often as the median gets fewer requests, but still
-///   gets some. Only health checks and outlier detection stop the traffic to it.
-/// - **Recovery**: if an endpoint was slow for a long time, its recovery is noticed after up to half of that time, and
-///   at most after [`max_trial_interval`](Self::max_trial_interval) if the pool has traffic. It has its share again
-///   after a few more trials, which come sooner after each fast response.
+/// - **Failures**: an endpoint that fails more often than others gets fewer requests, but still gets some: about 0.1 %
+///   if requests take a few milliseconds, and 2 % if they take two seconds, as fading does not depend on the latency.
+///   Only health checks and outlier detection stop the traffic to it.
+/// - **Requests that never end**: if an endpoint holds a request without responding to it (long polling), it gets fewer
+///   requests than others as long as the pool is nearly idle.
+/// - **Recovery**: if an endpoint was slow for a long time, its recovery is noticed after up to half of that time, or up
+///   to [`max_trial_interval`](Self::max_trial_interval), if the pool has much traffic. It has its share again after a
+///   few more trials, which come sooner after each fast response. With few requests per second, trials are rare and the
+///   endpoint returns when its estimate has faded: after half a minute if it was 10 times as slow, and after a minute if
+///   it was 100 times as slow.
 /// - **Very rare requests**: if an endpoint gets less than one request per minute, the choice is nearly random.
 /// - **Small differences**: if the latencies of two endpoints differ by a factor below 1.5, the faster one is not
 ///   preferred.
@@ -162,8 +174,12 @@ impl LogEwma {
     /// Sets the time after which the estimate and the penalty of an endpoint weigh 1/e (37 %) if no responses come and
     /// no request waits at it. Minimum: 1 µs. Default: 2.5 s. With [`Duration::MAX`] they never fade.
     ///
-    /// If ten mean intervals between responses of the endpoint are longer than `fade`, these ten intervals are used
-    /// instead of `fade`.
+    /// A longer time is used in these cases:
+    ///
+    /// - Ten mean intervals between the responses of an endpoint are longer than `fade`. In a comparison, the interval is
+    ///   the median of the compared endpoints.
+    /// - The time between two trials of a slow endpoint (at most [`max_trial_interval`](Self::max_trial_interval)) is
+    ///   longer than `fade`. This time is then used for its estimate.
     ///
     /// # Errors
     ///
@@ -175,8 +191,9 @@ impl LogEwma {
         }
     }
 
-    /// Sets the maximum penalty: the latency that repeated failures add to the cost of an endpoint. All durations are
-    /// valid. Default: 500 ms. With zero, failures cost nothing.
+    /// Sets the maximum penalty: the latency that repeated failures add to the cost of an endpoint. In a comparison, it
+    /// counts as at least 10 times and at most 100 times the lowest estimate. All durations are valid. Default: 500 ms.
+    /// With zero, failures cost nothing.
     #[must_use]
     pub const fn penalty(mut self, penalty: Duration) -> Self {
         self.penalty = penalty;
@@ -233,7 +250,7 @@ impl Strategy for LogEwma {
     }
 
     fn on_abandon(&self, state: &LogEwmaState, waited: Duration, now: Timestamp) -> bool {
-        state.estimate.raise(waited, now, self.memory());
+        state.abandon(waited, now, self.memory());
         false
     }
 

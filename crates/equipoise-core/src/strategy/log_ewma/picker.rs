@@ -98,6 +98,7 @@ impl LogEwmaPicker {
         // the others are then not read, because it costs a cache miss to read a count that another thread has just
         // changed.
         if self.are_alike(drawn) {
+            first.state.trials.forget(cx.now(), self.memory.trials);
             let load = cx.view().load(first.slot);
             if load.waiting == 0 && load.answered == 0 {
                 return Some(first.slot);

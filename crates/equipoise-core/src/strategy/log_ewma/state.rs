@@ -23,28 +23,34 @@ pub struct LogEwmaState {
 impl LogEwmaState {
     /// Samples the latency of a response.
     pub(super) fn sample(&self, latency: Duration, now: Timestamp, memory: Memory) {
+        self.penalty.note_answer(now);
         self.estimate.sample(latency, now, memory, &self.trials);
+    }
+
+    /// Counts a request that was given up after it had `waited`.
+    pub(super) fn abandon(&self, waited: Duration, now: Timestamp, memory: Memory) {
+        self.estimate.raise(waited, now, memory, &self.trials);
     }
 
     /// Counts the verdict of a request: a success reduces the penalty, and a failure adds to it.
     pub(super) fn count(&self, verdict: Verdict, now: Timestamp, memory: Memory) {
-        let long_memory = || memory.after(self.estimate.interval());
         let retry_after = match verdict {
-            Verdict::Success => return self.penalty.succeed(now, long_memory),
+            Verdict::Success => return self.penalty.succeed(now, memory),
             Verdict::Failure(_) => None,
             Verdict::Overloaded { retry_after } | Verdict::Unavailable { retry_after } => retry_after,
             Verdict::Neutral => return,
         };
-        self.penalty.add(now, long_memory(), retry_after);
+        self.estimate.unmark_trial();
+        self.penalty.add(now, memory.after(self.estimate.interval()), retry_after);
     }
 }
 
-/// `Retry-After` does not keep the maximum penalty if the endpoint has had a success within this time.
-const RECENT_SUCCESS: Duration = Duration::from_secs(1);
+/// `Retry-After` does not keep the maximum penalty if the endpoint has answered a request within this time.
+const RECENT_ANSWER: Duration = Duration::from_secs(1);
 
-/// The precision of the time of the last success in nanoseconds. With a higher precision, more successes would write to
+/// The precision of the time of the last answer in nanoseconds. With a higher precision, more answers would write to
 /// memory that picks read.
-const SUCCESS_RESOLUTION: u64 = 1 << 26;
+const ANSWER_RESOLUTION: u64 = 1 << 26;
 
 /// The weight of a new response in the share of failures. With it, the share is that of about the last hundred
 /// responses.
@@ -61,8 +67,9 @@ const NEGLIGIBLE: f32 = 1e-3;
 pub(super) struct Penalty {
     /// In milliseconds.
     fading: FadingPenalty,
-    /// The time of the last success, in nanoseconds on the clock of the pool. 0 before the first success.
-    succeeded_at: AtomicU64,
+    /// The time of the last answer, in nanoseconds on the clock of the pool. 0 before the first answer. An answer is the
+    /// first byte of a response that is no failure, so that long responses count before they end.
+    answered_at: AtomicU64,
     /// The share of failures among the last responses, from 0 to 1, as the bits of an `f64`: a moving average.
     failing: AtomicU64,
 }
@@ -107,26 +114,33 @@ impl Penalty {
     /// the penalty. `retry_after` sets the maximum penalty, which then begins to fade after that time.
     pub(super) fn add(&self, now: Timestamp, memory: Memory, retry_after: Option<Duration>) {
         self.count(1.0);
-        let retry_after = retry_after.filter(|_| !self.has_succeeded_recently(now)).unwrap_or_default();
+        let retry_after = retry_after.filter(|_| !self.has_answered_recently(now)).unwrap_or_default();
         self.fading.add(now, memory.max_penalty as f32, retry_after, left(memory));
     }
 
-    /// Counts a success: removes three quarters of the penalty, unless `Retry-After` keeps it.
+    /// Counts a success: removes three quarters of the penalty, unless `Retry-After` keeps it. `memory` is that without
+    /// rare requests: with a longer memory, more would be left of the penalty than picks see, and a success would raise
+    /// it.
     #[inline]
-    pub(super) fn succeed(&self, now: Timestamp, memory: impl FnOnce() -> Memory) {
-        if now.as_nanos().abs_diff(self.succeeded_at.load(Ordering::Relaxed)) >= SUCCESS_RESOLUTION {
-            self.succeeded_at.store(now.as_nanos().max(1), Ordering::Relaxed);
-        }
+    pub(super) fn succeed(&self, now: Timestamp, memory: Memory) {
         if self.failing() > 0.0 {
             self.count(0.0);
         }
         if !self.is_none() {
-            self.fading.forgive(now, NEGLIGIBLE, left(memory()));
+            self.fading.forgive(now, NEGLIGIBLE, left(memory));
         }
     }
 
-    fn has_succeeded_recently(&self, now: Timestamp) -> bool {
-        let last = self.succeeded_at.load(Ordering::Relaxed);
-        last != 0 && now.as_nanos().abs_diff(last) < saturating_nanos(RECENT_SUCCESS)
+    /// Notes that the endpoint answers.
+    #[inline]
+    pub(super) fn note_answer(&self, now: Timestamp) {
+        if now.as_nanos().abs_diff(self.answered_at.load(Ordering::Relaxed)) >= ANSWER_RESOLUTION {
+            self.answered_at.store(now.as_nanos().max(1), Ordering::Relaxed);
+        }
+    }
+
+    fn has_answered_recently(&self, now: Timestamp) -> bool {
+        let last = self.answered_at.load(Ordering::Relaxed);
+        last != 0 && now.as_nanos().abs_diff(last) < saturating_nanos(RECENT_ANSWER)
     }
 }
