@@ -17,7 +17,6 @@ use equipoise_tower::RequestHead;
 pub use self::{explanation::AffinityExplanation, on_unavailable::OnUnavailable, session_limit::SessionLimit};
 use self::{on_unavailable::UnavailableSettings, session_limit::NewSessions};
 use crate::{
-    guard::guarded,
     members::PoolMembers,
     mode::{InvalidNaming, Kind, Mode},
     outcome::{AffinityStats, Counters},
@@ -244,16 +243,6 @@ impl Affinity {
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.settings.now = Arc::new(now);
         self
-    }
-
-    fn now(&self) -> SystemTime {
-        guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
-    }
-
-    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
-    /// doing this.
-    fn follow(&self) -> Result<(), InvalidNaming> {
-        self.shared.mode.follow(&self.shared.members)
     }
 
     /// Returns how many requests had each outcome since this `Affinity` was created. All clones share the counters.

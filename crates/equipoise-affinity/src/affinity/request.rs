@@ -1,6 +1,9 @@
 //! The steps of one request: find its session, decide where it may go, and store the binding when its response arrives.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use equipoise_core::{Binding, BindingOutcome, MissReason};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
@@ -9,7 +12,7 @@ use http::{Response, request::Parts};
 use super::{Affinity, OnUnavailable, Rule, Shared};
 use crate::{
     guard::guarded,
-    mode::{Found, Kind, Settlement},
+    mode::{Found, InvalidNaming, Kind, Settlement},
     outcome::{AffinityOutcome, UnboundReason},
 };
 
@@ -21,6 +24,16 @@ impl Affinity {
 
     pub(crate) fn store_timeout(&self) -> Duration {
         self.settings.lookup_timeout
+    }
+
+    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
+    /// doing this.
+    pub(super) fn follow(&self) -> Result<(), InvalidNaming> {
+        self.shared.mode.follow(&self.shared.members)
+    }
+
+    fn now(&self) -> SystemTime {
+        guarded(|| (self.settings.now)()).unwrap_or_else(SystemTime::now)
     }
 
     /// Finds the session of the request, and its endpoint if that is known without waiting. Removes the balancer's
