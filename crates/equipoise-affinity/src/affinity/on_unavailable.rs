@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use crate::{mode::Found, outcome::UnboundReason};
-
 /// What happens to a request that cannot go to the endpoint of its session. Either the session is not bound to an
 /// endpoint, or it is bound to an endpoint that cannot serve the request.
 ///
@@ -67,23 +65,4 @@ pub(super) struct UnavailableSettings {
     pub(super) missing: OnUnavailable,
     /// For a request that is bound to an endpoint that cannot serve it.
     pub(super) unavailable: OnUnavailable,
-}
-
-impl UnavailableSettings {
-    /// Returns what happens to a request if no bound endpoint is available. `is_present` is whether the request is
-    /// bound to an endpoint that is in the pool.
-    pub(super) fn of(&self, found: &Found, is_present: bool) -> OnUnavailable {
-        match &found.endpoint {
-            Ok(_) if is_present && found.forced && self.unavailable == OnUnavailable::Rebind => OnUnavailable::Refuse,
-            Ok(_) if is_present => self.unavailable,
-            Err(UnboundReason::Off) => OnUnavailable::Rebind,
-            // The session may exist. A failure of the store must not refuse its requests.
-            Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
-                if self.missing == OnUnavailable::Refuse =>
-            {
-                OnUnavailable::Rebind
-            }
-            _ => self.missing,
-        }
-    }
 }

@@ -9,7 +9,7 @@ use equipoise_core::{Binding, BindingOutcome, MissReason};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
 use http::{Response, request::Parts};
 
-use super::{Affinity, OnUnavailable, Rule, Shared};
+use super::{Affinity, OnUnavailable, Rule, Shared, on_unavailable::UnavailableSettings};
 use crate::{
     guard::guarded,
     mode::{Found, InvalidNaming, Kind, Settlement},
@@ -164,5 +164,24 @@ impl Affinity {
         };
         self.shared.counters.answered(&outcome);
         response.extensions_mut().insert(outcome);
+    }
+}
+
+impl UnavailableSettings {
+    /// Returns what happens to a request if no bound endpoint is available. `is_present` is whether the request is
+    /// bound to an endpoint that is in the pool.
+    pub(super) fn of(&self, found: &Found, is_present: bool) -> OnUnavailable {
+        match &found.endpoint {
+            Ok(_) if is_present && found.forced && self.unavailable == OnUnavailable::Rebind => OnUnavailable::Refuse,
+            Ok(_) if is_present => self.unavailable,
+            Err(UnboundReason::Off) => OnUnavailable::Rebind,
+            // The session may exist. A failure of the store must not refuse its requests.
+            Err(UnboundReason::StoreUnavailable | UnboundReason::StoreMalformed)
+                if self.missing == OnUnavailable::Refuse =>
+            {
+                OnUnavailable::Rebind
+            }
+            _ => self.missing,
+        }
     }
 }
