@@ -10,44 +10,9 @@ use std::{borrow::Cow, sync::Arc};
 use equipoise_core::SourcePrefix;
 use equipoise_tower::RequestHead;
 
-pub use self::rule::Extracted;
 use self::rule::Rule;
+pub use self::rule::{Extracted, SessionKey};
 use crate::{read::is_token, source::ClientAddress};
-
-/// The part of a request that identifies its session. Requests with the same key belong to the same session.
-///
-/// The key consists of the same bytes as in the request. Nothing is decoded, and upper and lower case differ, as in
-/// nginx and HAProxy. Only [`host`](Self::host) converts to lower case. An empty value is treated like a missing value.
-/// A key longer than [`max_len`](Self::max_len) is not used, because clients could fill a session store with long keys.
-/// [`of`](Self::of) then returns [`Extracted::Oversized`].
-///
-/// Keys with the same bytes are equal, even if they are read from different parts of a request. For example, a session
-/// has the same key whether a request has the key in the cookie `SID` or in the path parameter `sid`. A key from
-/// [`source`](Self::source) or [`and`](Self::and) is never equal to a key that is read from a header or URI: the key
-/// begins with a byte that headers and URIs cannot contain. So clients cannot imitate such a key.
-///
-/// Keys are not secret. A client can choose every key except its source address. A client that sends the key of another
-/// session reaches the endpoint of that session, and gains nothing else.
-///
-/// ```
-/// use equipoise_affinity::key::{Extracted, SessionKey};
-/// use equipoise_tower::RequestHead;
-///
-/// // As in Java servers: the cookie, or else the path parameter, which clients without cookies send.
-/// let key = SessionKey::cookie("JSESSIONID")?.or(SessionKey::path_parameter("jsessionid")?);
-///
-/// let request = http::Request::get("/shop/cart;jsessionid=3f9a?item=7").body(())?;
-/// assert_eq!(key.of(RequestHead::of(&request)), Extracted::Found(b"3f9a".into()));
-///
-/// let request = http::Request::get("/shop/cart").header("cookie", "lang=de; JSESSIONID=3f9a").body(())?;
-/// assert_eq!(key.of(RequestHead::of(&request)), Extracted::Found(b"3f9a".into()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct SessionKey {
-    rule: Rule,
-    max_len: usize,
-}
 
 impl SessionKey {
     /// The default maximum length of a session key, in bytes: 4096. [`max_len`](Self::max_len) sets another maximum.
@@ -217,14 +182,6 @@ impl SessionKey {
         }
         self.max_len = bytes;
         Ok(self)
-    }
-
-    /// Returns the session key of a request. `head` is the head of the request. Takes O(n) time for the n bytes of the
-    /// request that are read. Allocates memory only for a [`source`](Self::source), for a combination with
-    /// [`and`](Self::and), for a host in upper case, and in closures.
-    #[must_use]
-    pub fn of<'r>(&self, head: RequestHead<'r>) -> Extracted<'r> {
-        self.rule.find(head, self.max_len)
     }
 }
 

@@ -6,15 +6,60 @@ use http::{HeaderName, header};
 
 use crate::{guard::guarded, read, scan, source::ClientAddress};
 
-/// The largest allowed [`max_len`](super::SessionKey::max_len), in bytes. A combined key stores the length of each part
-/// in 2 bytes.
+/// The largest allowed [`max_len`](SessionKey::max_len), in bytes. A combined key stores the length of each part in 2
+/// bytes.
 pub(super) const MAX_LEN: usize = u16::MAX as usize;
 
 /// The first bytes of keys that are not copied from a request. No header and no URI can contain them.
 const SOURCE: u8 = 0;
 const JOINED: u8 = 1;
 
-/// The session key of a request, or why there is none. [`SessionKey::of`](super::SessionKey::of) returns it.
+/// The part of a request that identifies its session. Requests with the same key belong to the same session.
+///
+/// The key consists of the same bytes as in the request. Nothing is decoded, and upper and lower case differ, as in
+/// nginx and HAProxy. Only [`host`](Self::host) converts to lower case. An empty value is treated like a missing value.
+/// A key longer than [`max_len`](Self::max_len) is not used, because clients could fill a session store with long keys.
+/// [`of`](Self::of) then returns [`Extracted::Oversized`].
+///
+/// Keys with the same bytes are equal, even if they are read from different parts of a request. For example, a session
+/// has the same key whether a request has the key in the cookie `SID` or in the path parameter `sid`. A key from
+/// [`source`](Self::source) or [`and`](Self::and) is never equal to a key that is read from a header or URI: the key
+/// begins with a byte that headers and URIs cannot contain. So clients cannot imitate such a key.
+///
+/// Keys are not secret. A client can choose every key except its source address. A client that sends the key of another
+/// session reaches the endpoint of that session, and gains nothing else.
+///
+/// ```
+/// use equipoise_affinity::key::{Extracted, SessionKey};
+/// use equipoise_tower::RequestHead;
+///
+/// // As in Java servers: the cookie, or else the path parameter, which clients without cookies send.
+/// let key = SessionKey::cookie("JSESSIONID")?.or(SessionKey::path_parameter("jsessionid")?);
+///
+/// let request = http::Request::get("/shop/cart;jsessionid=3f9a?item=7").body(())?;
+/// assert_eq!(key.of(RequestHead::of(&request)), Extracted::Found(b"3f9a".into()));
+///
+/// let request = http::Request::get("/shop/cart").header("cookie", "lang=de; JSESSIONID=3f9a").body(())?;
+/// assert_eq!(key.of(RequestHead::of(&request)), Extracted::Found(b"3f9a".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionKey {
+    pub(super) rule: Rule,
+    pub(super) max_len: usize,
+}
+
+impl SessionKey {
+    /// Returns the session key of a request. `head` is the head of the request. Takes O(n) time for the n bytes of the
+    /// request that are read. Allocates memory only for a [`source`](Self::source), for a combination with
+    /// [`and`](Self::and), for a host in upper case, and in closures.
+    #[must_use]
+    pub fn of<'r>(&self, head: RequestHead<'r>) -> Extracted<'r> {
+        self.rule.find(head, self.max_len)
+    }
+}
+
+/// The session key of a request, or why there is none. [`SessionKey::of`] returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Extracted<'r> {
@@ -22,7 +67,7 @@ pub enum Extracted<'r> {
     Found(Cow<'r, [u8]>),
     /// The request has no session key, or the session key is empty.
     Absent,
-    /// The session key is longer than [`SessionKey::max_len`](super::SessionKey::max_len), so it must not be used.
+    /// The session key is longer than [`SessionKey::max_len`], so it must not be used.
     Oversized,
 }
 
@@ -96,7 +141,7 @@ impl Rule {
         Self::Joined(rules)
     }
 
-    pub(super) fn find<'r>(&self, head: RequestHead<'r>, max_len: usize) -> Extracted<'r> {
+    fn find<'r>(&self, head: RequestHead<'r>, max_len: usize) -> Extracted<'r> {
         let uri = head.uri;
         let key = match self {
             Self::Source(client, prefix) => {
