@@ -38,19 +38,19 @@
 //!
 //! `Cookie` and `Set-Cookie` (RFC 6265) are supported. The obsolete `Set-Cookie2` is not supported.
 
+mod builder;
 mod check;
 mod lines;
 mod request;
 mod response;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use self::{
+    builder::PersistenceCookieBuilder,
     check::InvalidCookie,
     request::{CookieMatch, CookieOutcome, CookieState},
     response::{CookieAction, ResponseContext},
-    settings::{PersistenceCookie, PersistenceCookieBuilder},
-    value::{CookieMode, CookieValue, InvalidCookieValue},
+    value::{CookieMode, CookieValue, InvalidCookieValue, PersistenceCookie},
 };

@@ -4,8 +4,7 @@ use http::{HeaderMap, header::COOKIE};
 
 use super::{
     lines::{Edit, Line, Pair, Pairs, edit},
-    settings::PersistenceCookie,
-    value::{CookieMode, Dates, PREFIX, over},
+    value::{CookieMode, Dates, PREFIX, PersistenceCookie, over},
 };
 use crate::{read::seconds, scan};
 

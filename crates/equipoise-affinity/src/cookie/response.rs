@@ -8,8 +8,7 @@ use http::{
 use super::{
     lines::{Edit, Line, edit, set_cookie},
     request::CookieState,
-    settings::PersistenceCookie,
-    value::{CookieMode, CookieValue, DATE, PREFIX, written},
+    value::{CookieMode, CookieValue, DATE, PREFIX, PersistenceCookie, written},
 };
 use crate::{read::seconds, scan};
 

@@ -1,4 +1,4 @@
-//! The value of a persistence cookie: the name of an endpoint and two dates, in HAProxy's form `value|last|first`.
+//! A persistence cookie and its value: the name of an endpoint and two dates, in HAProxy's form `value|last|first`.
 //! `last` is when the cookie was last used, and `first` is when it was first set.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
@@ -38,14 +38,72 @@ impl fmt::Display for CookieMode {
     }
 }
 
+/// The settings of a persistence cookie: a cookie that names the endpoint to which the client's requests go. HAProxy
+/// has these settings in its `cookie` line.
+///
+/// [`on_request`](Self::on_request) reads the cookie of a request, and [`on_response`](Self::on_response) sets the
+/// cookie in the response. Create the settings with [`insert`](Self::insert), [`rewrite`](Self::rewrite) or
+/// [`prefix`](Self::prefix). They do not change afterwards, so threads can share them.
+#[derive(Clone, Debug)]
+pub struct PersistenceCookie {
+    pub(super) name: String,
+    pub(super) mode: CookieMode,
+    pub(super) indirect: bool,
+    pub(super) nocache: bool,
+    pub(super) preserve: bool,
+    pub(super) postonly: bool,
+    pub(super) max_idle: Option<u64>,
+    pub(super) max_life: Option<u64>,
+    /// The text after the value in a `Set-Cookie` line.
+    pub(super) tail: String,
+    pub(super) max_cookies: usize,
+    pub(super) max_bytes: usize,
+}
+
+impl PersistenceCookie {
+    /// Returns the name of the persistence cookie.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the cookie's mode: whether the balancer sets the cookie itself, replaces the value that an endpoint
+    /// sets, or adds a prefix to that value.
+    pub fn mode(&self) -> CookieMode {
+        self.mode
+    }
+
+    /// Creates a value of this cookie from `text`, which is a name for an endpoint.
+    ///
+    /// The length of `text` is at least 1 byte, and at most 4084 bytes minus the length of the cookie's name. Each byte
+    /// must be an RFC 6265 `cookie-octet`: a printable ASCII character except white space, `"`, `,`, `;` and `\`. In
+    /// insert and rewrite mode, `|` is not allowed either, because it separates the value from the cookie's dates. In
+    /// prefix mode, `~` is not allowed either, because it separates the value from the endpoint's own value.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidCookieValue::Empty`] if `text` is empty.
+    /// - [`InvalidCookieValue::TooLong`] if `text` is too long.
+    /// - [`InvalidCookieValue::Byte`] if `text` contains a byte that is not allowed.
+    pub fn value(&self, text: impl AsRef<[u8]>) -> Result<CookieValue, InvalidCookieValue> {
+        let reserved = if self.mode == CookieMode::Prefix { PREFIX } else { DATE };
+        // Two dates and their delimiters take 12 bytes.
+        let max = MAX_LEN.saturating_sub(self.name.len() + 12);
+        CookieValue::checked(text.as_ref(), reserved, max)
+    }
+}
+
 /// Separates the balancer's value from the endpoint's value in prefix mode.
 pub(super) const PREFIX: u8 = b'~';
 
 /// Separates the value from its dates, and the dates from each other.
 pub(super) const DATE: u8 = b'|';
 
-/// A cookie value that names an endpoint. Create it with [`PersistenceCookie::value`](super::PersistenceCookie::value)
-/// or [`dynamic`](Self::dynamic).
+/// Maximum length of a cookie's name and value together, in bytes. Browsers need not store longer cookies (RFC 6265,
+/// 6.1).
+const MAX_LEN: usize = 4096;
+
+/// A cookie value that names an endpoint. Create it with [`PersistenceCookie::value`] or
+/// [`dynamic`](Self::dynamic).
 ///
 /// It has only characters that are allowed in the value of a `Set-Cookie` line. A clone is cheap, because clones share
 /// the text.

@@ -1,37 +1,11 @@
-//! The settings of a persistence cookie (a cookie that names the endpoint of its client), and their builder.
+//! The constructors of a persistence cookie (a cookie that names the endpoint of its client), and its builder.
 
 use std::time::Duration;
 
 use super::{
     check::{InvalidCookie, check_attributes, check_name},
-    value::{CookieMode, CookieValue, DATE, InvalidCookieValue, PREFIX},
+    value::{CookieMode, PersistenceCookie},
 };
-
-/// Maximum length of a cookie's name and value together, in bytes. Browsers need not store longer cookies (RFC 6265,
-/// 6.1).
-const MAX_LEN: usize = 4096;
-
-/// The settings of a persistence cookie: a cookie that names the endpoint to which the client's requests go. HAProxy
-/// has these settings in its `cookie` line.
-///
-/// [`on_request`](Self::on_request) reads the cookie of a request, and [`on_response`](Self::on_response) sets the
-/// cookie in the response. Create the settings with [`insert`](Self::insert), [`rewrite`](Self::rewrite) or
-/// [`prefix`](Self::prefix). They do not change afterwards, so threads can share them.
-#[derive(Clone, Debug)]
-pub struct PersistenceCookie {
-    pub(super) name: String,
-    pub(super) mode: CookieMode,
-    pub(super) indirect: bool,
-    pub(super) nocache: bool,
-    pub(super) preserve: bool,
-    pub(super) postonly: bool,
-    pub(super) max_idle: Option<u64>,
-    pub(super) max_life: Option<u64>,
-    /// The text after the value in a `Set-Cookie` line.
-    pub(super) tail: String,
-    pub(super) max_cookies: usize,
-    pub(super) max_bytes: usize,
-}
 
 impl PersistenceCookie {
     /// Creates the builder of a cookie that the balancer sets itself. `name` is the cookie's name. This is HAProxy's
@@ -90,36 +64,6 @@ impl PersistenceCookie {
     /// ```
     pub fn prefix(name: impl Into<String>) -> PersistenceCookieBuilder {
         PersistenceCookieBuilder::new(name.into(), CookieMode::Prefix)
-    }
-
-    /// Returns the name of the persistence cookie.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns the cookie's mode: whether the balancer sets the cookie itself, replaces the value that an endpoint
-    /// sets, or adds a prefix to that value.
-    pub fn mode(&self) -> CookieMode {
-        self.mode
-    }
-
-    /// Creates a value of this cookie from `text`, which is a name for an endpoint.
-    ///
-    /// The length of `text` is at least 1 byte, and at most 4084 bytes minus the length of the cookie's name. Each byte
-    /// must be an RFC 6265 `cookie-octet`: a printable ASCII character except white space, `"`, `,`, `;` and `\`. In
-    /// insert and rewrite mode, `|` is not allowed either, because it separates the value from the cookie's dates. In
-    /// prefix mode, `~` is not allowed either, because it separates the value from the endpoint's own value.
-    ///
-    /// # Errors
-    ///
-    /// - [`InvalidCookieValue::Empty`] if `text` is empty.
-    /// - [`InvalidCookieValue::TooLong`] if `text` is too long.
-    /// - [`InvalidCookieValue::Byte`] if `text` contains a byte that is not allowed.
-    pub fn value(&self, text: impl AsRef<[u8]>) -> Result<CookieValue, InvalidCookieValue> {
-        let reserved = if self.mode == CookieMode::Prefix { PREFIX } else { DATE };
-        // Two dates and their delimiters take 12 bytes.
-        let max = MAX_LEN.saturating_sub(self.name.len() + 12);
-        CookieValue::checked(text.as_ref(), reserved, max)
     }
 }
 
