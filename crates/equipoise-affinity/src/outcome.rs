@@ -95,9 +95,10 @@ pub enum UnboundReason {
     Unknown,
     /// The request's cookie is ignored because of a date in it:
     ///
-    /// - The last use of the cookie is longer ago than [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle).
+    /// - The last use of the cookie is longer ago than
+    ///   [`idle_timeout`](crate::cookie::PersistenceCookieBuilder::idle_timeout).
     /// - The session of the cookie began longer ago than
-    ///   [`max_life`](crate::cookie::PersistenceCookieBuilder::max_life).
+    ///   [`lifetime`](crate::cookie::PersistenceCookieBuilder::lifetime).
     /// - One of these dates is more than 24 hours in the future.
     Expired,
     /// The token in the request's cookie is invalid. The value says why.

@@ -232,7 +232,7 @@ async fn an_endpoint_that_joins_while_a_request_waits_is_named_in_the_response()
 async fn a_client_keeps_its_cookie_if_the_endpoint_that_answered_has_no_name() {
     for dated in [false, true] {
         let cookie = PersistenceCookie::insert("lb").indirect();
-        let cookie = if dated { cookie.max_idle(Duration::from_secs(60)) } else { cookie };
+        let cookie = if dated { cookie.idle_timeout(Duration::from_secs(60)) } else { cookie };
         let cookie = cookie.build().unwrap();
         let values = EndpointNaming::named(&cookie, [("a", "A")]).unwrap();
         let pool = pool_of(&["a", "sorry"]);

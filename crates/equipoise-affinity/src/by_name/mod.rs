@@ -11,7 +11,7 @@
 //! header(name=x-session, idle-timeout=1h, capacity=1000000)
 //! path(segment=1, by=hash)
 //! all-of(host, header=x-user)
-//! cookie(name=SRV, indirect, nocache, httponly, secure, same-site=Lax, max-idle=30m, max-life=8h)
+//! cookie(name=SRV, indirect, nocache, httponly, secure, same-site=Lax, idle-timeout=30m, lifetime=8h)
 //! prefix(name=JSESSIONID, values=name, names={10.0.0.1:80=A, 10.0.0.2:80=B})
 //! learn(cookie=JSESSIONID, path-parameter=jsessionid, unavailable=wait(2s))
 //! route(cookie=JSESSIONID, after-last="!", missing=refuse)

@@ -347,12 +347,9 @@ pub(super) const NAMES: Param<Option<BTreeMap<String, String>>> = ParamBuilder::
     "the name of each endpoint in the cookie, by the endpoint's id",
 )
 .otherwise("none; values=name needs names", "{10.0.0.1:80=A, 10.0.0.2:80=B}");
-pub(super) const COOKIE_IDLE: Param<Option<Duration>> =
-    session_time("max-idle", "how long a cookie is valid after its last use; an older cookie is ignored")
+pub(super) const COOKIE_IDLE_TIMEOUT: Param<Option<Duration>> =
+    session_time("idle-timeout", "how long a cookie is valid after its last use; an older cookie is ignored")
         .otherwise("no limit", "30m");
-pub(super) const COOKIE_LIFE: Param<Option<Duration>> =
-    session_time("max-life", "how long a session lasts after it was first bound, even if it has requests")
-        .otherwise("no limit", "8h");
 pub(super) const MAX_COOKIES: Param<usize> = Param::<usize>::number(
     "max-cookies",
     "the maximum number of cookies with this name in a request; a request with more has no binding",
@@ -368,7 +365,7 @@ pub(super) const MAX_BYTES: Param<usize> = Param::<usize>::number(
 
 /// The parameters of the modes whose cookie the endpoints set.
 pub(super) const OF_BACKEND_COOKIES: &[Parameter] =
-    parameters![COOKIE_NAME, NOCACHE, VALUES, NAMES, COOKIE_IDLE, COOKIE_LIFE, MAX_COOKIES, MAX_BYTES];
+    parameters![COOKIE_NAME, NOCACHE, VALUES, NAMES, COOKIE_IDLE_TIMEOUT, LIFETIME, MAX_COOKIES, MAX_BYTES];
 
 // Session keys that backends set.
 

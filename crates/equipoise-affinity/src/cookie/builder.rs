@@ -82,7 +82,7 @@ impl PersistenceCookie {
 ///     .nocache()
 ///     .httponly()
 ///     .attribute("SameSite=Lax")
-///     .max_idle(Duration::from_secs(30 * 60))
+///     .idle_timeout(Duration::from_secs(30 * 60))
 ///     .build()?;
 ///
 /// let error = PersistenceCookie::prefix("JSESSIONID").httponly().build().unwrap_err();
@@ -102,8 +102,8 @@ pub struct PersistenceCookieBuilder {
     attributes: Vec<String>,
     secure: bool,
     http_only: bool,
-    max_idle: Option<Duration>,
-    max_life: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    lifetime: Option<Duration>,
 }
 
 impl PersistenceCookieBuilder {
@@ -116,8 +116,8 @@ impl PersistenceCookieBuilder {
                 nocache: false,
                 preserve: false,
                 postonly: false,
-                max_idle: None,
-                max_life: None,
+                idle_timeout: None,
+                lifetime: None,
                 tail: String::from("; path=/"),
                 max_cookies: 16,
                 max_bytes: 64 * 1024,
@@ -127,8 +127,8 @@ impl PersistenceCookieBuilder {
             attributes: Vec::new(),
             secure: false,
             http_only: false,
-            max_idle: None,
-            max_life: None,
+            idle_timeout: None,
+            lifetime: None,
         }
     }
 
@@ -212,10 +212,10 @@ impl PersistenceCookieBuilder {
     ///
     /// The cookie's value contains the date of its last use, rounded up to a multiple of 4 seconds. When this date is
     /// in the past, the next response sets the cookie again with the current date. The cookie is also invalid if this
-    /// date is more than 24 hours in the future.
-    pub fn max_idle(mut self, idle: Duration) -> Self {
-        self.max_idle = Some(idle);
-        self.insert_only("max_idle")
+    /// date is more than 24 hours in the future. HAProxy calls this setting `maxidle`.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self.insert_only("idle_timeout")
     }
 
     /// Sets how long a cookie stays valid after it was first set. An older cookie names no endpoint. Default: no limit.
@@ -223,10 +223,10 @@ impl PersistenceCookieBuilder {
     /// otherwise [`build`](Self::build) returns an error.
     ///
     /// The cookie's value contains the date when it was first set, rounded up to a multiple of 4 seconds. The cookie is
-    /// also invalid if this date is more than 24 hours in the future.
-    pub fn max_life(mut self, life: Duration) -> Self {
-        self.max_life = Some(life);
-        self.insert_only("max_life")
+    /// also invalid if this date is more than 24 hours in the future. HAProxy calls this setting `maxlife`.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self.insert_only("lifetime")
     }
 
     /// Sets how many persistence cookies (cookies with the name of this cookie) a request may have. If a request has
@@ -258,7 +258,8 @@ impl PersistenceCookieBuilder {
     /// - [`InvalidCookie::Name`] if the name is not 1 to 256 characters of an RFC 6265 token, or begins with `$`.
     /// - [`InvalidCookie::InsertOnly`] if a setting for insert mode is used in another mode.
     /// - [`InvalidCookie::NoneAllowed`] if [`max_cookies`](Self::max_cookies) or [`max_bytes`](Self::max_bytes) is 0.
-    /// - [`InvalidCookie::Time`] if [`max_idle`](Self::max_idle) or [`max_life`](Self::max_life) is out of range.
+    /// - [`InvalidCookie::Time`] if [`idle_timeout`](Self::idle_timeout) or [`lifetime`](Self::lifetime) is out of
+    ///   range.
     /// - [`InvalidCookie::Domain`] or [`InvalidCookie::Attribute`] if a domain or attribute is empty, or has a
     ///   character that is not allowed.
     /// - [`InvalidCookie::Needs`] or [`InvalidCookie::HostOnly`] if browsers would ignore the cookie.
@@ -271,8 +272,8 @@ impl PersistenceCookieBuilder {
         if cookie.max_cookies == 0 || cookie.max_bytes == 0 {
             return Err(InvalidCookie::NoneAllowed);
         }
-        cookie.max_idle = self.max_idle.map(|idle| in_seconds("max_idle", idle)).transpose()?;
-        cookie.max_life = self.max_life.map(|life| in_seconds("max_life", life)).transpose()?;
+        cookie.idle_timeout = self.idle_timeout.map(|time| in_seconds("idle_timeout", time)).transpose()?;
+        cookie.lifetime = self.lifetime.map(|time| in_seconds("lifetime", time)).transpose()?;
         for domain in domains {
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
             if domain.is_empty() || !domain.bytes().all(fits) {

@@ -145,11 +145,11 @@ pub enum InvalidCookie {
         /// The domain or path attribute that is not allowed with this name.
         attribute: String,
     },
-    /// [`max_idle`](super::PersistenceCookieBuilder::max_idle) or
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life) is less than 1 s or more than 2³¹ − 1 s.
+    /// [`idle_timeout`](super::PersistenceCookieBuilder::idle_timeout) or
+    /// [`lifetime`](super::PersistenceCookieBuilder::lifetime) is less than 1 s or more than 2³¹ − 1 s.
     #[error("`{setting}` cannot be {time:?}: use 1 s to 2147483647 s, or leave it out for no limit")]
     Time {
-        /// The name of the setting: `max_idle` or `max_life`.
+        /// The name of the setting: `idle_timeout` or `lifetime`.
         setting: &'static str,
         /// The time that was refused.
         time: Duration,

@@ -50,11 +50,11 @@ pub enum CookieOutcome {
     /// The persistence cookie names no known endpoint, or has an empty value. HAProxy's log shows this as `I`.
     Invalid,
     /// The persistence cookie was ignored, because its last use was too long ago (see
-    /// [`max_idle`](super::PersistenceCookieBuilder::max_idle)) or more than 24 hours in the future. HAProxy's log
-    /// shows this as `E`.
+    /// [`idle_timeout`](super::PersistenceCookieBuilder::idle_timeout)) or more than 24 hours in the future. HAProxy's
+    /// log shows this as `E`.
     Expired,
     /// The persistence cookie was ignored, because it was first set too long ago (see
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life)) or more than 24 hours in the future. HAProxy's log
+    /// [`lifetime`](super::PersistenceCookieBuilder::lifetime)) or more than 24 hours in the future. HAProxy's log
     /// shows this as `O`.
     Old,
     /// The request has a persistence cookie, but its value was not read, because
@@ -113,8 +113,8 @@ impl PersistenceCookie {
     /// returns [`CookieMatch::Endpoint`]. The value that `find` gets is never empty. It does not include the cookie's
     /// dates. In prefix mode, it is only the part before the first `~`, because the rest is the value that the endpoint
     /// itself has given its cookie. `now` is the current time, to which the cookie's dates are
-    /// compared (see [`max_idle`](super::PersistenceCookieBuilder::max_idle) and
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life)).
+    /// compared (see [`idle_timeout`](super::PersistenceCookieBuilder::idle_timeout) and
+    /// [`lifetime`](super::PersistenceCookieBuilder::lifetime)).
     ///
     /// Cookies are separated by `;` only, as in RFC 6265. Commas and quotes are part of a value. Names are
     /// case-sensitive. Several `Cookie` lines are read as one. The lines are changed as follows:
@@ -267,10 +267,10 @@ impl<'a, T, F: FnMut(&[u8], Option<&[u8]>) -> CookieMatch<T>> Search<'a, T, F> {
         let is_over = |then: Option<u64>, limit: Option<u64>| {
             then.zip(limit).is_some_and(|(then, limit)| over(then, self.now, limit))
         };
-        let over = if is_over(dates.first, self.cookie.max_life) {
+        let over = if is_over(dates.first, self.cookie.lifetime) {
             Some(CookieOutcome::Old)
         } else {
-            is_over(dates.last, self.cookie.max_idle).then_some(CookieOutcome::Expired)
+            is_over(dates.last, self.cookie.idle_timeout).then_some(CookieOutcome::Expired)
         };
         if over.is_some() {
             *dates = Dates::default();

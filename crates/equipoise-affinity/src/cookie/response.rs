@@ -32,8 +32,8 @@ pub struct ResponseContext<'a> {
     pub value: Option<&'a CookieValue>,
     /// The request's method.
     pub method: &'a Method,
-    /// The current time. If [`max_idle`](super::PersistenceCookieBuilder::max_idle) or
-    /// [`max_life`](super::PersistenceCookieBuilder::max_life) is set, the cookie's value contains dates, and this time
+    /// The current time. If [`idle_timeout`](super::PersistenceCookieBuilder::idle_timeout) or
+    /// [`lifetime`](super::PersistenceCookieBuilder::lifetime) is set, the cookie's value contains dates, and this time
     /// is written as the date of the last use.
     pub now: SystemTime,
 }
@@ -193,8 +193,8 @@ impl PersistenceCookie {
     /// more.
     pub(crate) fn is_stale(&self, state: CookieState, now: SystemTime) -> bool {
         let (first, last) = (state.dates.first, state.dates.last);
-        let idle = self.max_idle.is_some() || last.is_some();
-        idle && last.is_none_or(|last| last < seconds(now)) || self.max_life.is_some() != first.is_some()
+        let idle = self.idle_timeout.is_some() || last.is_some();
+        idle && last.is_none_or(|last| last < seconds(now)) || self.lifetime.is_some() != first.is_some()
     }
 
     fn set_cookie(&self, context: &ResponseContext<'_>) -> Vec<u8> {
@@ -204,11 +204,11 @@ impl PersistenceCookie {
         if let Some(value) = context.value {
             line.extend_from_slice(value.as_str().as_bytes());
             let now = seconds(context.now);
-            if self.max_idle.is_some() || self.max_life.is_some() {
+            if self.idle_timeout.is_some() || self.lifetime.is_some() {
                 line.push(DATE);
                 line.extend_from_slice(&written(now));
             }
-            if self.max_life.is_some() {
+            if self.lifetime.is_some() {
                 line.push(DATE);
                 line.extend_from_slice(&written(context.state.dates.first.unwrap_or(now)));
             }

@@ -52,8 +52,8 @@ pub struct PersistenceCookie {
     pub(super) nocache: bool,
     pub(super) preserve: bool,
     pub(super) postonly: bool,
-    pub(super) max_idle: Option<u64>,
-    pub(super) max_life: Option<u64>,
+    pub(super) idle_timeout: Option<u64>,
+    pub(super) lifetime: Option<u64>,
     /// The text after the value in a `Set-Cookie` line.
     pub(super) tail: String,
     pub(super) max_cookies: usize,

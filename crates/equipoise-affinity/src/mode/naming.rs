@@ -30,8 +30,8 @@ pub struct EndpointNaming(Naming);
 enum Naming {
     Tokens {
         tokens: Arc<Tokens>,
-        idle: Option<Duration>,
-        life: Option<Duration>,
+        idle_timeout: Option<Duration>,
+        lifetime: Option<Duration>,
     },
     /// A name or a hash that is not authenticated.
     Plain {
@@ -78,7 +78,7 @@ impl EndpointNaming {
     /// replaced later with [`Tokens::rotate`]. The list of endpoints in `tokens` ([`Tokens::members`]) is not used,
     /// because each pool has its own list.
     pub fn from_tokens(tokens: Arc<Tokens>) -> Self {
-        Self(Naming::Tokens { tokens, idle: None, life: None })
+        Self(Naming::Tokens { tokens, idle_timeout: None, lifetime: None })
     }
 
     /// Sets how long a token is valid after it was issued. If a request has a token that is older than a tenth of this
@@ -87,12 +87,12 @@ impl EndpointNaming {
     /// this setting has no effect.
     ///
     /// Clients cannot change the time in a token, because the token is authenticated.
-    /// [`max_idle`](crate::cookie::PersistenceCookieBuilder::max_idle) is a similar setting for other cookie values. It
-    /// uses dates in HAProxy's format, which clients can change.
+    /// [`PersistenceCookieBuilder::idle_timeout`](crate::cookie::PersistenceCookieBuilder::idle_timeout) is the same
+    /// setting for other cookie values. It uses dates in HAProxy's format, which clients can change.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        if let Naming::Tokens { idle, .. } = &mut self.0 {
-            *idle = Some(timeout);
+        if let Naming::Tokens { idle_timeout, .. } = &mut self.0 {
+            *idle_timeout = Some(timeout);
         }
         self
     }
@@ -101,9 +101,9 @@ impl EndpointNaming {
     /// invalid. Default: no limit. A lifetime of zero makes [`Affinity::new`](crate::Affinity::new) return an error.
     /// With other cookie values than tokens, this setting has no effect.
     #[must_use]
-    pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        if let Naming::Tokens { life, .. } = &mut self.0 {
-            *life = Some(lifetime);
+    pub fn lifetime(mut self, time: Duration) -> Self {
+        if let Naming::Tokens { lifetime, .. } = &mut self.0 {
+            *lifetime = Some(time);
         }
         self
     }
@@ -185,7 +185,9 @@ impl EndpointNaming {
     /// Returns the same naming with an empty list of endpoints, for another pool.
     pub(super) fn for_pool(self) -> Self {
         Self(match self.0 {
-            Naming::Tokens { tokens, idle, life } => Naming::Tokens { tokens: Arc::new(tokens.for_pool()), idle, life },
+            Naming::Tokens { tokens, idle_timeout, lifetime } => {
+                Naming::Tokens { tokens: Arc::new(tokens.for_pool()), idle_timeout, lifetime }
+            }
             Naming::Plain { names, .. } => Naming::Plain { names, index: Arc::default() },
         })
     }
@@ -193,8 +195,8 @@ impl EndpointNaming {
     /// Returns the endpoint that `value` names, or the reason why it names none.
     pub(super) fn read(&self, value: &[u8], now: SystemTime) -> Result<NamedEndpoint, UnboundReason> {
         match &self.0 {
-            Naming::Tokens { tokens, idle, life } => {
-                let token = tokens.read(value, now, *idle, *life).map_err(UnboundReason::Token)?;
+            Naming::Tokens { tokens, idle_timeout, lifetime } => {
+                let token = tokens.read(value, now, *idle_timeout, *lifetime).map_err(UnboundReason::Token)?;
                 Ok(NamedEndpoint {
                     endpoint: token.endpoint().clone(),
                     session: Some(token.session()),
@@ -224,9 +226,9 @@ impl EndpointNaming {
 
     /// Returns an error if a time limit of the tokens is zero, so that no token would be valid.
     pub(crate) fn check(&self) -> Result<(), InvalidNaming> {
-        let Naming::Tokens { idle, life, .. } = &self.0 else { return Ok(()) };
-        match [("idle_timeout", idle), ("lifetime", life)].into_iter().find(|(_, time)| **time == Some(Duration::ZERO))
-        {
+        let Naming::Tokens { idle_timeout, lifetime, .. } = &self.0 else { return Ok(()) };
+        let settings = [("idle_timeout", idle_timeout), ("lifetime", lifetime)];
+        match settings.into_iter().find(|(_, time)| **time == Some(Duration::ZERO)) {
             Some((setting, _)) => Err(InvalidNaming::Zero { setting }),
             None => Ok(()),
         }

@@ -134,8 +134,8 @@ pub enum InvalidToken {
         /// The key id in the token.
         kid: u8,
     },
-    /// The token's MAC is correct, but the token is too old: it was issued longer ago than `idle`, or its session began
-    /// longer ago than `life`. `idle` and `life` are arguments of [`Tokens::read`](super::Tokens::read).
+    /// The token's MAC is correct, but the token is too old: it was issued longer ago than `idle_timeout`, or its
+    /// session began longer ago than `lifetime`. Both are arguments of [`Tokens::read`](super::Tokens::read).
     #[error("idle for too long, or too old")]
     Stale,
     /// The token's MAC is correct, but its endpoint is not one of the [members](super::Tokens::members) (the endpoints

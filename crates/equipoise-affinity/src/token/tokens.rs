@@ -168,8 +168,9 @@ impl Tokens {
 
     /// Reads the token in a cookie's value. `now` is the current time.
     ///
-    /// The token is stale if it was issued more than `idle` ago, or if its session began more than `life` ago. `None`
-    /// means no limit. Ages are compared in whole seconds. HAProxy calls these limits `maxidle` and `maxlife`.
+    /// The token is stale if it was issued more than `idle_timeout` ago, or if its session began more than `lifetime`
+    /// ago. `None` means no limit. Ages are compared in whole seconds. HAProxy calls these limits `maxidle` and
+    /// `maxlife`.
     ///
     /// The clocks of balancers may differ, so a time in the token may be in the future. A time in the future is treated
     /// as `now`. If a time in the token is more than five minutes in the future, the response should set a new token
@@ -183,8 +184,8 @@ impl Tokens {
         &self,
         value: &[u8],
         now: SystemTime,
-        idle: Option<Duration>,
-        life: Option<Duration>,
+        idle_timeout: Option<Duration>,
+        lifetime: Option<Duration>,
     ) -> Result<Token, InvalidToken> {
         let unverified = Unverified::read(value)?;
         let kid = unverified.kid;
@@ -202,14 +203,15 @@ impl Tokens {
             session.began = session.began.min(clock);
         }
         let since = |then: u32| Duration::from_secs(clock.saturating_sub(then).into());
-        if idle.is_some_and(|idle| since(issued_at) > idle) || life.is_some_and(|life| since(session.began) > life) {
+        let is_over = |then: u32, limit: Option<Duration>| limit.is_some_and(|limit| since(then) > limit);
+        if is_over(issued_at, idle_timeout) || is_over(session.began, lifetime) {
             return Err(InvalidToken::Stale);
         }
 
         let endpoint = key.tags.id(&tag).cloned().ok_or(InvalidToken::UnknownEndpoint { session })?;
         let needs_renewal = !key.signs
             || ahead
-            || idle.is_some_and(|idle| !since(issued_at).is_zero() && since(issued_at) >= idle / RENEWALS);
+            || idle_timeout.is_some_and(|idle| !since(issued_at).is_zero() && since(issued_at) >= idle / RENEWALS);
         Ok(Token { endpoint, session, issued_at, ahead, due: needs_renewal && state.signer(now).is_some() })
     }
 }
@@ -319,7 +321,7 @@ impl Token {
     /// Returns whether the response should set a new token. This is true if a key can sign the new token, and one of
     /// these conditions holds:
     ///
-    /// - At least a tenth of the idle timeout (`idle` of [`Tokens::read`]) has passed since the token was issued.
+    /// - At least a tenth of the idle timeout (an argument of [`Tokens::read`]) has passed since the token was issued.
     /// - The key that has signed the token is not the key that signs new tokens.
     /// - The token is [from the future](Self::is_from_the_future).
     pub fn is_due(&self) -> bool {

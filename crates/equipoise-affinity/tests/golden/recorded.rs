@@ -33,8 +33,8 @@ pub(crate) fn cookie(words: &str) -> PersistenceCookie {
             "secure" => builder.secure(),
             "domain" => builder.domain(words.next().unwrap()),
             "attr" => builder.attribute(words.next().unwrap().trim_matches('"')),
-            "maxidle" => builder.max_idle(seconds(words.next())),
-            "maxlife" => builder.max_life(seconds(words.next())),
+            "maxidle" => builder.idle_timeout(seconds(words.next())),
+            "maxlife" => builder.lifetime(seconds(words.next())),
             "dynamic" => builder,
             other => panic!("an unknown word: {other}"),
         };

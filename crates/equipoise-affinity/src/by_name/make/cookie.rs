@@ -28,7 +28,7 @@ pub(super) fn check(mode: CookieMode, settings: &Settings<'_>) -> Result<(), Inv
     }
     // Tokens contain dates. Other values do not: for them, only a cookie that the balancer itself sets can have dates.
     if mode != CookieMode::Insert && values != Naming::Token {
-        for parameter in [&COOKIE_IDLE.parameter, &COOKIE_LIFE.parameter] {
+        for parameter in [&COOKIE_IDLE_TIMEOUT.parameter, &LIFETIME.parameter] {
             if settings.is_set(parameter) {
                 return Err(only_with(parameter, Naming::Token));
             }
@@ -73,11 +73,11 @@ pub(super) fn cookie(mode: CookieMode, settings: &Settings<'_>) -> Result<Persis
         cookie = cookie.attribute(attribute);
     }
     if settings.get(&VALUES) != Naming::Token {
-        if let Some(idle) = settings.get(&COOKIE_IDLE) {
-            cookie = cookie.max_idle(idle);
+        if let Some(idle) = settings.get(&COOKIE_IDLE_TIMEOUT) {
+            cookie = cookie.idle_timeout(idle);
         }
-        if let Some(life) = settings.get(&COOKIE_LIFE) {
-            cookie = cookie.max_life(life);
+        if let Some(life) = settings.get(&LIFETIME) {
+            cookie = cookie.lifetime(life);
         }
     }
     let cookie = cookie.max_cookies(settings.get(&MAX_COOKIES)).max_bytes(settings.get(&MAX_BYTES));
@@ -101,10 +101,10 @@ pub(super) fn values(
                 Keys::Ring(ring) => EndpointNaming::tokens(ring.clone(), cookie),
                 Keys::Tokens(tokens) => EndpointNaming::from_tokens(Arc::clone(tokens)),
             };
-            if let Some(idle) = settings.get(&COOKIE_IDLE) {
+            if let Some(idle) = settings.get(&COOKIE_IDLE_TIMEOUT) {
                 values = values.idle_timeout(idle);
             }
-            if let Some(life) = settings.get(&COOKIE_LIFE) {
+            if let Some(life) = settings.get(&LIFETIME) {
                 values = values.lifetime(life);
             }
             Ok(values)

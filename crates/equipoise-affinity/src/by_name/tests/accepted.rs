@@ -79,7 +79,7 @@ fn texts_build_what_builders_build() {
         ),
         ("host(by=store, missing=refuse)", table(SessionKey::host())),
         (
-            "cookie(name=SRV, indirect, nocache, httponly, secure, domain=.example.com, same-site=Lax, max-idle=30m, max-life=8h)",
+            "cookie(name=SRV, indirect, nocache, httponly, secure, domain=.example.com, same-site=Lax, idle-timeout=30m, lifetime=8h)",
             tokens(
                 insert()
                     .indirect()
@@ -93,8 +93,8 @@ fn texts_build_what_builders_build() {
             ),
         ),
         (
-            "cookie(name=SRV, values=id, max-idle=30m, max-life=8h, preserve, postonly=true, indirect=false)",
-            plain(insert().max_idle(minutes(30)).max_life(minutes(480)).preserve().postonly().build().unwrap()),
+            "cookie(name=SRV, values=id, idle-timeout=30m, lifetime=8h, preserve, postonly=true, indirect=false)",
+            plain(insert().idle_timeout(minutes(30)).lifetime(minutes(480)).preserve().postonly().build().unwrap()),
         ),
         (
             r#"cookie(name=SRV, secure, same-site=None, attributes={Partitioned, "Priority=High"}, max-cookies=3, max-bytes=4096)"#,
@@ -112,7 +112,7 @@ fn texts_build_what_builders_build() {
         ),
         ("rewrite(name=SRV, values=id)", plain(PersistenceCookie::rewrite("SRV").build().unwrap())),
         (
-            "prefix(name=JSESSIONID, nocache, max-idle=1h)",
+            "prefix(name=JSESSIONID, nocache, idle-timeout=1h)",
             tokens(PersistenceCookie::prefix("JSESSIONID").nocache().build().unwrap()),
         ),
         (

@@ -58,7 +58,7 @@ async fn tokens_are_read_with_the_keys_that_were_handed_over() {
     let id: equipoise_core::EndpointId = "10.0.0.3:80".into();
     let token = tokens.issue(&id, None, std::time::SystemTime::now()).expect("the ring signs");
     let request = Request::get("/").header("cookie", format!("SRV={token}")).body(()).unwrap();
-    let spec = spec("cookie(name=SRV, max-idle=30m)");
+    let spec = spec("cookie(name=SRV, idle-timeout=30m)");
     for context in [BuildContext::new().keys(keys()), BuildContext::new().tokens(tokens)] {
         let affinity = spec.build(&pool(), &context).unwrap();
         assert_eq!(affinity.explain(&request).await.endpoint, Ok(id.clone()));

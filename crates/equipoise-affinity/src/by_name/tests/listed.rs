@@ -122,11 +122,11 @@ fn limits_are_those_of_the_builders() {
     for (bytes, fits) in [(from - 1, false), (from, true), (to, true), (to + 1, false)] {
         assert_eq!(SessionKey::path().max_len(bytes).is_ok(), fits, "{bytes}");
     }
-    let Some(Kind::Time { from, to }) = definition("cookie").parameter("max-idle").map(Parameter::kind) else {
+    let Some(Kind::Time { from, to }) = definition("cookie").parameter("idle-timeout").map(Parameter::kind) else {
         panic!("no limits")
     };
     for idle in [from, to] {
-        assert!(PersistenceCookie::insert("SRV").max_idle(idle).max_life(idle).build().is_ok());
+        assert!(PersistenceCookie::insert("SRV").idle_timeout(idle).lifetime(idle).build().is_ok());
     }
 }
 

@@ -47,8 +47,8 @@ fn invalid_texts_are_refused_with_a_valid_alternative() {
             "cookie cannot have values=\"tokens\" (at 23): values is token, id, name or dynamic",
         ),
         (
-            "cookie(name=S, max-idle=500ms)",
-            "cookie cannot have max-idle=\"500ms\" (at 25): max-idle is a time from 1s to 87600h in h, m, s, ms, us or ns, such as 30m",
+            "cookie(name=S, idle-timeout=500ms)",
+            "cookie cannot have idle-timeout=\"500ms\" (at 29): idle-timeout is a time from 1s to 87600h in h, m, s, ms, us or ns, such as 30m",
         ),
         ("source(v6=129)", "source cannot have v6=\"129\" (at 11): v6 is a whole number from 0 to 128, such as 64"),
         (
@@ -186,8 +186,8 @@ fn what_goes_not_together_is_refused_where_it_stands() {
             "cookie (at 29): \"A\" is the name of two endpoints: use a different name for each endpoint",
         ),
         (
-            "rewrite(name=S, values=id, max-idle=1h)",
-            "rewrite (at 28): max-idle has no effect with values=id: use it with values=token",
+            "rewrite(name=S, values=id, idle-timeout=1h)",
+            "rewrite (at 28): idle-timeout has no effect with values=id: use it with values=token",
         ),
         (
             "learn(query=sid)",

@@ -52,7 +52,8 @@ fn answer(
 
 #[test]
 fn every_outcome_says_why() {
-    let cookie = PersistenceCookie::insert("SRV").max_idle(Duration::from_secs(60)).max_life(Duration::from_secs(600));
+    let cookie =
+        PersistenceCookie::insert("SRV").idle_timeout(Duration::from_secs(60)).lifetime(Duration::from_secs(600));
     let cookie = cookie.build().unwrap();
     let date = |seconds| String::from_utf8(value::written(seconds).to_vec()).unwrap();
     let (fresh, stale, old) = (date(NOW), date(NOW - 64), date(NOW - 604));
@@ -194,8 +195,8 @@ fn dates_are_brought_up_to_date_and_the_first_one_stays() {
     let date = |seconds| String::from_utf8(value::written(seconds).to_vec()).unwrap();
     let (now, before) = (date(NOW), date(NOW - 32));
     let minute = Duration::from_secs(60);
-    let idle = build(PersistenceCookie::insert("SRV").max_idle(minute));
-    let both = build(PersistenceCookie::insert("SRV").max_idle(minute).max_life(minute));
+    let idle = build(PersistenceCookie::insert("SRV").idle_timeout(minute));
+    let both = build(PersistenceCookie::insert("SRV").idle_timeout(minute).lifetime(minute));
     let none = build(PersistenceCookie::insert("SRV"));
     for (cookie, sent, set) in [
         (&idle, "B".to_owned(), Some(format!("B|{now}"))),
@@ -255,8 +256,8 @@ fn settings_that_make_no_sense_say_what_would() {
         assert_eq!(error, InvalidCookie::Attribute { attribute: attribute.to_owned() });
     }
     for time in [Duration::ZERO, Duration::from_millis(999), Duration::from_secs(1 << 31), Duration::MAX] {
-        let error = insert().max_life(time).build().unwrap_err();
-        assert_eq!(error, InvalidCookie::Time { setting: "max_life", time });
+        let error = insert().lifetime(time).build().unwrap_err();
+        assert_eq!(error, InvalidCookie::Time { setting: "lifetime", time });
     }
     assert_eq!(insert().max_cookies(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
     assert_eq!(insert().max_bytes(0).build().unwrap_err(), InvalidCookie::NoneAllowed);
@@ -334,7 +335,7 @@ fn each_mode_reserves_what_it_separates_with() {
 
 #[test]
 fn no_clock_is_too_far_off() {
-    let cookie = PersistenceCookie::insert("SRV").max_idle(Duration::from_secs(1)).max_life(Duration::from_secs(1));
+    let cookie = PersistenceCookie::insert("SRV").idle_timeout(Duration::from_secs(1)).lifetime(Duration::from_secs(1));
     let cookie = cookie.build().unwrap();
     let value = cookie.value("A").unwrap();
     for now in [SystemTime::UNIX_EPOCH - Duration::from_secs(9), at(0), at(u64::from(u32::MAX) * 9)] {

@@ -26,7 +26,7 @@ fn any_cookie() -> impl Strategy<Value = PersistenceCookie> {
             0 => insert.build(),
             1 => insert.indirect().httponly().build(),
             2 => insert.preserve().build(),
-            3 => insert.indirect().max_idle(minute).max_life(minute).build(),
+            3 => insert.indirect().idle_timeout(minute).lifetime(minute).build(),
             4 => PersistenceCookie::rewrite("SRV").build(),
             _ => PersistenceCookie::prefix("SRV").build(),
         }
