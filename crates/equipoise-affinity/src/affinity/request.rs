@@ -5,14 +5,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use equipoise_core::{Binding, BindingOutcome, MissReason};
+use equipoise_core::{Binding, BindingOutcome, EndpointId, MissReason};
 use equipoise_tower::{Placement, RequestHead, ServedBy};
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, request::Parts};
 
 use super::{Affinity, OnUnavailable, Rule, Shared, on_unavailable::UnavailableSettings};
 use crate::{
     guard::guarded,
-    mode::{Found, InvalidNaming, Kind, Settlement},
+    members::PoolMembers,
+    mode::{Found, InvalidNaming, Kind, Settlement, cookie, keyed},
     outcome::{AffinityOutcome, UnboundReason},
 };
 
@@ -167,10 +168,68 @@ impl Affinity {
     }
 }
 
+/// The steps that differ from mode to mode.
+impl Kind {
+    /// Finds the session of the request, and the session's endpoint if that is known without waiting. Removes from the
+    /// head what endpoints must not see.
+    fn find(&self, head: &mut Parts, now: SystemTime, members: &PoolMembers, forced: bool) -> Found {
+        let mut found = match self {
+            Self::None => Found::unbound(UnboundReason::Off),
+            Self::Hash(key) => keyed::find_by_hash(key, head),
+            Self::Table(key, store) => keyed::find_in_table(key, store, head),
+            Self::Cookie(cookie, naming) => cookie::find(cookie, naming, head, now, members, forced),
+            Self::Learn(learn, store) => keyed::find_learned(learn, store, head),
+            Self::Route(learn, route) => keyed::find_by_route(learn, *route, head, members),
+        };
+        found.forced = forced;
+        found
+    }
+
+    /// Prepares a request to which affinity does not apply. In mode `cookie`, removes from the head what endpoints must
+    /// not see.
+    fn disregard(&self, head: &mut Parts) -> Found {
+        match self {
+            Self::Cookie(cookie, _) => cookie::disregard(cookie, head),
+            _ => Found::unbound(UnboundReason::Off),
+        }
+    }
+
+    /// Stores the session's binding in the session store or in the response's cookie. Returns whether a new binding to
+    /// the endpoint that answered was stored.
+    fn settle(&self, settlement: &Settlement<'_>, headers: &mut HeaderMap) -> bool {
+        match self {
+            Self::None | Self::Hash(_) | Self::Route(..) => false,
+            Self::Table(_, store) => keyed::settle_in_table(store, settlement),
+            Self::Cookie(cookie, naming) => cookie::settle(cookie, naming, settlement, headers),
+            Self::Learn(learn, store) => keyed::settle_learned(learn, store, settlement, headers),
+        }
+    }
+
+    /// Whether the mode stores bindings in a session store.
+    fn has_store(&self) -> bool {
+        matches!(self, Self::Table(..) | Self::Learn(..))
+    }
+
+    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
+    /// doing this.
+    fn follow(&self, members: &PoolMembers) -> Result<(), InvalidNaming> {
+        let on_departure = |id: &EndpointId| {
+            if let Self::Table(_, store) | Self::Learn(_, store) = self {
+                store.left(id);
+            }
+        };
+        let followed = members.follow(false, on_departure, |endpoints| match self {
+            Self::Cookie(cookie, naming) => naming.set_members(cookie, endpoints),
+            _ => Ok(()),
+        });
+        followed.unwrap_or(Ok(()))
+    }
+}
+
 impl UnavailableSettings {
     /// Returns what happens to a request if no bound endpoint is available. `is_present` is whether the request is
     /// bound to an endpoint that is in the pool.
-    pub(super) fn of(&self, found: &Found, is_present: bool) -> OnUnavailable {
+    fn of(&self, found: &Found, is_present: bool) -> OnUnavailable {
         match &found.endpoint {
             Ok(_) if is_present && found.forced && self.unavailable == OnUnavailable::Rebind => OnUnavailable::Refuse,
             Ok(_) if is_present => self.unavailable,

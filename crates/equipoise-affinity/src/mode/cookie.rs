@@ -7,10 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 use xxhash_rust::xxh64::xxh64;
 
-use super::{
-    found::{Found, Settlement},
-    naming::EndpointNaming,
-};
+use super::{Found, Settlement, naming::EndpointNaming};
 use crate::{
     cookie::{CookieAction, CookieMatch, CookieMode, CookieOutcome, PersistenceCookie, ResponseContext},
     members::PoolMembers,
@@ -18,7 +15,7 @@ use crate::{
     token::{InvalidToken, TokenSession},
 };
 
-pub(super) fn find(
+pub(crate) fn find(
     cookie: &PersistenceCookie,
     naming: &EndpointNaming,
     head: &mut Parts,
@@ -80,14 +77,14 @@ fn session_key(session: Option<TokenSession>, own: Option<&[u8]>) -> Option<Byte
 }
 
 /// Removes the cookie from a request to which affinity does not apply, if endpoints must not see it.
-pub(super) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Found {
+pub(crate) fn disregard(cookie: &PersistenceCookie, head: &mut Parts) -> Found {
     let state = cookie.disregard(&mut head.headers);
     Found { cookie_state: state, method: head.method.clone(), ..Found::unbound(UnboundReason::Off) }
 }
 
 /// Sets or changes the cookie of the response. Returns whether this cookie binds the session to another endpoint than
 /// the request's cookie did.
-pub(super) fn settle(
+pub(crate) fn settle(
     cookie: &PersistenceCookie,
     naming: &EndpointNaming,
     settlement: &Settlement<'_>,

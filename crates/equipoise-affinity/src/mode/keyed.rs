@@ -6,7 +6,7 @@ use equipoise_core::EndpointId;
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, request::Parts};
 
-use super::found::{Found, Settlement};
+use super::{Found, Settlement};
 use crate::{
     key::{Extracted, SessionKey},
     learn::{Learn, Learned, Route},
@@ -16,24 +16,24 @@ use crate::{
 };
 
 /// Mode `hash`: reads the key by which the strategy chooses the endpoint.
-pub(super) fn find_by_hash(key: &SessionKey, head: &Parts) -> Found {
+pub(crate) fn find_by_hash(key: &SessionKey, head: &Parts) -> Found {
     let key = extract(key, head);
     let keyed = key.is_ok();
     Found { keyed, ..Found::with_key(key) }
 }
 
 /// Mode `table`: reads the key, and looks it up in the session store.
-pub(super) fn find_in_table(key: &SessionKey, store: &Guarded, head: &Parts) -> Found {
+pub(crate) fn find_in_table(key: &SessionKey, store: &Guarded, head: &Parts) -> Found {
     Found::with_key(extract(key, head)).look_up(store)
 }
 
 /// Mode `learn`: reads the key that a backend has set, and looks it up in the session store.
-pub(super) fn find_learned(learn: &Learn, store: &Guarded, head: &Parts) -> Found {
+pub(crate) fn find_learned(learn: &Learn, store: &Guarded, head: &Parts) -> Found {
     Found::with_key(extract_learned(learn, head)).look_up(store)
 }
 
 /// Mode `route`: reads the key that a backend has set. A part of this key is the endpoint's id.
-pub(super) fn find_by_route(learn: &Learn, route: Route, head: &Parts, members: &PoolMembers) -> Found {
+pub(crate) fn find_by_route(learn: &Learn, route: Route, head: &Parts, members: &PoolMembers) -> Found {
     let mut found = Found::with_key(extract_learned(learn, head));
     if let Some(id) = found.key.as_deref().and_then(|key| route.of(key)).map(EndpointId::from) {
         // An id that was never in the pool counts as no binding. Choosing another endpoint for it takes O(n) time, and
@@ -83,7 +83,7 @@ impl Found {
 }
 
 /// Binds the request's key to the endpoint that answered. Returns whether a new binding was stored.
-pub(super) fn settle_in_table(store: &Guarded, settlement: &Settlement<'_>) -> bool {
+pub(crate) fn settle_in_table(store: &Guarded, settlement: &Settlement<'_>) -> bool {
     if_still_member(store, settlement, || {
         let binds = settlement.binds && settlement.members.contains(settlement.served);
         let Some(key) = settlement.found.key.as_deref().filter(|_| binds) else { return false };
@@ -97,7 +97,7 @@ pub(super) fn settle_in_table(store: &Guarded, settlement: &Settlement<'_>) -> b
 }
 
 /// Binds the key that the backend has set. Returns whether a new binding was stored.
-pub(super) fn settle_learned(learn: &Learn, store: &Guarded, settlement: &Settlement<'_>, headers: &HeaderMap) -> bool {
+pub(crate) fn settle_learned(learn: &Learn, store: &Guarded, settlement: &Settlement<'_>, headers: &HeaderMap) -> bool {
     let Settlement { found, served, binds, .. } = settlement;
     if_still_member(store, settlement, || {
         let learned = learn.response(headers, settlement.now).unwrap_or(Learned::Nothing);

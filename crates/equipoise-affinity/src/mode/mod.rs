@@ -1,25 +1,25 @@
 //! Modes of session affinity. A mode determines how the session of a request is recognised, and where the endpoint of
 //! the session is stored.
 
-mod cookie;
-mod found;
-mod keyed;
+pub(crate) mod cookie;
+pub(crate) mod keyed;
 mod naming;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
 
+use bytes::Bytes;
 use equipoise_core::EndpointId;
-use http::{HeaderMap, request::Parts};
+use http::{Method, StatusCode};
 
-pub(crate) use self::found::{Found, Settlement};
 pub use self::naming::{EndpointNaming, InvalidNaming};
 use crate::{
-    cookie::PersistenceCookie,
+    cookie::{CookieState, PersistenceCookie},
     key::SessionKey,
     learn::{Learn, Route},
     members::PoolMembers,
     outcome::UnboundReason,
-    store::{Guarded, SessionStore},
+    store::{Guarded, Lookup, SessionStore, StoreAnswer},
+    token::{InvalidToken, TokenSession},
 };
 
 /// A mode of session affinity. It determines how the session of a request is recognised, and where the endpoint of the
@@ -124,62 +124,6 @@ impl Mode {
     }
 }
 
-impl Kind {
-    /// Finds the session of the request, and the session's endpoint if that is known without waiting. Removes from the
-    /// head what endpoints must not see.
-    pub(crate) fn find(&self, head: &mut Parts, now: SystemTime, members: &PoolMembers, forced: bool) -> Found {
-        let found = match self {
-            Self::None => Found::unbound(UnboundReason::Off),
-            Self::Hash(key) => keyed::find_by_hash(key, head),
-            Self::Table(key, store) => keyed::find_in_table(key, store, head),
-            Self::Cookie(cookie, naming) => cookie::find(cookie, naming, head, now, members, forced),
-            Self::Learn(learn, store) => keyed::find_learned(learn, store, head),
-            Self::Route(learn, route) => keyed::find_by_route(learn, *route, head, members),
-        };
-        Found { forced, ..found }
-    }
-
-    /// Prepares a request to which affinity does not apply. In mode `cookie`, removes from the head what endpoints must
-    /// not see.
-    pub(crate) fn disregard(&self, head: &mut Parts) -> Found {
-        match self {
-            Self::Cookie(cookie, _) => cookie::disregard(cookie, head),
-            _ => Found::unbound(UnboundReason::Off),
-        }
-    }
-
-    /// Stores the session's binding in the session store or in the response's cookie. Returns whether a new binding to
-    /// the endpoint that answered was stored.
-    pub(crate) fn settle(&self, settlement: &Settlement<'_>, headers: &mut HeaderMap) -> bool {
-        match self {
-            Self::None | Self::Hash(_) | Self::Route(..) => false,
-            Self::Table(_, store) => keyed::settle_in_table(store, settlement),
-            Self::Cookie(cookie, naming) => cookie::settle(cookie, naming, settlement, headers),
-            Self::Learn(learn, store) => keyed::settle_learned(learn, store, settlement, headers),
-        }
-    }
-
-    /// Whether the mode stores bindings in a session store.
-    pub(crate) fn has_store(&self) -> bool {
-        matches!(self, Self::Table(..) | Self::Learn(..))
-    }
-
-    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
-    /// doing this.
-    pub(crate) fn follow(&self, members: &PoolMembers) -> Result<(), InvalidNaming> {
-        let on_departure = |id: &EndpointId| {
-            if let Self::Table(_, store) | Self::Learn(_, store) = self {
-                store.left(id);
-            }
-        };
-        let followed = members.follow(false, on_departure, |endpoints| match self {
-            Self::Cookie(cookie, naming) => naming.set_members(cookie, endpoints),
-            _ => Ok(()),
-        });
-        followed.unwrap_or(Ok(()))
-    }
-}
-
 impl fmt::Debug for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -191,4 +135,71 @@ impl fmt::Debug for Mode {
             Kind::Route(learn, route) => f.debug_tuple("route").field(learn).field(route).finish(),
         }
     }
+}
+
+/// What is known about the session of a request. It is kept until the response arrives.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The endpoint that the session is bound to, or the reason why it is bound to none.
+    pub(crate) endpoint: Result<EndpointId, UnboundReason>,
+    /// The session's key. A session store stores the binding under this key. If the session's endpoint cannot serve the
+    /// request, another endpoint is chosen by a hash of the key.
+    pub(crate) key: Option<Bytes>,
+    /// Whether the strategy chooses the endpoint by the key.
+    pub(crate) keyed: bool,
+    /// The pending answer of the session store. `None` if no answer is awaited.
+    pub(crate) lookup: Option<Lookup>,
+    /// Whether the request goes to its endpoint whatever the endpoint's availability.
+    pub(crate) forced: bool,
+    /// The client's address. `None` if it is not known, or if the number of new sessions is not limited.
+    pub(crate) client: Option<IpAddr>,
+    /// The state of the request's cookie. This field and the fields below are used in mode `cookie` only.
+    cookie_state: CookieState,
+    method: Method,
+    /// The session in the cookie's token. The next token gets the same session.
+    token_session: Option<TokenSession>,
+    /// Whether the response must set the cookie again although the session's endpoint has not changed.
+    renew: bool,
+}
+
+impl Found {
+    pub(crate) fn unbound(reason: UnboundReason) -> Self {
+        Self {
+            endpoint: Err(reason),
+            key: None,
+            keyed: false,
+            lookup: None,
+            forced: false,
+            client: None,
+            cookie_state: CookieState::default(),
+            method: Method::GET,
+            token_session: None,
+            renew: false,
+        }
+    }
+
+    /// Stores the answer of the session store.
+    pub(crate) fn set_answer(&mut self, answer: StoreAnswer) {
+        self.endpoint = answer.map_err(UnboundReason::from).and_then(|id| id.ok_or(UnboundReason::Unknown));
+    }
+
+    /// Whether the session was bound to an endpoint that has left the pool and whose id is not known.
+    pub(crate) fn has_lost_endpoint(&self) -> bool {
+        matches!(self.endpoint, Err(UnboundReason::Token(InvalidToken::UnknownEndpoint { .. })))
+    }
+}
+
+/// What a mode needs to store the binding of a session when the response arrives.
+#[derive(Clone, Copy)]
+pub(crate) struct Settlement<'a> {
+    pub(crate) found: &'a Found,
+    /// The endpoint that answered.
+    pub(crate) served: &'a EndpointId,
+    /// Whether the session must be bound to the endpoint that answered.
+    pub(crate) binds: bool,
+    pub(crate) status: StatusCode,
+    pub(crate) now: SystemTime,
+    /// Counts a new session for the client's source. Returns whether the session may be stored.
+    pub(crate) may_begin: &'a dyn Fn() -> bool,
+    pub(crate) members: &'a PoolMembers,
 }

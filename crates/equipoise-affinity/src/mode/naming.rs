@@ -236,7 +236,7 @@ impl EndpointNaming {
 
     /// Replaces the list of endpoints. If some endpoints cannot be named, returns the error of the first of them; all
     /// others are named.
-    pub(super) fn set_members(
+    pub(crate) fn set_members(
         &self,
         cookie: &PersistenceCookie,
         endpoints: &[(EndpointId, String)],
