@@ -5,6 +5,7 @@ mod availability;
 mod floors;
 mod growth;
 mod mostly_down;
+mod one_slow;
 mod one_thread;
 mod two_threads;
 
@@ -17,6 +18,7 @@ pub(crate) fn measure(effort: Effort, tally: &mut Tally) {
     for weights in Weights::ALL {
         one_thread::measure(effort, weights, tally);
     }
+    one_slow::measure(effort, tally);
     growth::measure(effort, tally);
     two_threads::measure(effort, tally);
     mostly_down::measure(effort, tally);
