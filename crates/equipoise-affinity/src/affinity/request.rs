@@ -30,7 +30,17 @@ impl Affinity {
     /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
     /// doing this.
     pub(super) fn follow(&self) -> Result<(), InvalidNaming> {
-        self.shared.mode.follow(&self.shared.members)
+        let Shared { mode, members, .. } = &*self.shared;
+        let on_departure = |id: &EndpointId| {
+            if let Kind::Table(_, store) | Kind::Learn(_, store) = mode {
+                store.left(id);
+            }
+        };
+        let followed = members.follow(false, on_departure, |endpoints| match mode {
+            Kind::Cookie(cookie, naming) => naming.set_members(cookie, endpoints),
+            _ => Ok(()),
+        });
+        followed.unwrap_or(Ok(()))
     }
 
     fn now(&self) -> SystemTime {
@@ -208,21 +218,6 @@ impl Kind {
     /// Whether the mode stores bindings in a session store.
     fn has_store(&self) -> bool {
         matches!(self, Self::Table(..) | Self::Learn(..))
-    }
-
-    /// Updates the mode with the pool's current members. Does nothing if they have not changed, or if another thread is
-    /// doing this.
-    fn follow(&self, members: &PoolMembers) -> Result<(), InvalidNaming> {
-        let on_departure = |id: &EndpointId| {
-            if let Self::Table(_, store) | Self::Learn(_, store) = self {
-                store.left(id);
-            }
-        };
-        let followed = members.follow(false, on_departure, |endpoints| match self {
-            Self::Cookie(cookie, naming) => naming.set_members(cookie, endpoints),
-            _ => Ok(()),
-        });
-        followed.unwrap_or(Ok(()))
     }
 }
 
