@@ -45,8 +45,7 @@ pub(super) fn measure(effort: Effort, tally: &mut Tally) {
             let (alike, slow) = (Served::new(kind, n, false), Served::new(kind, n, true));
             let time = |served: &Served| nanos(effort.calls, || served.request());
             let answers = in_turn(effort.rounds, [&|| time(&alike), &|| time(&slow)]);
-            let cells = [0, 1].map(|at| format!("{:.1}", median_of(&answers, |times| times[at])));
-            let [alike, slow] = cells;
+            let [alike, slow] = [0, 1].map(|at| format!("{:.1}", median_of(&answers, |times| times[at])));
             table.row([kind.to_string(), n.to_string(), alike, slow], Outcome::NotAsked);
         }
     }

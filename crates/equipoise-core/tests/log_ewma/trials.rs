@@ -119,43 +119,23 @@ fn an_explanation_tries_no_endpoint() {
 #[test]
 fn an_endpoint_with_one_long_request_is_tried_and_stays_in_use() {
     let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
-    let serve = |requests: usize| {
-        let serve = |_: &usize| {
-            let lease = pick(&pool);
-            clock.advance(ms(1));
-            let first = at(&lease) == 0;
-            lease.finish(Verdict::Success);
-            first
-        };
-        (0..requests).filter(serve).count()
-    };
-    serve(500);
+    trials(&pool, &clock, ms(1), ms(500));
     let _long = lease_on(&pool, 0);
     clock.advance(ms(500));
     (1..5).for_each(|at| answer(&pool, &clock, at, ms(1)));
     let _busy: Vec<_> = (0..80).map(|at| lease_on(&pool, 1 + at % 4)).collect();
-    let tried = serve(5_000);
+    let tried = trials(&pool, &clock, ms(1), ms(5_000)).len();
     assert!(tried > 100, "{tried} of 5000");
 }
 
 #[test]
 fn an_endpoint_with_a_request_that_never_ends_is_tried() {
     let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
-    let serve = |requests: usize| {
-        let serve = |_: &usize| {
-            let lease = pick(&pool);
-            clock.advance(ms(1));
-            let first = at(&lease) == 0;
-            lease.finish(Verdict::Success);
-            first
-        };
-        (0..requests).filter(serve).count()
-    };
-    serve(500);
+    trials(&pool, &clock, ms(1), ms(500));
     let _endless = lease_on(&pool, 0);
     clock.advance(Duration::from_secs(86_400));
     (1..5).for_each(|at| answer(&pool, &clock, at, ms(1)));
-    let tried = serve(100_000);
+    let tried = trials(&pool, &clock, ms(1), ms(100_000)).len();
     assert!(tried > 4, "{tried} of 100000");
 }
 
