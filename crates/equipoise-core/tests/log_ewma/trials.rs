@@ -163,7 +163,7 @@ fn an_endpoint_that_was_fast_again_is_tried_early_when_it_becomes_slow_again() {
     trials(&pool, &clock, ms(20), Duration::from_secs(120));
     // It recovers through requests that are no trials.
     (0..200).for_each(|_| answer(&pool, &clock, 0, ms(1)));
-    trials(&pool, &clock, ms(1), Duration::from_secs(15));
+    trials(&pool, &clock, ms(1), Duration::from_secs(25));
     (0..100).for_each(|_| answer(&pool, &clock, 0, ms(20)));
     let trials = trials(&pool, &clock, ms(20), Duration::from_secs(3));
     assert!(trials.len() >= 2, "{trials:?}");

@@ -27,7 +27,7 @@ const PENALTY: Param<Duration> = Param::time("penalty", "the maximum latency tha
 const LOG_EWMA_CHOICES: Param<usize> =
     Param::<usize>::number("choices", "the number of endpoints that a pick draws and compares")
         .range(2, 10)
-        .default("8");
+        .default("10");
 const LOG_EWMA_PENALTY: Param<Duration> =
     Param::time("penalty", "the maximum latency that failures add").default("500ms");
 const MIN_TRIAL_INTERVAL: Param<Duration> =

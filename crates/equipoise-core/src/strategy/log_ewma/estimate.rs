@@ -341,11 +341,12 @@ impl Trials {
         self.interval.store(next, Ordering::Relaxed);
     }
 
-    /// Forgets the interval of an endpoint that is fast again, if the last trial is longer ago than the maximum interval.
+    /// Forgets the interval of an endpoint that is fast again, if the last trial is longer ago than twice the maximum
+    /// interval.
     /// Endpoints that become slow again and again keep their interval.
     #[inline]
     pub(super) fn forget(&self, now: Timestamp, limits: TrialIntervals) {
-        if self.interval() != 0 && self.may_begin(now, limits.max) {
+        if self.interval() != 0 && self.may_begin(now, limits.max.saturating_mul(2)) {
             self.interval.store(0, Ordering::Relaxed);
         }
     }

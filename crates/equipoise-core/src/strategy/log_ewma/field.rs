@@ -25,7 +25,7 @@ const MAX_COST: f64 = 10.0;
 const PENALTIES: (f64, f64) = (10.0, 100.0);
 
 /// How many times as often as usual an endpoint must fail, so that its penalty counts.
-const EXCEPTION: f64 = 3.0;
+const EXCEPTION: f64 = 4.0;
 
 /// An endpoint with a larger share of failures does not show what is usual, unless all endpoints fail as often.
 const OFTEN: f64 = 0.2;

@@ -22,7 +22,7 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 /// The score of an endpoint is the latency that a request is expected to have there, plus a penalty for failures. The
 /// lowest score wins. The expected latency is the estimated latency × (the number of requests that wait for their first
 /// byte + 1) / (the usual number of them + 1). The estimate is an exponentially weighted moving average (EWMA) of the
-/// logarithm of latencies. This is a geometric mean, which a single slow response changes little. A pick compares [8
+/// logarithm of latencies. This is a geometric mean, which a single slow response changes little. A pick compares [10
 /// endpoints](Self::choices) by default.
 ///
 /// This strategy needs no settings. Choose it unless another strategy fits better: see the limits below.
@@ -47,7 +47,7 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 ///   removes three quarters of it. The latency of a failure is not sampled, so a fast failure does not look like a fast
 ///   response. The maximum penalty costs from 10 to 100 times the lowest estimate.
 /// - **Failures everywhere**: a penalty counts in full if failures are not usual, and less the more are. It does not
-///   count if the endpoint fails at most three times as often as usual, among about the last hundred responses. Usual
+///   count if the endpoint fails at most four times as often as usual, among about the last hundred responses. Usual
 ///   is the median of those endpoints of the comparison that fail at most 20 % of their requests, or of all if all fail
 ///   more.
 /// - **`Retry-After`**: if the endpoint has not answered any request in the last second, it gets the maximum penalty for
@@ -96,7 +96,7 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 /// - **Very rare requests**: if an endpoint gets less than one request per minute, the choice is nearly random.
 /// - **Small differences**: if the latencies of two endpoints differ by a factor below 1.5, the faster one is not
 ///   preferred.
-/// - **Large pools**: a pick compares 8 endpoints, not all. In a pool of 20 equal endpoints at 90 % load, p99 is some
+/// - **Large pools**: a pick compares 10 endpoints, not all. In a pool of 20 equal endpoints at 90 % load, p99 is some
 ///   percent higher than with [`LeastConnections`](super::LeastConnections).
 ///
 /// Building a picker takes O(n) time for n endpoints. A pick takes O([choices](Self::choices)) time. Each request reads
@@ -124,11 +124,11 @@ pub struct LogEwma {
 }
 
 impl LogEwma {
-    /// Creates the strategy with its defaults: 8 choices, decay 10 s, fade 2.5 s, penalty 500 ms, minimum trial
+    /// Creates the strategy with its defaults: 10 choices, decay 10 s, fade 2.5 s, penalty 500 ms, minimum trial
     /// interval 100 ms and maximum trial interval 10 s.
     pub const fn new() -> Self {
         Self {
-            choices: Choices::EIGHT,
+            choices: Choices::MAX,
             decay: Duration::from_secs(10),
             fade: Duration::from_millis(2500),
             penalty: Duration::from_millis(500),
@@ -137,7 +137,7 @@ impl LogEwma {
         }
     }
 
-    /// Sets how many endpoints a pick compares. Range: 2 to 10. Default: 8.
+    /// Sets how many endpoints a pick compares. Range: 2 to 10. Default: 10.
     ///
     /// If the pool has at most `choices` endpoints, all of them are compared. A larger pool with equal weights is
     /// divided into `choices` parts, and one endpoint of each part is compared. With unequal weights, endpoints are

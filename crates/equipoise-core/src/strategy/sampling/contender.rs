@@ -17,7 +17,7 @@ pub(crate) struct Choices(u8);
 
 impl Choices {
     pub(crate) const TWO: Self = Self(2);
-    pub(crate) const EIGHT: Self = Self(8);
+    pub(crate) const MAX: Self = Self(MAX_CHOICES as u8);
 
     pub(crate) const fn new(choices: usize) -> Result<Self, InvalidChoices> {
         if choices >= 2 && choices <= MAX_CHOICES { Ok(Self(choices as u8)) } else { Err(InvalidChoices { choices }) }
