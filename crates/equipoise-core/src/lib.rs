@@ -26,6 +26,8 @@ mod view;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
+        endpoint::race_addresses,
+        pool::close_with_endpoint,
         strategy::picker::{guarded, take_panicked},
         time::saturating_nanos,
     };

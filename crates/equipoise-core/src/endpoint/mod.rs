@@ -4,6 +4,7 @@
 mod address;
 mod availability;
 mod limits;
+mod race;
 #[cfg(feature = "serde")]
 mod serde;
 mod spec;
@@ -13,6 +14,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 pub use self::{
     address::{Address, InvalidAddress},
     availability::{Availability, Closing},
+    race::race_addresses,
     spec::{EndpointSpec, InvalidSpec, MAX_WEIGHT},
 };
 use self::{

@@ -3,6 +3,7 @@ use std::{marker::PhantomData, sync::Arc};
 use super::{
     acquire::QueueLink,
     queue::Queue,
+    removal::RemovalHooks,
     spillover::Spillover,
     state::{Pool, PoolInner, PoolSettings, Snapshot},
 };
@@ -248,6 +249,7 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
                     panic_threshold: self.panic_threshold,
                     initial_availability: self.initial_availability,
                     address_checks: self.address_checks,
+                    removal_hooks: RemovalHooks::default(),
                     context,
                 },
             }

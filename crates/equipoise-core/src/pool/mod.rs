@@ -6,6 +6,7 @@
 //! | `pick`, `bound` | the pick, from the request to the lease; picks for requests that are bound to an endpoint |
 //! | `publish` | how a change replaces the snapshot |
 //! | `update`, `draft`, `overlay`, `availability` | changes of the endpoints |
+//! | `removal` | what is called with the targets of endpoints that have left |
 //! | `queue`, `acquire` | requests that wait for capacity |
 
 mod acquire;
@@ -20,6 +21,7 @@ mod overlay;
 mod pick;
 mod publish;
 mod queue;
+mod removal;
 mod spillover;
 mod state;
 mod status;
@@ -33,6 +35,7 @@ pub use self::{
     error::{PickError, TryUpdateError, UpdateError},
     explain::{Candidate, Explanation},
     idle::Idle,
+    removal::close_with_endpoint,
     spillover::Spillover,
     state::Pool,
     status::EndpointStatus,

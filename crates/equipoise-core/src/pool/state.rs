@@ -6,6 +6,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     queue::{Queue, UsableBy},
+    removal::RemovalHooks,
     spillover::{Shares, Spillover, TierHealth},
 };
 use crate::{
@@ -69,6 +70,7 @@ pub(super) struct PoolSettings {
     pub(super) panic_threshold: f64,
     pub(super) initial_availability: Availability,
     pub(super) address_checks: AddressChecks,
+    pub(super) removal_hooks: RemovalHooks,
     /// The clock, the random numbers and the counters. Endpoints and leases use them too.
     pub(super) context: Arc<PoolContext>,
 }

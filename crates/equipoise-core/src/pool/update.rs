@@ -6,6 +6,7 @@ use std::{any::Any, convert::Infallible, sync::Arc};
 use super::{
     draft::{Changes, Draft},
     error::{TryUpdateError, UpdateError},
+    removal::removed_targets,
     state::Pool,
 };
 use crate::{
@@ -227,6 +228,34 @@ impl<T: Send + Sync + 'static> Pool<T> {
         self.change_surely(weighted, |_| false, |_, _| None)
     }
 
+    /// Sets a function that is called with each target that the pool no longer uses: when its endpoint leaves the pool,
+    /// when the endpoint's address changes, and when the target is [replaced](Self::replace). The function can release
+    /// what the target holds, such as idle connections, although leases may still use the target.
+    ///
+    /// `f` runs after the pool has changed, on the thread that changed it, before the method that changed it returns. It
+    /// may change the pool itself. A panic of `f` is ignored. `f` is not called when the pool is dropped. If a function
+    /// of the same Rust type was set before, the old function is kept, and `f` is not set.
+    ///
+    /// ```
+    /// use std::sync::{
+    ///     Arc,
+    ///     atomic::{AtomicBool, Ordering},
+    /// };
+    ///
+    /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool: Pool<Arc<AtomicBool>> = Pool::default();
+    /// pool.on_removed(|is_closed| is_closed.store(true, Ordering::Relaxed));
+    /// pool.add(EndpointSpec::new("a:80"), Arc::default())?;
+    /// let lease = pool.pick(&PickRequest::new())?;
+    /// pool.remove("a:80")?;
+    /// assert!(lease.target().load(Ordering::Relaxed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_removed(&self, f: impl Fn(&T) + Send + Sync + 'static) {
+        self.inner.settings.removal_hooks.add(f);
+    }
+
     /// Changes the specs as [`change_members`](Self::change_members) does, with a `make` that cannot fail.
     fn change_surely(
         &self,
@@ -253,7 +282,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
         // Declared before the lock is taken, so that it is dropped after the lock is released. The drop may drop
         // targets, whose `Drop` may use this pool.
         let current;
-        let _writer = self.inner.write();
+        let writer = self.inner.write();
         current = self.inner.snapshot.load_full();
         let present = current.members().slots.iter().flatten().map(|member| member.spec.clone()).collect();
         let specs = change(present)?;
@@ -294,6 +323,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
             draft.finish(&current, self.inner.stripes, settings.initial_availability);
         let next = current.next(Arc::new(members), availability, settings).map_err(UpdateError::from)?;
         self.inner.publish_members(next);
+        let removed = removed_targets(current.members(), self.inner.snapshot.load().members());
+        drop(writer);
+        settings.removal_hooks.call(&removed);
         Ok(changes)
     }
 }
@@ -324,4 +356,50 @@ impl<T> Pool<T> {
 
 fn position(specs: &[EndpointSpec], id: &EndpointId) -> Result<usize, UpdateError> {
     specs.iter().position(|spec| spec.id() == id).ok_or_else(|| UpdateError::Unknown { id: id.clone() })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{PickRequest, sync::Mutex};
+
+    #[test]
+    fn targets_that_leave_or_are_replaced_are_told_once() {
+        let pool: Pool<&'static str> = Pool::default();
+        let told: Arc<Mutex<Vec<&'static str>>> = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..2 {
+            let told = Arc::clone(&told);
+            pool.on_removed(move |target| told.lock().push(target));
+        }
+        pool.update(["a:80", "b:80", "c:80"].map(EndpointSpec::new), |spec| match spec.address() {
+            "a:80" => "a",
+            "b:80" => "b",
+            _ => "c",
+        })
+        .unwrap();
+        let id = EndpointId::from("a:80");
+        let lease = pool.pick(&PickRequest::new().prefer(&id)).unwrap();
+        pool.set_weight("a:80", 3).unwrap();
+        assert!(told.lock().is_empty());
+        pool.remove("a:80").unwrap();
+        pool.replace(EndpointSpec::new("b:80"), "b2").unwrap();
+        pool.replace(EndpointSpec::new("d:80").with_id("c:80"), "d").unwrap();
+        pool.update([], |_| "none").unwrap();
+        let mut told = told.lock().clone();
+        told.sort_unstable();
+        assert_eq!((*lease.target(), told), ("a", vec!["a", "b", "b2", "c", "d"]));
+    }
+
+    #[test]
+    fn the_function_may_change_the_pool_and_may_panic() {
+        let pool: Pool<u32> = Pool::default();
+        let same = pool.clone();
+        pool.on_removed(move |target| {
+            same.add(EndpointSpec::new("b:80"), target + 1).unwrap();
+            panic!("in the hook");
+        });
+        pool.add(EndpointSpec::new("a:80"), 1).unwrap();
+        pool.remove("a:80").unwrap();
+        assert_eq!(*pool.pick(&PickRequest::new()).unwrap().target(), 2);
+    }
 }

@@ -43,7 +43,6 @@ mod serde;
 mod suggestion;
 #[cfg(all(test, not(loom)))]
 mod tests;
-#[doc(hidden)]
 pub mod time;
 mod value;
 mod vocabulary;
