@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod balance;
+mod drop_reason;
 mod error;
 mod error_class;
 #[cfg(feature = "tonic")]
@@ -29,6 +30,7 @@ pub use crate::{
     balance::{
         Balance, BalanceLayer, Dispatch, ReplayBodies, ReplayBodiesLayer, ResponseFuture, SharedClient, Targets,
     },
+    drop_reason::{drop_late, poll_checked, refuse_response},
     error::{AttemptTimedOut, BoxError, Error, FailureStage, InvalidAddress, NotSent, PointError, UnsupportedRequest},
     error_class::{ErrorClass, Retryable},
     http::{

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Endpoint, EndpointId, Lease};
+use equipoise_core::{Endpoint, EndpointId, Failure, Lease, Verdict};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::plan::{Core, Unready, verdict};
 use crate::{
+    drop_reason::DropReason,
     error::{AttemptTimedOut, BoxError, FailureStage, NotSent, PointError},
     error_class::ErrorClass,
     guard::guarded,
@@ -127,6 +128,22 @@ pin_project! {
         held: Option<Held<T, P::Kept>>,
         // Whether the request may go to another endpoint if the service is not ready in time.
         is_movable: bool,
+    }
+
+    impl<T, D, P, Req> PinnedDrop for AttemptFuture<T, D, P, Req>
+    where
+        D: Dispatch<T, Req>,
+        P: Protocol<Req, InnerResponse<T, D, Req>>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(held) = this.held
+                && matches!(this.phase.project(), PhaseProj::Calling { .. })
+                && DropReason::current() == DropReason::Late
+            {
+                held.lease.record(Verdict::Failure(Failure::Timeout));
+            }
+        }
     }
 }
 

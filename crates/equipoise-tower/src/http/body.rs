@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::classify::Classify;
-use crate::guard::guarded;
+use crate::{drop_reason::DropReason, guard::guarded};
 
 pin_project! {
     /// A response body that holds the lease of its request. While it holds the lease, the request counts as in flight
@@ -25,9 +25,11 @@ pin_project! {
     /// | It ends without an error. | Success. If the trailers decide the verdict, as for gRPC: their verdict. |
     /// | It fails. | [`Failure::Transport`]: the connection broke. |
     /// | It is dropped before it was polled. | Success. If the trailers decide the verdict: none, and the request counts as cancelled by the client. |
+    /// | It is dropped by [`refuse_response`](crate::refuse_response). | [`Failure::Transport`] |
     /// | It is dropped after it was polled and before its end. | None, and the request counts as cancelled by the client. |
     ///
-    /// A response that switches protocols has no body. Its lease is a [`TunnelLease`](crate::TunnelLease).
+    /// The lease of a response without a body ends at its head, unless the balancer was polled within
+    /// [`poll_checked`](crate::poll_checked). A response that switches protocols has no body. Its lease is a [`TunnelLease`](crate::TunnelLease).
     pub struct LeasedBody<B>
     where
         B: Body,
@@ -40,6 +42,9 @@ pin_project! {
     impl<B: Body> PinnedDrop for LeasedBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
+            if DropReason::current() == DropReason::Refused {
+                this.held.fail();
+            }
             // A caller may stop polling when `is_end_stream` returns true, so a complete body may not have returned
             // `None` yet.
             let over = this.inner.is_end_stream() || !this.held.begun;
@@ -67,11 +72,11 @@ pub(super) enum Ending {
 }
 
 impl<B: Body> LeasedBody<B> {
-    /// `lease` knows of the response's head already.
-    pub(super) fn new(inner: B, lease: Lease<AnyTarget>, ending: Ending) -> Self {
-        let over = inner.is_end_stream();
+    /// `lease` knows of the response's head already. `is_held` is whether the lease is held until the body was read or
+    /// dropped. If not, the body is empty, and the lease ends at once.
+    pub(super) fn new(inner: B, lease: Lease<AnyTarget>, ending: Ending, is_held: bool) -> Self {
         let mut held = HeldLease { lease: Some(lease), ending, begun: false };
-        if over {
+        if !is_held {
             held.end(None);
         }
         Self { inner, held }
@@ -171,6 +176,9 @@ impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
 /// [`Pool::idle`](equipoise_core::Pool::idle) waits for it. If you leave the extension in the response, the lease ends
 /// when the response is dropped.
 ///
+/// The request counts as successful when the lease is created, or, if the balancer was polled within
+/// [`poll_checked`](crate::poll_checked), when [`accept`](Self::accept) is called.
+///
 /// The balancer does not close the connection when the endpoint drains, is set to maintenance or leaves the pool. The
 /// code that runs the tunnel should wait for the future of [`draining`](Self::draining) or [`closing`](Self::closing),
 /// and then end the tunnel.
@@ -198,6 +206,18 @@ impl TunnelLease {
         Self { lease: Arc::new(lease) }
     }
 
+    /// Counts the request as successful at its endpoint. Needed only after [`poll_checked`](crate::poll_checked), and
+    /// has no effect otherwise, or if there are clones of this lease.
+    pub fn accept(&mut self) {
+        self.record(Verdict::Success);
+    }
+
+    fn record(&mut self, verdict: Verdict) {
+        if let Some(lease) = Arc::get_mut(&mut self.lease) {
+            lease.record(verdict);
+        }
+    }
+
     /// Returns a future that ends when the endpoint accepts no new sessions: the endpoint drains, is in maintenance, or
     /// has left the pool. If the endpoint drains, the tunnel should end before the deadline of the drain.
     ///
@@ -211,5 +231,13 @@ impl TunnelLease {
     /// example after the deadline of a drain, or has left the pool. See [`Lease::closing`].
     pub fn closing(&self) -> Closing {
         self.lease.closing()
+    }
+}
+
+impl Drop for TunnelLease {
+    fn drop(&mut self) {
+        if DropReason::current() == DropReason::Refused {
+            self.record(Verdict::Failure(Failure::Transport));
+        }
     }
 }

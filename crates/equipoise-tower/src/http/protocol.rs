@@ -9,6 +9,7 @@ use super::{
     classify::{Classify, ClassifyHttp, RequestHead, ResponseHead},
 };
 use crate::{
+    drop_reason::DropReason,
     error::BoxError,
     error_class::{ErrorClass, ErrorClassifier},
     guard::guarded,
@@ -278,16 +279,19 @@ where
         response.extensions_mut().insert(ServedBy(id.clone()));
         let outcome = lease.binding_outcome();
         store(response.extensions_mut(), (outcome != BindingOutcome::Unbound).then_some(outcome));
+        // The caller may still refuse a response whose head looks like a success.
+        let is_open = DropReason::current() == DropReason::Checking;
         if switches_protocols(&response) {
-            lease.response_head(Some(verdict.unwrap_or(Verdict::Success)), false);
+            lease.response_head(Some(verdict.unwrap_or(Verdict::Success)), is_open);
             response.extensions_mut().insert(TunnelLease::new(lease));
             return response.map(LeasedBody::unleased);
         }
-        lease.response_head(verdict, !response.body().is_end_stream());
+        let has_body = !response.body().is_end_stream() || is_open && verdict == Some(Verdict::Success);
+        lease.response_head(verdict, has_body);
         let ending = match verdict {
             None => Ending::Trailers(Arc::clone(&self.classify)),
             Some(_) => Ending::Success,
         };
-        response.map(|body| LeasedBody::new(body, lease, ending))
+        response.map(|body| LeasedBody::new(body, lease, ending, has_body))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use equipoise_core::{Failure, Verdict};
-use equipoise_tower::{Balance, HttpProtocol, LeasedBody, ServedBy};
+use equipoise_tower::{Balance, HttpProtocol, LeasedBody, ServedBy, TunnelLease, poll_checked, refuse_response};
 use http::{HeaderName, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -51,6 +51,53 @@ async fn a_stream_of_grpc_dropped_before_its_trailers_says_nothing() {
     drop(response);
     assert_eq!(in_flight(&pool), [0]);
     assert_eq!(recorder.verdicts(), []);
+}
+
+#[tokio::test]
+async fn a_response_that_is_refused_is_a_failure() {
+    let (response, pool, recorder) = answer(Response::new(Frames::default().data("1"))).await;
+    refuse_response(response.map(BodyExt::boxed_unsync));
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Transport))]);
+    assert_eq!(in_flight(&pool), [0]);
+    // The refusal is over.
+    let (response, _pool, recorder) = answer(Response::new(Frames::default().data("1"))).await;
+    drop(response);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Success)]);
+}
+
+/// Like [`answer`], for a caller that checks the response.
+async fn checked(answer: Response<Frames>) -> (Response<LeasedBody<Frames>>, Recorder) {
+    let (pool, recorder) = pool(&[("a", answering(answer))]);
+    let mut future = std::pin::pin!(Balance::new(pool).oneshot(get()));
+    (std::future::poll_fn(|cx| poll_checked(|| future.as_mut().poll(cx))).await.unwrap(), recorder)
+}
+
+#[tokio::test]
+async fn an_empty_response_that_is_checked_can_be_refused() {
+    let (response, recorder) = checked(Response::new(Frames::default())).await;
+    assert_eq!(recorder.verdicts(), []);
+    refuse_response(response);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Transport))]);
+    let (response, recorder) = checked(Response::new(Frames::default())).await;
+    drop(response);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Success)]);
+    // A verdict of the head stays.
+    let (response, recorder) = checked(Response::builder().status(500).body(Frames::default()).unwrap()).await;
+    refuse_response(response);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Server))]);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_checked_is_refused_or_accepted() {
+    let switched = || Response::builder().status(101).body(Frames::default()).unwrap();
+    let (response, recorder) = checked(switched()).await;
+    refuse_response(response);
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Failure(Failure::Transport))]);
+    let (mut response, recorder) = checked(switched()).await;
+    let mut lease: TunnelLease = response.extensions_mut().remove().unwrap();
+    assert_eq!(recorder.verdicts(), []);
+    lease.accept();
+    assert_eq!(recorder.verdicts(), [("a".into(), Verdict::Success)]);
 }
 
 #[tokio::test]
