@@ -1,0 +1,63 @@
+//! Opens a connection to a TCP address or a Unix socket.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use equipoise_core::__private::race_addresses;
+use tokio::{net::TcpStream, time::sleep};
+
+use super::{resolve::Resolve, stream::Stream};
+use crate::{error::ConnectError, origin::Place};
+
+/// The options of TCP sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) nodelay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+}
+
+impl Options {
+    fn apply(self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(self.nodelay)?;
+        if let Some(time) = self.keep_alive {
+            // What Linux accepts.
+            let time = time.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
+            let keep_alive = socket2::TcpKeepalive::new().with_time(time).with_interval(time);
+            socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive)?;
+        }
+        Ok(())
+    }
+}
+
+/// Connects to a place, without TLS.
+pub(crate) async fn dial(place: &Place, resolver: &dyn Resolve, options: Options) -> Result<Stream, ConnectError> {
+    match place {
+        Place::Tcp { host, port } => {
+            let addresses = addresses(host, *port, resolver).await?;
+            let attempt = async |address: SocketAddr| {
+                let connected = TcpStream::connect(address).await;
+                let configured = connected.and_then(|stream| options.apply(&stream).map(|()| stream));
+                configured.map_err(|source| ConnectError::Tcp { address, source })
+            };
+            let none = || ConnectError::NoAddress { host: host.clone() };
+            race_addresses(&addresses, attempt, sleep).await.ok_or_else(none)?.map(Stream::Tcp)
+        }
+        Place::Unix { path } => {
+            let failed = |source| ConnectError::Unix { path: path.clone(), source };
+            #[cfg(unix)]
+            return tokio::net::UnixStream::connect(path).await.map(Stream::Unix).map_err(failed);
+            #[cfg(not(unix))]
+            Err(failed(io::ErrorKind::Unsupported.into()))
+        }
+    }
+}
+
+async fn addresses(host: &str, port: u16, resolver: &dyn Resolve) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    resolver.resolve(host, port).await.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })
+}

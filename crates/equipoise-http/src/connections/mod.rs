@@ -1,0 +1,24 @@
+//! The connections to one endpoint: opening, reuse, limits, and the end of their life.
+
+mod clock;
+mod http1;
+#[cfg(feature = "http2")]
+mod http2;
+mod idle;
+mod open;
+mod pool;
+mod queue;
+mod slots;
+mod socket;
+mod status;
+mod sweep;
+mod wait;
+
+#[cfg(feature = "http2")]
+pub(crate) use self::http2::{OpenStream, Stream as Http2Stream};
+pub use self::idle::Idle;
+pub use self::status::{CloseReason, ConnectionStatus};
+pub(crate) use self::{
+    http1::Http1,
+    pool::{Connection, Connections, Demand},
+};

@@ -1,0 +1,296 @@
+//! Opening connections, in tasks of their own.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{
+    clock::millis,
+    http1::Http1,
+    pool::{Connection, Connections},
+    queue::{Queue, Sender},
+    slots::{Slot, Want},
+    socket::Socket,
+    status::CloseReason,
+};
+#[cfg(feature = "tls")]
+use crate::origin::Place;
+#[cfg(feature = "http2")]
+use crate::settings::Version;
+use crate::{
+    connect::{Options, Stream, dial},
+    error::ConnectError,
+};
+
+/// An attempt to open a connection. It is counted by the queue until it has ended.
+pub(super) struct Opening {
+    connections: Arc<Connections>,
+    want: Want,
+    /// Taken when the attempt begins.
+    slot: Option<Slot>,
+    has_ended: bool,
+}
+
+impl Opening {
+    /// Makes the attempt in a task.
+    pub(super) fn start(mut self, runtime: &Handle) {
+        runtime.spawn(async move {
+            let Some(slot) = self.slot.take() else { return };
+            let connections = Arc::clone(&self.connections);
+            connections.sweep();
+            // No sweep has advanced the clock while there was no connection.
+            connections.clock.tick();
+            let limit = connections.settings.connect_timeout;
+            let opened = timeout(limit, connections.open(self.want, slot)).await;
+            self.has_ended = true;
+            connections.ended(self.want, opened.unwrap_or(Err(ConnectError::TimedOut { timeout: limit })));
+        });
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // The slot becomes free first.
+            self.slot = None;
+            self.connections.ended(self.want, Err(ConnectError::Aborted));
+        }
+    }
+}
+
+impl Connections {
+    /// Returns whether the server selects the HTTP version.
+    pub(super) fn server_selects(&self) -> bool {
+        #[cfg(feature = "http2")]
+        return self.origin.is_tls && self.settings.version == Version::Auto;
+        #[cfg(not(feature = "http2"))]
+        false
+    }
+
+    /// Returns how many requests a connection is expected to serve at once that is opened for this want. If it is one,
+    /// each request needs its own attempt, and each failed attempt ends one request.
+    pub(super) fn served_by_one(&self, want: Want) -> usize {
+        #[cfg(feature = "http2")]
+        if want == Want::Any && !self.speaks_http1() {
+            return self.settings.max_streams;
+        }
+        let _ = want;
+        1
+    }
+
+    /// Begins to open a connection for requests that wait, if they need one and a slot is free. The caller starts the
+    /// attempt after it has unlocked the queue.
+    pub(super) fn begin_opening(self: &Arc<Self>, queue: &mut Queue<Connection>) -> Option<(Opening, Handle)> {
+        let want = self.needs_opening(queue)?;
+        let runtime = queue.runtime(want)?;
+        let slot = self.slots.take()?;
+        Some((self.opening(queue, want, slot), runtime))
+    }
+
+    /// Returns the want for which a connection should be opened next.
+    fn needs_opening(&self, queue: &Queue<Connection>) -> Option<Want> {
+        let needs = |want: Want| {
+            if self.served_by_one(want) == 1 {
+                return queue.uncovered(want, 1) > 0;
+            }
+            // Requests share the connection, so only one is opened at a time.
+            #[cfg(feature = "http2")]
+            return queue.len(want) > 0 && queue.opening(want) == 0 && !self.http2.is_paused();
+            #[cfg(not(feature = "http2"))]
+            false
+        };
+        let [any, http1] = Want::ALL;
+        match (needs(any), needs(http1)) {
+            (true, true) => queue.first(&Want::ALL),
+            (true, false) => Some(any),
+            (false, true) => Some(http1),
+            (false, false) => None,
+        }
+    }
+
+    fn opening(self: &Arc<Self>, queue: &mut Queue<Connection>, want: Want, slot: Slot) -> Opening {
+        queue.begin_opening(want);
+        Opening { connections: Arc::clone(self), want, slot: Some(slot), has_ended: false }
+    }
+
+    /// Opens the connections that waiting requests need, as far as slots are free. If none is free, a connection is
+    /// closed that is idle but has the wrong HTTP version.
+    pub(super) fn open_for_waiting(self: &Arc<Self>) {
+        loop {
+            let begun = self.begin_opening(&mut self.queue.lock());
+            match begun {
+                Some((opening, runtime)) => opening.start(&runtime),
+                None => break,
+            }
+        }
+        #[cfg(feature = "http2")]
+        {
+            let blocked = self.needs_opening(&self.queue.lock());
+            match blocked {
+                None => {}
+                // Otherwise, the request would have got it.
+                Some(Want::Any) if !self.speaks_http1() => {
+                    if let Some(connection) = self.idle.pop() {
+                        connection.close_because(CloseReason::TooManyIdle);
+                    }
+                }
+                Some(_) => self.http2.retire_idle(),
+            }
+        }
+    }
+
+    /// Opens another HTTP/2 connection before the present ones are full. Does nothing outside a tokio runtime.
+    #[cfg(feature = "http2")]
+    pub(super) fn open_ahead(self: &Arc<Self>) {
+        if self.slots.open() >= self.settings.max_connections || self.http2.is_paused() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let opening = {
+            let mut queue = self.queue.lock();
+            let slot = if queue.opening(Want::Any) == 0 { self.slots.take() } else { None };
+            slot.map(|slot| self.opening(&mut queue, Want::Any, slot))
+        };
+        if let Some(opening) = opening {
+            opening.start(&runtime);
+        }
+    }
+
+    /// Opens the first connections, in tasks. Does nothing outside a tokio runtime.
+    pub(crate) fn warm(self: &Arc<Self>) {
+        if let Ok(runtime) = Handle::try_current()
+            && !self.is_warm.swap(true, Ordering::Relaxed)
+        {
+            self.prewarm(&runtime);
+        }
+    }
+
+    /// Opens connections until the configured number is open or being opened. While the endpoint may speak HTTP/2, that
+    /// is one, because others follow before it is full.
+    fn prewarm(self: &Arc<Self>, runtime: &Handle) {
+        let settings = &self.settings;
+        let most = settings.prewarm.min(settings.max_connections);
+        let most = if self.speaks_http1() { most.min(settings.max_idle) } else { most.min(1) };
+        for _ in self.slots.open()..most {
+            let opening = {
+                let mut queue = self.queue.lock();
+                self.slots.take().map(|slot| self.opening(&mut queue, Want::Any, slot))
+            };
+            let Some(opening) = opening else { return };
+            opening.start(runtime);
+        }
+    }
+
+    /// Ends an attempt to open a connection. If it has failed, the requests get the error that have nothing else to
+    /// wait for.
+    fn ended(self: &Arc<Self>, want: Want, opened: Result<(), ConnectError>) {
+        let mut failed = Vec::new();
+        {
+            let mut queue = self.queue.lock();
+            if let Err(error) = &opened {
+                let victims = self.victims(&queue, want, error);
+                failed.extend(std::iter::from_fn(|| queue.pop(want)).take(victims));
+            }
+            queue.end_opening(want);
+        }
+        if let Err(error) = opened {
+            self.counters.failed();
+            let error = Arc::new(error);
+            // A request that cannot be told was given up.
+            failed.into_iter().for_each(|request: Sender<Connection>| drop(request.send(Err(Arc::clone(&error)))));
+        }
+        self.slots.freed();
+    }
+
+    /// Returns how many requests a failed attempt ends.
+    fn victims(&self, queue: &Queue<Connection>, want: Want, error: &ConnectError) -> usize {
+        let is_for_all = self.served_by_one(want) > 1;
+        match error {
+            // The runtime has ended. Another attempt there would fail at once, too.
+            ConnectError::Aborted => queue.len(want),
+            #[cfg(feature = "http2")]
+            _ if is_for_all && !self.http2.is_empty() => {
+                // The requests wait for a stream of another connection.
+                self.http2.pause();
+                0
+            }
+            _ if is_for_all => queue.len(want),
+            // One request has waited for this connection, unless an idle one has made it unnecessary.
+            _ => usize::from(queue.len(want) >= queue.opening(want)),
+        }
+    }
+
+    /// Opens a connection, and gives it to a waiting request or stores it.
+    async fn open(self: &Arc<Self>, want: Want, slot: Slot) -> Result<(), ConnectError> {
+        let generation = self.generation();
+        let (stream, is_http2) = self.connect(self.protocols(want)).await?;
+        #[cfg(feature = "http2")]
+        {
+            let must_be_http2 = self.settings.version == Version::Http2;
+            if self.origin.is_tls && must_be_http2 && !is_http2 {
+                return Err(ConnectError::NoHttp2);
+            }
+            if is_http2 || must_be_http2 {
+                let (socket, control) = Socket::new(stream, slot, Arc::clone(&self.counters), CloseReason::Peer);
+                self.learn(true);
+                self.http2.handshake(socket, control, self.expiry(), generation).await?;
+                // All connections may have been closed meanwhile.
+                if self.generation() != generation {
+                    self.close_idle();
+                }
+                return Ok(());
+            }
+        }
+        let _ = is_http2;
+        let (socket, control) = Socket::new(stream, slot, Arc::clone(&self.counters), CloseReason::Abandoned);
+        let mut connection = Http1::handshake(socket, control, self.expiry(), generation).await?;
+        if !connection.is_alive() {
+            connection.close_because(CloseReason::Peer);
+            return Err(ConnectError::Handshake { source: "the peer has closed the connection".into() });
+        }
+        #[cfg(feature = "http2")]
+        if want == Want::Any && !self.speaks_http1() {
+            self.learn(false);
+            if self.is_warm.load(Ordering::Relaxed) {
+                self.prewarm(&Handle::current());
+            }
+        }
+        self.put_back(connection);
+        Ok(())
+    }
+
+    /// Returns the protocols that are offered by ALPN.
+    fn protocols(&self, want: Want) -> &'static [&'static [u8]] {
+        #[cfg(feature = "http2")]
+        match self.settings.version {
+            Version::Auto if want == Want::Any => return &[b"h2", b"http/1.1"],
+            Version::Http2 => return &[b"h2"],
+            _ => {}
+        }
+        let _ = want;
+        &[b"http/1.1"]
+    }
+
+    /// Opens a stream of bytes to the endpoint, with TLS if its address demands it. Returns whether the server has
+    /// selected HTTP/2 among `protocols`.
+    async fn connect(&self, protocols: &[&[u8]]) -> Result<(Stream, bool), ConnectError> {
+        let settings = &self.settings;
+        let options = Options { nodelay: settings.nodelay, keep_alive: settings.tcp_keep_alive };
+        let stream = dial(&self.origin.place, &*settings.resolver, options).await?;
+        #[cfg(feature = "tls")]
+        if let Place::Tcp { host, .. } = &self.origin.place
+            && self.origin.is_tls
+        {
+            return settings.tls.handshake(stream, host, protocols).await;
+        }
+        let _ = protocols;
+        Ok((stream, false))
+    }
+
+    /// Returns when the lifetime of a connection ends that is opened now.
+    fn expiry(&self) -> u64 {
+        let Some(lifetime) = self.settings.max_lifetime else { return u64::MAX };
+        let lifetime = millis(lifetime);
+        self.clock.tick().saturating_add(lifetime - rand::random_range(0..=lifetime / 10))
+    }
+}

@@ -1,0 +1,171 @@
+//! Waiting for a connection, and giving to waiting requests what becomes free.
+
+use std::sync::Arc;
+
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+
+use super::{
+    http1::Http1,
+    pool::{Connection, Connections},
+    queue::{Answer, Sender, Ticket},
+    slots::{Serve, Want},
+    status::CloseReason,
+};
+use crate::error::{Busy, ConnectError, Error};
+
+/// A request in the queue. If it is given up, what it may have got is given to the next one.
+struct Waiting<'a> {
+    connections: &'a Arc<Connections>,
+    want: Want,
+    ticket: Ticket,
+    receiver: oneshot::Receiver<Answer<Connection>>,
+    runtime: Handle,
+    /// Whether a connection was being opened for it when it joined the queue.
+    is_covered: bool,
+}
+
+impl Connections {
+    /// Waits for a connection: a new one, or one that becomes free.
+    pub(super) async fn wait(self: &Arc<Self>, want: Want, check: bool) -> Result<Connection, Error> {
+        let mut waiting = self.join(want)?;
+        let settings = &self.settings;
+        let opening = if waiting.is_covered { settings.connect_timeout } else { Default::default() };
+        let limit = settings.wait_timeout.saturating_add(opening);
+        let answered = timeout(limit, async {
+            loop {
+                match (&mut waiting.receiver).await {
+                    Ok(Ok(connection)) => match stale(connection, check).await {
+                        Ok(connection) => return Ok(connection),
+                        Err(stale) => {
+                            waiting.join_again();
+                            stale.close_because(CloseReason::Peer);
+                            drop(stale);
+                            Arc::clone(self).serve();
+                        }
+                    },
+                    Ok(Err(error)) => return Err(ConnectError::Shared(error).into()),
+                    // The queue is dropped only together with the connections.
+                    Err(_) => return Err(ConnectError::Aborted.into()),
+                }
+            }
+        });
+        answered.await.unwrap_or_else(|_| Err(Error::busy(Busy::TimedOut { timeout: limit })))
+    }
+
+    /// Adds a request to the queue, and begins to open a connection for it if that is possible.
+    fn join(self: &Arc<Self>, want: Want) -> Result<Waiting<'_>, Error> {
+        let runtime = Handle::try_current().map_err(|_| ConnectError::Aborted)?;
+        let max_waiting = self.settings.max_waiting;
+        let mut openings = Vec::new();
+        let joined = {
+            let mut queue = self.queue.lock();
+            let ticket = queue.ticket();
+            let receiver = queue.join(want, ticket, runtime.clone());
+            openings.extend(std::iter::from_fn(|| self.begin_opening(&mut queue)));
+            let uncovered = |want| queue.uncovered(want, self.served_by_one(want));
+            if Want::ALL.into_iter().map(uncovered).sum::<usize>() <= max_waiting {
+                let is_covered = uncovered(want) == 0;
+                Some(Waiting { connections: self, want, ticket, receiver, runtime, is_covered })
+            } else {
+                queue.leave(want, ticket);
+                None
+            }
+        };
+        openings.into_iter().for_each(|(opening, runtime)| opening.start(&runtime));
+        let waiting = joined.ok_or_else(|| Error::busy(Busy::TooManyWaiting { max_waiting }))?;
+        // Something may have become free before the request was in the queue.
+        Arc::clone(self).serve();
+        Ok(waiting)
+    }
+
+    /// Gives a connection to the first request that can use it. Returns it if there is none.
+    pub(super) fn offer(&self, connection: Http1) -> Option<Http1> {
+        let mut answer = Ok(Connection::Http1(connection));
+        while self.slots.has_waiting() {
+            let first = {
+                let mut queue = self.queue.lock();
+                queue.first(self.users_of_http1()).and_then(|want| queue.pop(want))
+            };
+            let Some(first) = first else { break };
+            match first.send(answer) {
+                Ok(()) => return None,
+                // This request was given up.
+                Err(back) => answer = back,
+            }
+        }
+        match answer {
+            Ok(Connection::Http1(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Takes back what a request got and does not use.
+    fn take_back(&self, connection: Connection) {
+        match connection {
+            Connection::Http1(connection) => self.put_back(connection),
+            // Its stream becomes free.
+            #[cfg(feature = "http2")]
+            Connection::Http2(_) => {}
+        }
+    }
+
+    /// Returns the requests that may use an HTTP/1.1 connection. If the endpoint speaks HTTP/2, the others may need it.
+    fn users_of_http1(&self) -> &'static [Want] {
+        if self.speaks_http1() { &Want::ALL } else { &[Want::Http1] }
+    }
+
+    /// Removes a request from the queue, and returns it with a free connection that it can use.
+    fn pair(&self) -> Option<(Sender<Connection>, Connection)> {
+        let mut queue = self.queue.lock();
+        #[cfg(feature = "http2")]
+        if queue.len(Want::Any) > 0
+            && let Some(stream) = self.http2.take()
+        {
+            return queue.pop(Want::Any).map(|first| (first, Connection::Http2(stream)));
+        }
+        let want = queue.first(self.users_of_http1())?;
+        let connection = self.idle.pop()?;
+        queue.pop(want).map(|first| (first, Connection::Http1(connection)))
+    }
+}
+
+impl Serve for Connections {
+    fn serve(self: Arc<Self>) {
+        while let Some((first, connection)) = self.pair() {
+            if let Err(Ok(back)) = first.send(Ok(connection)) {
+                self.take_back(back);
+            }
+        }
+        self.open_for_waiting();
+    }
+}
+
+impl Waiting<'_> {
+    /// Joins the queue again at the place where the request was.
+    fn join_again(&mut self) {
+        self.receiver = self.connections.queue.lock().join(self.want, self.ticket, self.runtime.clone());
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.connections.queue.lock().leave(self.want, self.ticket) {
+            return;
+        }
+        self.receiver.close();
+        if let Ok(Ok(connection)) = self.receiver.try_recv() {
+            self.connections.take_back(connection);
+        }
+    }
+}
+
+/// Returns an HTTP/1.1 connection as an error if the server has closed it while it was idle.
+async fn stale(connection: Connection, check: bool) -> Result<Connection, Http1> {
+    match connection {
+        Connection::Http1(mut connection) if check && connection.is_reused => {
+            let is_open = std::future::poll_fn(|cx| std::task::Poll::Ready(connection.is_open(cx))).await;
+            if is_open { Ok(Connection::Http1(connection)) } else { Err(connection) }
+        }
+        other => Ok(other),
+    }
+}

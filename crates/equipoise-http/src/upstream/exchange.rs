@@ -1,0 +1,196 @@
+//! Sends a request over a connection, and again over another one if the first was closed while it was idle.
+
+use std::sync::Arc;
+
+#[cfg(feature = "http2")]
+use equipoise_tower::FailureStage;
+use http::{Method, Request, Response};
+use hyper::upgrade::OnUpgrade;
+
+#[cfg(feature = "http2")]
+use super::head::{for_http2, is_extended_connect};
+use super::{
+    head::{asks_to_upgrade, check, for_http1},
+    response::{Held, ResponseBody},
+};
+#[cfg(feature = "http2")]
+use crate::connections::Http2Stream;
+use crate::{
+    body::{Expectation, RequestBody},
+    connections::{CloseReason, Connection, Connections, Demand, Http1},
+    error::Error,
+};
+
+/// How often a request goes to another connection because the one it got was closed. A server that closes each of its
+/// connections at once does not keep a request busy for ever.
+const MAX_STALE: usize = 3;
+
+pub(super) async fn exchange(
+    connections: Arc<Connections>,
+    mut request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Error> {
+    check(&request)?;
+    let mut stale = 0;
+    loop {
+        let can_repeat = request.body().is_empty() && is_safe(request.method());
+        let demand = Demand {
+            // If one idle connection was closed, others have probably been closed too.
+            is_checked: !can_repeat || stale > 0,
+            is_http1: asks_to_upgrade(&request),
+        };
+        let sent = match connections.connection(demand).await? {
+            Connection::Http1(connection) => {
+                for_http1(&mut request, &connections.origin)?;
+                over_http1(&connections, connection, request, can_repeat).await
+            }
+            #[cfg(feature = "http2")]
+            Connection::Http2(stream) => {
+                if is_extended_connect(&request) && !stream.has_extended_connect() {
+                    return Err(Error::unsupported("the endpoint does not accept extended CONNECT (RFC 8441)"));
+                }
+                for_http2(&mut request, &connections.origin)?;
+                over_http2(&connections, stream, request, can_repeat).await
+            }
+        };
+        match sent {
+            Ok(response) => return Ok(response),
+            Err(Failed::Stale(unsent, _)) if stale < MAX_STALE => request = *unsent,
+            Err(Failed::Stale(_, error)) => return Err(Error::Exchange(error.into())),
+            Err(Failed::Final(error)) => return Err(error),
+        }
+        stale += 1;
+    }
+}
+
+/// Why a request got no response.
+enum Failed {
+    /// The server had closed the connection. The request can be sent again: it was not sent or not processed, or is
+    /// safe.
+    Stale(Box<Request<RequestBody>>, hyper::Error),
+    /// The request cannot be sent again.
+    Final(Error),
+}
+
+/// Returns whether sending the request twice has the same effect as sending it once (RFC 9110, section 9.2.1).
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}
+
+async fn over_http1(
+    connections: &Arc<Connections>,
+    mut connection: Http1,
+    mut request: Request<RequestBody>,
+    can_repeat: bool,
+) -> Result<Response<ResponseBody>, Failed> {
+    connections.count_request();
+    let is_reused = connection.is_reused;
+    // A new connection was not closed before, so its requests are not kept.
+    let kept = (is_reused && can_repeat).then(|| head_of(&request));
+    let expectation = (Expectation::is_in(request.headers()) && !request.body().is_empty()).then(Expectation::default);
+    if let Some(expectation) = expectation.clone() {
+        request.body_mut().hold_back(expectation.gate(connections.settings.continue_timeout));
+        hyper::ext::on_informational(&mut request, move |response| {
+            if response.status() == http::StatusCode::CONTINUE {
+                expectation.meet();
+            }
+        });
+    }
+    let mut failed = match connection.send(request).await {
+        Ok(response) => {
+            // A server that ignores the expectation may answer with success before it has read the body.
+            if let Some(expectation) = expectation
+                && !response.status().is_success()
+            {
+                expectation.refuse();
+            }
+            return Ok(attach(connections, connection, response));
+        }
+        Err(failed) => failed,
+    };
+    let unsent = failed.take_message().filter(|_| is_reused);
+    let error = failed.into_error();
+    let is_stale = is_reused && was_closed(&error);
+    connection.close_because(if is_stale { CloseReason::Peer } else { CloseReason::Failed });
+    match unsent.or(kept.filter(|_| is_stale)) {
+        Some(mut again) => {
+            again.body_mut().let_pass();
+            Err(Failed::Stale(Box::new(again), error))
+        }
+        None => Err(Failed::Final(Error::Exchange(error.into()))),
+    }
+}
+
+#[cfg(feature = "http2")]
+async fn over_http2(
+    connections: &Connections,
+    stream: Http2Stream,
+    request: Request<RequestBody>,
+    can_repeat: bool,
+) -> Result<Response<ResponseBody>, Failed> {
+    connections.count_request();
+    let kept = request.body().is_empty().then(|| head_of(&request));
+    let can_repeat = can_repeat && stream.is_reused();
+    let (stream, sent) = stream.send(request).await;
+    match sent {
+        Ok(response) => {
+            if response.extensions().get::<OnUpgrade>().is_some() {
+                stream.become_tunnel();
+            }
+            let is_over = http_body::Body::is_end_stream(response.body());
+            let held = (!is_over).then_some(Held::Http2(stream));
+            Ok(response.map(|body| ResponseBody::new(body, held)))
+        }
+        Err(mut failed) => {
+            let unsent = failed.take_message();
+            let error = failed.into_error();
+            let can_be_sent_again = || match FailureStage::of(&error) {
+                // The server has refused the stream, or has sent GOAWAY with an earlier stream as the last one.
+                FailureStage::NotSent => true,
+                FailureStage::NoResponse => can_repeat,
+                _ => false,
+            };
+            match unsent.or_else(|| kept.filter(|_| can_be_sent_again())) {
+                Some(again) => Err(Failed::Stale(Box::new(again), error)),
+                None => Err(Failed::Final(Error::Exchange(error.into()))),
+            }
+        }
+    }
+}
+
+/// Returns a copy of a request without a body.
+fn head_of(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}
+
+/// Returns whether the connection was closed before the first byte of a response.
+fn was_closed(error: &hyper::Error) -> bool {
+    let io = || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io()
+}
+
+/// Decides who has the connection after the head of the response.
+fn attach(
+    connections: &Arc<Connections>,
+    connection: Http1,
+    response: Response<hyper::body::Incoming>,
+) -> Response<ResponseBody> {
+    if response.extensions().get::<OnUpgrade>().is_some() {
+        if let Some(driver) = connection.into_tunnel() {
+            // An error is reported to the holder of the tunnel.
+            tokio::spawn(driver);
+        }
+        return response.map(|body| ResponseBody::new(body, None));
+    }
+    // A small body has arrived together with its head.
+    if connection.is_ready() || http_body::Body::is_end_stream(response.body()) {
+        connections.after_response(connection);
+        return response.map(|body| ResponseBody::new(body, None));
+    }
+    response.map(|body| ResponseBody::new(body, Some(Held::Http1(connection, Arc::clone(connections)))))
+}

@@ -1,0 +1,15 @@
+//! Connections over real sockets.
+
+mod bodies;
+mod client;
+#[cfg(feature = "http2")]
+mod http2;
+mod limits;
+#[cfg(feature = "http2")]
+mod pings;
+mod queue;
+mod reuse;
+mod server;
+mod stress;
+#[cfg(all(feature = "http2", feature = "tls"))]
+mod tls;
