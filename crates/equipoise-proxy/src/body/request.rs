@@ -1,0 +1,169 @@
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use equipoise_tower::BoxError;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use super::{
+    error::RequestBodyError,
+    timer::{Elapsed, Timer},
+    watch::{BodyWatch, Phase, ResponseWatch},
+};
+use crate::headers::strip_trailers;
+
+pin_project! {
+    /// The body of a request on its way to the inner service of a [`ReverseProxy`](crate::ReverseProxy).
+    ///
+    /// It fails if the body is too long or stalls, and removes from trailers what must not be there.
+    #[derive(Debug)]
+    pub struct RequestBody<B> {
+        #[pin]
+        inner: B,
+        first: Option<Frame<Bytes>>,
+        left: u64,
+        strips_underscores: bool,
+        timer: Timer,
+        watch: Option<Arc<BodyWatch>>,
+        failed: bool,
+    }
+}
+
+/// What is known of the first frame of a body.
+pub(crate) enum FirstFrame {
+    /// It is there, or the body has ended.
+    Known,
+    /// It has not arrived yet.
+    Unknown,
+}
+
+impl<B: Body<Data = Bytes>> RequestBody<B>
+where
+    B::Error: Into<BoxError>,
+{
+    /// Wraps a body. `max_bytes` is the maximum length, and `strips_underscores` tells whether fields with underscores
+    /// are removed from trailers.
+    pub(crate) fn new(
+        inner: B,
+        max_bytes: Option<u64>,
+        strips_underscores: bool,
+        idle: Option<Duration>,
+        total: Option<Instant>,
+    ) -> Self {
+        let watch = (!inner.is_end_stream()).then(|| Arc::new(BodyWatch::new()));
+        let left = max_bytes.unwrap_or(u64::MAX);
+        Self { inner, first: None, left, strips_underscores, timer: Timer::new(idle, total), watch, failed: false }
+    }
+
+    /// Returns what the proxy can observe of this body, for the only response to its request. `None` if the body is
+    /// empty.
+    pub(crate) fn watch(&self) -> Option<ResponseWatch> {
+        self.watch.clone().map(ResponseWatch::new)
+    }
+
+    /// Reads the first frame if it has arrived, and keeps it.
+    pub(crate) fn read_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<FirstFrame, RequestBodyError> {
+        let mut this = self;
+        match this.as_mut().poll_inner(cx) {
+            Poll::Ready(Some(Ok(frame))) => *this.project().first = Some(frame),
+            Poll::Ready(Some(Err(error))) => return Err(error),
+            Poll::Ready(None) => {}
+            Poll::Pending => return Ok(FirstFrame::Unknown),
+        }
+        Ok(FirstFrame::Known)
+    }
+
+    fn poll_inner(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = self.project();
+        // A body that has failed has no more frames, so that nothing takes the rest for the whole.
+        if *this.failed {
+            return Poll::Ready(Some(Err(RequestBodyError::Client("the body has failed before".into()))));
+        }
+        let result = match this.inner.poll_frame(cx) {
+            Poll::Pending => {
+                let elapsed = match this.watch.as_ref().map(|watch| watch.wait(cx)) {
+                    Some(Phase::Body) => ready!(this.timer.poll_total(cx)),
+                    Some(Phase::Ended(at)) => ready!(this.timer.poll_elapsed(cx, Some(at))),
+                    Some(Phase::Head) | None => ready!(this.timer.poll_elapsed(cx, None)),
+                };
+                Err(match elapsed {
+                    Elapsed::Idle => RequestBodyError::Idle,
+                    Elapsed::Total => RequestBodyError::Total,
+                })
+            }
+            Poll::Ready(None) => {
+                if let Some(watch) = this.watch {
+                    watch.progress();
+                }
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => Err(RequestBodyError::Client(error.into())),
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(watch) = this.watch {
+                    watch.progress();
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_trailers(trailers, *this.strips_underscores);
+                }
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match (this.left.checked_sub(length), this.timer.progress()) {
+                    (None, _) => Err(RequestBodyError::TooLarge),
+                    (_, Err(_)) => Err(RequestBodyError::Total),
+                    (Some(left), Ok(())) => {
+                        *this.left = left;
+                        Ok(frame)
+                    }
+                }
+            }
+        };
+        if let Err(error) = &result {
+            *this.failed = true;
+            if let Some(watch) = this.watch {
+                watch.fail(error);
+            }
+        }
+        Poll::Ready(Some(result))
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for RequestBody<B>
+where
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        if let Some(first) = self.as_mut().project().first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        self.poll_inner(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.failed && self.first.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.inner.size_hint();
+        let kept = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        if kept == 0 {
+            return hint;
+        }
+        let mut with_kept = SizeHint::new();
+        if let Some(upper) = hint.upper() {
+            with_kept.set_upper(upper.saturating_add(kept));
+        }
+        with_kept.set_lower(hint.lower().saturating_add(kept));
+        with_kept
+    }
+}

@@ -1,0 +1,153 @@
+//! Errors of a proxy, and the responses that clients get for them.
+//!
+//! [`ProxyError`] says why a request got no response from an endpoint. [`ErrorResponses`] turns it into a response.
+
+mod proxy_status;
+mod response;
+
+use http::StatusCode;
+
+use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
+
+pub(crate) use self::response::prefers_json;
+pub use self::{proxy_status::ProxyStatus, response::ErrorResponses};
+use crate::{
+    body::RequestBodyError,
+    check::{InvalidResponse, Refusal},
+};
+
+/// Why a request got no response from an endpoint.
+///
+/// [`status`](Self::status) and [`public_message`](Self::public_message) are meant for clients. Log the message
+/// (`Display`) and the [`source`](std::error::Error::source), which can contain ids and addresses of endpoints.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The request must not be forwarded.
+    #[error("the request was refused: {0}")]
+    Refused(Refusal),
+    /// The body of the request failed, or stalled, before the endpoint responded.
+    #[error("the body of the request failed")]
+    RequestBody(#[source] RequestBodyError),
+    /// The response of the endpoint must not be forwarded.
+    #[error("the endpoint sent an invalid response")]
+    InvalidResponse(#[source] InvalidResponse),
+    /// The endpoint sent no response head in time: see [`Timeouts::head`](crate::Timeouts::head).
+    #[error("the endpoint did not respond in time")]
+    HeadTimeout,
+    /// The request took longer than [`Timeouts::total`](crate::Timeouts::total).
+    #[error("the request was not completed in time")]
+    TotalTimeout,
+    /// No route leads to the host of the request.
+    #[error("there is no route for the host")]
+    NoHost,
+    /// There are routes for the host of the request, but none matches the rest of the request.
+    #[error("there is no route for the path")]
+    NoRoute,
+    /// The inner service, such as a balancer or a client, returned an error.
+    #[error("the request could not be delivered")]
+    Service(#[source] BoxError),
+}
+
+impl ProxyError {
+    /// Returns the status that the client should get:
+    ///
+    /// | status | error |
+    /// | --- | --- |
+    /// | [`Refusal::status`] | [`ProxyError::Refused`] |
+    /// | 400, 408, 413 | [`ProxyError::RequestBody`]: the body is broken, stalled, or too long |
+    /// | 404 | [`ProxyError::NoRoute`] |
+    /// | 421 | [`ProxyError::NoHost`] |
+    /// | 502 | [`ProxyError::InvalidResponse`] |
+    /// | 504 | [`ProxyError::HeadTimeout`], [`ProxyError::TotalTimeout`] |
+    ///
+    /// For [`ProxyError::Service`], this is the status of the balancer's error
+    /// ([`Error::status`](equipoise_tower::Error::status)). If the error is not a balancer's, the
+    /// [stage](FailureStage::of) of the failure decides in the same way.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::RequestBody(error) => error.status(),
+            Self::InvalidResponse(_) => StatusCode::BAD_GATEWAY,
+            Self::HeadTimeout | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Service(error) => match balance_error(&**error) {
+                Some(error) => error.status(),
+                None => match FailureStage::of(&**error) {
+                    FailureStage::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                    FailureStage::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+                    FailureStage::Caller => StatusCode::BAD_REQUEST,
+                    _ => StatusCode::BAD_GATEWAY,
+                },
+            },
+        }
+    }
+
+    /// Returns a short text for clients that explains the [`status`](Self::status). It contains nothing of the request
+    /// and names no endpoint.
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::RequestBody(error) => error.to_string(),
+            Self::InvalidResponse(_) => "the backend sent an invalid response".to_owned(),
+            Self::HeadTimeout | Self::TotalTimeout => "the backend did not answer in time".to_owned(),
+            Self::NoHost => "this server does not serve the host of the request".to_owned(),
+            Self::NoRoute => "this server has no such resource".to_owned(),
+            Self::Service(error) => match (balance_error(&**error), self.status()) {
+                (Some(error), _) => error.public_message(),
+                (None, StatusCode::SERVICE_UNAVAILABLE) => "no backend can take the request now",
+                (None, StatusCode::GATEWAY_TIMEOUT) => "the backend did not answer in time",
+                (None, StatusCode::BAD_REQUEST) => "the request could not be forwarded",
+                (None, _) => "the backend could not be reached or failed",
+            }
+            .to_owned(),
+        }
+    }
+
+    /// Returns the kind of this error as a stable label for metrics and logs, such as `head_timeout`. The label of
+    /// [`ProxyError::Refused`] is that of the [`Refusal`].
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.as_str(),
+            Self::RequestBody(error) => error.as_str(),
+            Self::InvalidResponse(_) => "invalid_response",
+            Self::HeadTimeout => "head_timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::NoHost => "no_host",
+            Self::NoRoute => "no_route",
+            Self::Service(_) => "service",
+        }
+    }
+
+    /// Converts the error of an inner service. An error that contains a `ProxyError`, such as that of a router, becomes
+    /// this error again.
+    pub(crate) fn of_service(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => Self::Service(error),
+        }
+    }
+
+    /// Returns whether a later attempt may succeed.
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Service(error) => match balance_error(&**error) {
+                Some(BalanceError::Pick(error)) => error.is_temporary(),
+                _ => self.status() == StatusCode::SERVICE_UNAVAILABLE,
+            },
+            _ => false,
+        }
+    }
+}
+
+impl From<Refusal> for ProxyError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Returns the outermost error of a balancer among the causes.
+fn balance_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e BalanceError> {
+    std::iter::successors(Some(error), |error| error.source()).take(32).find_map(|error| error.downcast_ref())
+}

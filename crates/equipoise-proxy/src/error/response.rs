@@ -1,0 +1,277 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use equipoise_core::__private::guarded;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+};
+
+use super::{ProxyError, proxy_status::ProxyStatus};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Makes the responses that clients get for errors.
+///
+/// The body is one line of plain text, such as `no backend can take the request now`. Clients that prefer JSON
+/// (`Accept: application/json` or `application/problem+json`) get a problem document (RFC 9457) instead. Responses are
+/// not cached (`Cache-Control: no-store`). After a malformed HTTP/1 request, the connection is closed.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_proxy::error::{ErrorResponses, ProxyError};
+/// use http::{HeaderMap, Version};
+///
+/// let response = ErrorResponses::new().respond(&ProxyError::NoRoute, &HeaderMap::new(), Version::HTTP_11);
+/// assert_eq!(response.status(), 404);
+/// assert_eq!(response.body(), "this server has no such resource\n");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ErrorResponses {
+    proxy_status: Option<ProxyStatus>,
+    retry_after: RetryAfter,
+}
+
+/// When clients may try again after an error.
+#[derive(Clone, Default)]
+struct RetryAfter(Option<Arc<RetryAfterFn>>);
+
+type RetryAfterFn = dyn Fn(&ProxyError) -> Option<Duration> + Send + Sync;
+
+impl fmt::Debug for RetryAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
+    }
+}
+
+impl ErrorResponses {
+    /// Creates the default responses: without `Proxy-Status` and `Retry-After`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `Proxy-Status` (RFC 9209) to the responses. Default: not added.
+    #[must_use]
+    pub fn proxy_status(mut self, status: ProxyStatus) -> Self {
+        self.proxy_status = Some(status);
+        self
+    }
+
+    /// Adds `Retry-After` with this time to responses with status 503 if a later attempt may succeed, for example
+    /// because all endpoints are busy. The time is rounded up to seconds. Default: not added.
+    ///
+    /// All clients get the same time, so many of them may come back together. If that matters, use
+    /// [`retry_after_with`](Self::retry_after_with).
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        self.retry_after_with(move |_| Some(after))
+    }
+
+    /// Adds `Retry-After` with the time that a closure returns for each error, to the responses to which
+    /// [`retry_after`](Self::retry_after) would add it. If the closure returns `None` or panics, the field is not
+    /// added. Default: not added.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use equipoise_proxy::error::ErrorResponses;
+    ///
+    /// // 1 to 10 s, so that clients do not come back together.
+    /// let responses = ErrorResponses::new().retry_after_with(|_| {
+    ///     let nanos = SystemTime::UNIX_EPOCH.elapsed().ok()?.subsec_nanos();
+    ///     Some(Duration::from_secs(u64::from(1 + nanos / 1_000 % 10)))
+    /// });
+    /// # drop(responses);
+    /// ```
+    #[must_use]
+    pub fn retry_after_with(mut self, after: impl Fn(&ProxyError) -> Option<Duration> + Send + Sync + 'static) -> Self {
+        self.retry_after = RetryAfter(Some(Arc::new(after)));
+        self
+    }
+
+    /// Returns the response for an error. `request` are the headers of the request, of which `Accept` is read.
+    /// `version` is the HTTP version of the request.
+    pub fn respond(&self, error: &ProxyError, request: &HeaderMap, version: Version) -> Response<Bytes> {
+        self.respond_as(error, prefers_json(request), version)
+    }
+
+    pub(crate) fn respond_as(&self, error: &ProxyError, json: bool, version: Version) -> Response<Bytes> {
+        let status = error.status();
+        let message = error.public_message();
+        let (kind, body) = if json {
+            let title = status.canonical_reason().unwrap_or("Error");
+            // Neither text contains a character that JSON must escape.
+            let document = format!(
+                "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{message}\"}}\n",
+                status.as_u16()
+            );
+            ("application/problem+json", document)
+        } else {
+            ("text/plain; charset=utf-8", message + "\n")
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
+        }
+        if matches!(error, ProxyError::Refused(_) | ProxyError::RequestBody(_)) && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(proxy_status) = &self.proxy_status {
+            headers.insert(PROXY_STATUS, proxy_status.of(error));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE
+            && error.is_temporary()
+            && let Some(after) = &self.retry_after.0
+            && let Some(after) = guarded(|| after(error)).flatten()
+        {
+            let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// Returns whether a client prefers JSON to plain text: it names a type of JSON with a quality that is not below the
+/// quality of plain text.
+pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
+    let (mut json, mut text) = (0, 0);
+    for element in headers.get_all(ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let Some(kind) = parts.next() else { continue };
+        let quality = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+        let quality = quality.map_or(1000, thousandths);
+        match () {
+            () if kind.eq_ignore_ascii_case(b"application/problem+json")
+                || kind.eq_ignore_ascii_case(b"application/json") =>
+            {
+                json = json.max(quality);
+            }
+            () if kind.eq_ignore_ascii_case(b"text/plain") || kind.eq_ignore_ascii_case(b"text/html") => {
+                text = text.max(quality);
+            }
+            () => {}
+        }
+    }
+    json > 0 && json >= text
+}
+
+/// Parses a quality such as `0.5` into thousandths. A quality that is invalid counts as 0.
+fn thousandths(text: &[u8]) -> u32 {
+    let quality = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f32>().ok());
+    quality.filter(|quality| (0.0..=1.0).contains(quality)).map_or(0, |quality| (quality * 1000.0) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_core::PickError;
+    use equipoise_tower::{BoxError, Error};
+
+    use super::*;
+    use crate::check::Refusal;
+
+    fn accepting(accept: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))])
+    }
+
+    #[test]
+    fn json_is_sent_to_clients_that_prefer_it() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("application/problem+json;q=0.1", true),
+            ("text/html, application/json", true),
+            ("text/html, application/json;q=0.9", false),
+            ("*/*", false),
+            ("application/json;q=0", false),
+            ("application/json;q=2", false),
+            ("", false),
+        ] {
+            assert_eq!(prefers_json(&accepting(accept)), json, "{accept}");
+        }
+        let response = ErrorResponses::new().respond(
+            &Refusal::HostMissing.into(),
+            &accepting("application/json"),
+            Version::HTTP_11,
+        );
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(document["status"], 400);
+        assert_eq!(document["detail"], "the request has no Host");
+    }
+
+    #[test]
+    fn connections_are_closed_after_malformed_requests_only() {
+        let respond = |error: ProxyError, version| {
+            let response = ErrorResponses::new().respond(&error, &HeaderMap::new(), version);
+            response.headers().contains_key(CONNECTION)
+        };
+        assert!(respond(Refusal::HostMissing.into(), Version::HTTP_11));
+        assert!(!respond(Refusal::HostMissing.into(), Version::HTTP_2));
+        assert!(!respond(ProxyError::HeadTimeout, Version::HTTP_11));
+    }
+
+    #[test]
+    fn clients_learn_when_to_try_again() {
+        let responses = ErrorResponses::new().retry_after(Duration::from_millis(1500));
+        let respond = |error: BoxError| {
+            let response = responses.respond(&ProxyError::of_service(error), &HeaderMap::new(), Version::HTTP_11);
+            (response.status().as_u16(), response.headers().get(RETRY_AFTER).cloned())
+        };
+        let saturated = Error::from(PickError::Saturated);
+        assert_eq!(respond(saturated.into()), (503, Some(HeaderValue::from_static("2"))));
+        assert_eq!(respond(Error::from(PickError::Unbound).into()), (503, None));
+        assert_eq!(respond("unknown".into()), (502, None));
+        assert_eq!(respond(ProxyError::NoHost.into()), (421, None));
+    }
+
+    #[test]
+    fn the_time_to_try_again_may_depend_on_the_error() {
+        let respond = |responses: ErrorResponses| {
+            let error = ProxyError::of_service(Error::from(PickError::Saturated).into());
+            let response = responses.respond(&error, &HeaderMap::new(), Version::HTTP_11);
+            response.headers().get(RETRY_AFTER).cloned()
+        };
+        let by_label = |error: &ProxyError| (error.as_str() == "service").then_some(Duration::from_secs(7));
+        let seven = Some(HeaderValue::from_static("7"));
+        assert_eq!(respond(ErrorResponses::new().retry_after_with(by_label)), seven);
+        assert_eq!(respond(ErrorResponses::new().retry_after_with(|_| None)), None);
+        assert_eq!(respond(ErrorResponses::new()), None);
+    }
+
+    #[test]
+    fn all_messages_can_be_written_into_json() {
+        for error in [
+            ProxyError::HeadTimeout,
+            ProxyError::NoHost,
+            ProxyError::NoRoute,
+            Refusal::Expectation.into(),
+            Refusal::Trace.into(),
+            ProxyError::of_service("\"quoted\"".into()),
+        ] {
+            let message = error.public_message();
+            assert!(!message.contains(['"', '\\', '\n']), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_status_names_the_reason() {
+        let status = ProxyStatus::new("edge").expect("a name");
+        for (error, kind) in [
+            (Refusal::Loop.into(), "proxy_loop_detected"),
+            (ProxyError::NoHost, "destination_not_found"),
+            (ProxyError::of_service(Error::from(PickError::Empty).into()), "destination_unavailable"),
+            (
+                ProxyError::of_service(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()),
+                "connection_refused",
+            ),
+        ] {
+            assert_eq!(status.of(&error), format!("edge; error={kind}"), "{error}");
+        }
+        assert_eq!(ProxyStatus::new("a b"), None);
+        assert_eq!(ProxyStatus::new(""), None);
+    }
+}

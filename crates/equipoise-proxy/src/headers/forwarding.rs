@@ -1,0 +1,358 @@
+use std::{fmt::Write, net::IpAddr};
+
+use equipoise_affinity::source::{ClientAddress, ForwardedHeader, PeerAddr, ProxiedAddr, TrustedProxies};
+use equipoise_tower::RequestHead;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request,
+    header::{Entry, HOST},
+};
+
+use super::{
+    connection::ConnectionInfo,
+    field::{FieldAction, ReportedField, X_REAL_IP},
+};
+use crate::check::host_and_port;
+
+/// Which fields tell endpoints about the client: its address, and the scheme, host and port that it used.
+///
+/// By default, no proxy is trusted, so nothing that a client writes into these fields reaches an endpoint:
+///
+/// | field | default | content |
+/// | --- | --- | --- |
+/// | `X-Forwarded-For` | append | the address of the peer, after the addresses that trusted proxies reported |
+/// | `X-Forwarded-Proto` | append | `http` or `https` |
+/// | `X-Forwarded-Host` | append | the `Host` of the request |
+/// | `X-Forwarded-Port` | remove | the local port of the connection |
+/// | `X-Real-IP` | remove | the address of the client: the first from the right that is not a trusted proxy |
+/// | `Forwarded` (RFC 7239) | remove | `for`, `host` and `proto` |
+///
+/// A proxy passes on fields that it does not know of, so a trusted proxy's request can have fields that its client
+/// wrote. Of trusted proxies, only `X-Forwarded-For` is believed, unless
+/// [`written_by_proxies`](Self::written_by_proxies) names the fields that they write. `append` replaces all other
+/// fields. `X-Real-IP` is never believed.
+///
+/// The peer's address is read from the extension [`PeerAddr`], or from [`ProxiedAddr`] if the peer is trusted. Local
+/// port and TLS are read from [`ConnectionInfo`]. If an address or port is not known, its field is removed.
+///
+/// ```
+/// use equipoise_affinity::source::PeerAddr;
+/// use equipoise_proxy::headers::{FieldAction, ForwardingFields, ReportedField};
+/// use http::Request;
+///
+/// let fields = ForwardingFields::behind("10.0.0.0/8".parse()?)
+///     .written_by_proxies([ReportedField::XForwardedFor, ReportedField::XForwardedProto])
+///     .x_real_ip(FieldAction::Append);
+/// let mut request = Request::get("/")
+///     .header("host", "app.test")
+///     .header("x-forwarded-for", "6.6.6.6, 203.0.113.9")
+///     .header("x-forwarded-proto", "https")
+///     .header("x-forwarded-host", "evil.test")
+///     .body(())?;
+/// request.extensions_mut().insert(PeerAddr("10.0.0.1:40312".parse()?));
+/// fields.apply(&mut request);
+/// assert_eq!(request.headers()["x-forwarded-for"], "6.6.6.6, 203.0.113.9, 10.0.0.1");
+/// assert_eq!(request.headers()["x-forwarded-proto"], "https");
+/// assert_eq!(request.headers()["x-forwarded-host"], "app.test");
+/// assert_eq!(request.headers()["x-real-ip"], "203.0.113.9");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ForwardingFields {
+    trusted: TrustedProxies,
+    /// The fields that the trusted proxies write.
+    written: Vec<ReportedField>,
+    client: ClientAddress,
+    x_forwarded_for: FieldAction,
+    x_forwarded_proto: FieldAction,
+    x_forwarded_host: FieldAction,
+    x_forwarded_port: FieldAction,
+    x_real_ip: FieldAction,
+    forwarded: FieldAction,
+}
+
+impl ForwardingFields {
+    /// Creates the rules for a proxy to which clients connect directly.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::behind(TrustedProxies::none())
+    }
+
+    /// Creates the rules for a proxy behind the proxies in `trusted`. Each of these proxies must append to
+    /// `X-Forwarded-For` or replace it. If they write other fields, name them with
+    /// [`written_by_proxies`](Self::written_by_proxies).
+    #[must_use]
+    pub fn behind(trusted: TrustedProxies) -> Self {
+        Self {
+            client: ClientAddress::behind(trusted.clone()).header(ForwardedHeader::XForwardedFor),
+            trusted,
+            written: vec![ReportedField::XForwardedFor],
+            x_forwarded_for: FieldAction::Append,
+            x_forwarded_proto: FieldAction::Append,
+            x_forwarded_host: FieldAction::Append,
+            x_forwarded_port: FieldAction::Remove,
+            x_real_ip: FieldAction::Remove,
+            forwarded: FieldAction::Remove,
+        }
+    }
+
+    /// Creates rules that leave all fields as the peer sent them. For a proxy within another one's trust only.
+    #[must_use]
+    pub fn untouched() -> Self {
+        Self::new().all(FieldAction::Keep)
+    }
+
+    /// Sets which fields the trusted proxies write: each of these proxies must append to the field, or replace what its
+    /// client sent. Any other field of a trusted proxy's request may be the client's, so it is not believed. Default:
+    /// `X-Forwarded-For` only.
+    ///
+    /// The address of the client is determined from `X-Forwarded-For`. Without this field, it is determined from
+    /// `Forwarded`. Without both, it is the address of the peer.
+    #[must_use]
+    pub fn written_by_proxies(mut self, fields: impl IntoIterator<Item = ReportedField>) -> Self {
+        self.written = fields.into_iter().collect();
+        let client = ClientAddress::behind(self.trusted.clone());
+        self.client = match () {
+            () if self.written.contains(&ReportedField::XForwardedFor) => client.header(ForwardedHeader::XForwardedFor),
+            () if self.written.contains(&ReportedField::Forwarded) => client.header(ForwardedHeader::Forwarded),
+            () => client,
+        };
+        self
+    }
+
+    /// Sets one action for all fields.
+    #[must_use]
+    pub fn all(self, action: FieldAction) -> Self {
+        Self {
+            x_forwarded_for: action,
+            x_forwarded_proto: action,
+            x_forwarded_host: action,
+            x_forwarded_port: action,
+            x_real_ip: action,
+            forwarded: action,
+            ..self
+        }
+    }
+
+    /// Sets the action for `X-Forwarded-For`. Default: [`FieldAction::Append`].
+    #[must_use]
+    pub fn x_forwarded_for(mut self, action: FieldAction) -> Self {
+        self.x_forwarded_for = action;
+        self
+    }
+
+    /// Sets the action for `X-Forwarded-Proto`. Default: [`FieldAction::Append`].
+    #[must_use]
+    pub fn x_forwarded_proto(mut self, action: FieldAction) -> Self {
+        self.x_forwarded_proto = action;
+        self
+    }
+
+    /// Sets the action for `X-Forwarded-Host`. Default: [`FieldAction::Append`].
+    #[must_use]
+    pub fn x_forwarded_host(mut self, action: FieldAction) -> Self {
+        self.x_forwarded_host = action;
+        self
+    }
+
+    /// Sets the action for `X-Forwarded-Port`. Default: [`FieldAction::Remove`].
+    #[must_use]
+    pub fn x_forwarded_port(mut self, action: FieldAction) -> Self {
+        self.x_forwarded_port = action;
+        self
+    }
+
+    /// Sets the action for `X-Real-IP`. With [`FieldAction::Append`], it is the client's address, which is determined
+    /// from `X-Forwarded-For`. With [`FieldAction::Replace`], it is the peer's address. What the peer sent is not
+    /// believed in either case. Default: [`FieldAction::Remove`].
+    #[must_use]
+    pub fn x_real_ip(mut self, action: FieldAction) -> Self {
+        self.x_real_ip = action;
+        self
+    }
+
+    /// Sets the action for `Forwarded`. Default: [`FieldAction::Remove`].
+    #[must_use]
+    pub fn forwarded(mut self, action: FieldAction) -> Self {
+        self.forwarded = action;
+        self
+    }
+
+    /// Changes the fields of a request. `Host` must still be the one that the client sent.
+    pub fn apply<B>(&self, request: &mut Request<B>) {
+        self.apply_to(request, true);
+    }
+
+    /// Changes the fields of a request. `has_any` is false if it is known that the request has none of them.
+    pub(crate) fn apply_to<B>(&self, request: &mut Request<B>, has_any: bool) {
+        let connection = Connection::of(request, &self.trusted);
+        // Before `X-Forwarded-For` is changed, because the address is found in it.
+        let client = match self.x_real_ip {
+            FieldAction::Append => self.client.of(RequestHead::of(request)),
+            _ => connection.peer,
+        };
+        let headers = request.headers_mut();
+        let is_written = |action| matches!(action, FieldAction::Append | FieldAction::Replace);
+        let needs_host = [self.x_forwarded_host, self.x_forwarded_port, self.forwarded].into_iter().any(is_written);
+        let host = if needs_host { headers.get(HOST).cloned() } else { None };
+        let is_believed = |field| connection.is_trusted && self.written.contains(&field);
+        let is_touched = |action| has_any || is_written(action);
+        if is_touched(self.x_real_ip) {
+            set(headers, &X_REAL_IP, self.x_real_ip, false, || client.map(text));
+        }
+        let mut change = |field: ReportedField, action, value: &dyn Fn() -> Option<HeaderValue>| {
+            if is_touched(action) {
+                set(headers, &field.name(), action, is_believed(field), value);
+            }
+        };
+        let scheme = || Some(HeaderValue::from_static(connection.scheme()));
+        change(ReportedField::XForwardedProto, self.x_forwarded_proto, &scheme);
+        let port = || Some(connection.local_port(host.as_ref()).into());
+        change(ReportedField::XForwardedPort, self.x_forwarded_port, &port);
+        change(ReportedField::XForwardedHost, self.x_forwarded_host, &|| host.clone());
+        let mut change = |field: ReportedField, action, element: &dyn Fn() -> Option<HeaderValue>| {
+            if is_touched(action) {
+                list(headers, &field.name(), action, is_believed(field), element);
+            }
+        };
+        change(ReportedField::XForwardedFor, self.x_forwarded_for, &|| connection.peer.map(text));
+        change(ReportedField::Forwarded, self.forwarded, &|| connection.forwarded(host.as_ref()));
+    }
+}
+
+impl Default for ForwardingFields {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The connection on which a request came.
+struct Connection {
+    peer: Option<IpAddr>,
+    is_trusted: bool,
+    info: ConnectionInfo,
+}
+
+impl Connection {
+    fn of<B>(request: &Request<B>, trusted: &TrustedProxies) -> Self {
+        let extensions = request.extensions();
+        let mut peer = extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
+        let mut is_trusted = peer.is_some_and(|peer| trusted.contains(peer));
+        if is_trusted && let Some(ProxiedAddr(source)) = extensions.get() {
+            let source = source.ip().to_canonical();
+            is_trusted = trusted.contains(source);
+            peer = Some(source);
+        }
+        Self { peer, is_trusted, info: extensions.get().copied().unwrap_or_default() }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.info.is_tls() { "https" } else { "http" }
+    }
+
+    /// Returns the port of this proxy. If it is not known, this is the port that the client asked for.
+    fn local_port(&self, host: Option<&HeaderValue>) -> u16 {
+        let asked_for = || host_and_port(host?.as_bytes())?.port;
+        let default = if self.info.is_tls() { 443 } else { 80 };
+        self.info.local_addr().map(|local| local.port()).or_else(asked_for).unwrap_or(default)
+    }
+
+    /// Returns the element for `Forwarded`.
+    fn forwarded(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+        let mut element = String::with_capacity(64);
+        match self.peer? {
+            IpAddr::V4(peer) => write!(element, "for={peer}").ok()?,
+            IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\"").ok()?,
+        }
+        // A valid host contains no character that a quoted string must escape. Another one is left out.
+        let valid = host.filter(|host| host_and_port(host.as_bytes()).is_some());
+        if let Some(host) = valid.and_then(|host| host.to_str().ok()) {
+            let quote = if host.contains([':', '[']) { "\"" } else { "" };
+            write!(element, ";host={quote}{host}{quote}").ok()?;
+        }
+        write!(element, ";proto={}", self.scheme()).ok()?;
+        HeaderValue::try_from(element).ok()
+    }
+}
+
+/// Converts an address to the text of `X-Forwarded-For`.
+fn text(address: IpAddr) -> HeaderValue {
+    let text = match address {
+        // Formatting takes three times as long, and every request has an address.
+        IpAddr::V4(address) => {
+            let mut text = Vec::with_capacity(16);
+            for octet in address.octets() {
+                let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                let leading = if octet >= 100 { 0 } else { 1 + usize::from(octet < 10) };
+                text.extend(digits.into_iter().skip(leading).map(|digit| b'0' + digit));
+                text.push(b'.');
+            }
+            text.pop();
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+        }
+        IpAddr::V6(address) => HeaderValue::from_str(&address.to_string()),
+    };
+    text.unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// Changes a field with one value. `is_believed` tells whether a trusted proxy wrote the field.
+fn set(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    action: FieldAction,
+    is_believed: bool,
+    value: impl FnOnce() -> Option<HeaderValue>,
+) {
+    match action {
+        FieldAction::Keep => return,
+        FieldAction::Append if is_believed && headers.contains_key(name) => {
+            // A proxy that adds a line instead of replacing the client's has written the last one.
+            if let Some(last) = headers.get_all(name).iter().skip(1).last().cloned() {
+                headers.insert(name, last);
+            }
+            return;
+        }
+        FieldAction::Append | FieldAction::Replace => {
+            if let Some(value) = value() {
+                headers.insert(name, value);
+                return;
+            }
+        }
+        FieldAction::Remove => {}
+    }
+    headers.remove(name);
+}
+
+/// Changes a field with a list. A list in several lines becomes one line, because some servers read only the first.
+fn list(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    action: FieldAction,
+    is_believed: bool,
+    element: impl FnOnce() -> Option<HeaderValue>,
+) {
+    if action != FieldAction::Append || !is_believed {
+        return set(headers, name, action, false, element);
+    }
+    let Some(element) = element() else { return };
+    match headers.entry(name) {
+        Entry::Vacant(entry) => drop(entry.insert(element)),
+        Entry::Occupied(mut entry) => {
+            let mut list = Vec::with_capacity(64);
+            for line in entry.iter().map(HeaderValue::as_bytes).chain([element.as_bytes()]) {
+                let line = line.trim_ascii();
+                if !line.is_empty() {
+                    if !list.is_empty() {
+                        list.extend_from_slice(b", ");
+                    }
+                    list.extend_from_slice(line);
+                }
+            }
+            if let Ok(list) = HeaderValue::from_bytes(&list) {
+                entry.insert(list);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

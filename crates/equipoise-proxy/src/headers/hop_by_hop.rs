@@ -1,0 +1,128 @@
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, TE, UPGRADE},
+};
+
+use super::known::{KNOWN, is_protected};
+
+/// Removes the fields that belong to one connection from the headers of a request or a response:
+///
+/// - `Connection`, and the fields that it names;
+/// - `Keep-Alive`, `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade` and `HTTP2-Settings`;
+/// - `Proxy-Authenticate` and `Proxy-Authorization`, which are meant for this proxy;
+/// - `Proxy`, which is no field of HTTP, but sets a variable in CGI programs.
+///
+/// A name in `Connection` is ignored if a client could use it to remove what a proxy must forward or has written:
+/// `Host`, `Content-Length`, `Via`, `Max-Forwards`, `Forwarded`, `X-Real-IP`, and all names that begin with
+/// `X-Forwarded-`. `Trailer` stays, because it describes the message (RFC 9110, section 6.6.2).
+///
+/// ```
+/// use equipoise_proxy::headers::remove_hop_by_hop;
+/// use http::Request;
+///
+/// let mut request = Request::get("/")
+///     .header("connection", "close, x-hop, host")
+///     .header("x-hop", "1")
+///     .header("host", "app.test")
+///     .body(())?;
+/// remove_hop_by_hop(request.headers_mut());
+/// assert_eq!(request.headers().keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["host"]);
+/// # Ok::<(), http::Error>(())
+/// ```
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let options = headers.get_all(CONNECTION).iter().flat_map(elements);
+        let named: Vec<HeaderName> = options
+            // Most connections have only these two, and neither is the name of a field.
+            .filter(|option| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive"))
+            .filter_map(|option| HeaderName::from_bytes(option).ok())
+            .filter(|name| !is_protected(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for known in KNOWN.iter().filter(|known| known.is_hop_by_hop) {
+        headers.remove(known.name());
+    }
+}
+
+/// Returns the elements of a comma-separated list without quoted strings.
+fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// Returns the protocols to which a message switches or asks to switch: the value of `Upgrade`, if `Connection` names
+/// this field. Returns `None` for protocols that would change how the connection to the endpoint is read: `h2c`, other
+/// versions of HTTP, and `TLS`.
+pub(crate) fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let (Some(protocols), None) = (lines.next(), lines.next()) else { return None };
+    let named = headers.get_all(CONNECTION).iter().flat_map(elements).any(|o| o.eq_ignore_ascii_case(b"upgrade"));
+    let is_refused = |protocol: &[u8]| {
+        let name = protocol.split(|byte| *byte == b'/').next().unwrap_or(protocol).trim_ascii();
+        [&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|refused| name.eq_ignore_ascii_case(refused))
+    };
+    (named && !protocols.is_empty() && !elements(protocols).any(is_refused)).then(|| protocols.clone())
+}
+
+/// Returns whether the client accepts trailers.
+pub(crate) fn te_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().flat_map(elements).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn left(lines: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut headers = headers(lines);
+        remove_hop_by_hop(&mut headers);
+        headers.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn fields_of_one_connection_are_removed() {
+        for name in ["connection", "keep-alive", "te", "transfer-encoding", "upgrade", "proxy"] {
+            assert!(left(&[(name, "x")]).is_empty(), "{name}");
+        }
+        assert_eq!(left(&[("trailer", "x-t"), ("x-end", "1")]), ["trailer", "x-end"]);
+    }
+
+    #[test]
+    fn fields_that_connection_names_are_removed() {
+        assert!(left(&[("connection", "close, X-A,\t x-b ,,"), ("x-a", "1"), ("x-b", "1")]).is_empty());
+        assert!(left(&[("connection", "x-a"), ("connection", "x-b"), ("x-a", "1"), ("x-b", "1")]).is_empty());
+    }
+
+    #[test]
+    fn connection_cannot_remove_what_proxies_rely_on() {
+        for name in ["host", "content-length", "via", "max-forwards", "forwarded", "x-real-ip", "x-forwarded-for"] {
+            assert_eq!(left(&[("connection", name), (name, "1")]), [name]);
+        }
+    }
+
+    #[test]
+    fn upgrades_need_both_fields_and_another_protocol_than_http() {
+        let upgrade = |connection: &'static str, protocol: &'static str| {
+            requested_upgrade(&headers(&[("connection", connection), ("upgrade", protocol)]))
+        };
+        assert_eq!(upgrade("keep-alive, Upgrade", "websocket"), Some(HeaderValue::from_static("websocket")));
+        for (connection, protocol) in [
+            ("close", "websocket"),
+            ("upgrade", ""),
+            ("upgrade", "h2c"),
+            ("upgrade", "H2C"),
+            ("upgrade", "websocket, h2c"),
+            ("upgrade", "HTTP/2.0"),
+            ("upgrade", "TLS/1.0"),
+        ] {
+            assert_eq!(upgrade(connection, protocol), None, "{connection} {protocol}");
+        }
+        assert_eq!(requested_upgrade(&headers(&[("upgrade", "websocket")])), None);
+    }
+}

@@ -1,0 +1,36 @@
+//! Rules for header fields: which fields of a message a proxy forwards, and which it adds.
+//!
+//! [`ReverseProxy`](crate::ReverseProxy) applies all of them. Each can also be used by itself:
+//!
+//! | rule | requests | responses |
+//! | --- | --- | --- |
+//! | fields of one connection (RFC 9110, section 7.6.1) | [`remove_hop_by_hop`] | [`remove_hop_by_hop`] |
+//! | `Host` and request target | [`HostRule`] | |
+//! | the client's address, scheme and host | [`ForwardingFields`] | |
+//! | `Via`, with loop detection | [`Via`] | [`Via`] |
+
+mod connection;
+mod field;
+mod forwarding;
+mod framing;
+mod hop_by_hop;
+mod host;
+mod known;
+mod via;
+
+pub use self::{
+    connection::ConnectionInfo,
+    field::{FieldAction, ReportedField},
+    forwarding::ForwardingFields,
+    hop_by_hop::remove_hop_by_hop,
+    host::HostRule,
+    via::{InvalidPseudonym, Via},
+};
+pub(crate) use self::{
+    framing::{
+        is_contradicted, join_cookies, normalize_request, normalize_response, remove_underscores, strip_trailers,
+    },
+    hop_by_hop::{requested_upgrade, te_trailers},
+    host::OriginalHost,
+    known::has_http1_only,
+};

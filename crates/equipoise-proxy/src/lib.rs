@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+pub mod check;
+pub mod error;
+pub mod headers;
+pub mod route;
+mod seen;
+#[cfg(feature = "server")]
+#[cfg_attr(docsrs, doc(cfg(feature = "server")))]
+pub mod server;
+mod service;
+mod timing;
+mod tunnel;
+
+pub use crate::{
+    body::{ProxyBody, ProxyBodyError, RequestBody, RequestBodyError, Timeouts},
+    error::ProxyError,
+    service::{Failed, ProxyFuture, ReverseProxy, ReverseProxyLayer},
+    tunnel::{TunnelEnd, Tunnels},
+};

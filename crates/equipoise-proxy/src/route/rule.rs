@@ -1,0 +1,270 @@
+use std::sync::Arc;
+
+use equipoise_affinity::key::SessionKey;
+use equipoise_tower::RequestHead;
+use http::Method;
+
+use super::{
+    host::HostPattern,
+    mirror::Mirror,
+    path::PathPattern,
+    redirect::{Redirect, check_path},
+    split::Split,
+};
+use crate::headers::HostRule;
+
+/// A route: which requests it gets, and where it leads. See the [module](super) for the order of routes.
+///
+/// Each condition restricts the route further, and all must be met. Hosts and methods that are added more than once are
+/// alternatives. Invalid conditions are refused by [`Routes::new`](super::Routes::new).
+///
+/// The name of a route is for logs, metrics and error messages.
+#[derive(Clone, Debug)]
+pub struct Route<T> {
+    pub(super) name: Arc<str>,
+    pub(super) action: Action<T>,
+    pub(super) hosts: Vec<HostPattern>,
+    pub(super) path: PathPattern,
+    methods: Vec<Method>,
+    conditions: Vec<Condition>,
+    pub(super) new_prefix: Option<String>,
+    pub(super) new_host: Option<HostRule>,
+    pub(super) mirror: Option<Mirror<T>>,
+    /// The first thing that is wrong with this route.
+    wrong: Option<RouteError>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug)]
+pub(super) enum Action<T> {
+    Service(Split<T>),
+    Redirect(Redirect),
+}
+
+/// A part of a request, and the value that it must have. `None` stands for any value.
+#[derive(Clone, Debug)]
+struct Condition {
+    key: SessionKey,
+    value: Option<Box<[u8]>>,
+}
+
+impl Condition {
+    fn is_met(&self, head: RequestHead<'_>) -> bool {
+        match (self.key.of(head).found(), &self.value) {
+            (Some(found), Some(value)) => *found == **value,
+            (found, None) => found.is_some(),
+            (None, Some(_)) => false,
+        }
+    }
+}
+
+impl<T> Route<T> {
+    /// Creates a route that leads to one service.
+    pub fn to(name: impl AsRef<str>, service: T) -> Self {
+        Self::new(name.as_ref(), Action::Service(Split::single(service)))
+    }
+
+    /// Creates a route that leads to one of several services by weight.
+    pub fn split(name: impl AsRef<str>, services: Split<T>) -> Self {
+        Self::new(name.as_ref(), Action::Service(services.for_route(name.as_ref())))
+    }
+
+    /// Creates a route that answers with a redirect.
+    pub fn redirect(name: impl AsRef<str>, redirect: Redirect) -> Self {
+        Self::new(name.as_ref(), Action::Redirect(redirect))
+    }
+
+    fn new(name: &str, action: Action<T>) -> Self {
+        Self {
+            name: name.into(),
+            action,
+            hosts: Vec::new(),
+            path: PathPattern::any(),
+            methods: Vec::new(),
+            conditions: Vec::new(),
+            new_prefix: None,
+            new_host: None,
+            mirror: None,
+            wrong: None,
+        }
+    }
+
+    /// Adds a host: `app.test` for this host, or `*.app.test` for all hosts below it (but not `app.test` itself). Ports
+    /// are ignored, and so is upper and lower case. Default: any host.
+    #[must_use]
+    pub fn host(mut self, pattern: impl AsRef<str>) -> Self {
+        match HostPattern::parse(pattern.as_ref()) {
+            Ok(host) => self.hosts.push(host),
+            Err(valid) => self.refuse("host", pattern.as_ref(), valid),
+        }
+        self
+    }
+
+    /// Sets the path. `{name}` stands for any segment, and `{*name}` at the end for all that follows: `/users/{id}`.
+    /// `/a` and `/a/` are different paths. Default: any path.
+    #[must_use]
+    pub fn path(mut self, pattern: impl AsRef<str>) -> Self {
+        match PathPattern::whole(pattern.as_ref()) {
+            Ok(path) => self.path = path,
+            Err(valid) => self.refuse("path", pattern.as_ref(), valid),
+        }
+        self
+    }
+
+    /// Sets the begin of the path. Whole segments are compared: `/api` and `/api/` stand for `/api`, `/api/` and
+    /// `/api/x`, but not for `/apiary`. `{name}` stands for any segment. Default: any path.
+    #[must_use]
+    pub fn path_prefix(mut self, pattern: impl AsRef<str>) -> Self {
+        match PathPattern::prefix(pattern.as_ref()) {
+            Ok(path) => self.path = path,
+            Err(valid) => self.refuse("path_prefix", pattern.as_ref(), valid),
+        }
+        self
+    }
+
+    /// Adds a method. Default: any method.
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.methods.push(method);
+        self
+    }
+
+    /// The header must have this value. If it has several lines, the last one that is not empty counts.
+    #[must_use]
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.condition("header", name, SessionKey::header(name), Some(value.as_ref()))
+    }
+
+    /// The request must have this header, with any value except the empty one.
+    #[must_use]
+    pub fn has_header(self, name: &str) -> Self {
+        self.condition("header", name, SessionKey::header(name), None)
+    }
+
+    /// The cookie must have this value. If there are several of this name, the first one that is not empty counts.
+    #[must_use]
+    pub fn cookie(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.condition("cookie", name, SessionKey::cookie(name), Some(value.as_ref()))
+    }
+
+    /// The request must have this cookie, with any value except the empty one.
+    #[must_use]
+    pub fn has_cookie(self, name: &str) -> Self {
+        self.condition("cookie", name, SessionKey::cookie(name), None)
+    }
+
+    /// The query parameter must have this value, as it is written in the URL. If there are several of this name, the
+    /// first one that is not empty counts.
+    #[must_use]
+    pub fn query(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.condition("query", name, SessionKey::query_parameter(name), Some(value.as_ref()))
+    }
+
+    /// The request must have this query parameter, with any value except the empty one.
+    #[must_use]
+    pub fn has_query(self, name: &str) -> Self {
+        self.condition("query", name, SessionKey::query_parameter(name), None)
+    }
+
+    /// Any part of the request must have this value, for example the address of the client.
+    #[must_use]
+    pub fn when(mut self, part: SessionKey, value: impl AsRef<[u8]>) -> Self {
+        self.conditions.push(Condition { key: part, value: Some(value.as_ref().into()) });
+        self
+    }
+
+    /// Replaces the [prefix](Self::path_prefix) of the path by another one before the request is forwarded: with `/v2`,
+    /// `/api/x` becomes `/v2/x` on a route for `/api`. Default: the path stays as the client wrote it.
+    #[must_use]
+    pub fn rewrite_prefix(mut self, prefix: impl AsRef<str>) -> Self {
+        match check_path(prefix.as_ref()) {
+            Ok(()) => self.new_prefix = Some(prefix.as_ref().to_owned()),
+            Err(valid) => self.refuse("rewrite_prefix", prefix.as_ref(), valid),
+        }
+        self
+    }
+
+    /// Changes the `Host` before the request is forwarded. Default: as the proxy sets it.
+    #[must_use]
+    pub fn rewrite_host(mut self, host: HostRule) -> Self {
+        self.new_host = Some(host);
+        self
+    }
+
+    /// Sends copies of the requests to another service too. Its responses are dropped. Default: none.
+    #[must_use]
+    pub fn mirror(mut self, mirror: Mirror<T>) -> Self {
+        self.mirror = Some(mirror);
+        self
+    }
+
+    fn condition<E>(
+        mut self,
+        kind: &'static str,
+        name: &str,
+        key: Result<SessionKey, E>,
+        value: Option<&[u8]>,
+    ) -> Self {
+        match key {
+            Ok(key) => self.conditions.push(Condition { key, value: value.map(Into::into) }),
+            Err(_) => self.refuse(kind, name, "use a name that requests can have, such as x-version"),
+        }
+        self
+    }
+
+    fn refuse(&mut self, setting: &'static str, text: &str, valid: &'static str) {
+        self.wrong.get_or_insert(RouteError { setting, text: text.to_owned(), valid });
+    }
+
+    /// Returns what is wrong with this route.
+    pub(super) fn check(&mut self) -> Result<(), InvalidRoute> {
+        if let Action::Redirect(redirect) = &self.action
+            && let Err(valid) = redirect.check(self.path.is_prefix)
+        {
+            self.refuse("redirect", "", valid);
+        }
+        if self.new_prefix.is_some() && !self.path.is_prefix {
+            self.refuse("rewrite_prefix", "", "a new prefix needs a route with path_prefix");
+        }
+        match self.wrong.take() {
+            Some(error) => Err(InvalidRoute { route: self.name.to_string(), error }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether a request meets all conditions except those on host and path.
+    pub(super) fn accepts(&self, head: RequestHead<'_>) -> bool {
+        (self.methods.is_empty() || self.methods.contains(head.method))
+            && self.conditions.iter().all(|condition| condition.is_met(head))
+    }
+
+    /// Returns how specific this route is among those with the same host and path. More is more specific.
+    pub(super) fn specificity(&self) -> (bool, usize) {
+        (!self.methods.is_empty(), self.conditions.len())
+    }
+}
+
+/// A route that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("route {route:?}: {error}")]
+#[non_exhaustive]
+pub struct InvalidRoute {
+    /// The name of the route.
+    pub route: String,
+    /// What is wrong.
+    #[source]
+    pub error: RouteError,
+}
+
+/// What is wrong with a route, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} {text:?}: {valid}")]
+#[non_exhaustive]
+pub struct RouteError {
+    /// The setting of the route, such as `host`.
+    pub setting: &'static str,
+    /// The text that was refused. It may be empty.
+    pub text: String,
+    /// What would be valid.
+    pub valid: &'static str,
+}

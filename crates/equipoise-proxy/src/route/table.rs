@@ -1,0 +1,157 @@
+use std::cmp::Reverse;
+
+use equipoise_tower::RequestHead;
+
+use super::{
+    host::{HostIndex, HostPattern, asked_for},
+    normal::{is_ambiguous, normalized, without_parameters},
+    path::PathPattern,
+    rule::{InvalidRoute, Route},
+    trie::Trie,
+};
+
+/// A table of routes. See the [module](super) for the order in which routes are tried.
+///
+/// A lookup costs one hash of the host and one of each segment of the path, however many routes there are.
+#[derive(Debug)]
+pub struct Routes<T> {
+    routes: Vec<Route<T>>,
+    hosts: HostIndex,
+    /// One for each pattern of a host.
+    paths: Vec<Trie>,
+    /// Whether the path of a request decides anything.
+    depends_on_path: bool,
+    allows_ambiguous_paths: bool,
+}
+
+impl<T> Routes<T> {
+    /// Builds a table.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRoute`] for the first route that has an invalid setting.
+    pub fn new(routes: impl IntoIterator<Item = Route<T>>) -> Result<Self, InvalidRoute> {
+        let mut routes: Vec<Route<T>> = routes.into_iter().collect();
+        for route in &mut routes {
+            route.check()?;
+        }
+        // Stable, so the order in which routes were written decides last.
+        routes.sort_by_key(|route| Reverse(route.specificity()));
+        let (mut hosts, mut paths) = (HostIndex::new(), Vec::new());
+        for (index, route) in routes.iter().enumerate() {
+            let any = [HostPattern::Any];
+            for host in if route.hosts.is_empty() { &any[..] } else { &route.hosts } {
+                let at = hosts.entry(host, paths.len());
+                if at == paths.len() {
+                    paths.push(Trie::new());
+                }
+                if let Some(trie) = paths.get_mut(at) {
+                    trie.add(&route.path, index);
+                }
+            }
+        }
+        let any = PathPattern::any();
+        let depends_on_path = routes.iter().any(|route| route.path != any || route.new_prefix.is_some());
+        Ok(Self { routes, hosts, paths, depends_on_path, allows_ambiguous_paths: false })
+    }
+
+    /// Sets whether requests with ambiguous paths get a route: paths with an encoded slash (`%2F`), a backslash, a
+    /// parameter after a dot segment (`/..;/`), or parameters (`/admin;x`) without which another route would get the
+    /// request. See the [module](super#paths). Default: false, so they are refused with status 400 if any route has a
+    /// path or rewrites it.
+    ///
+    /// Allow them only if no route protects a path, or if all endpoints read these paths as this table does: as
+    /// segments that contain these characters.
+    #[must_use]
+    pub fn allow_ambiguous_paths(mut self, allow: bool) -> Self {
+        self.allows_ambiguous_paths = allow;
+        self
+    }
+
+    /// Returns the number of routes.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Returns whether there are no routes.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// Returns the route of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Missed`] if no route gets the request.
+    pub fn find(&self, head: RequestHead<'_>) -> Result<Found<'_, T>, Missed> {
+        if self.depends_on_path && !self.allows_ambiguous_paths && is_ambiguous(head.uri.path()) {
+            return Err(Missed::AmbiguousPath);
+        }
+        let host = asked_for(head);
+        let path = normalized(head.uri.path());
+        let found = self.lookup(head, &host, &path);
+        if path.contains(';')
+            && !self.allows_ambiguous_paths
+            && found != self.lookup(head, &host, &without_parameters(&path))
+        {
+            return Err(Missed::AmbiguousPath);
+        }
+        let route = self.routes.get(found?).ok_or(Missed::Route)?;
+        Ok(Found { route })
+    }
+
+    /// Returns the index of the route for a host and a path.
+    fn lookup(&self, head: RequestHead<'_>, host: &str, path: &str) -> Result<usize, Missed> {
+        let accepts = |index: usize| self.routes.get(index).is_some_and(|route| route.accepts(head));
+        let mut missed = Missed::Host;
+        for trie in self.hosts.find(host).filter_map(|at| self.paths.get(at)) {
+            missed = Missed::Route;
+            if let Some(route) = trie.find(path, accepts) {
+                return Ok(route);
+            }
+        }
+        Err(missed)
+    }
+}
+
+/// The route of a request.
+#[derive(Debug)]
+pub struct Found<'t, T> {
+    pub(super) route: &'t Route<T>,
+}
+
+impl<'t, T> Found<'t, T> {
+    /// Returns the name of the route.
+    pub fn name(&self) -> &'t str {
+        &self.route.name
+    }
+}
+
+/// Why no route gets a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Missed {
+    /// There is no route for the host of the request. A router answers with status 421.
+    #[error("there is no route for the host")]
+    Host,
+    /// There are routes for the host, but the request does not meet all conditions of any of them. A router answers
+    /// with status 404.
+    #[error("there is no route for the path")]
+    Route,
+    /// Servers disagree about the path, and routes depend on it: see [`Routes::allow_ambiguous_paths`]. A router
+    /// answers with status 400.
+    #[error("the path is ambiguous")]
+    AmbiguousPath,
+}
+
+impl Missed {
+    /// Returns this reason as a stable label for metrics and logs: `host`, `route` or
+    /// `ambiguous_path`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Route => "route",
+            Self::AmbiguousPath => "ambiguous_path",
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::limits::ServerLimits;
+
+/// What happens on a connection. Its streams, its service and the bodies of its responses write it; the task of the
+/// connection reads it after each step.
+#[derive(Debug)]
+pub(super) struct Activity {
+    began: Instant,
+    requests: AtomicU64,
+    in_flight: AtomicU32,
+    /// Number of requests that were dropped before their response began.
+    cancelled: AtomicU32,
+    /// When the number of requests in flight became 0.
+    idle_since: AtomicU64,
+    /// When the first byte came after the latest request. [`NEVER`] if none has come.
+    head_since: AtomicU64,
+    ended: AtomicBool,
+    /// Whether bytes wait until the client takes some. A request ends when hyper has its response, not when the client
+    /// has it.
+    is_writing: AtomicBool,
+    write_timed_out: AtomicBool,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// The minimum time between two looks at a busy HTTP/2 connection, whatever the timeout.
+const MIN_RECHECK: Duration = Duration::from_secs(1);
+
+/// Why a connection has to be closed at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The head of a request was begun, and must be complete.
+    Head,
+    /// The client sends nothing.
+    Idle,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            requests: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            cancelled: AtomicU32::new(0),
+            idle_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(NEVER),
+            ended: AtomicBool::new(false),
+            is_writing: AtomicBool::new(false),
+            write_timed_out: AtomicBool::new(false),
+        }
+    }
+
+    /// Milliseconds since the connection began.
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_millis().try_into().unwrap_or(NEVER - 1)
+    }
+
+    /// Notes that bytes were read.
+    pub(super) fn on_read(&self) {
+        if self.in_flight.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the client sends no more bytes.
+    pub(super) fn on_end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that bytes were written, or that they wait. After a wait, the time without a request begins, and so does
+    /// that of a head which has come meanwhile.
+    pub(super) fn on_write(&self, waits: bool) {
+        if self.is_writing.load(Ordering::Relaxed) == waits {
+            return;
+        }
+        if !waits {
+            self.idle_since.store(self.now(), Ordering::Relaxed);
+            if self.head_since.load(Ordering::Relaxed) != NEVER {
+                self.head_since.store(self.now(), Ordering::Relaxed);
+            }
+        }
+        self.is_writing.store(waits, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_write_timeout(&self) {
+        self.write_timed_out.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a request begins. Returns how many have begun, with this one.
+    pub(super) fn on_request(&self) -> u64 {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.head_since.store(NEVER, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Notes that a request has ended. `answered` is whether its response has begun.
+    pub(super) fn on_request_end(&self, answered: bool) {
+        if !answered {
+            self.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether a request is in flight, or bytes wait until the client takes some.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0 || self.is_writing.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the client has sent anything.
+    pub(super) fn is_used(&self) -> bool {
+        self.requests() > 0 || self.head_since.load(Ordering::Relaxed) != NEVER
+    }
+
+    /// Returns whether it is not busy, and no request has been begun.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_busy() && self.head_since.load(Ordering::Relaxed) == NEVER
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn write_timed_out(&self) -> bool {
+        self.write_timed_out.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the client has cancelled too many requests.
+    pub(super) fn is_reset_flood(&self, limits: &ServerLimits) -> bool {
+        let cancelled = self.cancelled.load(Ordering::Relaxed);
+        cancelled > limits.max_reset_streams && u64::from(cancelled) > self.requests() / 2
+    }
+
+    /// Returns when and why an HTTP/1.1 connection must be closed. `None` while it is busy.
+    pub(super) fn http1_due(&self, limits: &ServerLimits) -> Option<(Instant, Due)> {
+        if self.is_busy() {
+            return None;
+        }
+        let head = self.head_since.load(Ordering::Relaxed);
+        if head != NEVER {
+            return Some((self.after(head, limits.head_timeout)?, Due::Head));
+        }
+        if self.requests() == 0 {
+            return Some((self.after(0, limits.head_timeout)?, Due::Idle));
+        }
+        Some((self.after(self.idle_since.load(Ordering::Relaxed), limits.keep_alive_timeout)?, Due::Idle))
+    }
+
+    /// Returns when an HTTP/2 connection must be closed, if no further request comes. While it is busy, it returns
+    /// when to look again, because the end of a request does not wake the connection's task.
+    pub(super) fn http2_due(&self, limits: &ServerLimits) -> Option<Instant> {
+        if self.is_busy() {
+            return self.after(self.now(), limits.keep_alive_timeout.max(MIN_RECHECK));
+        }
+        self.after(self.idle_since.load(Ordering::Relaxed), limits.keep_alive_timeout)
+    }
+
+    /// Returns the time that is `duration` after the begin of the connection.
+    pub(super) fn after_begin(&self, duration: Duration) -> Instant {
+        self.began.checked_add(duration).unwrap_or(self.began)
+    }
+
+    fn after(&self, since: u64, timeout: Duration) -> Option<Instant> {
+        self.began.checked_add(Duration::from_millis(since).checked_add(timeout)?)
+    }
+}

@@ -1,0 +1,291 @@
+use std::{error::Error, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use equipoise_tower::BoxError;
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::HttpService,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
+
+use super::{
+    activity::{Activity, Due},
+    io::Io,
+    limits::ServerLimits,
+    stats::Counters,
+    streams::Streams,
+    wait::Signal,
+};
+use crate::timing::{Alarm, sleep_until, within};
+
+/// How long a connection may take to close itself after it had no request in time.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after its begin a connection may send its first request although the server shuts down. The client has not
+/// been told, and the request may be on its way.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long bytes of the client are read and discarded after the last response. If a connection is closed while bytes
+/// have not been read, the operating system resets it, and the client may lose the response (RFC 9112, section 9.6).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Serves one connection.
+pub(super) struct Connection<T> {
+    pub(super) io: Io<T>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) limits: Arc<ServerLimits>,
+    pub(super) counters: Arc<Counters>,
+    /// Tells it to finish its requests and close.
+    pub(super) drain: Signal,
+}
+
+/// The services that hyper can serve over both versions of HTTP.
+pub(super) trait HyperService:
+    HttpService<
+        Incoming,
+        Future: Send + 'static,
+        Error: Into<BoxError>,
+        ResBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    >
+{
+}
+
+impl<S> HyperService for S where
+    S: HttpService<
+            Incoming,
+            Future: Send + 'static,
+            Error: Into<BoxError>,
+            ResBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+        >
+{
+}
+
+/// How a connection has ended.
+enum End {
+    /// By itself, or because hyper was told to close it.
+    Closed(hyper::Result<()>),
+    /// The head of a request was not complete in time.
+    Head,
+    /// It did not close itself in time.
+    Stuck,
+    /// The client cancelled too many requests.
+    ResetFlood,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
+    pub(super) async fn run(mut self, service: impl HyperService) {
+        match self.is_http2().await {
+            // The future is large, and most connections do not need it.
+            Some(true) => Box::pin(self.http2(service)).await,
+            Some(false) => self.http1(service).await,
+            None => {}
+        }
+    }
+
+    /// Reads the first bytes. Returns `None` if no version can be served.
+    async fn is_http2(&mut self) -> Option<bool> {
+        let mut alarm = Alarm::default();
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = self.io.poll_is_http2(cx) {
+                return Poll::Ready(result.ok().filter(|_| !self.io.is_unused()));
+            }
+            let Some((at, due)) = self.activity.http1_due(&self.limits) else { return Poll::Pending };
+            if due == Due::Idle && self.drain.poll(cx) {
+                return alarm.poll(cx, at.min(self.activity.after_begin(FIRST_REQUEST_TIMEOUT))).map(|()| None);
+            }
+            alarm.poll(cx, at).map(|()| {
+                match due {
+                    Due::Head => self.counters.head_timeouts.add(1),
+                    Due::Idle => self.counters.idle_timeouts.add(1),
+                }
+                None
+            })
+        })
+        .await
+    }
+
+    async fn http1(mut self, service: impl HyperService) {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive(!self.drain.has_begun())
+            // hyper's timeout does not tell an idle connection from one that has sent a part of a head.
+            .header_read_timeout(None)
+            .max_header_size(usize::try_from(self.limits.max_header_bytes).unwrap_or(usize::MAX))
+            .max_buf_size(self.limits.buffer_bytes());
+        let mut connection = builder.serve_connection(TokioIo::new(self.io), service).with_upgrades();
+
+        let (activity, limits, counters) = (&*self.activity, &*self.limits, &*self.counters);
+        let mut closing = Closing::default();
+        let end = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+                    return Poll::Ready(End::Closed(result));
+                }
+                if !closing.draining && self.drain.poll(cx) {
+                    closing.draining = true;
+                    closing.idle = activity.is_idle();
+                    Pin::new(&mut connection).graceful_shutdown();
+                    continue;
+                }
+                let Some((at, due)) = activity.http1_due(limits) else { return Poll::Pending };
+                let at = closing.stuck_at.unwrap_or(at);
+                std::task::ready!(closing.alarm.poll(cx, at));
+                if closing.stuck_at.is_some() {
+                    return Poll::Ready(End::Stuck);
+                }
+                if due == Due::Head {
+                    return Poll::Ready(End::Head);
+                }
+                counters.idle_timeouts.add(1);
+                closing.begin();
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        })
+        .await;
+
+        // `None` if the connection has switched protocols.
+        let io = connection.into_parts().map(|parts| parts.io.into_inner());
+        report(&end, activity, counters);
+        let Some(mut io) = io else { return };
+        match end {
+            End::Head => {
+                let response = async {
+                    io.write_all(REQUEST_TIMEOUT).await?;
+                    io.shutdown().await
+                };
+                if let Some(Ok(())) = within(LINGER_TIMEOUT, response).await {
+                    linger(io).await;
+                }
+            }
+            End::Closed(_) if !closing.idle && !activity.has_ended() && activity.is_used() => {
+                linger(io).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn http2(mut self, service: impl HyperService) {
+        let streams = Streams { write_timeout: self.limits.write_timeout, counters: Arc::clone(&self.counters) };
+        let mut builder = http2::Builder::new(streams);
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.limits.max_concurrent_streams)
+            .max_header_list_size(self.limits.max_header_bytes)
+            .max_send_buf_size(self.limits.buffer_bytes().min(u32::MAX as usize))
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_local_error_reset_streams(MAX_LOCAL_RESETS);
+        // hyper's timers panic in a runtime without a timer.
+        if !self.limits.ping_interval.is_zero() && sleep_until(Instant::now()).is_some() {
+            builder.keep_alive_interval(self.limits.ping_interval).keep_alive_timeout(self.limits.ping_timeout);
+        }
+        if self.limits.extended_connect {
+            builder.enable_connect_protocol();
+        }
+        let mut connection = builder.serve_connection(TokioIo::new(self.io), service);
+
+        let (activity, limits, counters) = (&*self.activity, &*self.limits, &*self.counters);
+        let mut closing = Closing::default();
+        let end = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+                    return Poll::Ready(End::Closed(result));
+                }
+                if activity.is_reset_flood(limits) {
+                    return Poll::Ready(End::ResetFlood);
+                }
+                if !closing.draining && (activity.requests() >= limits.max_requests || self.drain.poll(cx)) {
+                    closing.draining = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                    continue;
+                }
+                let Some(at) = activity.http2_due(limits) else { return Poll::Pending };
+                let at = closing.stuck_at.unwrap_or(at);
+                std::task::ready!(closing.alarm.poll(cx, at));
+                if activity.is_busy() {
+                    closing.stuck_at = None;
+                    continue;
+                }
+                if closing.stuck_at.is_some() {
+                    return Poll::Ready(End::Stuck);
+                }
+                counters.idle_timeouts.add(1);
+                closing.begin();
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        })
+        .await;
+        report(&end, activity, counters);
+    }
+}
+
+/// hyper's default, stated because the documentation of the module names it.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How many streams the client may reset before hyper has passed their requests on. The default of h2, stated because
+/// the documentation of the module names it.
+const MAX_PENDING_RESETS: usize = 20;
+
+/// How many streams may be reset because of malformed frames. The default of h2, stated for the same reason.
+const MAX_LOCAL_RESETS: usize = 1024;
+
+/// Which steps towards the end of a connection were taken.
+#[derive(Default)]
+struct Closing {
+    alarm: Alarm,
+    draining: bool,
+    /// Whether it was closed while no request was in flight, so that no response can be lost.
+    idle: bool,
+    /// When a connection that was idle is closed by force.
+    stuck_at: Option<Instant>,
+}
+
+impl Closing {
+    fn begin(&mut self) {
+        self.draining = true;
+        self.idle = true;
+        self.stuck_at = Instant::now().checked_add(CLOSE_TIMEOUT);
+    }
+}
+
+fn report(end: &End, activity: &Activity, counters: &Counters) {
+    match end {
+        End::Closed(Ok(())) | End::Stuck => {}
+        End::Closed(Err(error)) => {
+            if activity.write_timed_out() {
+                counters.write_timeouts.add(1);
+            } else {
+                match http2_reason(error) {
+                    Some(h2::Reason::ENHANCE_YOUR_CALM) => counters.floods.add(1),
+                    Some(_) => counters.malformed.add(1),
+                    None if error.is_parse() => counters.malformed.add(1),
+                    None => {}
+                }
+            }
+            tracing::debug!(%error, "a connection has ended");
+        }
+        End::Head => counters.head_timeouts.add(1),
+        End::ResetFlood => counters.floods.add(1),
+    }
+}
+
+/// Returns why HTTP/2 has closed a connection on this side.
+fn http2_reason(error: &hyper::Error) -> Option<h2::Reason> {
+    let error: &h2::Error = error.source()?.downcast_ref()?;
+    if error.is_library() { error.reason() } else { None }
+}
+
+/// Reads until the client closes the connection.
+async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut io: Io<T>) {
+    let mut buffer = vec![0; 4096];
+    let rest = async { while io.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
+    let _ = within(LINGER_TIMEOUT, rest).await;
+}

@@ -1,0 +1,157 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+    time::Instant,
+};
+
+use super::activity::Activity;
+use crate::timing::Alarm;
+
+/// The fixed first bytes of an HTTP/2 connection.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The stream of a connection. It notes when bytes come, fails if the client takes no bytes for too long, and counts as
+/// a connection until it is dropped, also after it has switched protocols.
+pub(super) struct Io<T> {
+    inner: T,
+    activity: Arc<Activity>,
+    /// The first bytes, which were read before the version was known.
+    first: [u8; PREFACE.len()],
+    first_start: usize,
+    first_end: usize,
+    write_timeout: Duration,
+    /// When the client must have taken a byte. `None` if nothing waits to be written.
+    write_due: Option<Instant>,
+    alarm: Alarm,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
+    pub(super) fn new(
+        inner: T,
+        activity: Arc<Activity>,
+        write_timeout: Duration,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            inner,
+            activity,
+            first: [0; PREFACE.len()],
+            first_start: 0,
+            first_end: 0,
+            write_timeout,
+            write_due: None,
+            alarm: Alarm::default(),
+            _permit: permit,
+        }
+    }
+
+    /// Reads the first bytes and returns whether they begin an HTTP/2 connection.
+    pub(super) fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.first_end < PREFACE.len() {
+            let before = self.first_end;
+            let mut buffer = ReadBuf::new(&mut self.first);
+            buffer.set_filled(before);
+            std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+            self.first_end = buffer.filled().len();
+            if self.first_end == before {
+                self.activity.on_end();
+                return Poll::Ready(Ok(false));
+            }
+            self.activity.on_read();
+            if !PREFACE.starts_with(self.first.get(..self.first_end).unwrap_or_default()) {
+                return Poll::Ready(Ok(false));
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Returns whether the client has ended the connection without any bytes.
+    pub(super) fn is_unused(&self) -> bool {
+        self.activity.has_ended() && self.first_end == 0
+    }
+
+    /// Writes what the client waits for.
+    fn poll_response_with<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let result = self.poll_write_with(cx, write);
+        self.activity.on_write(result.is_pending());
+        result
+    }
+
+    fn poll_write_with<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if let Poll::Ready(result) = write(Pin::new(&mut self.inner), cx) {
+            self.write_due = None;
+            return Poll::Ready(result);
+        }
+        if self.write_due.is_none() {
+            self.write_due = Instant::now().checked_add(self.write_timeout);
+        }
+        let Some(due) = self.write_due else { return Poll::Pending };
+        self.alarm.poll(cx, due).map(|()| {
+            self.activity.on_write_timeout();
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the client took no bytes in time"))
+        })
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let first = this.first.get(this.first_start..this.first_end).unwrap_or_default();
+        if let Some(part) = first.get(..first.len().min(buffer.remaining())).filter(|part| !part.is_empty()) {
+            buffer.put_slice(part);
+            this.first_start += part.len();
+            return Poll::Ready(Ok(()));
+        }
+        let (before, room) = (buffer.filled().len(), buffer.remaining() > 0);
+        let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.activity.on_read();
+        } else if room && result.is_ready() {
+            this.activity.on_end();
+        }
+        result
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_response_with(cx, |inner, cx| inner.poll_write(cx, buffer))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_response_with(cx, |inner, cx| inner.poll_write_vectored(cx, buffers))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_response_with(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_with(cx, AsyncWrite::poll_shutdown)
+    }
+}

@@ -1,0 +1,170 @@
+use std::time::Duration;
+
+/// hyper refuses smaller buffers.
+const MIN_BUFFER_BYTES: usize = 8 * 1024;
+
+/// The limits of a [`Server`](super::Server). Each method names its default.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_proxy::server::ServerLimits;
+///
+/// let limits = ServerLimits::new().max_connections(1_000).keep_alive_timeout(Duration::from_secs(15));
+/// # drop(limits);
+/// ```
+///
+/// Timeouts need a tokio runtime with its timer turned on. Without this timer, no time is limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    pub(super) max_connections: usize,
+    pub(super) max_header_bytes: u32,
+    pub(super) head_timeout: Duration,
+    pub(super) keep_alive_timeout: Duration,
+    pub(super) write_timeout: Duration,
+    pub(super) max_requests: u64,
+    pub(super) max_buffer_bytes: u32,
+    pub(super) max_concurrent_streams: u32,
+    pub(super) max_reset_streams: u32,
+    pub(super) extended_connect: bool,
+    pub(super) ping_interval: Duration,
+    pub(super) ping_timeout: Duration,
+}
+
+impl ServerLimits {
+    /// Creates the default limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            max_connections: 16_384,
+            max_header_bytes: 32 * 1024,
+            head_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
+            max_requests: u64::MAX,
+            max_buffer_bytes: 64 * 1024,
+            max_concurrent_streams: 100,
+            max_reset_streams: 200,
+            extended_connect: true,
+            ping_interval: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+
+    /// Sets the maximum number of open connections of all listeners together, at least 1. At the limit, the server
+    /// stops accepting: further connections wait in the operating system's queue of the listener. Default: 16 384.
+    #[must_use]
+    pub const fn max_connections(mut self, max: usize) -> Self {
+        self.max_connections = if max == 0 { 1 } else { max };
+        self
+    }
+
+    /// Sets the maximum size of the head of a request, in bytes. Also the maximum size of trailers. A larger head gets
+    /// status 431. Default: 32 KiB, as in nginx.
+    ///
+    /// With HTTP/1.1, a head of more than 100 fields gets status 431 too. With HTTP/2, this is the limit after
+    /// decompression, with 32 bytes for each field added (RFC 9113, section 6.5.2). It also limits the number of
+    /// `CONTINUATION` frames.
+    #[must_use]
+    pub const fn max_header_bytes(mut self, bytes: u32) -> Self {
+        self.max_header_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum time for the head of a request, from its first byte to its end. It also limits the time from
+    /// the start of a connection to its first byte. Default: 30 s.
+    ///
+    /// An HTTP/1.1 client that has sent a part of a head gets status 408. Then the connection is closed. In HTTP/2,
+    /// [`keep_alive_timeout`](Self::keep_alive_timeout) limits incomplete heads.
+    #[must_use]
+    pub const fn head_timeout(mut self, timeout: Duration) -> Self {
+        self.head_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a connection stays open without a request. Default: 75 s, as in nginx.
+    ///
+    /// Clients that reuse a connection just when it is closed have to repeat their request. So this time should be
+    /// longer than that for which clients keep connections.
+    #[must_use]
+    pub const fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
+        self.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a client may take no byte of what the server has to send. Then the connection is closed.
+    /// Default: 60 s, as in nginx.
+    ///
+    /// In HTTP/2, it is also the maximum time for each frame of a response body, if the client's flow control stops a
+    /// stream. Then the stream is reset. The time also limits connections that have switched protocols.
+    #[must_use]
+    pub const fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Sets the maximum number of requests of a connection, at least 1. The response to the last one closes the
+    /// connection (`Connection: close`, or GOAWAY in HTTP/2, after which requests that are on their way are still
+    /// served). Default: no limit.
+    #[must_use]
+    pub const fn max_requests_per_connection(mut self, max: u64) -> Self {
+        self.max_requests = if max == 0 { 1 } else { max };
+        self
+    }
+
+    /// Sets the maximum size of the buffers of a connection, in bytes: of the read buffer and of the write buffer of an
+    /// HTTP/1.1 connection, and of the send buffer of each HTTP/2 stream. Default: 64 KiB. The minimum is 8 KiB. The
+    /// buffers are not smaller than the [maximum head](Self::max_header_bytes).
+    #[must_use]
+    pub const fn max_buffer_bytes(mut self, bytes: u32) -> Self {
+        self.max_buffer_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum number of requests in flight on an HTTP/2 connection. Default: 100.
+    #[must_use]
+    pub const fn max_concurrent_streams(mut self, max: u32) -> Self {
+        self.max_concurrent_streams = max;
+        self
+    }
+
+    /// Sets how many requests of an HTTP/2 connection the client may cancel before their response begins ("rapid
+    /// reset", CVE-2023-44487). The connection is closed when more than these and more than half of its requests were
+    /// cancelled. Default: 200.
+    #[must_use]
+    pub const fn max_reset_streams(mut self, max: u32) -> Self {
+        self.max_reset_streams = max;
+        self
+    }
+
+    /// Sets whether HTTP/2 clients may send extended `CONNECT` requests, for WebSocket over HTTP/2 (RFC 8441).
+    /// Default: true. [`ReverseProxy`](crate::ReverseProxy) supports them.
+    #[must_use]
+    pub const fn extended_connect(mut self, allow: bool) -> Self {
+        self.extended_connect = allow;
+        self
+    }
+
+    /// Sets when the server asks an HTTP/2 client whether it is still there (PING): after `interval` without a frame of
+    /// the client. The connection is closed, and its requests are cancelled, if no answer comes within `timeout`. An
+    /// `interval` of `Duration::ZERO` turns this off. Default: 60 s and 20 s.
+    ///
+    /// Answers do not keep an idle connection open: [`keep_alive_timeout`](Self::keep_alive_timeout) closes it.
+    #[must_use]
+    pub const fn http2_ping(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.ping_interval = interval;
+        self.ping_timeout = timeout;
+        self
+    }
+
+    /// Returns the size of buffers that hyper accepts.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        let bytes = self.max_buffer_bytes.max(self.max_header_bytes);
+        usize::try_from(bytes).unwrap_or(usize::MAX).max(MIN_BUFFER_BYTES)
+    }
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,88 @@
+//! A server: accepts connections, and serves HTTP/1.1 and HTTP/2 on them with limits.
+//!
+//! [`Server`] runs any tower service of requests, for example a [`ReverseProxy`](crate::ReverseProxy), on the caller's
+//! tokio runtime. It adds the extensions [`PeerAddr`](equipoise_affinity::source::PeerAddr) and
+//! [`ConnectionInfo`](crate::headers::ConnectionInfo) to each request.
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//! use equipoise_proxy::server::{Server, ServerLimits};
+//! use http::{Request, Response};
+//! use hyper::body::Incoming;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let service = tower::service_fn(async |_: Request<Incoming>| {
+//!     Ok::<_, Infallible>(Response::new(String::from("ok")))
+//! });
+//! let server = Server::with_limits(service, ServerLimits::new().max_connections(1_000));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let accepting = tokio::spawn(server.clone().serve(listener));
+//! // When the process is asked to end:
+//! let aborted = server.shutdown(Duration::from_secs(10)).await;
+//! assert_eq!(aborted, 0);
+//! # accepting.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The first bytes of a connection decide between HTTP/1.1 and HTTP/2: HTTP/2 begins with a fixed preface ("prior
+//! knowledge"). The upgrade from HTTP/1.1 with `Upgrade: h2c`, which RFC 9113 has removed, is not supported.
+//!
+//! # Threads
+//!
+//! By default, connections are tasks of the runtime that calls [`Server::serve`]. [`Server::serve_threads`] serves in
+//! one thread for each listener instead, for example one for each CPU core, with a shared port ([`bind_shared`]).
+//!
+//! # Clients that are slow, idle or hostile
+//!
+//! [`ServerLimits`] has a limit for each, with its default. What a connection may hold in memory:
+//!
+//! - HTTP/1.1: a buffer for reading and one for writing, each at most
+//!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent.
+//! - HTTP/2: in addition, 1 MiB of request bodies that the service has not yet read, and for each stream its head and
+//!   the frame that is being sent. The last frame of a response may stay for longer than the
+//!   [`write_timeout`](ServerLimits::write_timeout) if the client does not take it: until the connection is closed.
+//!
+//! These attacks with HTTP/2 end with the connection, and other connections do not notice them:
+//!
+//! - "Rapid reset" (CVE-2023-44487): [`max_reset_streams`](ServerLimits::max_reset_streams) limits requests that were
+//!   cancelled while the service had them. At most 20 requests may have been cancelled before the service got them
+//!   (the default of h2).
+//! - Malformed frames for which the server must reset streams ("MadeYouReset", CVE-2025-8671): at most 1024 on a
+//!   connection (the default of h2).
+//! - Endless `CONTINUATION` frames (CVE-2024-27316) and compressed heads that become large:
+//!   [`max_header_bytes`](ServerLimits::max_header_bytes).
+//! - Clients that have vanished: [`http2_ping`](ServerLimits::http2_ping), and [`Tcp::keep_alive`].
+//!
+//! # What the server does not do
+//!
+//! - TLS. A [`Listener`] can return any stream, and [`Server::serve_connection`] serves a stream after a handshake.
+//! - It does not see the bytes of a request before hyper's parser, which repairs some malformed requests without an
+//!   error: of a request with `Transfer-Encoding: chunked` and `Content-Length`, it removes the length. To detect this,
+//!   each byte would have to be parsed twice. What the service gets has one meaning. A `ReverseProxy` writes it
+//!   anew, so the two parsers cannot disagree.
+//! - Connections that have switched protocols (WebSocket) are not part of a shutdown: see [`Tunnels`](crate::Tunnels).
+//!   They count as connections until they end.
+
+mod activity;
+mod connection;
+mod io;
+mod limits;
+mod listener;
+mod serve;
+mod stats;
+mod streams;
+mod tcp;
+mod threads;
+mod track;
+mod wait;
+
+pub use self::{
+    limits::ServerLimits,
+    listener::{Accepted, Listener},
+    serve::Server,
+    stats::ServerStats,
+    tcp::{Tcp, bind_shared},
+    threads::Threads,
+};

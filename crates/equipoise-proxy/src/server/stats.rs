@@ -1,0 +1,70 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of a [`Server`](super::Server), since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Number of connections that are open, without those that have switched protocols. With those that wait for
+    /// [`max_connections`](super::ServerLimits::max_connections) in
+    /// [`serve_connection`](super::Server::serve_connection) or in a shutdown.
+    pub open: u64,
+    /// Number of connections that were accepted and served.
+    pub accepted: u64,
+    /// Number of errors while accepting connections, such as too many open files.
+    pub accept_errors: u64,
+    /// Number of connections closed because the head of a request was not complete in time.
+    pub head_timeouts: u64,
+    /// Number of connections closed because no request came in time.
+    pub idle_timeouts: u64,
+    /// Number of connections and HTTP/2 streams closed because the client took no bytes in time.
+    pub write_timeouts: u64,
+    /// Number of connections closed because of bytes that are not valid HTTP, or of an HTTP/1.1 head that is too large.
+    pub malformed: u64,
+    /// Number of HTTP/2 connections closed because the client sent too much of something that is cheap for it:
+    /// cancelled requests, malformed frames, or `CONTINUATION` frames.
+    pub floods: u64,
+    /// Number of connections aborted at the deadline of a shutdown.
+    pub aborted: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: Counter,
+    pub(super) accept_errors: Counter,
+    pub(super) head_timeouts: Counter,
+    pub(super) idle_timeouts: Counter,
+    pub(super) write_timeouts: Counter,
+    pub(super) malformed: Counter,
+    pub(super) floods: Counter,
+    pub(super) aborted: Counter,
+}
+
+/// None of these changes with each request, so the connections may share them.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counters {
+    pub(super) fn stats(&self, open: usize) -> ServerStats {
+        ServerStats {
+            open: open.try_into().unwrap_or(u64::MAX),
+            accepted: self.accepted.get(),
+            accept_errors: self.accept_errors.get(),
+            head_timeouts: self.head_timeouts.get(),
+            idle_timeouts: self.idle_timeouts.get(),
+            write_timeouts: self.write_timeouts.get(),
+            malformed: self.malformed.get(),
+            floods: self.floods.get(),
+            aborted: self.aborted.get(),
+        }
+    }
+}

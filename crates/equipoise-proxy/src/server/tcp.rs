@@ -1,0 +1,181 @@
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::listener::{Accepted, Listener, accept_waiting};
+use crate::headers::ConnectionInfo;
+
+/// The default time without bytes after which the operating system asks whether the client is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// The time between two questions that get no answer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The number of connections that may wait to be accepted. The operating system may use a lower maximum.
+const BACKLOG: i32 = 1024;
+
+/// A TCP listener with the options of its connections. tokio's `TcpListener` is a [`Listener`] too, with the defaults.
+///
+/// Nagle's algorithm is turned off (`TCP_NODELAY`), because responses are written at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_proxy::server::Tcp;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let listener = Tcp::new(listener).keep_alive(Duration::from_secs(30));
+/// # drop(listener);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Tcp {
+    listener: TcpListener,
+    keep_alive: Duration,
+}
+
+impl Tcp {
+    /// Creates a listener with the defaults that the methods name.
+    #[must_use]
+    pub fn new(listener: TcpListener) -> Self {
+        Self { listener, keep_alive: KEEP_ALIVE }
+    }
+
+    /// Sets after which time without bytes the operating system asks whether the client is still there
+    /// (`SO_KEEPALIVE`), and then every 15 s. Without an answer, the connection is closed: after 9 questions on Linux.
+    /// This ends requests and tunnels of clients that have vanished. `Duration::ZERO` turns it off. Default: 60 s.
+    #[must_use]
+    pub fn keep_alive(mut self, time: Duration) -> Self {
+        self.keep_alive = time;
+        self
+    }
+}
+
+impl Listener for Tcp {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
+        accept(&self.listener, self.keep_alive).await
+    }
+
+    fn close(self) -> Vec<Accepted<TcpStream>> {
+        close(self.listener, self.keep_alive)
+    }
+}
+
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
+        accept(self, KEEP_ALIVE).await
+    }
+
+    fn close(self) -> Vec<Accepted<TcpStream>> {
+        close(self, KEEP_ALIVE)
+    }
+}
+
+async fn accept(listener: &TcpListener, keep_alive: Duration) -> io::Result<Accepted<TcpStream>> {
+    let (stream, peer) = listener.accept().await?;
+    Ok(accepted(stream, peer, keep_alive))
+}
+
+fn close(listener: TcpListener, keep_alive: Duration) -> Vec<Accepted<TcpStream>> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let waiting = accept_waiting(|| listener.accept()).filter_map(|(stream, peer)| {
+        stream.set_nonblocking(true).ok()?;
+        Some(accepted(TcpStream::from_std(stream).ok()?, peer, keep_alive))
+    });
+    waiting.collect()
+}
+
+fn accepted(stream: TcpStream, peer: SocketAddr, keep_alive: Duration) -> Accepted<TcpStream> {
+    // Both options are improvements only, so a connection is served without them if they cannot be set.
+    let _ = stream.set_nodelay(true);
+    if !keep_alive.is_zero() {
+        let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(KEEP_ALIVE_INTERVAL);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keep_alive);
+    }
+    let mut info = ConnectionInfo::new();
+    // Of the stream, because that of the listener is often the unspecified address.
+    if let Ok(local) = stream.local_addr() {
+        info = info.local(local);
+    }
+    Accepted::new(stream).peer(peer).info(info)
+}
+
+/// Opens listeners that share one address (`SO_REUSEPORT`), for [`Server::serve_threads`](super::Server::serve_threads)
+/// or for processes that take turns. The operating system gives each new connection to one of them, by a hash of the
+/// addresses. With port 0, all share the free port that the first one gets.
+///
+/// If one of them is dropped, Linux resets the connections that wait to be accepted there. A shutdown of a
+/// [`Server`](super::Server) serves them first, with [`Listener::close`].
+///
+/// # Errors
+///
+/// The operating system's error, for example if a socket without `SO_REUSEPORT` has the address. `Unsupported` outside
+/// Unix, if more than one listener is asked for.
+pub fn bind_shared(address: SocketAddr, listeners: usize) -> io::Result<Vec<StdListener>> {
+    let mut address = address;
+    let mut bound = Vec::new();
+    for _ in 0..listeners {
+        let listener = bind(address, listeners)?;
+        address = listener.local_addr()?;
+        bound.push(listener);
+    }
+    Ok(bound)
+}
+
+fn bind(address: SocketAddr, listeners: usize) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    #[cfg(unix)]
+    {
+        let _ = listeners;
+        // As std does it, so that a restarted process gets its address again.
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(not(unix))]
+    if listeners > 1 {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "only one listener can have an address here"));
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_kept_alive_and_not_delayed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let mut listener = Tcp::new(listener).keep_alive(Duration::from_secs(30));
+        for is_kept_alive in [true, false] {
+            let client = TcpStream::connect(address).await.expect("it listens");
+            let accepted = Listener::accept(&mut listener).await.expect("a connection");
+            let socket = SockRef::from(&accepted.io);
+            assert_eq!(socket.keepalive().expect("open"), is_kept_alive);
+            assert!(accepted.io.nodelay().expect("open"));
+            assert_eq!(accepted.peer, client.local_addr().ok());
+            listener = listener.keep_alive(Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn an_address_without_the_option_is_not_shared() {
+        let other = StdListener::bind("127.0.0.1:0").expect("a free port");
+        let address = other.local_addr().expect("bound");
+        assert_eq!(bind_shared(address, 2).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,148 @@
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use equipoise_affinity::source::PeerAddr;
+use equipoise_tower::BoxError;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{activity::Activity, streams::on_frame};
+use crate::headers::ConnectionInfo;
+
+/// The service of one connection: adds the extensions of the connection to requests, and counts them.
+pub(super) struct Tracked<S> {
+    pub(super) service: S,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) info: ConnectionInfo,
+    pub(super) activity: Arc<Activity>,
+    pub(super) max_requests: u64,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Tracked<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body,
+{
+    type Response = Response<TrackedBody<B>>;
+    type Error = BoxError;
+    type Future = Call<S, S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let requests = self.activity.on_request();
+        let last = requests >= self.max_requests && request.version() < Version::HTTP_2;
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(PeerAddr(peer));
+        }
+        request.extensions_mut().insert(self.info);
+        Call {
+            state: State::Waiting { service: self.service.clone(), request: Some(request) },
+            in_flight: Some(InFlight { activity: Arc::clone(&self.activity), answered: false }),
+            last,
+        }
+    }
+}
+
+/// Counts a request until it is dropped.
+#[derive(Debug)]
+struct InFlight {
+    activity: Arc<Activity>,
+    answered: bool,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.activity.on_request_end(self.answered);
+    }
+}
+
+pin_project! {
+    /// Waits for the service, and then for its response.
+    pub(super) struct Call<S, F> {
+        #[pin]
+        state: State<S, F>,
+        in_flight: Option<InFlight>,
+        // Whether the connection must be closed after this response.
+        last: bool,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, F> {
+        Waiting { service: S, request: Option<Request<Incoming>> },
+        Calling { #[pin] future: F },
+    }
+}
+
+impl<S, B> Future for Call<S, S::Future>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body,
+{
+    type Output = Result<Response<TrackedBody<B>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let result = loop {
+            match this.state.as_mut().project() {
+                StateProjection::Waiting { service, request } => {
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    // It is taken once, and then the state changes.
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    let future = service.call(request);
+                    this.state.set(State::Calling { future });
+                }
+                StateProjection::Calling { future } => break ready!(future.poll(cx)),
+            }
+        };
+        let mut in_flight = this.in_flight.take();
+        if let Some(in_flight) = &mut in_flight {
+            in_flight.answered = true;
+        }
+        let mut response = result.map_err(Into::into)?;
+        // In HTTP/2, the body is not asked for anything until the client's flow control has room.
+        on_frame(true);
+        if *this.last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // hyper closes the connection after a response with this field.
+            response.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response.map(|body| TrackedBody { body, in_flight })))
+    }
+}
+
+pin_project! {
+    /// The body of a response. The request is in flight until it is dropped.
+    pub(super) struct TrackedBody<B> {
+        #[pin]
+        body: B,
+        in_flight: Option<InFlight>,
+    }
+}
+
+impl<B: Body> Body for TrackedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = self.project().body.poll_frame(cx);
+        on_frame(frame.is_ready());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,410 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use equipoise_tower::{BoxError, TunnelLease, refuse_response};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, UPGRADE},
+};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use crate::{
+    body::{ProxyBody, RequestBody, ResponseWatch, Timeouts},
+    check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
+    error::{ErrorResponses, ProxyError, prefers_json},
+    headers::{
+        ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
+        normalize_response, remove_hop_by_hop, remove_underscores, requested_upgrade, te_trailers,
+    },
+    seen::Seen,
+    tunnel::Tunnels,
+};
+
+/// All settings of a proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) checks: RequestChecks,
+    pub(super) max_body_bytes: Option<u64>,
+    pub(super) host: HostRule,
+    pub(super) forwarding: ForwardingFields,
+    pub(super) via: Option<Via>,
+    pub(super) timeouts: Timeouts,
+    pub(super) upgrades: bool,
+    pub(super) tunnels: Tunnels,
+    pub(super) errors: ErrorResponses,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            checks: RequestChecks::default(),
+            max_body_bytes: None,
+            host: HostRule::default(),
+            forwarding: ForwardingFields::default(),
+            via: None,
+            timeouts: Timeouts::default(),
+            upgrades: true,
+            tunnels: Tunnels::default(),
+            errors: ErrorResponses::default(),
+        }
+    }
+}
+
+/// A response extension: why the proxy sent this response instead of that of an endpoint.
+///
+/// ```
+/// use equipoise_proxy::Failed;
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(Failed(error)) = response.extensions().get() {
+///         println!("{} {}: {error}", response.status(), error.as_str());
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Failed(pub Arc<ProxyError>);
+
+/// What a proxy keeps of a request until the response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    settings: Arc<Settings>,
+    version: Version,
+    /// Whether the response has no body, whatever its `Content-Length` says.
+    is_head: bool,
+    json: bool,
+    /// When the whole request must have ended.
+    pub(super) total: Option<Instant>,
+    upgrade: Option<Upgrade>,
+}
+
+/// A request to switch to another protocol.
+#[derive(Debug)]
+struct Upgrade {
+    /// The connection to the client, once it has switched.
+    client: OnUpgrade,
+    /// The protocols that the client named.
+    protocols: HeaderValue,
+    /// Whether this is a WebSocket on an HTTP/2 stream.
+    is_stream: bool,
+}
+
+/// What happens to a request.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would cost each request an allocation")]
+pub(super) enum Next<B> {
+    /// It goes to the inner service.
+    Forward(Request<RequestBody<B>>),
+    /// The proxy itself answers it.
+    Respond(Response<Bytes>),
+}
+
+impl Exchange {
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Checks a request and changes it to the one that the inner service gets.
+    pub(super) fn begin<B>(settings: Arc<Settings>, request: Request<B>) -> (Self, Next<B>)
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
+        let (version, json) = (request.version(), prefers_json(request.headers()));
+        let is_head = *request.method() == Method::HEAD;
+        let mut exchange = Self { settings, version, is_head, json, total, upgrade: None };
+        let next = match exchange.prepare(request) {
+            Ok(next) => next,
+            Err(refusal) => Next::Respond(exchange.failed(refusal.into())),
+        };
+        (exchange, next)
+    }
+
+    fn prepare<B>(&mut self, mut request: Request<B>) -> Result<Next<B>, Refusal>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let settings = Arc::clone(&self.settings);
+        let seen = settings.checks.inspect(&request)?;
+        if let Some(max) = settings.max_body_bytes
+            && request.body().size_hint().lower() > max
+        {
+            return Err(Refusal::BodyTooLarge);
+        }
+        if settings.via.as_ref().is_some_and(|via| via.is_loop(request.headers())) {
+            return Err(Refusal::Loop);
+        }
+        if matches!(*request.method(), Method::OPTIONS | Method::TRACE) && is_last_hop(request.headers_mut()) {
+            return match *request.method() {
+                Method::TRACE => Err(Refusal::Trace),
+                _ => Ok(Next::Respond(Response::new(Bytes::new()))),
+            };
+        }
+        let has_body = !request.body().is_end_stream();
+        self.upgrade = self.take_upgrade(&mut request, seen, has_body)?;
+        let accepts_trailers = seen.te && te_trailers(request.headers());
+
+        let headers = request.headers_mut();
+        if seen.hop_by_hop || seen.transfer_encoding {
+            remove_hop_by_hop(headers);
+        }
+        // HTTP/1.0 has no expectations, and its clients understand no interim response.
+        if seen.expect && self.version < Version::HTTP_11 {
+            headers.remove(EXPECT);
+        }
+        if seen.underscore {
+            remove_underscores(headers);
+        }
+        if seen.cookies > 1 && self.version >= Version::HTTP_2 {
+            join_cookies(headers);
+        }
+        // In HTTP/1.1, `TE` should be named in `Connection`. An HTTP/2 client would then remove it, and gRPC needs it.
+        if accepts_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        self.forward_host(&mut request, seen)?;
+        if seen.content_length || has_body {
+            let method = request.method().clone();
+            let exact = request.body().size_hint().exact();
+            normalize_request(&method, request.headers_mut(), has_body, exact)?;
+        }
+        let headers = request.headers_mut();
+        if let Some(via) = &settings.via {
+            via.append(self.version, headers);
+        }
+        if let Some(upgrade) = &self.upgrade {
+            ask_for_upgrade(headers, upgrade);
+        }
+        // Each connection has a version of its own. A client that speaks HTTP/2 only ignores this one.
+        *request.version_mut() = Version::HTTP_11;
+        let (idle, max, total) = (settings.timeouts.idle, settings.max_body_bytes, self.total);
+        let underscores = settings.checks.removes_underscores();
+        Ok(Next::Forward(request.map(|body| RequestBody::new(body, max, underscores, idle, total))))
+    }
+
+    /// Sets `Host`, the target and the forwarding fields. The latter tell the host that the client asked for.
+    fn forward_host<B>(&self, request: &mut Request<B>, seen: Seen) -> Result<(), Refusal> {
+        HostRule::keep().apply(request)?;
+        self.settings.forwarding.apply_to(request, seen.forwarding);
+        if self.settings.host == HostRule::keep() {
+            // A proxy in front of this one in the same process may have replaced the host. Its routes are not these.
+            request.extensions_mut().remove::<OriginalHost>();
+            return Ok(());
+        }
+        if let Some(host) = request.headers().get(HOST).cloned() {
+            request.extensions_mut().insert(OriginalHost(host));
+        }
+        self.settings.host.apply(request)
+    }
+
+    /// Takes the client's connection if the request asks for another protocol. A request with a body is forwarded
+    /// without its `Upgrade`, as RFC 9110 allows.
+    fn take_upgrade<B>(
+        &self,
+        request: &mut Request<B>,
+        seen: Seen,
+        has_body: bool,
+    ) -> Result<Option<Upgrade>, Refusal> {
+        if *request.method() == Method::CONNECT && is_extended_connect(request) {
+            if !self.settings.upgrades {
+                return Err(Refusal::Connect);
+            }
+            let client = hyper::upgrade::on(&mut *request);
+            *request.method_mut() = Method::GET;
+            // A client for HTTP/2 would add `:protocol`, which is allowed with `CONNECT` only.
+            #[cfg(feature = "http2")]
+            request.extensions_mut().remove::<hyper::ext::Protocol>();
+            return Ok(Some(Upgrade { client, protocols: HeaderValue::from_static("websocket"), is_stream: true }));
+        }
+        if !self.settings.upgrades || !seen.upgrade || has_body || self.version != Version::HTTP_11 {
+            return Ok(None);
+        }
+        let protocols = requested_upgrade(request.headers());
+        Ok(protocols.map(|protocols| Upgrade { client: hyper::upgrade::on(request), protocols, is_stream: false }))
+    }
+
+    /// Turns the response of the inner service into the one that the client gets.
+    pub(super) fn finish<B>(&mut self, response: Response<B>, watch: Option<ResponseWatch>) -> Response<ProxyBody<B>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        match self.inspect(&response) {
+            Ok(_) if response.status() == StatusCode::SWITCHING_PROTOCOLS => match self.chosen_protocol(&response) {
+                Some((upgrade, chosen)) => self.switch(response, upgrade, chosen),
+                None => self.refuse(response, InvalidResponse::Unrequested),
+            },
+            Ok(seen) => self.accept(response, seen, watch),
+            Err(invalid) => self.refuse(response, invalid),
+        }
+    }
+
+    /// Drops a response that must not be forwarded, so that it counts as a failure of the endpoint.
+    fn refuse<B>(&self, response: Response<B>, invalid: InvalidResponse) -> Response<ProxyBody<B>> {
+        refuse_response(response);
+        self.fail(ProxyError::InvalidResponse(invalid))
+    }
+
+    /// Checks whether the response can be forwarded. Returns which fields it has.
+    fn inspect<B: Body>(&self, response: &Response<B>) -> Result<Seen, InvalidResponse> {
+        let seen = inspect_response(response)?;
+        // The client would wait for the rest, or take the next response for it.
+        let tells_length = seen.content_length && !seen.transfer_encoding && !self.is_head;
+        let has_none = matches!(response.status(), StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT)
+            || response.status().is_informational();
+        if tells_length && !has_none && is_contradicted(response.headers(), response.body().size_hint().exact()) {
+            return Err(InvalidResponse::ContentLength);
+        }
+        if response.status().is_success() && self.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_stream) {
+            return Err(InvalidResponse::NotSwitched);
+        }
+        Ok(seen)
+    }
+
+    fn accept<B>(&self, mut response: Response<B>, seen: Seen, watch: Option<ResponseWatch>) -> Response<ProxyBody<B>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let (received, status) = (response.version(), response.status());
+        let headers = response.headers_mut();
+        if seen.hop_by_hop || seen.transfer_encoding {
+            remove_hop_by_hop(headers);
+        }
+        if seen.content_length {
+            normalize_response(status, headers, seen.transfer_encoding);
+        }
+        if let Some(via) = &self.settings.via {
+            via.append(received, headers);
+        }
+        *response.version_mut() = Version::HTTP_11;
+        let (idle, total) = (self.settings.timeouts.idle, self.total);
+        response.map(|body| ProxyBody::forward(body, idle, total, watch))
+    }
+
+    /// Returns the protocol to which the endpoint switches, with the request for it. `None` if it was not asked for.
+    fn chosen_protocol<B>(&mut self, response: &Response<B>) -> Option<(Upgrade, HeaderValue)> {
+        let chosen = requested_upgrade(response.headers())?;
+        let upgrade = self.upgrade.take()?;
+        is_among(&chosen, &upgrade.protocols).then_some((upgrade, chosen))
+    }
+
+    /// Opens a tunnel.
+    fn switch<B>(&self, mut response: Response<B>, upgrade: Upgrade, chosen: HeaderValue) -> Response<ProxyBody<B>> {
+        let mut lease: Option<TunnelLease> = response.extensions_mut().remove();
+        if let Some(lease) = &mut lease {
+            lease.accept();
+        }
+        let endpoint = hyper::upgrade::on(&mut response);
+        if !self.settings.tunnels.spawn(upgrade.client, endpoint, lease) {
+            return self.fail(ProxyError::InvalidResponse(InvalidResponse::Unrequested));
+        }
+        let headers = response.headers_mut();
+        remove_hop_by_hop(headers);
+        normalize_response(StatusCode::SWITCHING_PROTOCOLS, headers, false);
+        if upgrade.is_stream {
+            // The HTTP/2 stream itself becomes the tunnel (RFC 8441, section 5).
+            headers.remove(SEC_WEBSOCKET_ACCEPT);
+            *response.status_mut() = StatusCode::OK;
+        } else {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, chosen);
+        }
+        *response.version_mut() = Version::HTTP_11;
+        response.map(|_| ProxyBody::empty())
+    }
+
+    /// Returns the response for an error.
+    pub(super) fn fail<B>(&self, error: ProxyError) -> Response<ProxyBody<B>> {
+        self.failed(error).map(ProxyBody::from_bytes)
+    }
+
+    fn failed(&self, error: ProxyError) -> Response<Bytes> {
+        let mut response = self.settings.errors.respond_as(&error, self.json, self.version);
+        response.extensions_mut().insert(Failed(Arc::new(error)));
+        response
+    }
+}
+
+/// Returns whether the request must not be forwarded any further. Otherwise, counts this proxy (RFC 9110, section
+/// 7.6.2).
+fn is_last_hop(headers: &mut HeaderMap) -> bool {
+    let Some(left) = headers.get(MAX_FORWARDS).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) else {
+        return false;
+    };
+    if let Some(left) = left.checked_sub(1) {
+        headers.insert(MAX_FORWARDS, left.into());
+        return false;
+    }
+    true
+}
+
+/// Adds the fields with which the endpoint is asked to switch protocols.
+fn ask_for_upgrade(headers: &mut HeaderMap, upgrade: &Upgrade) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, upgrade.protocols.clone());
+    if upgrade.is_stream
+        && let Ok(key) = HeaderValue::try_from(websocket_key())
+    {
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+    }
+}
+
+/// Returns a random key for a WebSocket: 16 bytes in base64 (RFC 6455, section 4.1). HTTP/2 has none.
+fn websocket_key() -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bits: u128 = rand::random();
+    let mut key = String::with_capacity(24);
+    // 21 digits of 6 bits; the last digit has 2 bits, followed by zeros.
+    for _ in 0..21 {
+        key.push(char::from(DIGITS[(bits & 63) as usize]));
+        bits >>= 6;
+    }
+    key.push(char::from(DIGITS[((bits & 3) << 4) as usize]));
+    key.push_str("==");
+    key
+}
+
+/// Returns whether a protocol is in a list. Names of protocols are case-insensitive.
+fn is_among(chosen: &HeaderValue, protocols: &HeaderValue) -> bool {
+    let chosen = chosen.as_bytes().trim_ascii();
+    protocols.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn websocket_keys_are_16_bytes_in_base64() {
+        let (one, other) = (websocket_key(), websocket_key());
+        assert_ne!(one, other);
+        for key in [one, other] {
+            assert_eq!(key.len(), 24);
+            assert!(
+                key.ends_with("A==") || key.ends_with("Q==") || key.ends_with("g==") || key.ends_with("w=="),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn max_forwards_is_counted_down() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_last_hop(&mut headers));
+        headers.insert(MAX_FORWARDS, HeaderValue::from_static("1"));
+        assert!(!is_last_hop(&mut headers));
+        assert_eq!(headers[MAX_FORWARDS], "0");
+        assert!(is_last_hop(&mut headers));
+    }
+
+    #[test]
+    fn the_endpoint_chooses_one_of_the_protocols() {
+        let value = HeaderValue::from_static;
+        assert!(is_among(&value("WebSocket"), &value("a, websocket")));
+        assert!(!is_among(&value("a, websocket"), &value("a, websocket")));
+        assert!(!is_among(&value("b"), &value("a")));
+    }
+}

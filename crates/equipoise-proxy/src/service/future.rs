@@ -1,0 +1,200 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use equipoise_tower::{BoxError, drop_late, poll_checked};
+use http::{
+    Request, Response,
+    header::{EXPECT, TRANSFER_ENCODING},
+};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::exchange::{Exchange, Next, Settings};
+use crate::{
+    body::{Elapsed, FirstFrame, ProxyBody, RequestBody, RequestBodyError, ResponseWatch, Timer},
+    error::ProxyError,
+};
+
+pin_project! {
+    /// The response future of a [`ReverseProxy`](crate::ReverseProxy).
+    pub struct ProxyFuture<S, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        exchange: Exchange,
+        timer: Timer,
+        watch: Option<ResponseWatch>,
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProject]
+    enum State<S, B, F> {
+        /// The proxy itself answers.
+        Respond { response: Option<Response<Bytes>> },
+        /// The inner service has not got the request yet.
+        Begin { service: S, request: Option<Request<RequestBody<B>>>, look: Look },
+        /// The inner service has got the request.
+        Call { #[pin] future: F },
+        Done,
+    }
+}
+
+/// Whether the first frame of a chunked body is read before the request is forwarded. If the first chunk is malformed,
+/// the client then gets its 400, and no endpoint sees the request. A body with a length cannot be malformed.
+///
+/// A server such as hyper's reads the body only after it was asked for it. The task is therefore run a second time. The
+/// request is not held back any longer, because a client may wait for the response before it sends its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    First,
+    Second,
+    Done,
+}
+
+impl<S, B> ProxyFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(service: S, settings: Arc<Settings>, request: Request<B>) -> Self {
+        // To read the body is to send `100 Continue`. The endpoint may want to refuse the body instead.
+        let is_looked_at = request.headers().contains_key(TRANSFER_ENCODING) && !request.headers().contains_key(EXPECT);
+        let (exchange, next) = Exchange::begin(settings, request);
+        let timer = Timer::new(exchange.settings().timeouts.head, exchange.total);
+        let (watch, state) = match next {
+            Next::Respond(response) => (None, State::Respond { response: Some(response) }),
+            Next::Forward(request) => {
+                let look = if is_looked_at { Look::First } else { Look::Done };
+                (request.body().watch(), State::Begin { service, request: Some(request), look })
+            }
+        };
+        Self { exchange, timer, watch, state }
+    }
+}
+
+impl<S, B, R> Future for ProxyFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ProxyBody<R>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let result = loop {
+            match this.state.as_mut().project() {
+                StateProject::Respond { response } => {
+                    let response = response.take().map(|response| response.map(ProxyBody::from_bytes));
+                    this.state.set(State::Done);
+                    return match response {
+                        Some(response) => Poll::Ready(Ok(response)),
+                        None => Poll::Pending,
+                    };
+                }
+                StateProject::Begin { service, request, look } => {
+                    if *look != Look::Done
+                        && let Some(request) = request.as_mut()
+                    {
+                        match Pin::new(request.body_mut()).read_first(cx) {
+                            Ok(FirstFrame::Unknown) if *look == Look::First => {
+                                *look = Look::Second;
+                                cx.waker().wake_by_ref();
+                                return Poll::Pending;
+                            }
+                            Ok(_) => *look = Look::Done,
+                            Err(error) => break Err(ProxyError::RequestBody(error)),
+                        }
+                    }
+                    match service.poll_ready(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => break Err(ProxyError::of_service(error.into())),
+                        Poll::Pending => break Err(endpoint_late(ready!(this.timer.poll_elapsed(cx, None)))),
+                    }
+                    // Polled again after it has returned its response.
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    if let Some(watch) = this.watch.as_ref() {
+                        watch.forward();
+                    }
+                    let future = service.call(request);
+                    this.state.set(State::Call { future });
+                }
+                StateProject::Call { future } => match poll_checked(|| future.poll(cx)) {
+                    Poll::Ready(Ok(response)) => break Ok(response),
+                    Poll::Ready(Err(error)) => {
+                        let failure = this.watch.as_ref().and_then(|watch| watch.failure());
+                        break Err(match failure {
+                            Some(failure) => ProxyError::RequestBody(failure),
+                            None => ProxyError::of_service(error.into()),
+                        });
+                    }
+                    Poll::Pending => {
+                        let latest = this.watch.as_ref().map(|watch| watch.latest());
+                        let elapsed = ready!(this.timer.poll_elapsed(cx, latest));
+                        break Err(match this.watch.as_ref() {
+                            Some(watch) => match watch.failure() {
+                                // The inner service has not noticed.
+                                Some(failure) => ProxyError::RequestBody(failure),
+                                None if watch.is_waiting() => client_late(elapsed),
+                                None => endpoint_late(elapsed),
+                            },
+                            None => endpoint_late(elapsed),
+                        });
+                    }
+                },
+                // Polled again after it has returned its response.
+                StateProject::Done => return Poll::Pending,
+            }
+        };
+        // The inner future, and with it the connection to the endpoint, is dropped before the response is sent.
+        if matches!(result, Err(ProxyError::HeadTimeout | ProxyError::TotalTimeout)) {
+            drop_late(|| this.state.set(State::Done));
+        } else {
+            this.state.set(State::Done);
+        }
+        Poll::Ready(Ok(match result {
+            Ok(response) => {
+                if let Some(watch) = this.watch.as_ref() {
+                    watch.respond();
+                }
+                this.exchange.finish(response, this.watch.take())
+            }
+            Err(error) => this.exchange.fail(error),
+        }))
+    }
+}
+
+fn endpoint_late(elapsed: Elapsed) -> ProxyError {
+    match elapsed {
+        Elapsed::Idle => ProxyError::HeadTimeout,
+        Elapsed::Total => ProxyError::TotalTimeout,
+    }
+}
+
+/// The endpoint waits for the rest of the client's body.
+fn client_late(elapsed: Elapsed) -> ProxyError {
+    ProxyError::RequestBody(match elapsed {
+        Elapsed::Idle => RequestBodyError::Idle,
+        Elapsed::Total => RequestBodyError::Total,
+    })
+}
+
+impl<S: Service<Request<RequestBody<B>>>, B> fmt::Debug for ProxyFuture<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyFuture").field("exchange", &self.exchange).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! Waiting. In a runtime without a timer, nothing is limited instead of a panic: tokio's functions panic there.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use equipoise_core::__private::guarded;
+use tokio::time::{Instant, Sleep};
+
+/// Returns a future that ends at a time. `None` if the runtime has no timer.
+pub(crate) fn sleep_until(at: Instant) -> Option<Pin<Box<Sleep>>> {
+    guarded(|| Box::pin(tokio::time::sleep_until(at)))
+}
+
+/// Waits until a time that may change.
+///
+/// A timer that is set for an earlier time stays as it is, and is set anew when it has fired. So a time that moves
+/// with each request does not cost each request a lock of the runtime's timers.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if self.0.is_none() {
+            self.0 = sleep_until(at);
+        }
+        let Some(sleep) = &mut self.0 else { return Poll::Pending };
+        loop {
+            // It may still be set for an earlier time, and then fires too early. It must never fire too late.
+            if sleep.deadline() > at {
+                sleep.as_mut().reset(at);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+    }
+}
+
+/// Runs a future for at most `limit`. Returns `None` if it did not end in time.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut sleep = Instant::now().checked_add(limit).and_then(sleep_until);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        match &mut sleep {
+            Some(sleep) => {
+                ready!(sleep.as_mut().poll(cx));
+                Poll::Ready(None)
+            }
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_limited_without_a_timer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            assert!(sleep_until(Instant::now()).is_none());
+            assert_eq!(within(Duration::ZERO, tokio::task::yield_now()).await, Some(()));
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_future_that_takes_too_long_is_given_up() {
+        assert_eq!(within(Duration::from_secs(1), std::future::pending::<()>()).await, None);
+    }
+}

@@ -1,0 +1,276 @@
+//! Tunnels: connections that have switched protocols, such as WebSocket. The proxy copies their bytes in both
+//! directions and does not read them.
+
+mod activity;
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use equipoise_tower::TunnelLease;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional},
+    runtime::Handle,
+    sync::watch,
+};
+
+use self::activity::{Activity, Watched};
+use crate::timing::within;
+
+/// Maximum time to shut down each side at the end of a tunnel. A side that does not read any more must not hold it
+/// open.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The tunnels of a proxy: their settings, how many are open, and how they are closed.
+///
+/// A server that shuts down waits only for requests, not for tunnels. Close them with [`close`](Self::close), and wait
+/// for them with [`closed`](Self::closed). Clones share the tunnels.
+///
+/// - If one side ends its direction, the other side learns it, and the other direction stays open (half-close).
+/// - A tunnel ends if no byte passes in either direction for the [idle timeout](Self::idle_timeout).
+/// - A tunnel ends if its endpoint accepts no requests any more
+///   ([`TunnelLease::closing`](equipoise_tower::TunnelLease::closing)), for example after the deadline of a drain.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_proxy::Tunnels;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let tunnels = Tunnels::new().idle_timeout(Duration::from_secs(60));
+/// // Give a clone to the proxy. At shutdown:
+/// tunnels.close();
+/// tunnels.closed().await;
+/// assert_eq!(tunnels.open(), 0);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tunnels {
+    idle_timeout: Option<Duration>,
+    /// Whether the tunnels must close. Each tunnel has a receiver, so the number of receivers is that of tunnels.
+    closing: Arc<watch::Sender<bool>>,
+}
+
+impl Tunnels {
+    /// Creates the default: tunnels that end after 10 minutes without a byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { idle_timeout: Some(Duration::from_secs(600)), closing: Arc::new(watch::Sender::new(false)) }
+    }
+
+    /// Sets how long a tunnel may be open without a byte in either direction. Default: 10 minutes. WebSocket clients
+    /// usually send a ping at least once a minute.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Returns the number of open tunnels.
+    pub fn open(&self) -> usize {
+        self.closing.receiver_count()
+    }
+
+    /// Closes all tunnels, and each tunnel that opens from now on. Both sides get the end of the stream. Bytes that
+    /// were read from one side but not yet written to the other one are lost (at most 16 KiB of a tunnel).
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until no tunnel is open.
+    pub async fn closed(&self) {
+        self.closing.closed().await;
+    }
+
+    /// Copies bytes between two connections until the tunnel ends.
+    ///
+    /// # Errors
+    ///
+    /// [`TunnelEnd`] if the tunnel has not ended by the ends of both directions.
+    pub async fn copy<A, B>(&self, client: A, endpoint: B) -> Result<(), TunnelEnd>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let closing = self.closing.subscribe();
+        self.run(client, endpoint, std::future::pending(), closing).await
+    }
+
+    async fn run<A, B>(
+        &self,
+        mut client: A,
+        mut endpoint: B,
+        endpoint_closing: impl Future<Output = ()>,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), TunnelEnd>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let activity = Activity::new();
+        let end = {
+            let (mut client, mut endpoint) =
+                (Watched::new(&mut client, &activity), Watched::new(&mut endpoint, &activity));
+            let mut copy = pin!(copy_bidirectional(&mut client, &mut endpoint));
+            // An error would mean that the sender is gone, but this tunnel holds it.
+            let mut closing = pin!(closing.wait_for(|closing| *closing));
+            let mut endpoint_closing = pin!(endpoint_closing);
+            let mut idle = pin!(activity.idle(self.idle_timeout));
+            poll_fn(|cx| {
+                if let Poll::Ready(result) = copy.as_mut().poll(cx) {
+                    return Poll::Ready(result.map(drop).map_err(TunnelEnd::Broken));
+                }
+                if closing.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(TunnelEnd::Closed));
+                }
+                if endpoint_closing.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(TunnelEnd::EndpointClosing));
+                }
+                idle.as_mut().poll(cx).map(|()| Err(TunnelEnd::Idle))
+            })
+            .await
+        };
+        if end.is_err() {
+            // With TLS, this sends close_notify.
+            let _ = within(SHUTDOWN_TIMEOUT, client.shutdown()).await;
+            let _ = within(SHUTDOWN_TIMEOUT, endpoint.shutdown()).await;
+        }
+        end
+    }
+
+    /// Opens a tunnel in a task of its own when both sides have switched protocols. `lease` counts the tunnel as a
+    /// request in flight at its endpoint.
+    ///
+    /// Returns false without a tokio runtime.
+    pub(crate) fn spawn(&self, client: OnUpgrade, endpoint: OnUpgrade, lease: Option<TunnelLease>) -> bool {
+        let Ok(runtime) = Handle::try_current() else { return false };
+        let (tunnels, closing) = (self.clone(), self.closing.subscribe());
+        runtime.spawn(async move {
+            let (client, endpoint) = match (client.await, endpoint.await) {
+                (Ok(client), Ok(endpoint)) => (client, endpoint),
+                (Err(error), _) | (_, Err(error)) => return tracing::debug!(%error, "a tunnel was not opened"),
+            };
+            let endpoint_closing = async {
+                match &lease {
+                    Some(lease) => lease.closing().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let end = tunnels.run(TokioIo::new(client), TokioIo::new(endpoint), endpoint_closing, closing).await;
+            if let Err(end) = end {
+                tracing::debug!(%end, "a tunnel has ended early");
+            }
+        });
+        true
+    }
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a tunnel has ended before both directions did.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TunnelEnd {
+    /// No byte has passed for the [idle timeout](Tunnels::idle_timeout).
+    #[error("no byte has passed in time")]
+    Idle,
+    /// [`Tunnels::close`] was called.
+    #[error("all tunnels are being closed")]
+    Closed,
+    /// The endpoint accepts no requests any more.
+    #[error("the endpoint accepts no requests any more")]
+    EndpointClosing,
+    /// A connection broke.
+    #[error("a connection broke")]
+    Broken(#[source] std::io::Error),
+}
+
+impl TunnelEnd {
+    /// Returns this reason as a stable label for metrics and logs: `idle`, `closed`, `endpoint_closing` or `broken`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Closed => "closed",
+            Self::EndpointClosing => "endpoint_closing",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, DuplexStream, duplex},
+        task::JoinHandle,
+        time::advance,
+    };
+
+    use super::*;
+
+    fn opened(tunnels: &Tunnels) -> (DuplexStream, DuplexStream, JoinHandle<Result<(), TunnelEnd>>) {
+        let (client, proxy_client) = duplex(64);
+        let (proxy_endpoint, endpoint) = duplex(64);
+        let tunnels = tunnels.clone();
+        let task = tokio::spawn(async move { tunnels.copy(proxy_client, proxy_endpoint).await });
+        (client, endpoint, task)
+    }
+
+    async fn passes(from: &mut DuplexStream, to: &mut DuplexStream) {
+        from.write_all(b"bytes").await.expect("open");
+        let mut bytes = [0; 5];
+        to.read_exact(&mut bytes).await.expect("open");
+        assert_eq!(&bytes, b"bytes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_direction_ends_by_itself() {
+        let tunnels = Tunnels::new();
+        let (mut client, mut endpoint, task) = opened(&tunnels);
+        passes(&mut client, &mut endpoint).await;
+        client.shutdown().await.expect("open");
+        assert_eq!(endpoint.read(&mut [0; 8]).await.expect("ended"), 0);
+        passes(&mut endpoint, &mut client).await;
+        assert_eq!(tunnels.open(), 1);
+        endpoint.shutdown().await.expect("open");
+        task.await.expect("no panic").expect("both directions have ended");
+        assert_eq!(tunnels.open(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_ends_after_a_time_without_bytes_in_both_directions() {
+        let (mut client, mut endpoint, task) = opened(&Tunnels::new().idle_timeout(Duration::from_secs(2)));
+        for _ in 0..3 {
+            passes(&mut client, &mut endpoint).await;
+            advance(Duration::from_millis(1500)).await;
+            passes(&mut endpoint, &mut client).await;
+            advance(Duration::from_millis(1500)).await;
+        }
+        assert!(matches!(task.await.expect("no panic"), Err(TunnelEnd::Idle)));
+        assert_eq!(client.read(&mut [0; 8]).await.expect("ended"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_all_tunnels() {
+        let tunnels = Tunnels::new();
+        let (mut client, mut endpoint, task) = opened(&tunnels);
+        passes(&mut client, &mut endpoint).await;
+        tunnels.close();
+        tunnels.closed().await;
+        assert!(matches!(task.await.expect("no panic"), Err(TunnelEnd::Closed)));
+        assert_eq!(endpoint.read(&mut [0; 8]).await.expect("ended"), 0);
+        let (_client, _endpoint, task) = opened(&tunnels);
+        assert!(matches!(task.await.expect("no panic"), Err(TunnelEnd::Closed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_side_ends_the_tunnel() {
+        let (client, mut endpoint, task) = opened(&Tunnels::new());
+        endpoint.write_all(b"bytes").await.expect("open");
+        drop(client);
+        assert!(matches!(task.await.expect("no panic"), Err(TunnelEnd::Broken(_))));
+    }
+}

@@ -1,0 +1,257 @@
+use std::sync::Arc;
+
+use equipoise_affinity::key::SessionKey;
+use equipoise_proxy::{
+    ProxyBody, ReverseProxy, ReverseProxyLayer,
+    headers::{ConnectionInfo, HostRule},
+    route::{InvalidRoute, MatchedRoute, Mirror, Redirect, Route, RouteBody, Router, Routes, Split},
+};
+use equipoise_tower::BoxError;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+
+use crate::{Body, failure, full, get};
+
+type Routed = Request<RouteBody<equipoise_proxy::RequestBody<Body>>>;
+type Service = BoxCloneSyncService<Routed, Response<Body>, BoxError>;
+
+/// A service that answers with its name, the host and the path.
+fn named(name: &'static str) -> Service {
+    BoxCloneSyncService::new(service_fn(move |request: Routed| async move {
+        let host = request.headers()["host"].to_str()?.to_owned();
+        let text = format!("{name} {host} {}", request.uri());
+        Ok(Response::new(full(text.leak())))
+    }))
+}
+
+async fn send(router: &Router<Service>, request: Request<Body>) -> Response<ProxyBody<ProxyBody<Body>>> {
+    ReverseProxy::new(router.clone()).oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
+async fn text(router: &Router<Service>, request: http::request::Builder) -> String {
+    let response = send(router, request.body(full("")).expect("a request")).await;
+    let status = response.status();
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    if status == StatusCode::OK { String::from_utf8(bytes.to_vec()).expect("text") } else { status.to_string() }
+}
+
+fn router<const N: usize>(routes: [Route<Service>; N]) -> Router<Service> {
+    Router::new(Routes::new(routes).expect("valid routes"))
+}
+
+#[tokio::test]
+async fn requests_without_a_route_get_421_or_404() {
+    let router = router([Route::to("web", named("web")).host("app.test").path_prefix("/web")]);
+    let request = |host: &str, path: &str| Request::get(path).header("host", host).body(full("")).expect("a request");
+    let response = send(&router, request("app.test", "/web/x")).await;
+    assert_eq!(response.extensions().get(), Some(&MatchedRoute("web".into())));
+    let response = send(&router, request("app.test", "/x")).await;
+    assert_eq!((response.status().as_u16(), failure(&response)), (404, Some("no_route")));
+    let response = send(&router, request("other.test", "/web")).await;
+    assert_eq!((response.status().as_u16(), failure(&response)), (421, Some("no_host")));
+}
+
+#[tokio::test]
+async fn dots_and_encodings_do_not_pass_by_a_route() {
+    let routes = || [Route::to("web", named("web")), Route::to("admin", named("admin")).path_prefix("/admin")];
+    let router = router(routes());
+    for path in ["/admin", "/public/../admin/x", "/public/%2e%2e/admin", "//admin", "/%61dmin", "/./admin"] {
+        assert_eq!(text(&router, get(path)).await, format!("admin app.test {path}"), "{path}");
+    }
+    let allowed = Router::new(Routes::new(routes()).expect("valid routes").allow_ambiguous_paths(true));
+    let any = Router::new(Routes::new([Route::to("web", named("web"))]).expect("valid routes"));
+    for path in ["/admin%2Fx", "/public/..;/admin", "/public/..%5cadmin"] {
+        let response = send(&router, get(path).body(full("")).expect("a request")).await;
+        assert_eq!((response.status().as_u16(), failure(&response)), (400, Some("ambiguous_path")), "{path}");
+        assert_eq!(text(&allowed, get(path)).await, format!("web app.test {path}"));
+        // No route has a path that could be passed by.
+        assert_eq!(text(&any, get(path)).await, format!("web app.test {path}"));
+    }
+}
+
+#[tokio::test]
+async fn path_parameters_do_not_pass_by_a_route() {
+    let routes = || {
+        [
+            Route::to("web", named("web")),
+            Route::to("admin", named("admin")).path_prefix("/admin"),
+            Route::to("user", named("user")).path("/users/{id}"),
+        ]
+    };
+    let router = router(routes());
+    let allowed = Router::new(Routes::new(routes()).expect("valid routes").allow_ambiguous_paths(true));
+    for path in ["/admin;x", "/admin;x/y", "/admin%3Bx", "/users;v=1/7", "/users/7/;x"] {
+        let response = send(&router, get(path).body(full("")).expect("a request")).await;
+        assert_eq!((response.status().as_u16(), failure(&response)), (400, Some("ambiguous_path")), "{path}");
+    }
+    assert_eq!(text(&allowed, get("/admin;x")).await, "web app.test /admin;x");
+    for (path, route) in [("/users/7;v=1", "user"), ("/admin/a;b/c", "admin"), ("/a;b", "web")] {
+        assert_eq!(text(&router, get(path)).await, format!("{route} app.test {path}"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_exchanged_as_a_whole() {
+    let router = router([Route::to("old", named("old"))]);
+    let clone = router.clone();
+    assert_eq!(text(&clone, get("/")).await, "old app.test /");
+    router.replace(Routes::new([Route::to("new", named("new"))]).expect("valid routes"));
+    assert_eq!(text(&clone, get("/")).await, "new app.test /");
+    assert_eq!(router.routes().len(), 1);
+}
+
+#[tokio::test]
+async fn prefixes_and_hosts_are_rewritten() {
+    let host = HostRule::set("internal:8080").expect("a host");
+    let router = router([Route::to("api", named("api")).path_prefix("/api").rewrite_prefix("/v2").rewrite_host(host)]);
+    assert_eq!(text(&router, get("/api/a%20b?c=d")).await, "api internal:8080 /v2/a%20b?c=d");
+    assert_eq!(text(&router, get("/api")).await, "api internal:8080 /v2");
+    assert_eq!(text(&router, get("/api/%2e%2e/api/x")).await, "api internal:8080 /v2/x");
+}
+
+#[tokio::test]
+async fn routes_are_found_by_the_host_that_the_client_asked_for() {
+    let router = router([
+        Route::to("a", named("a")).host("a.test"),
+        Route::to("b", named("b")).host("b.test").rewrite_host(HostRule::set("b.internal").expect("a host")),
+        Route::redirect("https", Redirect::permanent().scheme("https")).host("c.test"),
+    ]);
+    let proxy = ReverseProxyLayer::new().host(HostRule::set("internal").expect("a host")).layer(router);
+    let sent = async |host| {
+        let request = Request::get("/").header("host", host).body(full("")).expect("a request");
+        proxy.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    };
+    for (host, expected) in [("a.test", "a internal /"), ("b.test", "b b.internal /")] {
+        let body = sent(host).await.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(body, expected);
+    }
+    assert_eq!(sent("c.test").await.headers()["location"], "https://c.test/");
+    assert_eq!(sent("internal").await.status(), 421);
+}
+
+#[tokio::test]
+async fn redirects_keep_what_they_do_not_set() {
+    let router = router([
+        Route::redirect("https", Redirect::permanent().scheme("https")).host("a.test"),
+        Route::redirect("moved", Redirect::temporary().prefix("/new")).path_prefix("/old"),
+        Route::redirect("host", Redirect::temporary().host("new.test:81").path("/x").status(StatusCode::FOUND))
+            .path("/h"),
+        Route::redirect("see", Redirect::temporary().prefix("/")).path_prefix("/see"),
+        Route::redirect("same", Redirect::temporary()).host("c.test"),
+        Route::redirect("tls", Redirect::temporary().host("d.test:81")).host("d.test"),
+    ]);
+    for (host, path, tls, status, location) in [
+        ("a.test:8080", "/p?q=1", false, 308, "https://a.test/p?q=1"),
+        ("b.test:8080", "/old/p?q=1", false, 307, "/new/p?q=1"),
+        ("b.test", "/old", true, 307, "/new"),
+        ("b.test", "/h?q", false, 302, "http://new.test:81/x?q"),
+        ("b.test", "//old//evil.test", false, 307, "/new/evil.test"),
+        // A path does not become a host.
+        ("b.test", "/see//evil.test", false, 307, "/evil.test"),
+        ("c.test", "//evil.test/x", false, 307, "/evil.test/x"),
+        ("d.test", "/p", true, 307, "https://d.test:81/p"),
+    ] {
+        let mut request = Request::get(path).header("host", host).body(full("")).expect("a request");
+        request.extensions_mut().insert(ConnectionInfo::new().tls(tls));
+        let response = send(&router, request).await;
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers()["location"], location);
+    }
+}
+
+#[tokio::test]
+async fn a_canary_gets_its_share_of_clients() {
+    let split = Split::new([(named("canary"), 1), (named("stable"), 1)]).expect("weights");
+    let router = router([Route::split("web", split.sticky(SessionKey::header("x-user").expect("a name")))]);
+    let mut canary = 0;
+    for user in 0..64 {
+        let request = || get("/").header("x-user", user.to_string());
+        let first = text(&router, request()).await;
+        assert_eq!(text(&router, request()).await, first);
+        canary += usize::from(first.starts_with("canary"));
+    }
+    // The keys are fixed, so the share is the same each time.
+    assert!((16..48).contains(&canary), "{canary}");
+}
+
+#[tokio::test]
+async fn a_mirror_reads_the_body_with_the_first_service() {
+    let (copies, mut received) = mpsc::unbounded_channel();
+    let mirror: Service = BoxCloneSyncService::new(service_fn(move |request: Routed| {
+        let copies = copies.clone();
+        async move {
+            let body = request.into_body().collect().await?.to_bytes();
+            let _ = copies.send(body);
+            Ok(Response::new(full("ignored")))
+        }
+    }));
+    let web: Service = BoxCloneSyncService::new(service_fn(|request: Routed| async {
+        request.into_body().collect().await?;
+        Ok(Response::new(full("web")))
+    }));
+    let router = router([Route::to("web", web).mirror(Mirror::to(mirror))]);
+    let request = get("/").method(Method::POST).body(full("body")).expect("a request");
+    assert_eq!(send(&router, request).await.status(), 200);
+    assert_eq!(received.recv().await.expect("a copy"), "body");
+}
+
+#[tokio::test]
+async fn copies_beyond_the_limit_are_not_made() {
+    let seen = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&seen);
+    let mirror: Service = BoxCloneSyncService::new(service_fn(move |_: Routed| {
+        *counter.lock() += 1;
+        std::future::pending()
+    }));
+    let mirror = Mirror::to(mirror).max_in_flight(2);
+    let router = router([Route::to("web", named("web")).mirror(mirror.clone())]);
+    for _ in 0..5 {
+        assert_eq!(text(&router, get("/")).await, "web app.test /");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((*seen.lock(), mirror.in_flight()), (2, 2));
+}
+
+#[test]
+fn invalid_routes_are_refused_with_what_would_be_right() {
+    let refused = |route: Route<()>| Routes::new([route]).map(drop).map_err(|error: InvalidRoute| error.to_string());
+    let web = || Route::to("web", ());
+    for (route, message) in [
+        (
+            web().host("app.test:80"),
+            "route \"web\": host \"app.test:80\": a host is a name or an address without a port, or *. and a name, such \
+             as *.app.test",
+        ),
+        (web().path("api"), "route \"web\": path \"api\": a path begins with a slash, such as /api"),
+        (
+            web().path_prefix("/{id}x"),
+            "route \"web\": path_prefix \"/{id}x\": a parameter is a whole segment, such as /users/{id}",
+        ),
+        (
+            web().header("a b", "1"),
+            "route \"web\": header \"a b\": use a name that requests can have, such as x-version",
+        ),
+        (
+            web().path("/a").rewrite_prefix("/b"),
+            "route \"web\": rewrite_prefix \"\": a new prefix needs a route with path_prefix",
+        ),
+        (
+            web().rewrite_prefix("b"),
+            "route \"web\": rewrite_prefix \"b\": a new path begins with a slash and has no query, such as /v2",
+        ),
+        (
+            Route::redirect("web", Redirect::permanent().scheme("ftp")),
+            "route \"web\": redirect \"\": the scheme of a redirect is http or https",
+        ),
+        (
+            Route::redirect("web", Redirect::permanent().status(StatusCode::OK)),
+            "route \"web\": redirect \"\": the status of a redirect is 301, 302, 303, 307 or 308",
+        ),
+    ] {
+        assert_eq!(refused(route), Err(message.to_owned()));
+    }
+    assert_eq!(refused(web()), Ok(()));
+}

@@ -1,0 +1,149 @@
+//! HTTP/1.1 and HTTP/2 on both sides, with streamed bodies and trailers.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use equipoise_proxy::{RequestBody, ReverseProxy};
+use equipoise_tower::BoxError;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{
+    BodyExt,
+    channel::{Channel, Sender},
+};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{DuplexStream, duplex};
+use tower::{Service, ServiceExt, service_fn};
+
+/// Small, so that bodies are longer than what the connections buffer.
+const BUFFER: usize = 256;
+
+type Sent = Channel<Bytes, Infallible>;
+
+fn grpc_status() -> HeaderMap {
+    HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
+}
+
+/// Sends each frame back as it comes, and then trailers.
+async fn echo(request: Request<Incoming>) -> Result<Response<Sent>, Infallible> {
+    assert_eq!(request.headers()["te"], "trailers");
+    assert!(!request.headers().contains_key("x-hop"));
+    let (mut sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        let mut received = request.into_body();
+        while let Some(Ok(frame)) = received.frame().await {
+            if let Ok(data) = frame.into_data() {
+                sender.send_data(data).await.expect("the proxy reads");
+            }
+        }
+        sender.send_trailers(grpc_status()).await.expect("the proxy reads");
+    });
+    let response = Response::builder().header("content-type", "application/grpc").header("trailer", "grpc-status");
+    Ok(response.body(body).expect("a response"))
+}
+
+fn serve<S, F>(http2: bool, io: DuplexStream, service: S)
+where
+    S: Fn(Request<Incoming>) -> F + Send + Sync + Clone + 'static,
+    F: Future + Send + 'static,
+    F::Output: Into<Served>,
+{
+    let service = hyper::service::service_fn(move |request| {
+        let response = service(request);
+        async move {
+            let Served(response) = response.await.into();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    if http2 {
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        tokio::spawn(server.serve_connection(TokioIo::new(io), service));
+    } else {
+        let server = hyper::server::conn::http1::Builder::new();
+        tokio::spawn(server.serve_connection(TokioIo::new(io), service));
+    }
+}
+
+struct Served(Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>);
+
+impl<B> From<Result<Response<B>, Infallible>> for Served
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn from(response: Result<Response<B>, Infallible>) -> Self {
+        let response = response.unwrap_or_else(|never| match never {});
+        Self(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+}
+
+async fn send<B>(http2: bool, io: DuplexStream, request: Request<B>) -> Result<Response<Incoming>, BoxError>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    if http2 {
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await?;
+        tokio::spawn(connection);
+        let (mut head, body) = request.into_parts();
+        // What a client for HTTP/2 does with a request that has only a path.
+        head.uri = format!("http://app.test{}", head.uri.path()).parse()?;
+        head.headers.remove("host");
+        Ok(sender.send_request(Request::from_parts(head, body)).await?)
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
+        tokio::spawn(connection);
+        Ok(sender.send_request(request).await?)
+    }
+}
+
+/// Starts a backend and a proxy in front of it.
+fn start(client_http2: bool, backend_http2: bool) -> DuplexStream {
+    let client = service_fn(move |request: Request<RequestBody<Incoming>>| {
+        let (near, far) = duplex(BUFFER);
+        serve(backend_http2, far, echo);
+        send(backend_http2, near, request)
+    });
+    let proxy = ReverseProxy::new(client);
+    let (near, far) = duplex(BUFFER);
+    serve(client_http2, far, move |request| {
+        let mut proxy = proxy.clone();
+        async move { proxy.ready().await?.call(request).await }
+    });
+    near
+}
+
+async fn part(sender: &mut Sender<Bytes, Infallible>, body: &mut Incoming, text: &'static str) {
+    sender.send(Frame::data(Bytes::from_static(text.as_bytes()))).await.expect("the proxy reads");
+    let mut received = Vec::new();
+    while received.len() < text.len() {
+        let frame = body.frame().await.expect("a frame").expect("no error");
+        received.extend_from_slice(frame.data_ref().expect("data"));
+    }
+    assert_eq!(received, text.as_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_are_streamed_in_both_directions_with_trailers_between_all_versions() {
+    for (client_http2, backend_http2) in [(false, false), (false, true), (true, false), (true, true)] {
+        let io = start(client_http2, backend_http2);
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+        let mut request = Request::builder().method(Method::POST).uri("/call").header("te", "trailers");
+        if !client_http2 {
+            request = request.header("host", "app.test").header("connection", "te, x-hop").header("x-hop", "1");
+        }
+        let request = request.body(body).expect("a request");
+        // The response begins before the request has ended.
+        let response = send(client_http2, io, request).await.expect("a response");
+        assert_eq!(response.status(), 200, "{client_http2} {backend_http2}");
+        let mut body = response.into_body();
+        for text in ["one", "two", include_str!("versions.rs")] {
+            part(&mut sender, &mut body, text).await;
+        }
+        drop(sender);
+        let end = body.frame().await.expect("a frame").expect("no error");
+        assert_eq!(end.trailers_ref(), Some(&grpc_status()), "{client_http2} {backend_http2}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The requests and responses in `tests/golden`, through hyper's server, the proxy and hyper's client.
+
+mod bad_requests;
+mod headers;
+mod responses;
+mod rig;
+mod smuggling;

@@ -1,0 +1,146 @@
+//! Whatever the server and the proxy accept, the backend reads as the same single message.
+
+use equipoise_proxy::ReverseProxyLayer;
+use proptest::prelude::*;
+
+use crate::rig::{Accepted, Seen, exchange};
+
+/// Lines about the length of a body, as attackers vary them.
+const LINES: [&str; 24] = [
+    "Content-Length: 5",
+    "Content-Length: 40",
+    "content-length: 0",
+    "Content-Length: 05",
+    "Content-Length: +5",
+    "Content-Length: 5, 5",
+    "Content-Length : 5",
+    "Content_Length: 5",
+    "Content-Length:\t5",
+    "Transfer-Encoding: chunked",
+    "transfer-encoding: CHUNKED",
+    "Transfer-Encoding: identity",
+    "Transfer-Encoding: gzip, chunked",
+    "Transfer-Encoding: chunked, identity",
+    "Transfer-Encoding: chunked ",
+    "Transfer-Encoding:\tchunked",
+    "Transfer_Encoding: chunked",
+    "Connection: Content-Length",
+    "Connection: Transfer-Encoding, Host",
+    "Connection: close",
+    "Upgrade: websocket\r\nConnection: Upgrade",
+    "Expect: 100-continue",
+    "TE: chunked",
+    "X: a\r\n b",
+];
+
+const BODIES: [&str; 8] = [
+    "",
+    "hello",
+    "5\r\nhello\r\n0\r\n\r\n",
+    "0\r\n\r\n",
+    "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: app.test\r\n\r\n",
+    "5;a=b\r\nhello\r\n0\r\nContent-Length: 99\r\n\r\n",
+    "28\r\nGET /smuggled HTTP/1.1\r\nHost: app.test\r\n\r\n\r\n0\r\n\r\n",
+    "G\r\nhello",
+];
+
+fn run(request: &[u8]) -> Seen {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    runtime.expect("a runtime").block_on(exchange(ReverseProxyLayer::new(), request, answer))
+}
+
+/// Reads a request with another parser than the server's. Returns it, and the bytes after it. `None` if it is malformed
+/// or incomplete.
+fn parsed(bytes: &[u8]) -> Option<(Accepted, &[u8])> {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(end) = head.parse(bytes).ok()? else { return None };
+    let field = |name: &str| head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|f| f.value);
+    let (method, target) = (head.method?.to_owned(), head.path?.to_owned());
+    let mut rest = bytes.get(end..)?;
+    let mut body = Vec::new();
+    if field("transfer-encoding").is_some() {
+        loop {
+            let httparse::Status::Complete((end, length)) = httparse::parse_chunk_size(rest).ok()? else { return None };
+            rest = rest.get(end..)?;
+            if length == 0 {
+                let mut trailers = [httparse::EMPTY_HEADER; 64];
+                let status = httparse::parse_headers(rest, &mut trailers).ok()?;
+                let httparse::Status::Complete((end, _)) = status else { return None };
+                rest = rest.get(end..)?;
+                break;
+            }
+            let (data, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            body.extend_from_slice(data);
+            rest = after.strip_prefix(b"\r\n")?;
+        }
+    } else if let Some(length) = field("content-length") {
+        let length = std::str::from_utf8(length).ok()?.parse().ok()?;
+        let (data, after) = rest.split_at_checked(length)?;
+        (body, rest) = (data.to_vec(), after);
+    }
+    Some((Accepted { method, target, body }, rest))
+}
+
+/// Checks that another parser reads each request of the backend as the server has read it, and nothing after it.
+fn is_read_alike(seen: &Seen) -> Result<(), TestCaseError> {
+    // A request whose body is malformed is broken off, so it is not complete at the backend.
+    let mut accepted = seen.accepted.iter();
+    for request in &seen.upstream {
+        let (message, rest) = parsed(request).ok_or_else(|| TestCaseError::fail(format!("{request:?}")))?;
+        prop_assert!(rest.is_empty(), "after the request: {:?}", rest);
+        prop_assert!(accepted.any(|accepted| *accepted == message), "{:?} in {:?}", message, seen.accepted);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_message_has_one_length_and_one_end(
+        lines in proptest::collection::vec(0..LINES.len(), 0..4),
+        body in 0..BODIES.len(),
+        method in prop_oneof![Just("GET"), Just("POST"), Just("HEAD"), Just("OPTIONS")],
+        version in prop_oneof![9 => Just("1.1"), 1 => Just("1.0")],
+    ) {
+        let lines: String = lines.into_iter().map(|line| format!("{}\r\n", LINES[line])).collect();
+        let request = format!("{method} /outer HTTP/{version}\r\nHost: app.test\r\n{lines}\r\n{}", BODIES[body]);
+        let seen = run(request.as_bytes());
+        for request in &seen.upstream {
+            let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+            let (head, _) = text.split_once("\r\n\r\n").expect("a head");
+            let count = |name: &str| head.lines().filter(|line| line.starts_with(name)).count();
+            prop_assert!(count("content-length:") + count("transfer-encoding:") <= 1, "{}", head);
+            prop_assert_eq!(count("host:"), 1, "{}", head);
+            prop_assert!(count("content_length:") + count("transfer_encoding:") == 0, "{}", head);
+        }
+        is_read_alike(&seen)?;
+        // A second request reaches the backend only if the server answered two requests.
+        let answers = String::from_utf8_lossy(&seen.response).matches("HTTP/1.1 200").count()
+            + String::from_utf8_lossy(&seen.response).matches("HTTP/1.0 200").count();
+        prop_assert!(seen.upstream.len() <= answers.max(1), "{} requests, {} answers", seen.upstream.len(), answers);
+    }
+
+    #[test]
+    fn a_request_with_any_changes_is_read_alike_or_refused(
+        body in 0..BODIES.len(),
+        lines in proptest::collection::vec(0..LINES.len(), 0..3),
+        changes in proptest::collection::vec(
+            (any::<proptest::sample::Index>(), 0_usize..3, prop_oneof![
+                Just(b'\r'), Just(b'\n'), Just(b' '), Just(b'\t'), Just(b':'), Just(b','), Just(b'0'), any::<u8>(),
+            ]),
+            0..6,
+        ),
+    ) {
+        let lines: String = lines.into_iter().map(|line| format!("{}\r\n", LINES[line])).collect();
+        let mut request = format!("POST /outer HTTP/1.1\r\nHost: app.test\r\n{lines}\r\n{}", BODIES[body]).into_bytes();
+        for (at, removed, byte) in changes {
+            let at = at.index(request.len());
+            let end = (at + removed).min(request.len());
+            request.splice(at..end, [byte]);
+        }
+        is_read_alike(&run(&request))?;
+    }
+}

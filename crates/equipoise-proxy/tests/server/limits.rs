@@ -1,0 +1,163 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use equipoise_proxy::server::{Accepted, Server, ServerStats};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::service_fn;
+
+use crate::{GET, LONG, SHORT, answers, exchange, long, response, rest, start};
+
+#[tokio::test]
+async fn a_head_that_does_not_end_gets_408() {
+    let running = start!(answers(), long().head_timeout(SHORT));
+    let mut client = running.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a").await.expect("open");
+    let response = rest(&mut client).await;
+    assert!(response.starts_with("http/1.1 408 ") && response.contains("connection: close\r\n"), "{response}");
+    assert_eq!(running.server.stats().head_timeouts, 1);
+}
+
+#[tokio::test]
+async fn the_time_for_a_head_does_not_begin_again_with_each_byte() {
+    let running = start!(answers(), long().head_timeout(SHORT));
+    let mut client = running.connect().await;
+    assert!(exchange(&mut client).await.starts_with("http/1.1 200"));
+    let (mut reader, mut writer) = client.into_split();
+    let slow = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(SHORT / 10);
+        loop {
+            tick.tick().await;
+            if writer.write_all(b"x").await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut answer = [0; 12];
+    reader.read_exact(&mut answer).await.expect("a response");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    slow.abort();
+}
+
+#[tokio::test]
+async fn a_connection_without_a_byte_is_closed() {
+    let running = start!(answers(), long().head_timeout(SHORT));
+    let mut client = running.connect().await;
+    assert_eq!(rest(&mut client).await, "");
+    assert_eq!(running.server.stats().idle_timeouts, 1);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let running = start!(answers(), long().keep_alive_timeout(SHORT));
+    let mut client = running.connect().await;
+    for _ in 0..2 {
+        let response = exchange(&mut client).await;
+        assert!(response.starts_with("http/1.1 200 ok\r\n") && response.contains("\r\ndate: "), "{response}");
+    }
+    assert_eq!(rest(&mut client).await, "");
+    let stats = running.server.stats();
+    assert_eq!((stats.accepted, stats.idle_timeouts), (1, 1));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_gets_431_although_more_follows() {
+    let running = start!(answers(), long().max_header_bytes(16 * 1024));
+    let mut client = running.connect().await;
+    let mut flood = b"GET / HTTP/1.1\r\n".to_vec();
+    while flood.len() < 256 * 1024 {
+        flood.extend_from_slice(b"x-flood: ................................\r\n");
+    }
+    client.write_all(&flood).await.expect("the server reads the rest");
+    let response = rest(&mut client).await;
+    assert!(response.starts_with("http/1.1 431 "), "{response}");
+    assert_eq!(running.server.stats().malformed, 1);
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_http_get_400() {
+    let running = start!(answers(), long());
+    let mut client = running.connect().await;
+    client.write_all(b"PRI not a preface\r\n\r\n").await.expect("open");
+    let response = rest(&mut client).await;
+    assert!(response.starts_with("http/1.1 400 "), "{response}");
+    assert_eq!(running.server.stats().malformed, 1);
+}
+
+#[tokio::test]
+async fn at_the_limit_further_connections_wait() {
+    let running = start!(answers(), long().max_connections(1));
+    let mut first = running.connect().await;
+    exchange(&mut first).await;
+    let mut second = running.connect().await;
+    second.write_all(GET).await.expect("the operating system accepts");
+    exchange(&mut first).await;
+    assert_eq!(running.server.stats().accepted, 1);
+    drop(first);
+    assert!(response(&mut second).await.starts_with("http/1.1 200"));
+    let stats = running.server.stats();
+    assert_eq!((stats.accepted, stats.open), (2, 1));
+}
+
+#[tokio::test]
+async fn the_last_request_of_a_connection_closes_it() {
+    let running = start!(answers(), long().max_requests_per_connection(2));
+    let mut client = running.connect().await;
+    assert!(!exchange(&mut client).await.contains("connection"));
+    assert!(exchange(&mut client).await.contains("connection: close\r\n"));
+    assert_eq!(rest(&mut client).await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_bytes_is_closed() {
+    let large = service_fn(async |_: Request<Incoming>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(vec![0; 64 << 20])))
+    });
+    let running = start!(large, long().write_timeout(SHORT));
+    let mut client = running.connect().await;
+    client.write_all(GET).await.expect("open");
+    // Its first bytes, so that the request has begun.
+    client.read_u8().await.expect("a response");
+    assert_eq!(running.server.shutdown(LONG).await, 0);
+    assert_eq!(running.server.stats().write_timeouts, 1);
+}
+
+const LARGE: &[u8] = &[b'.'; 64 * 1024];
+
+/// Sends a request for a large response, and `next` when the response has begun. Takes the response so slowly that all
+/// timeouts but that for writing pass between its parts. Returns what has come until the connection was closed.
+async fn taken_slowly(next: &[u8]) -> (Vec<u8>, ServerStats) {
+    let large = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(LARGE))));
+    let server = Server::with_limits(large, long().head_timeout(SHORT).keep_alive_timeout(SHORT));
+    let (mut client, stream) = tokio::io::duplex(1024);
+    let serving = tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    client.write_all(GET).await.expect("open");
+    let mut taken = vec![client.read_u8().await.expect("a response")];
+    client.write_all(next).await.expect("open");
+    while client.read_buf(&mut taken).await.expect("open") > 0 {
+        if taken.len() < LARGE.len() {
+            tokio::time::sleep(LONG / 4).await;
+        }
+    }
+    drop(client);
+    serving.await.expect("no panic");
+    (taken, server.stats())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_idle_while_its_client_takes_a_response() {
+    let (taken, stats) = taken_slowly(b"").await;
+    assert!(taken.ends_with(LARGE), "{} bytes", taken.len());
+    assert_eq!((stats.idle_timeouts, stats.head_timeouts, stats.write_timeouts), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_408_does_not_interrupt_a_response() {
+    let (taken, stats) = taken_slowly(b"GET / HT").await;
+    let text = String::from_utf8(taken).expect("text");
+    let (response, timeout) = text.split_once("HTTP/1.1 408 ").expect("a second response");
+    assert!(response.as_bytes().ends_with(LARGE) && timeout.ends_with("\r\n\r\n"), "{timeout}");
+    assert_eq!((stats.idle_timeouts, stats.head_timeouts, stats.write_timeouts), (0, 1, 0));
+}

@@ -1,0 +1,117 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
+use tokio::sync::Semaphore;
+use tower::service_fn;
+
+use crate::{LONG, SHORT, answers, get, long, start};
+
+/// A body that never ends. It tells when it is dropped.
+struct Endless(Arc<Semaphore>);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1024])))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_takes_nothing_is_reset() {
+    let dropped = Arc::new(Semaphore::new(0));
+    let endless = service_fn({
+        let dropped = Arc::clone(&dropped);
+        move |_: Request<Incoming>| {
+            let body = Endless(Arc::clone(&dropped));
+            async { Ok::<_, Infallible>(Response::new(body)) }
+        }
+    });
+    let running = start!(endless, long().write_timeout(SHORT));
+    // Without any window, the body is not even asked for its first frame.
+    for window in [0, 10_000] {
+        let mut client = running.http2(window).await;
+        let response = client.send_request(get()).await.expect("a response");
+        drop(client);
+        dropped.acquire().await.expect("not closed").forget();
+        // Reads only now what the server has sent: reading opens the window.
+        let mut body = response.into_body();
+        let mut received = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            received += frame.data_ref().map_or(0, Bytes::len);
+        }
+        assert!(received <= window as usize, "{received}");
+    }
+    // The connections are closed when their last stream has ended.
+    assert_eq!(running.server.shutdown(LONG).await, 0);
+    assert_eq!(running.server.stats().write_timeouts, 2);
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_closed() {
+    let running = start!(answers(), long().keep_alive_timeout(SHORT));
+    let (mut client, closed) = running.http2_until_closed(65_535).await;
+    client.send_request(get()).await.expect("a response").into_body().collect().await.expect("a body");
+    closed.await.expect("no panic").expect("closed in order");
+    assert_eq!(running.server.stats().idle_timeouts, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_cancels_all_its_requests_is_closed() {
+    let begun = Arc::new(Semaphore::new(0));
+    let never = service_fn({
+        let begun = Arc::clone(&begun);
+        move |_: Request<Incoming>| {
+            begun.add_permits(1);
+            std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+        }
+    });
+    let running = start!(never, long().max_reset_streams(20));
+    let mut client = running.http2(65_535).await;
+    let mut cancelled = 0;
+    while client.ready().await.is_ok() {
+        let request = client.send_request(get());
+        tokio::select! {
+            response = request => assert!(response.is_err(), "no request is answered"),
+            // Dropping the request cancels it.
+            permit = begun.acquire() => permit.expect("not closed").forget(),
+        }
+        cancelled += 1;
+        assert!(cancelled < 1_000, "not closed");
+    }
+    assert!(cancelled > 20, "{cancelled}");
+    assert_eq!(running.server.shutdown(LONG).await, 0);
+    let stats = running.server.stats();
+    assert_eq!(stats.floods, 1, "{stats:?}");
+}
+
+#[tokio::test]
+async fn the_last_request_of_an_http2_connection_closes_it() {
+    let running = start!(answers(), long().max_requests_per_connection(2));
+    let mut client = running.http2(65_535).await;
+    let mut answered = 0;
+    while client.ready().await.is_ok() {
+        match client.send_request(get()).await {
+            Ok(response) => drop(response.into_body().collect().await.expect("a body")),
+            Err(_) => break,
+        }
+        answered += 1;
+    }
+    // Requests that are on their way when the connection is closed are served too.
+    assert!((2..100).contains(&answered), "{answered}");
+}
