@@ -1,16 +1,18 @@
 // The examples of the README compile only with these features. Without them, doctests leave the README out.
-#![cfg_attr(any(not(doctest), all(feature = "reqwest", feature = "tonic")), doc = include_str!("../README.md"))]
+#![cfg_attr(any(not(doctest), all(feature = "http", feature = "reqwest", feature = "tonic")), doc = include_str!("../README.md"))]
 //! # In this documentation
 //!
 //! The [`guide`] explains one subject in each chapter. The main types are:
 //!
 //! - for endpoints: [`Pool`], [`EndpointSpec`] and [`Strategy`];
 #![cfg_attr(feature = "tower", doc = "- for requests: [`Balance`] and [`BalanceLayer`] in [`mod@tower`];")]
+#![cfg_attr(feature = "http", doc = "- for connections: [`HttpClient`] and [`Upstream`] in [`mod@http`];")]
 #![cfg_attr(
     feature = "health",
     doc = "- for health checks and outlier detection: [`Health`](health::Health) in [`health`];"
 )]
 #![cfg_attr(feature = "affinity", doc = "- for sessions: [`Affinity`](affinity::Affinity) in [`affinity`];")]
+#![cfg_attr(feature = "proxy", doc = "- for reverse proxies: [`ReverseProxy`](proxy::ReverseProxy) in [`proxy`];")]
 //! - for writing a strategy: the traits in [`strategy`].
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -29,6 +31,20 @@ pub use equipoise_core::*;
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]
 #[doc(inline)]
 pub use equipoise_health as health;
+/// Connections to endpoints (HTTP/1.1, HTTP/2, TLS), and a balanced HTTP client.
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+#[doc(inline)]
+pub use equipoise_http as http;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+#[doc(inline)]
+pub use equipoise_http::{HttpClient, Upstream};
+/// A reverse proxy over a balancer: request checks, header rules, error responses, tunnels and routing.
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+#[doc(inline)]
+pub use equipoise_proxy as proxy;
 /// A simulator for strategies: it runs real pools and strategies with simulated clients, servers and time.
 #[cfg(feature = "sim")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]

@@ -1,4 +1,4 @@
-//! Clients: reqwest, gRPC and hyper.
+//! Clients: `HttpClient`, reqwest, gRPC and hyper.
 //!
 //! All balanced clients have the same two parts: a [`Pool`](crate::Pool) of endpoints, and a service that sends each
 //! request to one of them. The host in the URL of a request is a name for the whole service, such as `orders`. The
@@ -7,6 +7,41 @@
 //!
 //! A request counts as in flight until its response body has been read to the end or dropped. A body that is kept
 //! unread makes its endpoint look busy.
+//!
+//! # `HttpClient`
+//!
+//! This section needs the feature `http`, and `http2` and `http-tls` for HTTP/2 and https.
+//! [`HttpClient`](crate::HttpClient) needs no client below it. The target of each endpoint is an
+//! [`Upstream`](crate::Upstream), which has the connections to this endpoint. [`Settings`](crate::http::Settings) has
+//! their limits and timeouts. [`Balance`](crate::Balance) has the settings of the balancer:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use equipoise::http::{CloseReason, Settings};
+//! use equipoise::{Balance, EndpointSpec, HttpClient, Pool, Upstream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::new().connect_timeout(Duration::from_secs(1)).max_connections(64);
+//! let pool = Pool::default();
+//! let make = |spec: &EndpointSpec| Upstream::with_settings(spec.address(), &settings);
+//! pool.try_update(["10.0.0.1:8080", "10.0.0.2:8080"].map(EndpointSpec::new), make)?;
+//! let client = HttpClient::with_balance(Balance::new(pool.clone()).attempt_timeout(Duration::from_secs(5)));
+//!
+//! let response = client.get("http://orders/today").await?;
+//! println!("{}", response.status());
+//!
+//! // The connections of an endpoint.
+//! let lease = pool.pick(&equipoise::PickRequest::new())?;
+//! let status = lease.target().status();
+//! println!("{} open, {} idle, {} failed", status.open, status.idle, status.closed(CloseReason::Failed));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A balancer in a proxy can pass the request of its server on as it is: [`HttpClient::call`](crate::HttpClient::call)
+//! takes bodies of any type. When an endpoint leaves the pool, its idle connections are closed at once.
 //!
 //! # reqwest
 //!

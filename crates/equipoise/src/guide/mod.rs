@@ -1,8 +1,8 @@
 //! The guide: one subject per chapter. All examples run as tests.
 //!
 #![cfg_attr(
-    all(feature = "reqwest", feature = "tonic"),
-    doc = "- [`clients`]: balance a reqwest, gRPC or hyper client."
+    all(feature = "http", feature = "reqwest", feature = "tonic"),
+    doc = "- [`clients`]: use the balanced HTTP client, or balance a reqwest, gRPC or hyper client."
 )]
 //! - [`strategies`]: choose a strategy.
 #![cfg_attr(feature = "tower", doc = "- [`layers`]: which tower layers go above the balancer, and which below.")]
@@ -18,7 +18,7 @@
 
 #[cfg(feature = "affinity")]
 pub mod affinity;
-#[cfg(all(feature = "reqwest", feature = "tonic"))]
+#[cfg(all(feature = "http", feature = "reqwest", feature = "tonic"))]
 pub mod clients;
 #[cfg(feature = "health")]
 pub mod health;

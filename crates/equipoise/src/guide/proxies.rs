@@ -16,6 +16,11 @@
 //! | request body | sends it again if the failed attempt took at most 64 KiB | wraps it with [`BalanceLayer::incoming`](crate::BalanceLayer::incoming) |
 //! | errors | [`Error::status`](crate::tower::Error::status) | the error response, and the log |
 //!
+//! With the feature `proxy`, `equipoise::proxy::ReverseProxy` does all of this: `ReverseProxy::new(balanced)` is a
+//! service that a server or an axum router can use as it is. With the features `http` and `proxy-server`, equipoise has
+//! the connections on both sides too: `examples/reverse_proxy.rs` is a whole program. This chapter explains the subjects one by one, and shows a
+//! gateway that does without the crate.
+//!
 //! # Host
 //!
 //! Backends get the `Host` header that the client sent. An endpoint's address only decides where the request goes. With
@@ -90,6 +95,16 @@
 //! [`HttpProtocol::header`](crate::tower::HttpProtocol::header) adds a response header with the id of the endpoint,
 //! which helps operators. If clients must not see ids, choose ids that reveal nothing, or write the
 //! [`ServedBy`](crate::tower::ServedBy) extension of the response to the log instead.
+//!
+//! # A gateway from a configuration file
+//!
+//! `examples/gateway` is a complete gateway in small files. Its configuration file has listeners with routes, pools with
+//! strategies, health checks, outlier detection and session affinity, and an admin interface. SIGHUP applies a changed
+//! file while the gateway serves, and SIGTERM finishes the requests in flight:
+//!
+//! ```sh
+//! cargo run --release --example gateway -- --config examples/gateway/gateway.toml
+//! ```
 //!
 //! # A gateway
 //!
