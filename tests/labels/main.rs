@@ -3,6 +3,7 @@
 mod affinity;
 mod core;
 mod health;
+mod proxy;
 mod tower;
 
 use std::collections::HashSet;
