@@ -1,0 +1,134 @@
+//! The service of a listener. Its site can be exchanged while it serves.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use equipoise::{
+    proxy::{
+        Failed, ReverseProxy,
+        route::{MatchedRoute, Router},
+    },
+    tower::{RequestHead, ServedBy},
+};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tower::Service;
+
+use crate::{backend::Balanced, client::Client, site::Site, source::causes};
+
+const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+
+type Proxied = <ReverseProxy<Router<Balanced>> as Service<Request<Incoming>>>::Response;
+
+#[derive(Clone)]
+pub(crate) struct Front {
+    site: Arc<ArcSwap<Site>>,
+}
+
+impl Front {
+    pub(crate) fn new(site: Site) -> Self {
+        Self { site: Arc::new(ArcSwap::from_pointee(site)) }
+    }
+
+    /// Exchanges the site for all later requests.
+    pub(crate) fn replace(&self, site: Site) {
+        self.site.store(Arc::new(site));
+    }
+
+    /// Returns the site for the next requests.
+    pub(crate) fn site(&self) -> Arc<Site> {
+        self.site.load_full()
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Proxied;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Proxied, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        let site = self.site();
+        let client = site.clients.of(RequestHead::of(&request)).map(Client);
+        if let Some(client) = client {
+            request.extensions_mut().insert(client);
+        }
+        let mut access = Access::begin(&request, client, site.logs);
+        let response = site.proxy.clone().call(request);
+        Box::pin(async move {
+            let mut response = response.await?;
+            access.answered(&response);
+            let served_by = response.extensions().get().map(|ServedBy(id)| HeaderValue::from_str(id.as_str()));
+            if let Some(Ok(id)) = served_by.filter(|_| site.served_by_header) {
+                response.headers_mut().insert(SERVED_BY, id);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A request in the log. Its line of the access log is written when this is dropped: when the head of the response is
+/// sent, or when the client has closed its connection before.
+struct Access {
+    logs: bool,
+    began: Instant,
+    client: Option<Client>,
+    request: Request<()>,
+    status: Option<StatusCode>,
+    pool: Option<MatchedRoute>,
+    endpoint: Option<ServedBy>,
+}
+
+impl Access {
+    fn begin(request: &Request<Incoming>, client: Option<Client>, logs: bool) -> Self {
+        let mut kept = Request::new(());
+        kept.method_mut().clone_from(request.method());
+        kept.uri_mut().clone_from(request.uri());
+        Self { logs, began: Instant::now(), client, request: kept, status: None, pool: None, endpoint: None }
+    }
+
+    /// Keeps what the line tells of the response. A failure has a line of its own, with or without the access log.
+    fn answered<B>(&mut self, response: &Response<B>) {
+        let extensions = response.extensions();
+        self.status = Some(response.status());
+        self.pool = extensions.get().cloned();
+        self.endpoint = extensions.get().cloned();
+        if let Some(Failed(error)) = extensions.get() {
+            tracing::warn!(
+                client = self.client.map(|client| tracing::field::display(client.0)),
+                method = %self.request.method(),
+                target = %self.request.uri(),
+                error = causes(&**error),
+                "a request has failed",
+            );
+        }
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        if !self.logs {
+            return;
+        }
+        tracing::info!(
+            target: "access",
+            client = self.client.map(|client| tracing::field::display(client.0)),
+            method = %self.request.method(),
+            target = %self.request.uri(),
+            status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
+            pool = self.pool.as_ref().map(|MatchedRoute(name)| tracing::field::display(name)),
+            endpoint = self.endpoint.as_ref().map(|ServedBy(id)| tracing::field::display(id)),
+            micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! The running gateway: it applies a configuration, at the start and again while it runs.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use equipoise::{affinity::by_name::BuildContext, proxy::Tunnels};
+use futures::future::join_all;
+use tokio::{net::TcpListener, task::JoinSet, time};
+use toml::Spanned;
+
+use crate::{
+    admin::{Admin, State},
+    backend::{Backend, secrets},
+    config::Config,
+    front::Front,
+    listening::{Listening, bind},
+    site::Site,
+    source::{ConfigError, Source},
+};
+
+/// A configuration that is valid, as far as this can be known without opening sockets.
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    source: Source,
+    secrets: BuildContext,
+    pools: BTreeMap<String, Backend>,
+}
+
+impl Checked {
+    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+        let source = Source::read(file)?;
+        let config: Config = source.parse()?;
+        let secrets = secrets(config.secret_file.as_ref(), &source)?;
+        let mut pools = BTreeMap::new();
+        for (name, table) in &config.pool {
+            pools.insert(name.clone(), Backend::new(table, &secrets, &source)?);
+        }
+        let mut known: Vec<_> =
+            config.admin.iter().map(|admin| *admin.bind.get_ref()).filter(|bind| bind.port() != 0).collect();
+        if config.listener.get_ref().is_empty() {
+            let message = "the gateway has no listener: add [[listener]] with the keys bind and pool";
+            return Err(source.error(config.listener.span(), message));
+        }
+        for listener in config.listener.get_ref() {
+            let bind = &listener.bind;
+            if known.contains(bind.get_ref()) {
+                let message = format!("{} is used twice: give each listener another address", bind.get_ref());
+                return Err(source.error(bind.span(), message));
+            }
+            known.push(*bind.get_ref());
+            Site::new(listener, config.log.access, &pools, &Tunnels::new(), &source)?;
+        }
+        Ok(Self { config, source, secrets, pools })
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Gateway {
+    /// Whether other processes may listen on the same addresses.
+    shares_ports: bool,
+    state: Arc<ArcSwap<State>>,
+    listeners: Vec<Listening<Front>>,
+    admin: Option<Listening<Admin>>,
+    /// The shutdowns of listeners and admin interfaces that reloads have removed.
+    removed: JoinSet<()>,
+    tunnels: Tunnels,
+    shutdown_timeout: Duration,
+}
+
+impl Gateway {
+    /// Creates a gateway that serves nothing yet. If `shares_ports` is true, other gateways that share their ports may
+    /// listen on the same addresses.
+    pub(crate) fn new(shares_ports: bool) -> Self {
+        Self { shares_ports, ..Self::default() }
+    }
+
+    /// Applies a configuration. Listeners that stay keep their sockets and connections, and pools that stay keep the
+    /// state of their endpoints. If it fails, nothing has changed.
+    pub(crate) fn apply(&mut self, new: Checked) -> Result<(), ConfigError> {
+        let Checked { config, source, secrets, mut pools } = new;
+        let running = self.state.load_full();
+        let mut anew = Vec::new();
+        for (name, pool) in &mut pools {
+            let Some(running) = running.pools.get(name) else { continue };
+            match running.with_settings_of(pool, &secrets, &source)? {
+                Some(updated) => *pool = updated,
+                None => {
+                    pool.take_admin_states(running);
+                    anew.push(name.clone());
+                }
+            }
+        }
+        let mut sites = Vec::new();
+        for listener in config.listener.get_ref() {
+            let site = Site::new(listener, config.log.access, &pools, &self.tunnels, &source)?;
+            sites.push((*listener.bind.get_ref(), site));
+        }
+        let (mut sockets, admin_socket) = self.open(&config, &source)?;
+
+        // From here on, nothing fails.
+        for name in anew {
+            tracing::warn!("pool {name} starts anew, because its strategy or its checks have changed");
+        }
+        for (name, pool) in &mut pools {
+            // The check of the configuration has given the same endpoints to a pool with the same strategy.
+            if let Err(error) = pool.set_endpoints(&source) {
+                tracing::error!("pool {name} keeps its endpoints: {error}");
+            }
+            pool.start();
+        }
+        let mut listeners = Vec::new();
+        for (bind, site) in sites {
+            if let Some(at) = self.listeners.iter().position(|listening| listening.configured == bind) {
+                let listening = self.listeners.swap_remove(at);
+                listening.service.replace(site);
+                listeners.push(listening);
+            } else if let Some(socket) = sockets.remove(&bind) {
+                listeners.push(Listening::start(bind, socket, Front::new(site)));
+            }
+        }
+        let removed = std::mem::replace(&mut self.listeners, listeners);
+        let admin = config.admin.as_ref().map(|admin| *admin.bind.get_ref());
+        let removed_admin = self.admin.take_if(|running| Some(running.configured) != admin);
+        if let Some((bind, socket)) = admin.zip(admin_socket) {
+            self.admin = Some(Listening::start(bind, socket, Admin::new(Arc::clone(&self.state))));
+        }
+        self.shutdown_timeout = config.shutdown_timeout;
+        let fronts = self.listeners.iter().map(|listening| (listening.configured, listening.service.clone()));
+        self.state.store(Arc::new(State { text: source.text, pools, fronts: fronts.collect() }));
+        // A set keeps tasks that have ended until they are joined.
+        while self.removed.try_join_next().is_some() {}
+        for listening in removed {
+            self.removed.spawn(listening.shutdown(config.shutdown_timeout));
+        }
+        if let Some(admin) = removed_admin {
+            self.removed.spawn(admin.shutdown(config.shutdown_timeout));
+        }
+        Ok(())
+    }
+
+    /// Opens the sockets of a configuration that are not open yet: those of the listeners, and that of the admin
+    /// interface.
+    fn open(
+        &self,
+        config: &Config,
+        source: &Source,
+    ) -> Result<(BTreeMap<SocketAddr, TcpListener>, Option<TcpListener>), ConfigError> {
+        let open = |address: &Spanned<SocketAddr>| {
+            let failed = |error| format!("cannot listen on {}: {error}", address.get_ref());
+            let socket = bind(*address.get_ref(), self.shares_ports);
+            socket.map_err(|error| source.error(address.span(), failed(error)))
+        };
+        let mut sockets = BTreeMap::new();
+        for bind in config.listener.get_ref().iter().map(|listener| &listener.bind) {
+            if self.listeners.iter().all(|running| running.configured != *bind.get_ref()) {
+                sockets.insert(*bind.get_ref(), open(bind)?);
+            }
+        }
+        let admin = config.admin.as_ref().map(|admin| &admin.bind);
+        let is_new = |bind: &&Spanned<SocketAddr>| {
+            self.admin.as_ref().is_none_or(|running| running.configured != *bind.get_ref())
+        };
+        Ok((sockets, admin.filter(is_new).map(open).transpose()?))
+    }
+
+    /// Accepts no more connections, and waits until the requests in flight and the tunnels have ended, for the
+    /// configured time in all. Then it aborts the requests and closes the tunnels.
+    pub(crate) async fn shutdown(mut self) {
+        let (began, timeout) = (Instant::now(), self.shutdown_timeout);
+        // First, so that commands go to a process that takes the ports over.
+        if let Some(admin) = self.admin {
+            admin.shutdown(Duration::ZERO).await;
+        }
+        let listeners = join_all(self.listeners.into_iter().map(|listening| listening.shutdown(timeout)));
+        // Reloads may have given removed listeners more time.
+        let removed = time::timeout(timeout, async { while self.removed.join_next().await.is_some() {} });
+        let _ = tokio::join!(listeners, removed);
+        // After the requests, because each can become a tunnel.
+        let _ = time::timeout(timeout.saturating_sub(began.elapsed()), self.tunnels.closed()).await;
+        self.tunnels.close();
+        self.tunnels.closed().await;
+    }
+}

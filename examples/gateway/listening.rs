@@ -1,0 +1,56 @@
+//! Sockets that accept connections, and the servers on them.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use equipoise::proxy::server::{Server, bind_shared};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// The number of connections that may wait to be accepted. The system may have a lower limit.
+const BACKLOG: u32 = 1024;
+
+/// A server on its socket.
+pub(crate) struct Listening<S> {
+    /// The address in the configuration. Its port may be 0, for a free one.
+    pub(crate) configured: SocketAddr,
+    pub(crate) service: S,
+    server: Server<S>,
+}
+
+/// Opens a socket. If `share` is true, other processes that share it too may listen on the same address, and the system
+/// spreads connections over them. So a new process can take over the port before the old one ends. If `share` is false,
+/// an address that another program uses is an error.
+pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    if share {
+        let listener = bind_shared(address, 1)?.pop().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        return TcpListener::from_std(listener);
+    }
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that a restarted process gets its address again while connections of the old one end.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl<S> Listening<S> {
+    /// Starts to serve.
+    pub(crate) fn start<B>(configured: SocketAddr, listener: TcpListener, service: S) -> Self
+    where
+        S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S::Future: Send,
+        B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!("listening on {address}");
+        }
+        let server = Server::new(service.clone());
+        tokio::spawn(server.clone().serve(listener));
+        Self { configured, service, server }
+    }
+
+    /// Accepts no more connections, and finishes the requests in flight within a time.
+    pub(crate) async fn shutdown(self, timeout: Duration) {
+        let aborted = self.server.shutdown(timeout).await;
+        tracing::info!("closed {}; {aborted} connections were aborted", self.configured);
+    }
+}

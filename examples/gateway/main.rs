@@ -1,0 +1,134 @@
+//! A gateway with a configuration file: listeners, routes, pools with health checks and session affinity, an admin
+//! interface, reloads and graceful shutdown. `gateway.toml` describes the file. The gateway needs a Unix system.
+//!
+//! ```sh
+//! cargo run --release --example gateway -- --config examples/gateway/gateway.toml
+//! ```
+//!
+//! - SIGHUP reads the configuration again. If it is not valid, the old one stays, and the log says why.
+//! - SIGTERM and Ctrl-C finish the requests in flight and end the process. A second signal ends it at once.
+//! - With `--takeover`, a new process listens on the same ports before the old one ends, so no connection is refused.
+//!   Both processes need the flag. A connection that arrives while the old process closes its socket can be reset. On
+//!   Linux, `sysctl net.ipv4.tcp_migrate_req=1` gives it to the new process.
+
+mod admin;
+mod affinity;
+mod backend;
+mod client;
+mod config;
+mod front;
+mod gateway;
+mod listening;
+mod site;
+mod source;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    config::LogFormat,
+    gateway::{Checked, Gateway},
+};
+
+#[derive(Parser)]
+#[command(about = "A gateway with a configuration file")]
+struct Args {
+    /// The configuration file.
+    #[arg(long)]
+    config: PathBuf,
+    /// Checks the configuration and ends.
+    #[arg(long)]
+    check: bool,
+    /// Shares the ports with other gateways that have this flag too, so that a new process can take over from an old
+    /// one. Without it, a port that another process uses is an error.
+    #[arg(long)]
+    takeover: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
+    if args.check {
+        Checked::read(&args.config)?;
+        println!("{} is valid", args.config.display());
+        return Ok(());
+    }
+    // Before the file is read, so that a signal during the start does not end the process.
+    let mut signals = Signals::new()?;
+    let checked = Checked::read(&args.config)?;
+    log_to_stderr(checked.config.log.format);
+    let mut gateway = Gateway::new(args.takeover);
+    gateway.apply(checked)?;
+    tracing::info!("started");
+    while signals.next_is_reload().await {
+        reload(&mut gateway, &args.config);
+    }
+    tracing::info!("finishing the requests in flight");
+    tokio::select! {
+        () = gateway.shutdown() => tracing::info!("ended"),
+        () = signals.ended() => tracing::warn!("ended by a second signal"),
+    }
+    Ok(())
+}
+
+fn reload(gateway: &mut Gateway, file: &Path) {
+    match Checked::read(file).and_then(|new| gateway.apply(new)) {
+        Ok(()) => tracing::info!("reloaded"),
+        Err(error) => tracing::error!("the old configuration stays: {error}"),
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false);
+    match format {
+        LogFormat::Line => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+struct Signals {
+    reload: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next signal. Returns false if it asks the process to end.
+    async fn next_is_reload(&mut self) -> bool {
+        tokio::select! {
+            _ = self.reload.recv() => true,
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+        }
+    }
+
+    /// Waits for a signal that asks the process to end.
+    async fn ended(&mut self) {
+        while self.next_is_reload().await {
+            tracing::warn!("the configuration is not read again, because the gateway is shutting down");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a listener serves: its routes, behind a reverse proxy.
+
+use std::collections::BTreeMap;
+
+use equipoise::{
+    affinity::source::{ClientAddress, ForwardedHeader, TrustedProxies},
+    proxy::{
+        ReverseProxy, ReverseProxyLayer, Tunnels,
+        headers::ForwardingFields,
+        route::{Route, Router, Routes, Split},
+    },
+};
+use http::Method;
+use toml::Spanned;
+use tower::Layer;
+
+use crate::{
+    backend::{Backend, Balanced},
+    config::{Listener, RouteTable},
+    source::{ConfigError, Source, most_similar},
+};
+
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) proxy: ReverseProxy<Router<Balanced>>,
+    /// Finds the address of the client behind the trusted proxies.
+    pub(crate) clients: ClientAddress,
+    pub(crate) served_by_header: bool,
+    /// Whether each request is logged.
+    pub(crate) logs: bool,
+}
+
+impl Site {
+    pub(crate) fn new(
+        listener: &Listener,
+        logs: bool,
+        pools: &BTreeMap<String, Backend>,
+        tunnels: &Tunnels,
+        source: &Source,
+    ) -> Result<Self, ConfigError> {
+        let routes = routes(listener, pools, source)?;
+        let trusted = match &listener.trusted_proxies {
+            Some(proxies) => {
+                let networks: Result<TrustedProxies, _> = proxies.get_ref().join(",").parse();
+                networks.map_err(|error| source.caused(proxies.span(), &error))?
+            }
+            None => TrustedProxies::none(),
+        };
+        let clients = ClientAddress::behind(trusted.clone()).header(ForwardedHeader::XForwardedFor);
+        let layer = ReverseProxyLayer::new().forwarding(ForwardingFields::behind(trusted)).tunnels(tunnels.clone());
+        let proxy = layer.layer(Router::new(routes));
+        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, logs })
+    }
+}
+
+/// Builds the table of routes. Routes with the same conditions share their requests by weight.
+fn routes(
+    listener: &Listener,
+    pools: &BTreeMap<String, Backend>,
+    source: &Source,
+) -> Result<Routes<Balanced>, ConfigError> {
+    let service = |pool: &Spanned<String>| match pools.get(pool.get_ref()) {
+        Some(backend) => Ok(backend.service.clone()),
+        None => Err(source.error(pool.span(), unknown_pool(pool.get_ref(), pools))),
+    };
+    let mut routes = Vec::new();
+    for (index, route) in listener.route.iter().enumerate() {
+        let same = |other: &&Spanned<RouteTable>| conditions(other.get_ref()) == conditions(route.get_ref());
+        if listener.route.iter().take(index).any(|other| same(&other)) {
+            continue;
+        }
+        let group: Vec<_> = listener.route.iter().skip(index).filter(same).collect();
+        let mut choices = Vec::new();
+        for route in &group {
+            let weight = match (route.get_ref().weight, group.len()) {
+                (None, 1) => 1,
+                (Some(_), 1) => {
+                    let message = "weight has no effect, because no other route has the same conditions: leave it out";
+                    return Err(source.error(route.span(), message));
+                }
+                (Some(weight), _) => weight,
+                (None, _) => {
+                    let message = "another route has the same conditions: give each a weight to share the requests";
+                    return Err(source.error(route.span(), message));
+                }
+            };
+            choices.push((service(&route.get_ref().pool)?, weight));
+        }
+        // The name of a route is that of its pools.
+        let names: Vec<_> = group.iter().map(|route| route.get_ref().pool.get_ref().as_str()).collect();
+        let split = Split::new(choices).map_err(|error| source.caused(route.span(), &error))?;
+        let built = with_conditions(Route::split(names.join("|"), split), route, source)?;
+        // Checked alone, so that the error has the line of this route.
+        Routes::new([built.clone()]).map_err(|error| source.caused(route.span(), &error.error))?;
+        routes.push(built);
+    }
+    match &listener.pool {
+        Some(pool) => routes.push(Route::to(pool.get_ref(), service(pool)?)),
+        None if routes.is_empty() => {
+            return Err(
+                source.error(listener.bind.span(), "the listener has no pool and no routes: add a pool, or routes")
+            );
+        }
+        None => {}
+    }
+    Routes::new(routes).map_err(|error| source.caused(listener.bind.span(), &error))
+}
+
+fn conditions(route: &RouteTable) -> impl PartialEq {
+    let RouteTable { host, path_prefix, method, header, cookie, .. } = route.clone();
+    (host, path_prefix, method, header, cookie)
+}
+
+fn with_conditions(
+    mut built: Route<Balanced>,
+    route: &Spanned<RouteTable>,
+    source: &Source,
+) -> Result<Route<Balanced>, ConfigError> {
+    let RouteTable { host, path_prefix, method, header, cookie, .. } = route.get_ref();
+    if let Some(host) = host {
+        built = built.host(host);
+    }
+    if let Some(prefix) = path_prefix {
+        built = built.path_prefix(prefix);
+    }
+    if let Some(method) = method {
+        let parsed =
+            method.parse().ok().filter(|parsed: &Method| !parsed.as_str().bytes().any(|b| b.is_ascii_lowercase()));
+        let wrong = || source.error(route.span(), format_args!("{method:?} is not a method: write it as \"GET\""));
+        built = built.method(parsed.ok_or_else(wrong)?);
+    }
+    let built = header.iter().fold(built, |built, (name, value)| built.header(name, value));
+    Ok(cookie.iter().fold(built, |built, (name, value)| built.cookie(name, value)))
+}
+
+fn unknown_pool(name: &str, pools: &BTreeMap<String, Backend>) -> String {
+    let known: Vec<_> = pools.keys().map(String::as_str).collect();
+    match most_similar(name, known.iter().copied()) {
+        Some(similar) => format!("there is no pool {name:?}; did you mean {similar:?}?"),
+        None => format!("there is no pool {name:?}; the pools are: {}", known.join(", ")),
+    }
+}

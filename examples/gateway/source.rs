@@ -1,0 +1,76 @@
+//! The text of a configuration file, and errors that name the file and the line.
+
+use std::{error::Error, fmt, fs, ops::Range, path::Path};
+
+/// The text of a configuration file.
+pub(crate) struct Source {
+    file: String,
+    pub(crate) text: String,
+}
+
+/// What is wrong with the configuration. The text begins with the file and the line, such as `gateway.toml:7: …`.
+#[derive(Debug)]
+pub(crate) struct ConfigError(String);
+
+impl Source {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Self { file, text }),
+            Err(error) => Err(ConfigError(format!("{file}: the file cannot be read: {error}"))),
+        }
+    }
+
+    /// Creates an error about the bytes `span` of the text.
+    pub(crate) fn error(&self, span: Range<usize>, message: impl fmt::Display) -> ConfigError {
+        let line = self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1;
+        ConfigError(format!("{}:{line}: {message}", self.file))
+    }
+
+    /// Creates an error about the bytes `span` of the text from an error of the library, with its causes.
+    pub(crate) fn caused(&self, span: Range<usize>, error: &dyn Error) -> ConfigError {
+        self.error(span, causes(error))
+    }
+
+    /// Reads the text as the tables of a configuration.
+    pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| {
+            let message = error.message();
+            self.error(error.span().unwrap_or_default(), format_args!("{message}{}", suggestion(message)))
+        })
+    }
+}
+
+/// Returns the text of an error and of its causes: `what failed: why: why`.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Returns which known name was probably meant. Serde's message has the unknown name and then the known ones, each in
+/// backticks.
+fn suggestion(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = names.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
+    most_similar(unknown, names).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+/// Returns the known name that is most similar to another one, if any is similar.
+pub(crate) fn most_similar<'n>(unknown: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let similar = known.map(|name| (strsim::damerau_levenshtein(unknown, name), name));
+    similar.filter(|(distance, name)| *distance <= name.len().div_ceil(3)).min().map(|(_, name)| name)
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for ConfigError {}

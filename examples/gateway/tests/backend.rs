@@ -1,0 +1,86 @@
+//! A server of HTTP/1.1 for tests.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// A server that runs until it is dropped.
+pub(crate) struct Backend {
+    address: String,
+    served: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Backend {
+    /// Starts a server that answers each request with a text.
+    pub(crate) fn start(text: &'static str) -> Self {
+        Self::answering(move |_| async move { text.to_owned() })
+    }
+
+    /// Starts a server that answers each request with what `answer` makes of its head.
+    pub(crate) fn answering<F>(answer: impl Fn(String) -> F + Clone + Send + 'static) -> Self
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let served = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&served);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, answer.clone(), Arc::clone(&count)));
+            }
+        });
+        Self { address, served, task }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Returns the number of requests that have arrived.
+    pub(crate) fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Answers the requests of a connection, which have no bodies.
+async fn serve<F>(mut stream: TcpStream, answer: impl Fn(String) -> F, served: Arc<AtomicUsize>) -> io::Result<()>
+where
+    F: Future<Output = String>,
+{
+    loop {
+        let head = head(&mut stream).await?;
+        served.fetch_add(1, Ordering::SeqCst);
+        let body = answer(head).await;
+        let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(response.as_bytes()).await?;
+    }
+}
+
+/// Reads the head of a message.
+pub(crate) async fn head(stream: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8(head).unwrap())
+}

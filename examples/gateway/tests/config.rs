@@ -1,0 +1,40 @@
+//! Wrong configurations: the error has the file, the line, and what would be right.
+
+use crate::process::{Folder, command};
+
+/// Runs `--check`. Returns the exit code and what was written.
+async fn check(config: &str) -> (Option<i32>, String) {
+    let folder = Folder::new();
+    folder.write(config);
+    let output = command(&folder).arg("--check").output().await.unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code(), text)
+}
+
+/// Checks that each case is refused with its error. A case is a text and a line `=> LINE: ERROR`.
+async fn are_refused(before: &str, cases: &str) {
+    for case in cases.split("\n\n") {
+        let (text, error) = case.split_once("=> ").unwrap();
+        let (code, written) = check(&format!("{before}{text}")).await;
+        let expected = format!("error: gateway.toml:{}", error.trim_end());
+        assert_eq!((code, written.trim_end()), (Some(1), expected.as_str()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_documented_configuration_is_valid() {
+    let (code, text) = check(include_str!("../gateway.toml")).await;
+    assert_eq!((code, text.as_str()), (Some(0), "gateway.toml is valid\n"));
+}
+
+#[tokio::test]
+async fn wrong_files_are_refused_with_what_would_be_right() {
+    are_refused("", include_str!("refused/file.txt")).await;
+}
+
+#[tokio::test]
+async fn wrong_lines_of_a_pool_are_refused_with_what_would_be_right() {
+    let listener = "[[listener]]\nbind = \"127.0.0.1:0\"\npool = \"web\"\n";
+    let pool = "[pool.web]\nendpoints = [{ id = \"a\", address = \"127.0.0.1:8001\" }]\n";
+    are_refused(&format!("{listener}{pool}"), include_str!("refused/pool.txt")).await;
+}

@@ -1,0 +1,62 @@
+//! What the log tells about requests.
+
+use std::future::pending;
+
+use tokio::sync::mpsc;
+
+use crate::{
+    backend::Backend,
+    client::soon,
+    process::{Folder, Gateway},
+};
+
+fn config(access: bool, backend: &str) -> String {
+    format!(
+        r#"
+        [log]
+        access = {access}
+        [[listener]]
+        bind = "127.0.0.1:0"
+        pool = "web"
+        [pool.web]
+        endpoints = [{{ address = "{backend}" }}]
+        "#
+    )
+}
+
+#[tokio::test]
+async fn the_cause_of_a_failure_is_in_the_log_only() {
+    // No program listens on this port.
+    let dead = "127.0.0.1:1";
+    for access in [true, false] {
+        let folder = Folder::new();
+        let mut gateway = Gateway::start(&folder, &config(access, dead)).await;
+        let answer = gateway.connect(0).await.get("/x").await;
+        assert_eq!((answer.status, answer.body.trim_end()), (502, "the backend could not be reached or failed"));
+        let line = gateway.logs("a request has failed").await;
+        for part in ["WARN", "client=127.0.0.1", "method=GET", "target=/x", dead, "does not accept a connection"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        if access {
+            let line = gateway.logs("status=502").await;
+            assert!(line.contains("target=/x"), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_in_the_access_log() {
+    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let backend = Backend::answering(move |_| {
+        begun.send(()).unwrap();
+        pending()
+    });
+    let folder = Folder::new();
+    let mut gateway = Gateway::start(&folder, &config(true, backend.address())).await;
+    let mut client = gateway.connect(0).await;
+    client.send("GET /x", "").await.unwrap();
+    soon(has_begun.recv()).await.unwrap();
+    drop(client);
+    let line = gateway.logs("status=cancelled").await;
+    assert!(line.contains("method=GET") && line.contains("target=/x"), "{line}");
+}

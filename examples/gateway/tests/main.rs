@@ -1,0 +1,13 @@
+//! The gateway as a process, with real sockets and signals. `cargo test` builds the example before these tests.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod admin;
+mod backend;
+mod client;
+mod config;
+mod log;
+mod process;
+mod reload;
+mod routing;
+mod shutdown;

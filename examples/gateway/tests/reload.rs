@@ -1,0 +1,120 @@
+//! SIGHUP.
+
+use crate::{
+    backend::Backend,
+    client::soon,
+    process::{Folder, Gateway},
+};
+
+fn config(weight: u32, more: &str, endpoints: &[&Backend]) -> String {
+    let endpoints: Vec<_> = endpoints
+        .iter()
+        .map(|backend| format!("{{ address = \"{}\", weight = {weight} }}", backend.address()))
+        .collect();
+    format!(
+        r#"
+        [[listener]]
+        bind = "127.0.0.1:0"
+        pool = "web"
+        {more}
+        [pool.web]
+        strategy = "round-robin"
+        endpoints = [{}]
+        [admin]
+        bind = "127.0.0.1:0"
+        "#,
+        endpoints.join(", "),
+    )
+}
+
+async fn counted(gateway: &Gateway) -> Vec<u64> {
+    let endpoints = gateway.connect(1).await.get("/endpoints").await.body;
+    let endpoints: serde_json::Value = serde_json::from_str(&endpoints).unwrap();
+    let total = |endpoint: &serde_json::Value| endpoint["status"]["requests"]["total"].as_u64().unwrap();
+    endpoints.as_array().unwrap().iter().map(total).collect()
+}
+
+#[tokio::test]
+async fn a_reload_keeps_connections_and_the_state_of_endpoints() {
+    let [a, b] = ["a", "b"].map(Backend::start);
+    let folder = Folder::new();
+    let mut gateway = Gateway::start(&folder, &config(1, "", &[&a])).await;
+    let mut client = gateway.connect(0).await;
+    for _ in 0..3 {
+        client.get("/").await;
+    }
+    gateway.connect(1).await.post(&format!("/endpoints/{}/drain", a.address())).await;
+
+    gateway.reload(&folder, &config(2, "served_by_header = true", &[&a, &b])).await;
+    assert_eq!(counted(&gateway).await, [3, 0]);
+    // The same connection, with the new settings: `a` still drains.
+    let answer = client.get("/").await;
+    assert_eq!(answer.header("x-served-by"), Some(b.address()));
+    assert_eq!(counted(&gateway).await, [3, 1]);
+    assert_eq!(gateway.addresses.len(), 2, "no socket was opened");
+
+    gateway.reload(&folder, &config(1, "", &[&b])).await;
+    assert_eq!(client.get("/").await.header("x-served-by"), None);
+    assert_eq!(counted(&gateway).await, [2]);
+}
+
+#[tokio::test]
+async fn a_pool_whose_strategy_changes_starts_anew_and_keeps_administrative_states() {
+    let [a, b] = ["a", "b"].map(Backend::start);
+    let folder = Folder::new();
+    let mut gateway = Gateway::start(&folder, &config(1, "", &[&a, &b])).await;
+    gateway.connect(0).await.get("/").await;
+    gateway.connect(1).await.post(&format!("/endpoints/{}/drain", a.address())).await;
+    gateway.reload(&folder, &config(1, "", &[&a, &b]).replace("round-robin", "p2c")).await;
+    assert_eq!(counted(&gateway).await, [0, 0]);
+    let answer = gateway.connect(1).await.post(&format!("/endpoints/{}/ready", b.address())).await.body;
+    assert_eq!(answer, format!("web: {} is up\n", b.address()));
+    for _ in 0..10 {
+        assert_eq!(gateway.connect(0).await.get("/").await.body, "b");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_changes_nothing_and_is_told() {
+    let [a, b] = ["a", "b"].map(Backend::start);
+    let folder = Folder::new();
+    let mut gateway = Gateway::start(&folder, &config(1, "", &[&a])).await;
+    let mut client = gateway.connect(0).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = |address: std::net::SocketAddr| format!("[[listener]]\nbind = \"{address}\"\npool = \"web\"\n");
+    let more = listener("127.0.0.2:0".parse().unwrap()) + &listener(taken.local_addr().unwrap());
+    for (wrong, error) in [
+        (config(1, "", &[&a]).replace("strategy", "stategy"), "gateway.toml:7: unknown field `stategy`"),
+        (config(1, "", &[]), "gateway.toml:8: a pool needs at least one endpoint"),
+        (config(1, &more, &[&a, &b]), "gateway.toml:9: cannot listen on"),
+    ] {
+        folder.write(&wrong);
+        gateway.signal("-HUP").await;
+        let line = gateway.logs("the old configuration stays").await;
+        assert!(line.contains(error), "{line}");
+        assert_eq!(client.get("/").await.body, "a");
+    }
+    assert_eq!(counted(&gateway).await, [3]);
+    assert_eq!(gateway.addresses.len(), 2, "no other socket was announced");
+}
+
+#[tokio::test]
+async fn a_listener_that_leaves_finishes_its_requests() {
+    let a = Backend::start("a");
+    let folder = Folder::new();
+    let mut gateway = Gateway::start(&folder, &config(1, "", &[&a])).await;
+    let mut client = gateway.connect(0).await;
+    assert_eq!(client.get("/").await.status, 200);
+    gateway
+        .reload(
+            &folder,
+            &config(1, "", &[&a]).replace("\"127.0.0.1:0\"\n        pool", "\"127.0.0.2:0\"\n        pool"),
+        )
+        .await;
+    gateway.logs("closed 127.0.0.1:0; 0 connections were aborted").await;
+    assert!(client.request("GET /", "").await.is_err(), "its idle connection was closed");
+    assert!(soon(tokio::net::TcpStream::connect(&gateway.addresses[0])).await.is_err());
+    let new = &gateway.addresses[2];
+    assert!(new.starts_with("127.0.0.2:"), "{new}");
+    assert_eq!(gateway.connect(2).await.get("/").await.body, "a");
+}
