@@ -50,14 +50,20 @@ impl Held {
     }
 }
 
-#[tokio::test]
-async fn sigterm_finishes_the_requests_in_flight() {
+/// Starts a gateway with a client whose request the backend has got and not answered yet.
+async fn with_request(folder: &Folder, timeout: &str) -> (Gateway, Client, Held) {
     let held = Held::start();
-    let folder = Folder::new();
-    let mut gateway = Gateway::start(&folder, &config("127.0.0.1:0", held.backend.address(), "60s")).await;
+    let gateway = Gateway::start(folder, &config("127.0.0.1:0", held.backend.address(), timeout)).await;
     let mut client = gateway.connect(0).await;
     client.send("GET /", "").await.unwrap();
     soon(held.begun.acquire()).await.unwrap().forget();
+    (gateway, client, held)
+}
+
+#[tokio::test]
+async fn sigterm_finishes_the_requests_in_flight() {
+    let folder = Folder::new();
+    let (mut gateway, mut client, held) = with_request(&folder, "60s").await;
     gateway.signal("-TERM").await;
     gateway.logs("finishing the requests in flight").await;
     held.may_answer.add_permits(1);
@@ -69,12 +75,8 @@ async fn sigterm_finishes_the_requests_in_flight() {
 
 #[tokio::test]
 async fn sigterm_finishes_the_requests_of_removed_listeners() {
-    let held = Held::start();
     let folder = Folder::new();
-    let mut gateway = Gateway::start(&folder, &config("127.0.0.1:0", held.backend.address(), "60s")).await;
-    let mut client = gateway.connect(0).await;
-    client.send("GET /", "").await.unwrap();
-    soon(held.begun.acquire()).await.unwrap().forget();
+    let (mut gateway, mut client, held) = with_request(&folder, "60s").await;
     gateway.reload(&folder, &config("127.0.0.2:0", held.backend.address(), "60s")).await;
     gateway.signal("-TERM").await;
     gateway.logs("closed 127.0.0.2:0").await;
@@ -86,12 +88,8 @@ async fn sigterm_finishes_the_requests_of_removed_listeners() {
 
 #[tokio::test]
 async fn requests_that_do_not_end_are_aborted_at_the_deadline() {
-    let held = Held::start();
     let folder = Folder::new();
-    let mut gateway = Gateway::start(&folder, &config("127.0.0.1:0", held.backend.address(), "10ms")).await;
-    let mut client = gateway.connect(0).await;
-    client.send("GET /", "").await.unwrap();
-    soon(held.begun.acquire()).await.unwrap().forget();
+    let (mut gateway, mut client, _held) = with_request(&folder, "10ms").await;
     gateway.signal("-TERM").await;
     gateway.logs("1 connections were aborted").await;
     assert!(soon(gateway.child.wait()).await.unwrap().success());
@@ -149,12 +147,8 @@ async fn tunnels_are_closed_at_the_deadline() {
 
 #[tokio::test]
 async fn after_sigterm_a_reload_is_refused_and_a_second_signal_ends_the_process() {
-    let held = Held::start();
     let folder = Folder::new();
-    let mut gateway = Gateway::start(&folder, &config("127.0.0.1:0", held.backend.address(), "1h")).await;
-    let mut client = gateway.connect(0).await;
-    client.send("GET /", "").await.unwrap();
-    soon(held.begun.acquire()).await.unwrap().forget();
+    let (mut gateway, _client, _held) = with_request(&folder, "1h").await;
     gateway.signal("-TERM").await;
     gateway.logs("finishing the requests in flight").await;
     gateway.signal("-HUP").await;
