@@ -26,13 +26,19 @@ use crate::{
 /// The backends of one run. They end when the value is dropped.
 pub(crate) struct Backends {
     pub(crate) addresses: Vec<SocketAddr>,
-    queues: Vec<Arc<Mutex<Queue>>>,
+    all: Vec<Arc<Mutex<Backend>>>,
     _tasks: JoinSet<()>,
 }
 
-/// The virtual queue of one backend. Times are measured from `epoch`.
-struct Queue {
+/// A backend that receives requests over sockets.
+struct Backend {
+    /// The start of the run, from which the times of the queue are measured.
     epoch: Instant,
+    queue: Queue,
+}
+
+/// The virtual queue of one backend. Times are measured from the start of the run.
+pub(crate) struct Queue {
     /// When each slot is free again.
     free_at: [Duration; SLOTS],
     oddity: Oddity,
@@ -43,59 +49,89 @@ struct Queue {
 impl Backends {
     /// Starts the backends. Only the first one has the oddity.
     pub(crate) async fn start(oddity: Oddity, seed: u64, timer: &Timer) -> anyhow::Result<Self> {
-        let (mut addresses, mut queues, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
-        for n in 0..BACKENDS {
+        let (mut addresses, mut all, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
+        for queue in queues(oddity, seed) {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             addresses.push(listener.local_addr()?);
-            let queue = Arc::new(Mutex::new(Queue {
-                epoch: Instant::now(),
-                free_at: [Duration::ZERO; SLOTS],
-                oddity: if n == 0 { oddity } else { Oddity::None },
-                random: StdRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(n as u64)),
-                served: 0,
-            }));
-            queues.push(Arc::clone(&queue));
-            tasks.spawn(accept(listener, queue, timer.clone()));
+            let backend = Arc::new(Mutex::new(Backend { epoch: Instant::now(), queue }));
+            all.push(Arc::clone(&backend));
+            tasks.spawn(accept(listener, backend, timer.clone()));
         }
-        Ok(Self { addresses, queues, _tasks: tasks })
+        Ok(Self { addresses, all, _tasks: tasks })
     }
 
     /// Sets the start of the run, from which stalls are counted.
     pub(crate) fn begin(&self, epoch: Instant) {
-        for queue in &self.queues {
-            queue.lock().epoch = epoch;
+        for backend in &self.all {
+            backend.lock().epoch = epoch;
         }
     }
 
     /// Returns the share of all requests that the first backend got.
     pub(crate) fn share_of_the_first(&self) -> f64 {
-        let served: Vec<u64> = self.queues.iter().map(|queue| queue.lock().served).collect();
-        served[0] as f64 / served.iter().sum::<u64>().max(1) as f64
+        let served: Vec<u64> = self.all.iter().map(|backend| backend.lock().queue.served).collect();
+        share_of_the_first(&served)
+    }
+}
+
+/// Returns the share of the first of some numbers in their sum.
+pub(crate) fn share_of_the_first(served: &[u64]) -> f64 {
+    served[0] as f64 / served.iter().sum::<u64>().max(1) as f64
+}
+
+/// Returns the queues of all backends. Only the first one has the oddity.
+pub(crate) fn queues(oddity: Oddity, seed: u64) -> Vec<Queue> {
+    let queue = |n| Queue {
+        free_at: [Duration::ZERO; SLOTS],
+        oddity: if n == 0 { oddity } else { Oddity::None },
+        random: StdRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(n as u64)),
+        served: 0,
+    };
+    (0..BACKENDS).map(queue).collect()
+}
+
+impl Backend {
+    /// Admits a request that arrived now. Returns when its work ends, or `None` if it fails at once.
+    fn admit(&mut self, now: Instant) -> Option<Instant> {
+        let end = self.queue.admit(now.saturating_duration_since(self.epoch))?;
+        Some(self.epoch + end)
     }
 }
 
 impl Queue {
-    /// Admits a request that arrived now. Returns when its work ends, or `None` if it fails at once.
-    fn admit(&mut self, now: Instant) -> Option<Instant> {
+    /// Admits a request that arrives at `now`. Returns when its work ends, or `None` if it fails at once.
+    pub(crate) fn admit(&mut self, now: Duration) -> Option<Duration> {
         self.served += 1;
         if self.oddity == Oddity::Error {
             return None;
         }
         let draw: f64 = Exp1.sample(&mut self.random);
         let slot = self.free_at.iter_mut().min().expect("SLOTS is not 0");
-        let start = now.saturating_duration_since(self.epoch).max(*slot);
-        *slot = self.oddity.end(start, MEAN_SERVICE.mul_f64(draw));
-        Some(self.epoch + *slot)
+        *slot = self.oddity.end(now.max(*slot), MEAN_SERVICE.mul_f64(draw));
+        Some(*slot)
+    }
+
+    /// Returns when a request of mean length would end that arrives at `now`, or `None` if it would fail at once.
+    pub(crate) fn expected_end(&self, now: Duration) -> Option<Duration> {
+        if self.oddity == Oddity::Error {
+            return None;
+        }
+        let slot = self.free_at.iter().min().expect("SLOTS is not 0");
+        Some(self.oddity.end(now.max(*slot), MEAN_SERVICE))
+    }
+
+    pub(crate) fn served(&self) -> u64 {
+        self.served
     }
 }
 
-async fn accept(listener: TcpListener, queue: Arc<Mutex<Queue>>, timer: Timer) {
+async fn accept(listener: TcpListener, backend: Arc<Mutex<Backend>>, timer: Timer) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
-        let (queue, timer) = (Arc::clone(&queue), timer.clone());
+        let (backend, timer) = (Arc::clone(&backend), timer.clone());
         let service = service_fn(move |_| {
-            let (end, timer) = (queue.lock().admit(Instant::now()), timer.clone());
+            let (end, timer) = (backend.lock().admit(Instant::now()), timer.clone());
             async move {
                 let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
                 match end {

@@ -29,8 +29,20 @@ pub(crate) struct Outcome {
     pub(crate) lateness: Histogram<u64>,
 }
 
-/// Sends requests at random times (a Poisson process with `rate` requests per second) for `length` from `epoch`, and waits for
-/// all responses. Blocks the thread.
+/// Returns the times at which requests are to be sent, from the start of the run: a Poisson process with `rate` requests
+/// per second that lasts for `length`.
+pub(crate) fn arrivals(rate: f64, length: Duration, seed: u64) -> impl Iterator<Item = Duration> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut at = Duration::ZERO;
+    std::iter::from_fn(move || {
+        let gap: f64 = Exp1.sample(&mut random);
+        at += Duration::from_secs_f64(gap / rate);
+        (at < length).then_some(at)
+    })
+}
+
+/// Sends requests at the times that [`arrivals`] returns, counted from `epoch`, and waits for all responses. Blocks the
+/// thread.
 pub(crate) fn run(
     subject: &Arc<dyn Subject>,
     client: &Handle,
@@ -39,17 +51,10 @@ pub(crate) fn run(
     seed: u64,
     epoch: Instant,
 ) -> Outcome {
-    let mut random = StdRng::seed_from_u64(seed);
     let recorded = Arc::new(Recorded { latency: Mutex::new(histogram()), errors: AtomicU64::new(0) });
     let mut lateness = histogram();
     let mut pending = Vec::new();
-    let mut intended = Duration::ZERO;
-    loop {
-        let gap: f64 = Exp1.sample(&mut random);
-        intended += Duration::from_secs_f64(gap / rate);
-        if intended >= length {
-            break;
-        }
+    for intended in arrivals(rate, length, seed) {
         let at = epoch + intended;
         let wait = at.saturating_duration_since(Instant::now());
         if !wait.is_zero() {
@@ -83,10 +88,10 @@ struct Recorded {
 }
 
 /// From a microsecond to ten minutes, with three significant digits.
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are valid")
 }
 
-fn record(histogram: &mut Histogram<u64>, time: Duration) {
+pub(crate) fn record(histogram: &mut Histogram<u64>, time: Duration) {
     histogram.saturating_record(time.as_micros() as u64);
 }

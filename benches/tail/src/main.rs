@@ -1,6 +1,7 @@
 //! Tail latency over real sockets, through this library and through its peers, when one of five backends misbehaves.
 
 mod backend;
+mod ideal;
 mod load;
 mod oddity;
 mod subject;
@@ -59,6 +60,11 @@ fn main() -> anyhow::Result<()> {
 
 /// Runs one subject under one oddity. Returns its results, and the share of the requests that the odd backend got.
 fn measure(options: &Options, oddity: Oddity, kind: Kind, seed: u64) -> anyhow::Result<(Outcome, f64)> {
+    let length = Duration::from_secs_f64(options.seconds);
+    let rate = options.load * oddity.capacity();
+    if kind == Kind::Ideal {
+        return Ok(ideal::run(oddity, rate, length, seed));
+    }
     let (servers, clients) = (runtime()?, runtime()?);
     let timer = Timer::start();
     let backends = servers.block_on(Backends::start(oddity, seed, &timer))?;
@@ -68,8 +74,7 @@ fn measure(options: &Options, oddity: Oddity, kind: Kind, seed: u64) -> anyhow::
     };
     let epoch = Instant::now();
     backends.begin(epoch);
-    let length = Duration::from_secs_f64(options.seconds);
-    let outcome = load::run(&subject, clients.handle(), options.load * oddity.capacity(), length, seed, epoch);
+    let outcome = load::run(&subject, clients.handle(), rate, length, seed, epoch);
     Ok((outcome, backends.share_of_the_first()))
 }
 

@@ -7,6 +7,7 @@ mod tower;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use anyhow::bail;
 use clap::ValueEnum;
 
 pub(crate) use self::client::Subject;
@@ -30,6 +31,8 @@ pub(crate) enum Kind {
     LeastTime,
     /// This library with round robin.
     RoundRobin,
+    /// No program: what a balancer would reach that knows the queue of each backend.
+    Ideal,
 }
 
 impl Kind {
@@ -45,6 +48,7 @@ impl Kind {
             Self::LeastConnections => "equipoise, least-connections",
             Self::LeastTime => "equipoise, least-time",
             Self::RoundRobin => "equipoise, round-robin",
+            Self::Ideal => "ideal (computed)",
         }
     }
 
@@ -61,6 +65,7 @@ impl Kind {
             Self::LeastConnections => equipoise::balanced(backends, ::equipoise::LeastConnections::new())?,
             Self::LeastTime => equipoise::balanced(backends, ::equipoise::LeastTime::new())?,
             Self::RoundRobin => equipoise::balanced(backends, ::equipoise::RoundRobin::new())?,
+            Self::Ideal => bail!("the ideal is computed, not started"),
         })
     }
 }

@@ -121,9 +121,12 @@ impl Subject for Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // SIGTERM would let nginx's worker end by itself; killing the master leaves the worker to notice its closed
-        // channel, which it does at once.
-        let _ = self.process.kill();
+        // SIGTERM ends both at once. SIGKILL would leave nginx's worker process behind.
+        let pid = self.process.id().to_string();
+        let ended = Command::new("kill").args(["-s", "TERM", &pid]).status();
+        if !ended.is_ok_and(|status| status.success()) {
+            let _ = self.process.kill();
+        }
         let _ = self.process.wait();
     }
 }
