@@ -1,5 +1,5 @@
-//! Backends: HTTP servers with a virtual queue. A request occupies one of four slots for a random service time that is
-//! drawn from a seeded generator; no CPU is used meanwhile.
+//! Backends: HTTP servers with a virtual queue. A request occupies one of four slots for the service time that its
+//! header states; no CPU is used meanwhile.
 
 use std::{
     convert::Infallible,
@@ -9,17 +9,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rand::{SeedableRng, rngs::StdRng};
-use rand_distr::{Distribution, Exp1};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     oddity::{BACKENDS, MEAN_SERVICE, Oddity, SLOTS},
+    subject::SERVICE_TIME,
     timer::Timer,
 };
 
@@ -42,15 +41,14 @@ pub(crate) struct Queue {
     /// When each slot is free again.
     free_at: [Duration; SLOTS],
     oddity: Oddity,
-    random: StdRng,
     served: u64,
 }
 
 impl Backends {
     /// Starts the backends. Only the first one has the oddity.
-    pub(crate) async fn start(oddity: Oddity, seed: u64, timer: &Timer) -> anyhow::Result<Self> {
+    pub(crate) async fn start(oddity: Oddity, timer: &Timer) -> anyhow::Result<Self> {
         let (mut addresses, mut all, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
-        for queue in queues(oddity, seed) {
+        for queue in queues(oddity) {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             addresses.push(listener.local_addr()?);
             let backend = Arc::new(Mutex::new(Backend { epoch: Instant::now(), queue }));
@@ -80,34 +78,29 @@ pub(crate) fn share_of_the_first(served: &[u64]) -> f64 {
 }
 
 /// Returns the queues of all backends. Only the first one has the oddity.
-pub(crate) fn queues(oddity: Oddity, seed: u64) -> Vec<Queue> {
-    let queue = |n| Queue {
-        free_at: [Duration::ZERO; SLOTS],
-        oddity: if n == 0 { oddity } else { Oddity::None },
-        random: StdRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(n as u64)),
-        served: 0,
-    };
+pub(crate) fn queues(oddity: Oddity) -> Vec<Queue> {
+    let queue =
+        |n| Queue { free_at: [Duration::ZERO; SLOTS], oddity: if n == 0 { oddity } else { Oddity::None }, served: 0 };
     (0..BACKENDS).map(queue).collect()
 }
 
 impl Backend {
     /// Admits a request that arrived now. Returns when its work ends, or `None` if it fails at once.
-    fn admit(&mut self, now: Instant) -> Option<Instant> {
-        let end = self.queue.admit(now.saturating_duration_since(self.epoch))?;
+    fn admit(&mut self, now: Instant, service: Duration) -> Option<Instant> {
+        let end = self.queue.admit(now.saturating_duration_since(self.epoch), service)?;
         Some(self.epoch + end)
     }
 }
 
 impl Queue {
-    /// Admits a request that arrives at `now`. Returns when its work ends, or `None` if it fails at once.
-    pub(crate) fn admit(&mut self, now: Duration) -> Option<Duration> {
+    /// Admits a request that arrives at `now` and needs this time of service. Returns when its work ends, or `None` if it fails at once.
+    pub(crate) fn admit(&mut self, now: Duration, service: Duration) -> Option<Duration> {
         self.served += 1;
         if self.oddity == Oddity::Error {
             return None;
         }
-        let draw: f64 = Exp1.sample(&mut self.random);
         let slot = self.free_at.iter_mut().min().expect("SLOTS is not 0");
-        *slot = self.oddity.end(now.max(*slot), MEAN_SERVICE.mul_f64(draw));
+        *slot = self.oddity.end(now.max(*slot), service);
         Some(*slot)
     }
 
@@ -125,13 +118,19 @@ impl Queue {
     }
 }
 
+/// Returns the service time that the generator chose for this request.
+fn service_time(request: &Request<Incoming>) -> Duration {
+    let nanoseconds = request.headers().get(&SERVICE_TIME).and_then(|value| value.to_str().ok()?.parse().ok());
+    nanoseconds.map_or(MEAN_SERVICE, Duration::from_nanos)
+}
+
 async fn accept(listener: TcpListener, backend: Arc<Mutex<Backend>>, timer: Timer) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
         let (backend, timer) = (Arc::clone(&backend), timer.clone());
-        let service = service_fn(move |_| {
-            let (end, timer) = (backend.lock().admit(Instant::now()), timer.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (end, timer) = (backend.lock().admit(Instant::now(), service_time(&request)), timer.clone());
             async move {
                 let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
                 match end {

@@ -16,7 +16,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, Exp1};
 use tokio::runtime::Handle;
 
-use crate::subject::Subject;
+use crate::{oddity::MEAN_SERVICE, subject::Subject};
 
 /// The results of one subject under one oddity.
 pub(crate) struct Outcome {
@@ -29,15 +29,23 @@ pub(crate) struct Outcome {
     pub(crate) lateness: Histogram<u64>,
 }
 
-/// Returns the times at which requests are to be sent, from the start of the run: a Poisson process with `rate` requests
-/// per second that lasts for `length`.
-pub(crate) fn arrivals(rate: f64, length: Duration, seed: u64) -> impl Iterator<Item = Duration> {
+/// A request that is to be sent.
+pub(crate) struct Arrival {
+    /// When it is to be sent, from the start of the run.
+    pub(crate) at: Duration,
+    /// For how long it occupies a slot of a backend without an oddity.
+    pub(crate) service: Duration,
+}
+
+/// Returns the requests of a run: a Poisson process with `rate` requests per second that lasts for `length`, with
+/// exponentially distributed service times.
+pub(crate) fn arrivals(rate: f64, length: Duration, seed: u64) -> impl Iterator<Item = Arrival> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut at = Duration::ZERO;
     std::iter::from_fn(move || {
-        let gap: f64 = Exp1.sample(&mut random);
+        let (gap, service): (f64, f64) = (Exp1.sample(&mut random), Exp1.sample(&mut random));
         at += Duration::from_secs_f64(gap / rate);
-        (at < length).then_some(at)
+        (at < length).then_some(Arrival { at, service: MEAN_SERVICE.mul_f64(service) })
     })
 }
 
@@ -54,8 +62,8 @@ pub(crate) fn run(
     let recorded = Arc::new(Recorded { latency: Mutex::new(histogram()), errors: AtomicU64::new(0) });
     let mut lateness = histogram();
     let mut pending = Vec::new();
-    for intended in arrivals(rate, length, seed) {
-        let at = epoch + intended;
+    for Arrival { at, service } in arrivals(rate, length, seed) {
+        let at = epoch + at;
         let wait = at.saturating_duration_since(Instant::now());
         if !wait.is_zero() {
             thread::sleep(wait);
@@ -63,7 +71,7 @@ pub(crate) fn run(
         record(&mut lateness, at.elapsed());
         let (subject, recorded) = (Arc::clone(subject), Arc::clone(&recorded));
         pending.push(client.spawn(async move {
-            let succeeded = subject.send().await;
+            let succeeded = subject.send(service).await;
             record(&mut recorded.latency.lock(), at.elapsed());
             if !succeeded {
                 recorded.errors.fetch_add(1, Relaxed);

@@ -24,10 +24,10 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     subject: Vec<Kind>,
     /// Requests per second as a share of the backends' capacity.
-    #[arg(long, default_value_t = 0.85)]
+    #[arg(long, default_value_t = 0.85, value_parser = positive)]
     load: f64,
     /// Length of a run in seconds.
-    #[arg(long, default_value_t = 15.0)]
+    #[arg(long, default_value_t = 15.0, value_parser = positive)]
     seconds: f64,
     /// How often everything is measured, with another seed each time.
     #[arg(long, default_value_t = 1)]
@@ -37,14 +37,19 @@ struct Options {
     seed: u64,
 }
 
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| (1e-3..=1e6).contains(number));
+    number.ok_or_else(|| "use a number from 0.001 to 1000000".to_owned())
+}
+
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let or_default = |given: &[Oddity]| if given.is_empty() { Oddity::DEFAULT.to_vec() } else { given.to_vec() };
     let subjects = if options.subject.is_empty() { Kind::DEFAULT.to_vec() } else { options.subject.clone() };
     println!(
-        "| the odd backend | through | requests | errors | share of the odd one | p50 | p99 | p99.9 | max | late by, p99 |"
+        "| the odd backend | through | requests | errors | share of the odd one | p50 | p99 | p99.9 | max | late by, p99 | p99.9 |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for oddity in or_default(&options.oddity) {
         for round in 0..options.rounds {
             for &kind in &subjects {
@@ -67,7 +72,7 @@ fn measure(options: &Options, oddity: Oddity, kind: Kind, seed: u64) -> anyhow::
     }
     let (servers, clients) = (runtime()?, runtime()?);
     let timer = Timer::start();
-    let backends = servers.block_on(Backends::start(oddity, seed, &timer))?;
+    let backends = servers.block_on(Backends::start(oddity, &timer))?;
     let subject = {
         let _entered = clients.enter();
         kind.start(&backends.addresses)?
@@ -87,7 +92,7 @@ fn row(oddity: Oddity, kind: Kind, outcome: &Outcome, share: f64) -> String {
     let ms = |microseconds: u64| format!("{:.1}", microseconds as f64 / 1_000.0);
     let at = |quantile| ms(outcome.latency.value_at_quantile(quantile));
     format!(
-        "| {} | {} | {} | {} | {:.1} % | {} | {} | {} | {} | {} |",
+        "| {} | {} | {} | {} | {:.1} % | {} | {} | {} | {} | {} | {} |",
         oddity.name(),
         kind.name(),
         outcome.requests,
@@ -98,5 +103,6 @@ fn row(oddity: Oddity, kind: Kind, outcome: &Outcome, share: f64) -> String {
         at(0.999),
         ms(outcome.latency.max()),
         ms(outcome.lateness.value_at_quantile(0.99)),
+        ms(outcome.lateness.value_at_quantile(0.999)),
     )
 }

@@ -1,18 +1,16 @@
 //! This library, over the same client.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Pool, Strategy,
     tower::{Balance, BalanceLayer, SharedClient},
 };
 use futures::{FutureExt, future::BoxFuture};
-use http::Request;
-use http_body_util::Empty;
+use http::Uri;
 use tower::Layer;
 
-use super::client::{HttpClient, Subject, http_client, succeeded};
+use super::client::{HttpClient, Subject, http_client, request, succeeded};
 
 struct Balanced(Balance<(), SharedClient<HttpClient>>);
 
@@ -24,9 +22,8 @@ pub(super) fn balanced(backends: &[SocketAddr], strategy: impl Strategy) -> anyh
 }
 
 impl Subject for Balanced {
-    fn send(&self) -> BoxFuture<'static, bool> {
-        let request = Request::get("http://backends/").body(Empty::<Bytes>::new()).expect("the request is valid");
-        let response = self.0.clone().oneshot(request);
+    fn send(&self, service: Duration) -> BoxFuture<'static, bool> {
+        let response = self.0.clone().oneshot(request(Uri::from_static("http://backends/"), service));
         Box::pin(response.then(succeeded))
     }
 }

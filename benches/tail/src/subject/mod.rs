@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::bail;
 use clap::ValueEnum;
 
-pub(crate) use self::client::Subject;
+pub(crate) use self::client::{SERVICE_TIME, Subject};
 
 /// The subjects by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -11,11 +11,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Uri};
-use http_body_util::Empty;
+use http::Uri;
 use tempfile::TempDir;
 
-use super::client::{HttpClient, Subject, http_client, succeeded};
+use super::client::{HttpClient, Subject, http_client, request, succeeded};
 
 /// How long a proxy may take until it accepts connections.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,9 +111,8 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 impl Subject for Proxy {
-    fn send(&self) -> BoxFuture<'static, bool> {
-        let request = Request::get(self.uri.clone()).body(Empty::new()).expect("the request is valid");
-        let response = self.client.request(request);
+    fn send(&self, service: Duration) -> BoxFuture<'static, bool> {
+        let response = self.client.request(request(self.uri.clone(), service));
         Box::pin(response.then(succeeded))
     }
 }

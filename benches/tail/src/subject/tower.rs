@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Response, uri::Authority};
+use http::{Request, Response, Uri, uri::Authority};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
@@ -20,7 +20,7 @@ use tower::{
     load::{CompleteOnResponse, PeakEwma},
 };
 
-use super::client::{HttpClient, Subject, http_client, succeeded};
+use super::client::{HttpClient, Subject, http_client, request, succeeded};
 
 /// Initial estimate and decay of linkerd, which uses this balancer.
 const DEFAULT_RTT: Duration = Duration::from_millis(30);
@@ -52,9 +52,8 @@ impl PeakEwmaBalance {
 }
 
 impl Subject for PeakEwmaBalance {
-    fn send(&self) -> BoxFuture<'static, bool> {
-        let request = Request::get("http://backends/").body(Empty::new()).expect("the request is valid");
-        let response = self.0.clone().oneshot(request);
+    fn send(&self, service: Duration) -> BoxFuture<'static, bool> {
+        let response = self.0.clone().oneshot(request(Uri::from_static("http://backends/"), service));
         Box::pin(response.then(succeeded))
     }
 }
