@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::SocketAddr};
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use equipoise::{
-    Pool, StrategySpec,
+    Pool, StrategySpec, Upstream,
     affinity::{
         Affinity, AffinitySpec,
         by_name::BuildContext,
@@ -87,7 +87,7 @@ impl Args {
     }
 
     /// Builds [`affinity`](Self::affinity) for this pool.
-    pub(crate) fn affinity_over(&self, pool: &Pool<()>) -> anyhow::Result<Affinity> {
+    pub(crate) fn affinity_over(&self, pool: &Pool<Upstream>) -> anyhow::Result<Affinity> {
         Ok(self.affinity.build(pool, &BuildContext::new().keys(KeyRing::new(TokenKey::generate(1))))?)
     }
 

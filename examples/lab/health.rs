@@ -67,7 +67,7 @@ pub(crate) async fn play(
     let mut changes = health.changes();
     let pool = Pool::new(SlowStart::new(strategy.build()).window(WINDOW));
     let _checking = health.spawn(&pool);
-    pool.update(specs, |_| ())?;
+    proxy::set_endpoints(&pool, specs)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = listener.local_addr()?;
     let serving = tokio::spawn(proxy::serve(listener, pool, None, None));

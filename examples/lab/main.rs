@@ -10,7 +10,7 @@
 //! | `acts.rs` | the acts: nine requests, a server killed under load, the report |
 //! | `sessions.rs` | the act with sessions: visitors keep their server, and move once when it dies |
 //! | `health.rs` | the act with health checks: no request fails at the killed server, and its share rises slowly afterwards |
-//! | `proxy.rs`, `headers.rs` | the reverse proxy, which uses the library |
+//! | `proxy.rs` | the reverse proxy, made of the library's parts |
 //! | `backend.rs` | a server that can be killed and started again |
 //! | `load.rs` | clients with keep-alive connections |
 //! | `report.rs` | the table and the checks |
@@ -19,7 +19,6 @@
 mod acts;
 mod args;
 mod backend;
-mod headers;
 mod health;
 mod load;
 mod proxy;

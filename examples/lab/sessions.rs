@@ -67,7 +67,7 @@ pub(crate) async fn play(
 ) -> anyhow::Result<()> {
     println!("\nAct 3: two visitors with sessions (a cookie of the proxy with an authenticated token)");
     let pool = Pool::new(strategy.build());
-    pool.update(specs, |_| ())?;
+    proxy::set_endpoints(&pool, specs)?;
     let cookie = PersistenceCookie::insert("lab").indirect().httponly().build()?;
     let naming = EndpointNaming::tokens(KeyRing::new(TokenKey::generate(1)), &cookie);
     let affinity = Affinity::new(&pool, Mode::cookie(cookie, naming))?;

@@ -20,7 +20,7 @@ const RATE: u32 = 100;
 pub(crate) async fn load(args: &Args, listener: TcpListener) -> anyhow::Result<Checks> {
     let proxy = listener.local_addr()?;
     let pool = Pool::new(args.strategy.build());
-    pool.update(args.backends.iter().map(EndpointSpec::new), |_| ())?;
+    proxy::set_endpoints(&pool, args.backends.iter().map(EndpointSpec::new))?;
     let affinity = args.affinity_over(&pool)?;
     tokio::spawn(proxy::serve(listener, pool, Some(affinity), None));
     println!("proxy on {proxy} in front of {}, by {}", args.backends.join(" and "), args.strategy);
@@ -78,7 +78,7 @@ pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<
     }
     println!("Ctrl-C ends it.\n");
     let pool = Pool::new(args.strategy.build());
-    pool.update(specs, |_| ())?;
+    proxy::set_endpoints(&pool, specs)?;
     let (log, mut exchanges) = mpsc::unbounded_channel();
     let affinity = args.affinity_over(&pool)?;
     tokio::spawn(proxy::serve(listener, pool, Some(affinity), Some(log)));
@@ -103,6 +103,7 @@ pub(crate) async fn serve(args: &Args, listener: TcpListener) -> anyhow::Result<
 
 fn tell(exchange: &Exchange) {
     let Exchange { peer, method, path, status, served_by, tries, latency } = exchange;
+    let peer = peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
     let server = served_by.as_deref().unwrap_or("none");
     let tries = if *tries > 1 { format!(" ({tries} tries)") } else { String::new() };
     println!("{peer}  {method} {path}  {}  by {server}{tries}  {}", status.as_u16(), millis(*latency));
@@ -111,7 +112,7 @@ fn tell(exchange: &Exchange) {
 impl From<Exchange> for Sample {
     fn from(exchange: Exchange) -> Self {
         let Exchange { status, served_by, tries, latency, .. } = exchange;
-        let answer = Answer { status, served_by, tries: tries as usize, set_cookie: None, body: String::new() };
+        let answer = Answer { status, served_by, tries, set_cookie: None, body: String::new() };
         Self { phases: (0, 0), outcome: Ok(answer), latency }
     }
 }
