@@ -2,6 +2,7 @@
 
 mod bad_requests;
 mod headers;
+mod reading;
 mod responses;
 mod rig;
 mod smuggling;
