@@ -4,7 +4,7 @@
 //! cargo run --release -p equipoise-sim --example health
 //! ```
 //!
-//! Server 0 of ten has a fault from second 30 to second 60. The recovery is measured until second 150. Takes some
+//! Server 0 of ten has a fault from second 30 to second 60. The recovery is measured until second 150. Takes one or two
 //! minutes.
 
 #![forbid(unsafe_code)]
@@ -27,7 +27,7 @@ const SEEDS: u64 = 5;
 const SLOW: &str = "slow × 12";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for strategy in ["p2c", "peak-ewma", "round-robin"] {
+    for strategy in ["p2c", "log-ewma", "round-robin"] {
         println!("### During the fault: `{strategy}`\n");
         println!("| fault | health from | out after | errors | of these once out | share | p99 |");
         println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, scenario) in returns() {
         // A retry would hide the errors.
         for watcher in watchers(false).into_iter().filter(|watcher| watcher.retries == 0) {
-            for strategy in ["p2c", "peak-ewma", "round-robin"] {
+            for strategy in ["p2c", "log-ewma", "round-robin"] {
                 let of = |strategy: &str| Return::of(&scenario, &watcher, strategy);
                 let (fast, slow) = (of(strategy)?, of(&format!("slow-start({strategy})"))?);
                 print!("| {name} | {} | {strategy} | {:.1} s ", watcher.name, fast.first);
