@@ -8,8 +8,8 @@ use equipoise_health::HealthPolicy;
 
 use super::{Demand, FaultKind, InvalidScenario, MAX_SERVERS, Scenario, Trace};
 
-/// Maximum number of clients. This limit, `MAX_SERVERS` and `MAX_PAIRS` keep a run below 5 GiB: a client takes about 2
-/// KiB, and another 0.5 KiB for each server.
+/// Maximum number of clients. This limit, `MAX_SERVERS` and `MAX_PAIRS` keep a run below 7 GiB: a client takes about 3
+/// KiB, and another 0.7 to 0.8 KiB for each server.
 const MAX_CLIENTS: usize = 1_000_000;
 /// Maximum number of clients times servers.
 const MAX_PAIRS: usize = 5_000_000;
