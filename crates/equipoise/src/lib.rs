@@ -14,6 +14,10 @@
 #![cfg_attr(feature = "affinity", doc = "- for sessions: [`Affinity`](affinity::Affinity) in [`affinity`];")]
 #![cfg_attr(feature = "proxy", doc = "- for reverse proxies: [`ReverseProxy`](proxy::ReverseProxy) in [`proxy`];")]
 //! - for writing a strategy: the traits in [`strategy`].
+//!
+//! Most items are defined in crates that this crate re-exports, and the examples on their pages use the names of those
+//! crates. Replace `equipoise_core` by `equipoise`, and the other names by a module of this crate: `equipoise_tower` by
+//! `equipoise::tower`, and `equipoise_sim` by `equipoise::sim`.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -51,13 +51,14 @@ const MAX_STRIPES: usize = 64;
 
 impl<T: Send + Sync + 'static> Pool<T> {
     /// Creates a pool without endpoints. After endpoints are added, `strategy` picks one of them for each request. All
-    /// other settings have the defaults of [`PoolBuilder`].
+    /// other settings have the defaults of [`PoolBuilder`]. The strategy of a pool cannot be changed later: for another
+    /// strategy, create another pool.
     pub fn new(strategy: impl Strategy) -> Self {
         Self::builder(strategy).build()
     }
 
     /// Creates a [`PoolBuilder`] for a pool in which `strategy` picks the endpoints. Use it to change other settings
-    /// from their defaults.
+    /// from their defaults. The strategy of [`Pool::default`] is `LogEwma::new()`.
     pub fn builder(strategy: impl Strategy) -> PoolBuilder<T> {
         PoolBuilder::new(strategy)
     }

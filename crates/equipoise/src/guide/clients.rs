@@ -40,8 +40,25 @@
 //! # }
 //! ```
 //!
-//! A balancer in a proxy can pass the request of its server on as it is: [`HttpClient::call`](crate::HttpClient::call)
-//! takes bodies of any type. When an endpoint leaves the pool, its idle connections are closed at once.
+//! [`HttpClient::call`](crate::HttpClient::call) sends requests of any method, with bodies of any type. The crate
+//! `http-body-util` has bodies for requests, and reads bodies of responses:
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use equipoise::HttpClient;
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
+//!
+//! # async fn order(client: HttpClient) -> Result<(), Box<dyn std::error::Error>> {
+//! let request = Request::post("http://orders/").body(Full::new(Bytes::from("apples=3")))?;
+//! let response = client.call(request).await?;
+//! let body: Bytes = response.into_body().collect().await?.to_bytes();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A balancer in a proxy can pass the request of its server on as it is. When an endpoint leaves the pool, its idle
+//! connections are closed at once.
 //!
 //! # reqwest
 //!

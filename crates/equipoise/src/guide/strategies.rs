@@ -51,7 +51,22 @@
 //! # Names, tiers and order
 //!
 //! Each strategy has a name for configuration files: `"slow-start(p2c(choices=3), window=1m)"` parses to a
-//! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names.
+//! [`StrategySpec`](crate::StrategySpec). [`by_name::all`](crate::strategy::by_name::all) lists the names. The strategy
+//! of a pool cannot be changed. For another strategy, create another pool with the same endpoints, and another balancer
+//! over it.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use equipoise::{LogEwma, Pool, StrategySpec};
+//!
+//! let spec: StrategySpec = "log-ewma(penalty=2s, max-trial-interval=5s)".parse()?;
+//! let from_text: Pool<()> = Pool::new(spec.build());
+//!
+//! let strategy = LogEwma::new().penalty(Duration::from_secs(2)).max_trial_interval(Duration::from_secs(5));
+//! let the_same: Pool<()> = Pool::new(strategy);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! Tiers (priority groups of endpoints), with or without [spillover](crate::Spillover), are a setting of the pool and
 //! work with every strategy. The strategy is used for each tier separately. See

@@ -3,12 +3,13 @@
 //! A [`StrategySpec`] is parsed from such a text. The text begins with the name of a strategy. After the name, brackets
 //! may contain the wrapped strategy and the parameters. A parameter that is not in the text has its default. The name
 //! of a strategy is the name of its type in lower case and with hyphens, such as `least-time` for
-//! [`LeastTime`](crate::LeastTime). Most parameters have the names of the builder methods.
+//! [`LeastTime`](crate::LeastTime). Most parameters have the names of the builder methods, also with hyphens:
+//! `max-trial-interval` for [`LogEwma::max_trial_interval`](crate::LogEwma::max_trial_interval).
 //!
 //! ```text
 //! p2c
 //! p2c(choices=3)
-//! peak-ewma(decay=10s, fade=2.5s, penalty=5s)
+//! log-ewma(penalty=2s, max-trial-interval=5s)
 //! maglev(table=65537, seed=7, fallback=round-robin)
 //! bounded-load(ring(points=160), factor=1.5)
 //! slow-start(zone-aware(p2c, zone=eu-1a), window=1m)

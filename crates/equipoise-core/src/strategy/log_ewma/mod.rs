@@ -144,6 +144,9 @@ impl LogEwma {
     /// drawn one by one, the same endpoint may be drawn twice, and endpoints with a large weight are always compared as
     /// well, as with [`P2c`](super::P2c).
     ///
+    /// With fewer choices, a pick takes less time, and slow or failing endpoints get more requests, because some picks
+    /// compare no other endpoint.
+    ///
     /// # Errors
     ///
     /// [`InvalidChoices`] if `choices` is not in the range from 2 to 10.
