@@ -43,3 +43,10 @@ pub use crate::{
     protocol::{Attempt, Protocol},
     replay::{KeptBody, Replay, Replayable},
 };
+
+/// Helpers for the other crates of this project. They are not part of the public interface and may change in any
+/// version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::http::is_grpc;
+}

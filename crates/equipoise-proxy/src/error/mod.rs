@@ -2,6 +2,7 @@
 //!
 //! [`ProxyError`] says why a request got no response from an endpoint. [`ErrorResponses`] turns it into a response.
 
+mod form;
 mod proxy_status;
 mod response;
 
@@ -9,7 +10,7 @@ use http::StatusCode;
 
 use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 
-pub(crate) use self::response::prefers_json;
+pub(crate) use self::form::Form;
 pub use self::{proxy_status::ProxyStatus, response::ErrorResponses};
 use crate::{
     body::RequestBodyError,

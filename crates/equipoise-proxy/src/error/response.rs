@@ -4,10 +4,10 @@ use bytes::Bytes;
 use equipoise_core::__private::guarded;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER},
 };
 
-use super::{ProxyError, proxy_status::ProxyStatus};
+use super::{ProxyError, form::Form, proxy_status::ProxyStatus};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -17,6 +17,17 @@ const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The body is one line of plain text, such as `no backend can take the request now`. Clients that prefer JSON
 /// (`Accept: application/json` or `application/problem+json`) get a problem document (RFC 9457) instead. Responses are
 /// not cached (`Cache-Control: no-store`). After a malformed HTTP/1 request, the connection is closed.
+///
+/// gRPC calls (HTTP/2 requests with the content type `application/grpc`) get a response without a body, with HTTP status
+/// 200 and the text in `grpc-message`. `grpc-status` depends on the [status](ProxyError::status) of the error:
+///
+/// | status of the error | gRPC status |
+/// | --- | --- |
+/// | 404, 421, 501 | `UNIMPLEMENTED` |
+/// | 408, 504 | `DEADLINE_EXCEEDED` |
+/// | 502, 503 | `UNAVAILABLE` |
+/// | any other below 500 | `INVALID_ARGUMENT` |
+/// | any other | `INTERNAL` |
 ///
 /// ```
 /// use std::time::Duration;
@@ -90,30 +101,16 @@ impl ErrorResponses {
         self
     }
 
-    /// Returns the response for an error. `request` are the headers of the request, of which `Accept` is read.
-    /// `version` is the HTTP version of the request.
+    /// Returns the response for an error. `request` are the headers of the request, of which `Accept` and
+    /// `Content-Type` are read. `version` is the HTTP version of the request.
     pub fn respond(&self, error: &ProxyError, request: &HeaderMap, version: Version) -> Response<Bytes> {
-        self.respond_as(error, prefers_json(request), version)
+        self.respond_as(error, Form::of(request, version), version)
     }
 
-    pub(crate) fn respond_as(&self, error: &ProxyError, json: bool, version: Version) -> Response<Bytes> {
+    pub(crate) fn respond_as(&self, error: &ProxyError, form: Form, version: Version) -> Response<Bytes> {
         let status = error.status();
-        let message = error.public_message();
-        let (kind, body) = if json {
-            let title = status.canonical_reason().unwrap_or("Error");
-            // Neither text contains a character that JSON must escape.
-            let document = format!(
-                "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{message}\"}}\n",
-                status.as_u16()
-            );
-            ("application/problem+json", document)
-        } else {
-            ("text/plain; charset=utf-8", message + "\n")
-        };
-        let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = status;
+        let mut response = form.response(status, &error.public_message());
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
@@ -136,36 +133,6 @@ impl ErrorResponses {
     }
 }
 
-/// Returns whether a client prefers JSON to plain text: it names a type of JSON with a quality that is not below the
-/// quality of plain text.
-pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
-    let (mut json, mut text) = (0, 0);
-    for element in headers.get_all(ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
-        let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let Some(kind) = parts.next() else { continue };
-        let quality = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
-        let quality = quality.map_or(1000, thousandths);
-        match () {
-            () if kind.eq_ignore_ascii_case(b"application/problem+json")
-                || kind.eq_ignore_ascii_case(b"application/json") =>
-            {
-                json = json.max(quality);
-            }
-            () if kind.eq_ignore_ascii_case(b"text/plain") || kind.eq_ignore_ascii_case(b"text/html") => {
-                text = text.max(quality);
-            }
-            () => {}
-        }
-    }
-    json > 0 && json >= text
-}
-
-/// Parses a quality such as `0.5` into thousandths. A quality that is invalid counts as 0.
-fn thousandths(text: &[u8]) -> u32 {
-    let quality = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f32>().ok());
-    quality.filter(|quality| (0.0..=1.0).contains(quality)).map_or(0, |quality| (quality * 1000.0) as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use equipoise_core::PickError;
@@ -173,35 +140,6 @@ mod tests {
 
     use super::*;
     use crate::check::Refusal;
-
-    fn accepting(accept: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))])
-    }
-
-    #[test]
-    fn json_is_sent_to_clients_that_prefer_it() {
-        for (accept, json) in [
-            ("application/json", true),
-            ("application/problem+json;q=0.1", true),
-            ("text/html, application/json", true),
-            ("text/html, application/json;q=0.9", false),
-            ("*/*", false),
-            ("application/json;q=0", false),
-            ("application/json;q=2", false),
-            ("", false),
-        ] {
-            assert_eq!(prefers_json(&accepting(accept)), json, "{accept}");
-        }
-        let response = ErrorResponses::new().respond(
-            &Refusal::HostMissing.into(),
-            &accepting("application/json"),
-            Version::HTTP_11,
-        );
-        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
-        let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
-        assert_eq!(document["status"], 400);
-        assert_eq!(document["detail"], "the request has no Host");
-    }
 
     #[test]
     fn connections_are_closed_after_malformed_requests_only() {
@@ -243,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn all_messages_can_be_written_into_json() {
+    fn all_messages_can_be_written_into_json_and_grpc() {
         for error in [
             ProxyError::HeadTimeout,
             ProxyError::NoHost,
@@ -253,7 +191,7 @@ mod tests {
             ProxyError::of_service("\"quoted\"".into()),
         ] {
             let message = error.public_message();
-            assert!(!message.contains(['"', '\\', '\n']), "{message}");
+            assert!(!message.contains(['"', '\\', '\n', '%']) && message.is_ascii(), "{message}");
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     body::{ProxyBody, RequestBody, ResponseWatch, Timeouts},
     check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
-    error::{ErrorResponses, ProxyError, prefers_json},
+    error::{ErrorResponses, Form, ProxyError},
     headers::{
         ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
         normalize_response, remove_hop_by_hop, remove_underscores, requested_upgrade, te_trailers,
@@ -73,7 +73,8 @@ pub(super) struct Exchange {
     version: Version,
     /// Whether the response has no body, whatever its `Content-Length` says.
     is_head: bool,
-    json: bool,
+    /// The form of the response for an error.
+    form: Form,
     /// When the whole request must have ended.
     pub(super) total: Option<Instant>,
     upgrade: Option<Upgrade>,
@@ -111,9 +112,9 @@ impl Exchange {
         B::Error: Into<BoxError>,
     {
         let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
-        let (version, json) = (request.version(), prefers_json(request.headers()));
+        let (version, form) = (request.version(), Form::of(request.headers(), request.version()));
         let is_head = *request.method() == Method::HEAD;
-        let mut exchange = Self { settings, version, is_head, json, total, upgrade: None };
+        let mut exchange = Self { settings, version, is_head, form, total, upgrade: None };
         let next = match exchange.prepare(request) {
             Ok(next) => next,
             Err(refusal) => Next::Respond(exchange.failed(refusal.into())),
@@ -322,7 +323,7 @@ impl Exchange {
     }
 
     fn failed(&self, error: ProxyError) -> Response<Bytes> {
-        let mut response = self.settings.errors.respond_as(&error, self.json, self.version);
+        let mut response = self.settings.errors.respond_as(&error, self.form, self.version);
         response.extensions_mut().insert(Failed(Arc::new(error)));
         response
     }

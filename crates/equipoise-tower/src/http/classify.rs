@@ -177,7 +177,7 @@ const GRPC_STATUS: &str = "grpc-status";
 
 /// Returns whether the content type is `application/grpc` or `application/grpc+…`, with or without parameters, in upper
 /// or lower case (RFC 9110, 8.3.1 and 5.6.6). False for `application/grpc-web`.
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();

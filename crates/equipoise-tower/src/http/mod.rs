@@ -7,6 +7,6 @@ mod protocol;
 
 pub use self::{
     body::{LeasedBody, TunnelLease},
-    classify::{Classify, ClassifyHttp, RequestHead, ResponseHead},
+    classify::{Classify, ClassifyHttp, RequestHead, ResponseHead, is_grpc},
     protocol::{HttpProtocol, KeptRequest, ServedBy},
 };

@@ -1,0 +1,155 @@
+use bytes::Bytes;
+use equipoise_tower::__private::is_grpc;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// The form of the response for an error. The request decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One line of plain text.
+    Text,
+    /// A problem document (RFC 9457).
+    Json,
+    /// A status of gRPC in the head, and no body ("Trailers-Only"). gRPC clients would try to read a text as a message.
+    Grpc,
+}
+
+impl Form {
+    pub(crate) fn of(request: &HeaderMap, version: Version) -> Self {
+        match () {
+            () if version >= Version::HTTP_2 && is_grpc(request) => Self::Grpc,
+            () if prefers_json(request) => Self::Json,
+            () => Self::Text,
+        }
+    }
+
+    /// Returns a response. `message` contains only characters of ASCII, and none that JSON or gRPC must escape.
+    pub(super) fn response(self, status: StatusCode, message: &str) -> Response<Bytes> {
+        let (kind, body) = match self {
+            Self::Grpc => ("application/grpc", String::new()),
+            Self::Json => {
+                let title = status.canonical_reason().unwrap_or("Error");
+                let document = format!(
+                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{message}\"}}\n",
+                    status.as_u16()
+                );
+                ("application/problem+json", document)
+            }
+            Self::Text => ("text/plain; charset=utf-8", format!("{message}\n")),
+        };
+        let mut response = Response::new(Bytes::from(body));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if self == Self::Grpc {
+            headers.insert(GRPC_STATUS, grpc_status(status).into());
+            if let Ok(message) = HeaderValue::from_str(message) {
+                headers.insert(GRPC_MESSAGE, message);
+            }
+        } else {
+            *response.status_mut() = status;
+        }
+        response
+    }
+}
+
+/// Returns the number of the gRPC status that means the same as a status of HTTP.
+fn grpc_status(status: StatusCode) -> u16 {
+    const INVALID_ARGUMENT: u16 = 3;
+    const DEADLINE_EXCEEDED: u16 = 4;
+    const UNIMPLEMENTED: u16 = 12;
+    const INTERNAL: u16 = 13;
+    const UNAVAILABLE: u16 = 14;
+    match status.as_u16() {
+        404 | 421 | 501 => UNIMPLEMENTED,
+        408 | 504 => DEADLINE_EXCEEDED,
+        502 | 503 => UNAVAILABLE,
+        400..=499 => INVALID_ARGUMENT,
+        _ => INTERNAL,
+    }
+}
+
+/// Returns whether a client prefers JSON to plain text: it names a type of JSON with a quality that is not below the
+/// quality of plain text.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let (mut json, mut text) = (0, 0);
+    for element in headers.get_all(ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let Some(kind) = parts.next() else { continue };
+        let quality = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+        let quality = quality.map_or(1000, thousandths);
+        match () {
+            () if kind.eq_ignore_ascii_case(b"application/problem+json")
+                || kind.eq_ignore_ascii_case(b"application/json") =>
+            {
+                json = json.max(quality);
+            }
+            () if kind.eq_ignore_ascii_case(b"text/plain") || kind.eq_ignore_ascii_case(b"text/html") => {
+                text = text.max(quality);
+            }
+            () => {}
+        }
+    }
+    json > 0 && json >= text
+}
+
+/// Parses a quality such as `0.5` into thousandths. A quality that is invalid counts as 0.
+fn thousandths(text: &[u8]) -> u32 {
+    let quality = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f32>().ok());
+    quality.filter(|quality| (0.0..=1.0).contains(quality)).map_or(0, |quality| (quality * 1000.0) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepting(accept: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))])
+    }
+
+    #[test]
+    fn json_is_sent_to_clients_that_prefer_it() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("application/problem+json;q=0.1", true),
+            ("text/html, application/json", true),
+            ("text/html, application/json;q=0.9", false),
+            ("*/*", false),
+            ("application/json;q=0", false),
+            ("application/json;q=2", false),
+            ("", false),
+        ] {
+            assert_eq!(prefers_json(&accepting(accept)), json, "{accept}");
+        }
+        let response = Form::of(&accepting("application/json"), Version::HTTP_11)
+            .response(StatusCode::BAD_REQUEST, "the request has no Host");
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(
+            (document["status"].as_u64(), document["detail"].as_str()),
+            (Some(400), Some("the request has no Host"))
+        );
+    }
+
+    #[test]
+    fn grpc_calls_get_a_status_in_the_head_and_no_body() {
+        let grpc = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"))]);
+        assert_eq!(Form::of(&grpc, Version::HTTP_11), Form::Text);
+        let web = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc-web"))]);
+        assert_eq!(Form::of(&web, Version::HTTP_2), Form::Text);
+        for (status, grpc_status) in [(502, "14"), (503, "14"), (504, "4"), (404, "12"), (413, "3"), (508, "13")] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let response = Form::of(&grpc, Version::HTTP_2).response(status, "some text");
+            assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
+            let headers = response.headers();
+            assert_eq!(headers[CONTENT_TYPE], "application/grpc");
+            assert_eq!(headers[GRPC_MESSAGE], "some text");
+            assert_eq!(headers[GRPC_STATUS], grpc_status);
+        }
+    }
+}
