@@ -7,6 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use equipoise_tests::program;
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -24,11 +25,7 @@ struct Curl {
 impl Curl {
     /// Returns `None` and prints a message if curl is not installed.
     fn found() -> Option<Self> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let Some(program) = env::split_paths(&path).map(|path| path.join("curl")).find(|file| file.is_file()) else {
-            eprintln!("SKIPPED: no curl on PATH (Debian: apt-get install curl)");
-            return None;
-        };
+        let program = program("curl", "curl")?;
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let jar = format!("equipoise-jar-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Some(Self { program, jar: env::temp_dir().join(jar) })

@@ -1,7 +1,19 @@
-//! The reverse proxy with its server, over the connections of `equipoise-http`, on real sockets.
+//! The reverse proxy with its server, over the connections of `equipoise-http`, on real sockets, with real clients and
+//! servers. Tests whose client or server is not installed print `SKIPPED` and pass.
 
+mod app;
+mod curl;
+mod endless;
 mod expect;
+mod fallback;
+mod folder;
+mod grpc;
+mod load;
 mod messages;
+mod one_message;
+mod process;
+mod python;
+mod servers;
 mod setup;
 mod tunnels;
 mod vanishing;

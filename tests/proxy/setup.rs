@@ -5,7 +5,7 @@ use equipoise::{
     EndpointSpec, Pool,
     http::{HttpClient, Settings, Upstream},
     proxy::{
-        ReverseProxy,
+        ReverseProxyLayer,
         server::{Server, ServerLimits},
     },
 };
@@ -18,6 +18,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tower::Layer;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Body = BoxBody<Bytes, BoxError>;
@@ -78,6 +79,18 @@ where
     address
 }
 
+/// Returns a pool with one endpoint.
+pub(crate) fn pool(endpoint: String, version: Version) -> Pool<Upstream> {
+    let settings = match version {
+        Version::Http1 => Settings::new(),
+        Version::Http2 => Settings::new().version(equipoise::http::Version::Http2),
+    };
+    let pool = Pool::default();
+    let upstream = |spec: &EndpointSpec| Upstream::with_settings(spec.address(), &settings);
+    pool.try_update([EndpointSpec::new(endpoint)], upstream).expect("a valid address");
+    pool
+}
+
 /// A proxy in front of one endpoint.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
@@ -86,14 +99,13 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start(endpoint: String, version: Version) -> Self {
-        let settings = match version {
-            Version::Http1 => Settings::new(),
-            Version::Http2 => Settings::new().version(equipoise::http::Version::Http2),
-        };
-        let pool = Pool::default();
-        let upstream = |spec: &EndpointSpec| Upstream::with_settings(spec.address(), &settings);
-        pool.try_update([EndpointSpec::new(endpoint)], upstream).expect("a valid address");
-        let server = Server::with_limits(ReverseProxy::new(HttpClient::new(pool.clone())), ServerLimits::new());
+        Self::start_with(&ReverseProxyLayer::new(), endpoint, version).await
+    }
+
+    /// Starts a proxy with settings.
+    pub(crate) async fn start_with(settings: &ReverseProxyLayer, endpoint: String, version: Version) -> Self {
+        let pool = pool(endpoint, version);
+        let server = Server::with_limits(settings.layer(HttpClient::new(pool.clone())), ServerLimits::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         tokio::spawn(server.serve(listener));

@@ -6,16 +6,22 @@
 //!   response.
 //! - [`Reserved`]: an address that refuses connections.
 //! - [`Recorder`]: a strategy with predictable picks that records leases, verdicts and calls of hooks.
+//! - [`Raw`]: a codec of gRPC whose messages are bytes.
+//! - [`program`], [`python_with`] and [`run`]: real clients and servers, if they are installed.
 //!
 //! Nothing here sleeps to wait for a state: tests wait for events.
 
 mod backend;
+mod program;
+mod raw;
 mod recorder;
 mod reserved;
 mod scripted;
 
 pub use crate::{
     backend::{Answer, Backend, Seen},
+    program::{Output, program, python_with, run},
+    raw::Raw,
     recorder::{Hook, Log, Recorder},
     reserved::Reserved,
     scripted::{Peer, Scripted},

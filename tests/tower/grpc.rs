@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use equipoise::{
     EndpointSpec, Failure, Pool, Verdict,
     tower::{Balance, BalancedChannel, BalancedChannelError, HttpProtocol, balanced_channel},
 };
-use equipoise_tests::{Answer, Backend, Recorder, Reserved, soon};
+use equipoise_tests::{Answer, Backend, Raw, Recorder, Reserved, soon};
 use http::{HeaderMap, HeaderValue, Response, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
 use tonic::{
     Code, Status,
     client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     transport::{Channel, Endpoint},
 };
 
@@ -23,44 +22,6 @@ use crate::{
     goaway::{GoAway, http2},
     setup::in_flight,
 };
-
-/// A codec that passes bytes unchanged.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
 
 /// A server that answers every call with `text`, and ends with this status or without trailers.
 fn server(text: &'static str, status: Option<&'static str>) -> Backend {
