@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
+#[cfg(target_os = "linux")]
+mod abuse;
 mod admin;
 mod backend;
 mod client;
 mod config;
+mod load;
 mod log;
 mod process;
 mod reload;

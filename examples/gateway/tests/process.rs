@@ -96,6 +96,13 @@ impl Gateway {
         }
     }
 
+    /// Discards all further lines of the log, which would stop the gateway when the pipe is full. Returns the process and
+    /// the addresses.
+    pub(crate) fn without_log(mut self) -> (Child, Vec<String>) {
+        tokio::spawn(async move { while let Ok(Some(_)) = self.lines.next_line().await {} });
+        (self.child, self.addresses)
+    }
+
     /// Sends a signal, such as `-HUP`.
     pub(crate) async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
