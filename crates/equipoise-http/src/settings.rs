@@ -123,7 +123,8 @@ impl Settings {
     /// Sets the maximum number of open connections to the endpoint: in use, idle, and being opened, of HTTP/1.1 and
     /// HTTP/2 together. Default: 1024, as in Envoy. 0 counts as 1. If all of them are in use, further requests
     /// [wait](Self::max_waiting). A connection that has become a tunnel (an upgrade or `CONNECT`) counts until it is
-    /// closed.
+    /// closed. An attempt to open a connection counts until it ends, also if its request was given up. It makes progress
+    /// only while the tokio runtime of its request runs.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.max_connections = max.max(1);
@@ -131,8 +132,8 @@ impl Settings {
     }
 
     /// Sets the maximum number of idle HTTP/1.1 connections. A connection that becomes idle beyond this number is
-    /// closed. Default: 256. With 0, no connection is used twice. Idle connections of HTTP/2 do not count, because one
-    /// connection carries many requests.
+    /// closed. Default: 256. With 0, a connection is closed at the end of its request, unless another request waits for it.
+    /// Idle connections of HTTP/2 do not count, because one connection carries many requests.
     #[must_use]
     pub fn max_idle(mut self, max: usize) -> Self {
         self.max_idle = max;
@@ -141,10 +142,12 @@ impl Settings {
 
     /// Sets the maximum number of requests that wait for a connection while all connections are in use. Further
     /// requests fail at once with [`Error::Busy`](crate::Error::Busy), and a balancer sends them to another endpoint.
-    /// Default: 1024, as in Envoy. Requests that wait are served in order.
+    /// Default: 1024, as in Envoy. Requests that wait are served in order. A request is served before them if it is sent
+    /// again, because the connection that it had was closed.
     ///
-    /// Requests for which a connection is being opened do not count. A new HTTP/2 connection is expected to serve
-    /// `max_streams` of them. With 0, a request is sent only if a connection is free or can be opened.
+    /// Requests for which a connection is being opened do not count. A new HTTP/2 connection is expected to serve as many
+    /// of them as the connection before it may have streams, and the first one `max_streams`. With 0, a request is sent
+    /// only if a connection is free or can be opened.
     #[must_use]
     pub fn max_waiting(mut self, max: usize) -> Self {
         self.max_waiting = max;
@@ -154,7 +157,8 @@ impl Settings {
     /// Sets the maximum time that a request waits for a connection while all connections are in use. If one of them is
     /// closed, the time to open another one in its place is included. After the timeout, the request fails with
     /// [`Error::Busy`](crate::Error::Busy). Default: 5 s. If a connection can be opened at once, the request may wait
-    /// for the [`connect_timeout`](Self::connect_timeout) in addition, so that it fails with the error of connecting.
+    /// for the [`connect_timeout`](Self::connect_timeout) in addition, so that it fails with the error of connecting. If a
+    /// request is sent again, because the connection that it had was closed, the times that it waits are added up.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.wait_timeout = timeout;
@@ -172,8 +176,8 @@ impl Settings {
 
     /// Sets how long a connection is used after it was opened. `None`: without a limit. Default: one hour, as in nginx.
     /// The time of each connection is shorter by up to 10 %, at random, so that connections which were opened together
-    /// are not closed together. A request that is on the connection when its time is over is finished first. New
-    /// connections see changes of DNS.
+    /// are not closed together. A request that is on the connection when its time is over is finished first. However short
+    /// the time is, a connection that is opened for a request carries this request. New connections see changes of DNS.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.max_lifetime = lifetime.into();
@@ -231,8 +235,11 @@ impl Settings {
 
     /// Sets the maximum number of concurrent requests on one HTTP/2 connection. If the server announces less, its limit
     /// applies. Default: 100, the smallest limit that RFC 9113 recommends to servers. Range: 1 to 2³⁰, which is how
-    /// many streams a connection can have in all; other values count as the nearest of these. Another connection is
-    /// opened before the last one is full.
+    /// many streams a connection can have in all; other values count as the nearest of these.
+    ///
+    /// A request goes to the connection with the fewest streams, among up to 16 connections that are compared. Another
+    /// connection is opened before these are full. So the cost of the choice does not grow with the number of connections,
+    /// except while most of them are full: then it is linear.
     #[cfg(feature = "http2")]
     #[cfg_attr(docsrs, doc(cfg(feature = "http2")))]
     #[must_use]

@@ -162,9 +162,14 @@ impl Http1 {
         self.drive(&mut Context::from_waker(Waker::noop()))
     }
 
+    /// Makes the next read ask the system whether the server has closed the connection.
+    pub(super) fn ask_system(&self) {
+        self.control.ask_system();
+    }
+
     /// Asks the system whether the server has closed an idle connection. Returns whether a request can be sent.
     pub(super) fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
-        self.control.ask_system();
+        self.ask_system();
         self.drive(cx) && self.is_ready()
     }
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     },
     task::Poll,
 };
@@ -18,7 +18,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{clock::CoarseClock, slots::Slots, socket::Control, status::CloseReason};
+use super::{
+    clock::CoarseClock,
+    slots::{Slots, Want},
+    socket::Control,
+    status::CloseReason,
+};
 use crate::{
     body::RequestBody,
     error::ConnectError,
@@ -32,11 +37,22 @@ const PAUSE: u64 = 1_000;
 /// The value of [`Http2Set::failed_at`] if no attempt has failed.
 const NEVER: u64 = u64::MAX;
 
+/// How many connections are compared to find the one for a request. If there are more, the first one is chosen at
+/// random, so that the time per request does not grow with the number of connections.
+const COMPARED: usize = 16;
+
+/// The value of [`Http2::streams`] if the connection is closed because its slot is needed.
+const CLOSING: usize = usize::MAX;
+
+/// hyper's end of a connection that sends requests. The last one that is dropped wakes the task of the connection, so it
+/// is dropped while the queue is not locked.
+pub(super) type Sender = http2::SendRequest<RequestBody>;
+
 /// An HTTP/2 connection.
 pub(super) struct Http2 {
     /// `None` when no more requests may be sent. The senders of hyper must not be kept longer: if a request is sent while
     /// the connection ends, it can be left in hyper's channel, and is returned only when all senders are gone.
-    sender: Mutex<Option<http2::SendRequest<RequestBody>>>,
+    sender: Mutex<Option<Sender>>,
     control: Arc<Control>,
     /// The number of open streams that this crate knows of.
     streams: AtomicUsize,
@@ -58,7 +74,10 @@ pub(super) struct Http2Set {
     list: ArcSwap<Vec<Arc<Http2>>>,
     changes: Mutex<()>,
     max_streams: usize,
-    max_requests: Option<u64>,
+    /// The number of streams that a new connection is expected to have: the limit of the connection that was opened or
+    /// has changed its limit last.
+    expected_streams: AtomicUsize,
+    max_requests: u64,
     pings: Pings,
     /// When an attempt to open a connection has failed last, in milliseconds of the coarse clock.
     failed_at: AtomicU64,
@@ -72,7 +91,7 @@ pub(crate) struct Stream {
     open: OpenStream,
     /// Whether the connection has had earlier requests.
     is_reused: bool,
-    sender: http2::SendRequest<RequestBody>,
+    sender: Sender,
 }
 
 /// A stream on which a request was sent. It counts until it is dropped.
@@ -87,7 +106,8 @@ impl Http2Set {
             list: ArcSwap::default(),
             changes: Mutex::default(),
             max_streams: settings.max_streams,
-            max_requests: settings.max_requests,
+            expected_streams: AtomicUsize::new(settings.max_streams),
+            max_requests: settings.max_requests.unwrap_or(u64::MAX),
             pings: settings.pings,
             failed_at: AtomicU64::new(NEVER),
             clock,
@@ -114,7 +134,8 @@ impl Http2Set {
         let shaken = builder.handshake(TokioIo::new(socket)).await;
         let (sender, mut connection) = shaken.map_err(|error| ConnectError::Handshake { source: error.into() })?;
         let settings = std::future::poll_fn(|cx| {
-            control.watch_input(cx.waker());
+            control.register(cx.waker());
+            control.watch_input();
             let ended = std::pin::Pin::new(&mut connection).poll(cx);
             match ended {
                 _ if connection.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
@@ -124,33 +145,46 @@ impl Http2Set {
             }
         });
         settings.await.map_err(|source| ConnectError::Handshake { source })?;
-        control.ignore_input();
         if self.pings.interval.is_some() {
             control.sends_pings();
         }
         let opened = Arc::new(Http2 {
             sender: Mutex::new(Some(sender)),
-            control,
+            control: Arc::clone(&control),
             streams: AtomicUsize::new(0),
-            limit: AtomicUsize::new(self.max_streams.min(connection.current_max_send_streams())),
+            limit: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             idle_since: AtomicU64::new(self.clock.now()),
             expires_at,
             generation,
             has_extended_connect: connection.is_extended_connect_protocol_enabled(),
         });
+        let max_streams = self.max_streams;
+        self.set_limit(&opened, max_streams.min(connection.current_max_send_streams()));
         self.change(|list| list.push(Arc::clone(&opened)));
         // Weak, so that the connection ends when it is neither in the set nor in use.
         let (watched, set) = (Arc::downgrade(&opened), Arc::downgrade(self));
-        let max_streams = self.max_streams;
         tokio::spawn(async move {
             let run = std::future::poll_fn(|cx| {
+                // The first poll finds the input watched since the handshake.
+                if control.is_watched()
+                    && let Some(set) = set.upgrade()
+                {
+                    control.ignore_input();
+                    control.register(cx.waker());
+                    // Requests that begin to wait now watch the input again, or are seen here.
+                    fence(Ordering::SeqCst);
+                    if set.slots.waiting(Want::Any) > 0 {
+                        control.watch_input();
+                    }
+                }
                 let polled = std::pin::Pin::new(&mut connection).poll(cx);
                 if let Some(opened) = watched.upgrade() {
                     let limit = max_streams.min(connection.current_max_send_streams());
-                    if opened.limit.swap(limit, Ordering::Relaxed) < limit
+                    if opened.limit.load(Ordering::Relaxed) != limit
                         && let Some(set) = set.upgrade()
                     {
+                        set.set_limit(&opened, limit);
                         set.slots.freed();
                     }
                 }
@@ -165,16 +199,37 @@ impl Http2Set {
         Ok(())
     }
 
-    /// Takes a stream of the connection with the fewest open streams. `None` if all are full. Serves no
-    /// request that waits, so that it can be called under the lock of the queue.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Stream> {
+    /// Sets the maximum number of streams of a connection. The next connection is expected to have the same, unless it is
+    /// 0: then the server wants no more requests on this connection.
+    fn set_limit(&self, connection: &Http2, limit: usize) {
+        connection.limit.store(limit, Ordering::Relaxed);
+        if limit > 0 {
+            self.expected_streams.store(limit, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how many streams a new connection is expected to have. At least 1.
+    pub(super) fn expected_streams(&self) -> usize {
+        self.expected_streams.load(Ordering::Relaxed)
+    }
+
+    /// Lets the connections notice when the server raises its limit. They stop when no request waits.
+    pub(super) fn watch_limits(&self) {
+        for connection in self.list.load().iter() {
+            connection.control.begin_to_watch_input();
+        }
+    }
+
+    /// Takes a stream of the connection with the fewest open streams. `None` if all are full. Its time is constant, unless
+    /// many connections are full. Serves no request that waits, so that it can be called under the lock of the queue. The
+    /// senders of connections that are no longer used are added to `ended`.
+    pub(super) fn take(self: &Arc<Self>, ended: &mut Vec<Sender>) -> Option<Stream> {
         loop {
             let list = self.list.load();
-            let free = list.iter().filter(|connection| connection.has_room());
-            let connection = free.min_by_key(|connection| connection.streams.load(Ordering::Relaxed))?;
+            let connection = self.emptiest(&list)?;
             let Some(sender) = connection.sender() else {
                 // It was closed. Retired connections are no longer in the list that is loaded next.
-                self.remove(connection, CloseReason::Peer);
+                ended.extend(self.remove(connection, CloseReason::Peer));
                 continue;
             };
             let limit = connection.limit.load(Ordering::Relaxed);
@@ -182,24 +237,45 @@ impl Http2Set {
             if connection.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
                 continue;
             }
+            let more = |requests| (requests < self.max_requests).then_some(requests + 1);
+            let Ok(earlier) = connection.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) else {
+                connection.streams.fetch_sub(1, Ordering::Relaxed);
+                continue;
+            };
             let open = OpenStream { connection: Arc::clone(connection), set: Arc::clone(self) };
-            let requests = connection.requests.fetch_add(1, Ordering::Relaxed) + 1;
-            if self.max_requests.is_some_and(|max| requests >= max) {
-                self.remove(connection, CloseReason::MaxRequests);
+            if earlier + 1 >= self.max_requests {
+                ended.extend(self.remove(connection, CloseReason::MaxRequests));
             }
-            return Some(Stream { sender, open, is_reused: requests > 1 });
+            return Some(Stream { sender, open, is_reused: earlier > 0 });
         }
     }
 
-    /// Returns whether another connection should be opened, because the present ones are full or nearly so.
-    pub(super) fn is_nearly_full(&self) -> bool {
-        let list = self.list.load();
-        let of = |value: fn(&Http2) -> &AtomicUsize| {
-            list.iter().fold(0, |sum: usize, connection| sum.saturating_add(value(connection).load(Ordering::Relaxed)))
-        };
-        let (limit, streams) = (of(|connection| &connection.limit), of(|connection| &connection.streams));
+    /// Returns the connection with the fewest open streams, among [`COMPARED`] ones, or the first one with a free stream
+    /// if all of these are full.
+    fn emptiest<'a>(&self, list: &'a [Arc<Http2>]) -> Option<&'a Arc<Http2>> {
+        let first = if list.len() > COMPARED { rand::random_range(0..list.len()) } else { 0 };
+        let mut emptiest: Option<(usize, &Arc<Http2>)> = None;
+        for (at, connection) in list[first..].iter().chain(&list[..first]).enumerate() {
+            if at >= COMPARED && emptiest.is_some() {
+                break;
+            }
+            let streams = connection.streams.load(Ordering::Relaxed);
+            let is_free = streams < connection.limit.load(Ordering::Relaxed)
+                && connection.requests.load(Ordering::Relaxed) < self.max_requests;
+            if is_free && emptiest.is_none_or(|(least, _)| streams < least) {
+                emptiest = Some((streams, connection));
+            }
+        }
+        emptiest.map(|(_, connection)| connection)
+    }
+
+    /// Returns whether another connection should be opened, because there is none that takes requests, or the one with
+    /// the fewest streams, from which this stream was taken, is nearly full.
+    pub(super) fn is_nearly_full(&self, taken: &Stream) -> bool {
+        let connection = &taken.open.connection;
+        let (limit, streams) = (connection.limit.load(Ordering::Relaxed), connection.streams.load(Ordering::Relaxed));
         // One eighth is left.
-        limit.saturating_sub(streams).saturating_mul(8) <= limit
+        limit.saturating_sub(streams).saturating_mul(8) <= limit || self.is_empty()
     }
 
     /// Returns whether the endpoint has no connection that requests could use.
@@ -228,26 +304,33 @@ impl Http2Set {
         }
     }
 
-    /// Closes a connection without streams, if there is one, because its slot is needed.
-    pub(super) fn retire_idle(&self) {
-        let list = self.list.load();
-        if let Some(idle) = list.iter().find(|connection| connection.idle_since().is_some()) {
-            self.retire(idle, CloseReason::TooManyIdle);
+    /// Closes connections without streams, at most so many, because their slots are needed. Adds a sender of each to
+    /// `ended`.
+    pub(super) fn close_idle(&self, most: usize, ended: &mut Vec<Sender>) {
+        let most = ended.len() + most;
+        for connection in self.list.load().iter() {
+            if ended.len() >= most {
+                break;
+            }
+            // From now on, no stream can be taken, so the connection does close.
+            let claim = connection.streams.compare_exchange(0, CLOSING, Ordering::Relaxed, Ordering::Relaxed);
+            if claim.is_ok() {
+                ended.extend(self.remove(connection, CloseReason::TooManyIdle));
+            }
         }
     }
 
     /// Takes a connection out of use. Requests that wait need another one.
     fn retire(&self, connection: &Arc<Http2>, reason: CloseReason) {
-        self.remove(connection, reason);
+        drop(self.remove(connection, reason));
         self.slots.freed();
     }
 
-    fn remove(&self, connection: &Arc<Http2>, reason: CloseReason) {
+    /// Removes a connection from the set. Returns its sender. `None` if it was removed before.
+    fn remove(&self, connection: &Arc<Http2>, reason: CloseReason) -> Option<Sender> {
         connection.control.close_because(reason);
-        // Dropped after the lock is released.
-        let sender = connection.sender.lock().take();
-        drop(sender);
         self.change(|list| list.retain(|other| !Arc::ptr_eq(other, connection)));
+        connection.sender.lock().take()
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Http2>>)) {
@@ -259,12 +342,8 @@ impl Http2Set {
 }
 
 impl Http2 {
-    fn has_room(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
-    }
-
     /// Returns a sender, if requests may still be sent.
-    fn sender(&self) -> Option<http2::SendRequest<RequestBody>> {
+    fn sender(&self) -> Option<Sender> {
         self.sender.lock().clone().filter(|sender| !sender.is_closed())
     }
 

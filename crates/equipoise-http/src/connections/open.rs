@@ -1,14 +1,18 @@
 //! Opening connections, in tasks of their own.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+};
 
+use futures::FutureExt;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
     clock::millis,
     http1::Http1,
     pool::{Connection, Connections},
-    queue::{Queue, Sender},
+    queue::{Entry, Queue},
     slots::{Slot, Want},
     socket::Socket,
     status::CloseReason,
@@ -22,10 +26,13 @@ use crate::{
     error::ConnectError,
 };
 
-/// An attempt to open a connection. It is counted by the queue until it has ended.
+/// An attempt to open a connection.
 pub(super) struct Opening {
     connections: Arc<Connections>,
     want: Want,
+    /// Its number in the queue, which counts it until it has ended.
+    number: u64,
+    runtime: Handle,
     /// Taken when the attempt begins.
     slot: Option<Slot>,
     has_ended: bool,
@@ -33,7 +40,8 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Makes the attempt in a task.
-    pub(super) fn start(mut self, runtime: &Handle) {
+    pub(super) fn start(mut self) {
+        let runtime = self.runtime.clone();
         runtime.spawn(async move {
             let Some(slot) = self.slot.take() else { return };
             let connections = Arc::clone(&self.connections);
@@ -41,9 +49,14 @@ impl Opening {
             // No sweep has advanced the clock while there was no connection.
             connections.clock.tick();
             let limit = connections.settings.connect_timeout;
-            let opened = timeout(limit, connections.open(self.want, slot)).await;
+            // A panic is one of the user's resolver.
+            let opened = AssertUnwindSafe(connections.open(self.want, slot)).catch_unwind();
+            let opened = match timeout(limit, opened).await {
+                Ok(opened) => opened.unwrap_or(Err(ConnectError::Aborted)),
+                Err(_) => Err(ConnectError::TimedOut { timeout: limit }),
+            };
             self.has_ended = true;
-            connections.ended(self.want, opened.unwrap_or(Err(ConnectError::TimedOut { timeout: limit })));
+            connections.ended(&self, opened);
         });
     }
 }
@@ -53,7 +66,7 @@ impl Drop for Opening {
         if !self.has_ended {
             // The slot becomes free first.
             self.slot = None;
-            self.connections.ended(self.want, Err(ConnectError::Aborted));
+            self.connections.ended(self, Err(ConnectError::Aborted));
         }
     }
 }
@@ -67,12 +80,18 @@ impl Connections {
         false
     }
 
+    /// Returns whether requests with this want share a connection that is opened for them, as far as it is known.
+    #[cfg(feature = "http2")]
+    fn is_shared(&self, want: Want) -> bool {
+        want == Want::Any && !self.speaks_http1()
+    }
+
     /// Returns how many requests a connection is expected to serve at once that is opened for this want. If it is one,
-    /// each request needs its own attempt, and each failed attempt ends one request.
+    /// each request needs its own attempt.
     pub(super) fn served_by_one(&self, want: Want) -> usize {
         #[cfg(feature = "http2")]
-        if want == Want::Any && !self.speaks_http1() {
-            return self.settings.max_streams;
+        if self.is_shared(want) {
+            return self.http2.expected_streams();
         }
         let _ = want;
         1
@@ -80,79 +99,91 @@ impl Connections {
 
     /// Begins to open a connection for requests that wait, if they need one and a slot is free. The caller starts the
     /// attempt after it has unlocked the queue.
-    pub(super) fn begin_opening(self: &Arc<Self>, queue: &mut Queue<Connection>) -> Option<(Opening, Handle)> {
-        let want = self.needs_opening(queue)?;
+    pub(super) fn begin_opening(self: &Arc<Self>, queue: &mut Queue<Connection>) -> Option<Opening> {
+        let (want, _) = self.needs_opening(queue)?;
         let runtime = queue.runtime(want)?;
         let slot = self.slots.take()?;
-        Some((self.opening(queue, want, slot), runtime))
+        Some(self.opening(queue, want, slot, runtime))
     }
 
-    /// Returns the want for which a connection should be opened next.
-    fn needs_opening(&self, queue: &Queue<Connection>) -> Option<Want> {
-        let needs = |want: Want| {
-            if self.served_by_one(want) == 1 {
-                return queue.uncovered(want, 1) > 0;
-            }
-            // Requests share the connection, so only one is opened at a time.
+    /// Returns the want for which a connection should be opened next, and how many are missing for it.
+    fn needs_opening(&self, queue: &Queue<Connection>) -> Option<(Want, usize)> {
+        let missing = |want: Want| {
+            let each = self.served_by_one(want);
+            let missing = queue.uncovered(want, each).div_ceil(each);
             #[cfg(feature = "http2")]
-            return queue.len(want) > 0 && queue.opening(want) == 0 && !self.http2.is_paused();
-            #[cfg(not(feature = "http2"))]
-            false
+            if missing > 0 && self.is_shared(want) && self.http2.is_paused() {
+                return 0;
+            }
+            missing
         };
         let [any, http1] = Want::ALL;
-        match (needs(any), needs(http1)) {
-            (true, true) => queue.first(&Want::ALL),
-            (true, false) => Some(any),
-            (false, true) => Some(http1),
-            (false, false) => None,
+        match (missing(any), missing(http1)) {
+            (0, 0) => None,
+            (missing, 0) => Some((any, missing)),
+            (0, missing) => Some((http1, missing)),
+            (missing, others) => queue.first(&Want::ALL).map(|want| (want, if want == any { missing } else { others })),
         }
     }
 
-    fn opening(self: &Arc<Self>, queue: &mut Queue<Connection>, want: Want, slot: Slot) -> Opening {
-        queue.begin_opening(want);
-        Opening { connections: Arc::clone(self), want, slot: Some(slot), has_ended: false }
+    fn opening(self: &Arc<Self>, queue: &mut Queue<Connection>, want: Want, slot: Slot, runtime: Handle) -> Opening {
+        let number = queue.begin_opening(want, self.clock.tick());
+        Opening { connections: Arc::clone(self), want, number, runtime, slot: Some(slot), has_ended: false }
     }
 
-    /// Opens the connections that waiting requests need, as far as slots are free. If none is free, a connection is
-    /// closed that is idle but has the wrong HTTP version.
+    /// Opens the connections that waiting requests need, as far as slots are free. If none is free, connections are
+    /// closed that are idle but have the wrong HTTP version.
     pub(super) fn open_for_waiting(self: &Arc<Self>) {
         loop {
+            // Not in the condition of the loop, which would lock the queue while the attempt starts.
             let begun = self.begin_opening(&mut self.queue.lock());
             match begun {
-                Some((opening, runtime)) => opening.start(&runtime),
+                Some(opening) => opening.start(),
                 None => break,
             }
         }
         #[cfg(feature = "http2")]
+        self.make_room();
+    }
+
+    /// Closes idle connections that have not the HTTP version that waiting requests need, if these need their slots. Those
+    /// that have it would have been used.
+    #[cfg(feature = "http2")]
+    fn make_room(&self) {
+        let mut idle = Vec::new();
+        let mut ended = Vec::new();
         {
-            let blocked = self.needs_opening(&self.queue.lock());
-            match blocked {
-                None => {}
-                // Otherwise, the request would have got it.
-                Some(Want::Any) if !self.speaks_http1() => {
-                    if let Some(connection) = self.idle.pop() {
-                        connection.close_because(CloseReason::TooManyIdle);
-                    }
-                }
-                Some(_) => self.http2.retire_idle(),
+            let mut queue = self.queue.lock();
+            let Some((want, missing)) = self.needs_opening(&queue) else { return };
+            let missing = missing.saturating_sub(queue.closing());
+            if self.is_shared(want) {
+                idle.extend(std::iter::from_fn(|| self.idle.pop()).take(missing));
+            } else {
+                self.http2.close_idle(missing, &mut ended);
             }
+            queue.begin_closing(idle.len() + ended.len());
+        }
+        // Each slot that becomes free is given to the requests that wait.
+        for connection in idle {
+            connection.close_because(CloseReason::TooManyIdle);
         }
     }
 
-    /// Opens another HTTP/2 connection before the present ones are full. Does nothing outside a tokio runtime.
+    /// Opens another HTTP/2 connection before the present ones are full, unless requests wait for its slot. Does nothing
+    /// outside a tokio runtime.
     #[cfg(feature = "http2")]
     pub(super) fn open_ahead(self: &Arc<Self>) {
-        if self.slots.open() >= self.settings.max_connections || self.http2.is_paused() {
+        if self.slots.open() >= self.settings.max_connections || self.slots.has_waiting() || self.http2.is_paused() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let opening = {
             let mut queue = self.queue.lock();
             let slot = if queue.opening(Want::Any) == 0 { self.slots.take() } else { None };
-            slot.map(|slot| self.opening(&mut queue, Want::Any, slot))
+            slot.map(|slot| self.opening(&mut queue, Want::Any, slot, runtime))
         };
         if let Some(opening) = opening {
-            opening.start(&runtime);
+            opening.start();
         }
     }
 
@@ -174,50 +205,50 @@ impl Connections {
         for _ in self.slots.open()..most {
             let opening = {
                 let mut queue = self.queue.lock();
-                self.slots.take().map(|slot| self.opening(&mut queue, Want::Any, slot))
+                self.slots.take().map(|slot| self.opening(&mut queue, Want::Any, slot, runtime.clone()))
             };
             let Some(opening) = opening else { return };
-            opening.start(runtime);
+            opening.start();
         }
     }
 
     /// Ends an attempt to open a connection. If it has failed, the requests get the error that have nothing else to
     /// wait for.
-    fn ended(self: &Arc<Self>, want: Want, opened: Result<(), ConnectError>) {
-        let mut failed = Vec::new();
-        {
+    fn ended(self: &Arc<Self>, opening: &Opening, opened: Result<(), ConnectError>) {
+        let want = opening.want;
+        let failed: Vec<Entry<Connection>> = {
             let mut queue = self.queue.lock();
-            if let Err(error) = &opened {
-                let victims = self.victims(&queue, want, error);
-                failed.extend(std::iter::from_fn(|| queue.pop(want)).take(victims));
+            let counted = queue.end_opening(want, opening.number);
+            match &opened {
+                Ok(()) => Vec::new(),
+                // The runtime has ended. Another attempt there would end at once, too.
+                Err(_) if !opening.has_ended => queue.remove_runtime(want, opening.runtime.id()),
+                Err(_) => {
+                    let victims = if counted { self.victims(&queue, want) } else { 0 };
+                    std::iter::from_fn(|| queue.pop(want)).take(victims).collect()
+                }
             }
-            queue.end_opening(want);
-        }
+        };
         if let Err(error) = opened {
             self.counters.failed();
             let error = Arc::new(error);
             // A request that cannot be told was given up.
-            failed.into_iter().for_each(|request: Sender<Connection>| drop(request.send(Err(Arc::clone(&error)))));
+            failed.into_iter().for_each(|request| drop(request.answer(Err(Arc::clone(&error)))));
         }
         self.slots.freed();
     }
 
-    /// Returns how many requests a failed attempt ends.
-    fn victims(&self, queue: &Queue<Connection>, want: Want, error: &ConnectError) -> usize {
-        let is_for_all = self.served_by_one(want) > 1;
-        match error {
-            // The runtime has ended. Another attempt there would fail at once, too.
-            ConnectError::Aborted => queue.len(want),
-            #[cfg(feature = "http2")]
-            _ if is_for_all && !self.http2.is_empty() => {
-                // The requests wait for a stream of another connection.
-                self.http2.pause();
-                0
-            }
-            _ if is_for_all => queue.len(want),
-            // One request has waited for this connection, unless an idle one has made it unnecessary.
-            _ => usize::from(queue.len(want) >= queue.opening(want)),
+    /// Returns how many requests a failed attempt ends: those that it was expected to serve, unless other attempts are
+    /// expected to serve them too. So each attempt that fails ends requests, until none needs another attempt.
+    fn victims(&self, queue: &Queue<Connection>, want: Want) -> usize {
+        #[cfg(feature = "http2")]
+        if self.is_shared(want) && !self.http2.is_empty() {
+            // The requests wait for a stream of another connection.
+            self.http2.pause();
+            return 0;
         }
+        let each = self.served_by_one(want);
+        queue.uncovered(want, each).min(each)
     }
 
     /// Opens a connection, and gives it to a waiting request or stores it.

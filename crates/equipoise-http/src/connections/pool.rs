@@ -4,6 +4,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 #[cfg(feature = "http2")]
@@ -40,6 +41,9 @@ pub(crate) struct Demand {
     pub(crate) is_checked: bool,
     /// Whether the connection must be one of HTTP/1.1, if the endpoint can be asked for it.
     pub(crate) is_http1: bool,
+    /// Whether the request is sent again, because the connection that it had was closed. It is then served before those
+    /// that have had none.
+    pub(crate) is_again: bool,
 }
 
 /// What a request is sent on.
@@ -122,8 +126,13 @@ impl Connections {
         self.known.store(if is_http2 { HTTP2 } else { HTTP1 }, Ordering::Relaxed);
     }
 
-    /// Returns a connection for one request, with the HTTP version of the endpoint.
-    pub(crate) async fn connection(self: &Arc<Self>, demand: Demand) -> Result<Connection, Error> {
+    /// Returns a connection for one request, with the HTTP version of the endpoint. `waited` is how long the request has
+    /// waited for connections.
+    pub(crate) async fn connection(
+        self: &Arc<Self>,
+        demand: Demand,
+        waited: &mut Duration,
+    ) -> Result<Connection, Error> {
         if !self.is_warm.load(Ordering::Relaxed) {
             self.warm();
         }
@@ -133,7 +142,7 @@ impl Connections {
         match free.await {
             Some(connection) => Ok(connection),
             // The future of what is rare is large. A box keeps it out of the future of each request.
-            None => Box::pin(self.wait(want, demand.is_checked)).await,
+            None => Box::pin(self.wait(want, demand, waited)).await,
         }
     }
 
@@ -145,8 +154,8 @@ impl Connections {
         }
         #[cfg(feature = "http2")]
         if want == Want::Any && !speaks_http1 {
-            let stream = self.http2.take()?;
-            if self.http2.is_nearly_full() {
+            let stream = self.http2.take(&mut Vec::new())?;
+            if self.http2.is_nearly_full(&stream) {
                 self.open_ahead();
             }
             return Some(Connection::Http2(stream));
@@ -175,8 +184,11 @@ impl Connections {
     /// Gives a connection without a request to a waiting one, stores it, or closes it.
     pub(super) fn put_back(&self, mut connection: Http1) {
         let now = self.clock.now();
-        if let Some(reason) = self.end_of(&connection, now) {
-            return connection.close_because(reason);
+        match self.end_of(&connection, now) {
+            None => {}
+            // Otherwise, a request that waits would need another connection, whose lifetime might be over at once, too.
+            Some(CloseReason::Lifetime) if connection.requests == 0 => {}
+            Some(reason) => return connection.close_because(reason),
         }
         connection.rest();
         connection.idle_since = now;

@@ -43,17 +43,35 @@ impl Control {
         self.asks_system.store(true, Ordering::Relaxed);
     }
 
-    /// Wakes the task of this waker whenever the HTTP implementation has processed all input.
+    /// Sets the task that is woken while the input is watched. It must register again after each time it was woken.
     #[cfg(feature = "http2")]
-    pub(super) fn watch_input(&self, waker: &Waker) {
+    pub(super) fn register(&self, waker: &Waker) {
         self.reader.register(waker);
+    }
+
+    /// Wakes the registered task whenever the HTTP implementation has processed all input.
+    #[cfg(feature = "http2")]
+    pub(super) fn watch_input(&self) {
         self.is_watched.store(true, Ordering::Release);
+    }
+
+    /// As [`watch_input`](Self::watch_input). If the input was not watched, wakes the task at once, too.
+    #[cfg(feature = "http2")]
+    pub(super) fn begin_to_watch_input(&self) {
+        if !self.is_watched.load(Ordering::Relaxed) && !self.is_watched.swap(true, Ordering::AcqRel) {
+            self.reader.wake();
+        }
     }
 
     /// Ends the effect of [`watch_input`](Self::watch_input).
     #[cfg(feature = "http2")]
     pub(super) fn ignore_input(&self) {
         self.is_watched.store(false, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "http2")]
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
     }
 
     /// Called when the HTTP implementation begins to send PINGs.

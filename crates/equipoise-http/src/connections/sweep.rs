@@ -23,8 +23,8 @@ impl Connections {
                 let Some(connections) = sweeping.connections.upgrade() else { return };
                 connections.sweep_once();
                 if connections.slots.open() == 0 {
-                    connections.is_swept.store(false, Ordering::SeqCst);
-                    // A connection that was opened meanwhile has seen a running task.
+                    // A swap: if a connection that was opened meanwhile has seen a running task, its slot is seen below.
+                    connections.is_swept.swap(false, Ordering::SeqCst);
                     sweeping.is_over =
                         connections.slots.open() == 0 || connections.is_swept.swap(true, Ordering::SeqCst);
                 }

@@ -1,17 +1,27 @@
 //! Waiting for a connection, and giving to waiting requests what becomes free.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use super::{
+    clock::millis,
     http1::Http1,
-    pool::{Connection, Connections},
-    queue::{Answer, Sender, Ticket},
+    open::Opening,
+    pool::{Connection, Connections, Demand},
+    queue::{Answer, Entry, Ticket},
     slots::{Serve, Want},
     status::CloseReason,
 };
 use crate::error::{Busy, ConnectError, Error};
+
+/// By how many milliseconds an attempt to open a connection may exceed its timeout. After it, the runtime of the attempt
+/// is supposed to stand still, and requests no longer rely on the attempt.
+const MAX_DELAY: u64 = 1_000;
 
 /// A request in the queue. If it is given up, what it may have got is given to the next one.
 struct Waiting<'a> {
@@ -25,16 +35,23 @@ struct Waiting<'a> {
 }
 
 impl Connections {
-    /// Waits for a connection: a new one, or one that becomes free.
-    pub(super) async fn wait(self: &Arc<Self>, want: Want, check: bool) -> Result<Connection, Error> {
-        let mut waiting = self.join(want)?;
+    /// Waits for a connection: a new one, or one that becomes free. Adds the time to `waited`. If the request has waited
+    /// before, for a connection that was then closed, its timeout is that much shorter.
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        want: Want,
+        demand: Demand,
+        waited: &mut Duration,
+    ) -> Result<Connection, Error> {
+        let mut waiting = self.join(want, demand.is_again)?;
         let settings = &self.settings;
         let opening = if waiting.is_covered { settings.connect_timeout } else { Default::default() };
         let limit = settings.wait_timeout.saturating_add(opening);
-        let answered = timeout(limit, async {
+        let begun = Instant::now();
+        let answered = timeout(limit.saturating_sub(*waited), async {
             loop {
                 match (&mut waiting.receiver).await {
-                    Ok(Ok(connection)) => match stale(connection, check).await {
+                    Ok(Ok(connection)) => match stale(connection, demand.is_checked).await {
                         Ok(connection) => return Ok(connection),
                         Err(stale) => {
                             waiting.join_again();
@@ -49,29 +66,36 @@ impl Connections {
                 }
             }
         });
-        answered.await.unwrap_or_else(|_| Err(Error::busy(Busy::TimedOut { timeout: limit })))
+        let answered = answered.await;
+        *waited += begun.elapsed();
+        answered.unwrap_or_else(|_| Err(Error::busy(Busy::TimedOut { timeout: limit })))
     }
 
     /// Adds a request to the queue, and begins to open a connection for it if that is possible.
-    fn join(self: &Arc<Self>, want: Want) -> Result<Waiting<'_>, Error> {
+    fn join(self: &Arc<Self>, want: Want, is_again: bool) -> Result<Waiting<'_>, Error> {
         let runtime = Handle::try_current().map_err(|_| ConnectError::Aborted)?;
         let max_waiting = self.settings.max_waiting;
         let mut openings = Vec::new();
+        // Dropped after the lock is released.
+        let mut refused = None;
         let joined = {
             let mut queue = self.queue.lock();
-            let ticket = queue.ticket();
+            let ticket = queue.ticket(is_again);
             let receiver = queue.join(want, ticket, runtime.clone());
+            let longest = millis(self.settings.connect_timeout).saturating_add(MAX_DELAY);
+            queue.forget_opening(self.clock.tick().saturating_sub(longest));
             openings.extend(std::iter::from_fn(|| self.begin_opening(&mut queue)));
             let uncovered = |want| queue.uncovered(want, self.served_by_one(want));
             if Want::ALL.into_iter().map(uncovered).sum::<usize>() <= max_waiting {
                 let is_covered = uncovered(want) == 0;
                 Some(Waiting { connections: self, want, ticket, receiver, runtime, is_covered })
             } else {
-                queue.leave(want, ticket);
+                refused = queue.leave(want, ticket, self.served_by_one(want));
                 None
             }
         };
-        openings.into_iter().for_each(|(opening, runtime)| opening.start(&runtime));
+        drop(refused);
+        openings.into_iter().for_each(Opening::start);
         let waiting = joined.ok_or_else(|| Error::busy(Busy::TooManyWaiting { max_waiting }))?;
         // Something may have become free before the request was in the queue.
         Arc::clone(self).serve();
@@ -87,7 +111,7 @@ impl Connections {
                 queue.first(self.users_of_http1()).and_then(|want| queue.pop(want))
             };
             let Some(first) = first else { break };
-            match first.send(answer) {
+            match first.answer(answer) {
                 Ok(()) => return None,
                 // This request was given up.
                 Err(back) => answer = back,
@@ -115,11 +139,14 @@ impl Connections {
     }
 
     /// Removes a request from the queue, and returns it with a free connection that it can use.
-    fn pair(&self) -> Option<(Sender<Connection>, Connection)> {
+    fn pair(&self) -> Option<(Entry<Connection>, Connection)> {
+        // Dropped after the lock is released.
+        #[cfg(feature = "http2")]
+        let mut ended = Vec::new();
         let mut queue = self.queue.lock();
         #[cfg(feature = "http2")]
         if queue.len(Want::Any) > 0
-            && let Some(stream) = self.http2.take()
+            && let Some(stream) = self.http2.take(&mut ended)
         {
             return queue.pop(Want::Any).map(|first| (first, Connection::Http2(stream)));
         }
@@ -132,24 +159,31 @@ impl Connections {
 impl Serve for Connections {
     fn serve(self: Arc<Self>) {
         while let Some((first, connection)) = self.pair() {
-            if let Err(Ok(back)) = first.send(Ok(connection)) {
+            if let Err(Ok(back)) = first.answer(Ok(connection)) {
                 self.take_back(back);
             }
         }
         self.open_for_waiting();
+        #[cfg(feature = "http2")]
+        if self.slots.waiting(Want::Any) > 0 {
+            self.http2.watch_limits();
+        }
     }
 }
 
 impl Waiting<'_> {
     /// Joins the queue again at the place where the request was.
     fn join_again(&mut self) {
-        self.receiver = self.connections.queue.lock().join(self.want, self.ticket, self.runtime.clone());
+        let receiver = self.connections.queue.lock().join(self.want, self.ticket, self.runtime.clone());
+        self.receiver = receiver;
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.connections.queue.lock().leave(self.want, self.ticket) {
+        let each = self.connections.served_by_one(self.want);
+        let left = self.connections.queue.lock().leave(self.want, self.ticket, each);
+        if left.is_some() {
             return;
         }
         self.receiver.close();
@@ -165,6 +199,11 @@ async fn stale(connection: Connection, check: bool) -> Result<Connection, Http1>
         Connection::Http1(mut connection) if check && connection.is_reused => {
             let is_open = std::future::poll_fn(|cx| std::task::Poll::Ready(connection.is_open(cx))).await;
             if is_open { Ok(Connection::Http1(connection)) } else { Err(connection) }
+        }
+        // A server that closes each of its new connections must not keep a request busy here. The request finds it out.
+        Connection::Http1(connection) if check => {
+            connection.ask_system();
+            Ok(Connection::Http1(connection))
         }
         other => Ok(other),
     }

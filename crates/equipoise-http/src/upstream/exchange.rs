@@ -1,6 +1,6 @@
 //! Sends a request over a connection, and again over another one if the first was closed while it was idle.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "http2")]
 use equipoise_tower::FailureStage;
@@ -30,15 +30,16 @@ pub(super) async fn exchange(
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Error> {
     check(&request)?;
-    let mut stale = 0;
+    let (mut stale, mut waited) = (0, Duration::ZERO);
     loop {
         let can_repeat = request.body().is_empty() && is_safe(request.method());
         let demand = Demand {
             // If one idle connection was closed, others have probably been closed too.
             is_checked: !can_repeat || stale > 0,
             is_http1: asks_to_upgrade(&request),
+            is_again: stale > 0,
         };
-        let sent = match connections.connection(demand).await? {
+        let sent = match connections.connection(demand, &mut waited).await? {
             Connection::Http1(connection) => {
                 for_http1(&mut request, &connections.origin)?;
                 over_http1(&connections, connection, request, can_repeat).await
@@ -107,9 +108,9 @@ async fn over_http1(
         }
         Err(failed) => failed,
     };
-    let unsent = failed.take_message().filter(|_| is_reused);
+    let unsent = failed.take_message();
     let error = failed.into_error();
-    let is_stale = is_reused && was_closed(&error);
+    let is_stale = (is_reused || unsent.is_some()) && was_closed(&error);
     connection.close_because(if is_stale { CloseReason::Peer } else { CloseReason::Failed });
     match unsent.or(kept.filter(|_| is_stale)) {
         Some(mut again) => {

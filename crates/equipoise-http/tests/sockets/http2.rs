@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,10 +22,14 @@ use tokio::{
     join,
     net::TcpListener,
     sync::{Notify, Semaphore},
+    time::timeout,
 };
 use tower::ServiceExt;
 
-use crate::server::{Server, get, post, send};
+use crate::{
+    gates::{Gates, Go},
+    server::{Server, get, post, send},
+};
 
 /// An HTTP/2 server that echoes bodies with their trailers. Each response waits for a permit.
 struct Echo {
@@ -150,6 +155,87 @@ async fn without_a_queue_requests_share_the_connection_that_is_opened_for_them()
     let responses = futures::future::join_all((0..10).map(|_| send(&upstream, get("/")))).await;
     assert!(responses.into_iter().all(|response| response.is_ok()));
     assert_eq!(upstream.status().opened, 1);
+}
+
+#[tokio::test]
+async fn without_a_queue_as_many_connections_are_opened_as_the_requests_need() {
+    let server = Echo::start(100, 100).await;
+    let upstream = server.upstream(Settings::new().max_waiting(0).max_streams(2));
+    let responses = futures::future::join_all((0..6).map(|_| send(&upstream, get("/")))).await;
+    assert!(responses.into_iter().all(|response| response.is_ok()));
+    assert!((3..=4).contains(&upstream.status().opened), "{:?}", upstream.status());
+}
+
+#[tokio::test]
+async fn the_number_of_connections_follows_the_limit_of_the_server() {
+    let server = Echo::start(2, 0).await;
+    let gates = Gates::new(&server.address);
+    let settings = Settings::new().version(Version::Http2).resolver(gates.clone());
+    let upstream = Upstream::with_settings("orders.test:80", &settings).unwrap();
+    let all = futures::future::join_all((0..8).map(|_| send(&upstream, get("/"))));
+    let go = async {
+        gates.reach(1).await;
+        gates.open(Go::On);
+        // Two requests have got the first connection. The others need three.
+        timeout(Duration::from_secs(10), gates.reach(3)).await.expect("three attempts at once");
+        (0..3).for_each(|_| assert!(gates.open(Go::On)));
+        server.permits.add_permits(8);
+    };
+    let (responses, ()) = join!(all, go);
+    assert!(responses.into_iter().all(|response| response.is_ok()));
+}
+
+#[tokio::test]
+async fn a_limit_that_the_server_raises_is_used_by_requests_that_wait() {
+    let settings = Settings::new().version(Version::Http2).max_connections(1);
+    let (server, upstream) = Server::with_upstream(&settings).await;
+    let serve = async {
+        let mut peer = server.accept().await;
+        // SETTINGS with a maximum of 1 stream, and later of 2.
+        peer.write(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x01").await;
+        peer.read_bytes_until(b"\x01\x05\0\0\0\x01").await;
+        while upstream.status().waiting < 1 {
+            tokio::task::yield_now().await;
+        }
+        peer.write(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x02").await;
+        // HEADERS of the second stream.
+        timeout(Duration::from_secs(10), peer.read_bytes_until(b"\x01\x05\0\0\0\x03")).await.expect("a request");
+    };
+    tokio::select! {
+        () = serve => {}
+        _ = async { join!(send(&upstream, get("/")), send(&upstream, get("/"))) } => panic!("no response was sent"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_never_carries_more_than_its_maximum_of_requests() {
+    const MAX: usize = 3;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings::new().version(Version::Http2).max_requests(MAX as u64).max_connections(8);
+    let upstream = Upstream::with_settings(&listener.local_addr().unwrap().to_string(), &settings).unwrap();
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (requests, seen) = (AtomicUsize::new(0), Arc::clone(&seen));
+            let service = service_fn(move |_: Request<Incoming>| {
+                seen.fetch_max(requests.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                async { Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())) }
+            });
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let client = |upstream: Upstream| async move {
+        for _ in 0..100 {
+            send(&upstream, get("/")).await.expect("a response");
+        }
+    };
+    let clients: Vec<_> = (0..16).map(|_| tokio::spawn(client(upstream.clone()))).collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(most.load(Ordering::SeqCst), MAX);
 }
 
 #[tokio::test]
@@ -343,12 +429,12 @@ async fn a_connection_ends_after_its_maximum_of_requests() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_streams_ends_after_the_idle_timeout() {
     let server = Echo::start(100, 100).await;
-    let upstream = server.upstream(Settings::new().idle_timeout(std::time::Duration::from_secs(8)));
+    let upstream = server.upstream(Settings::new().idle_timeout(Duration::from_secs(8)));
     let begun = tokio::time::Instant::now();
     assert_eq!(send(&upstream, post("/", "body")).await.unwrap().body(), "body");
     // The paused clock advances from one timer to the next.
     while upstream.status().open > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let took = begun.elapsed().as_secs();
     assert!((8..11).contains(&took) && upstream.status().closed(CloseReason::IdleTimeout) == 1, "{took}");

@@ -2,6 +2,8 @@
 
 mod bodies;
 mod client;
+mod gates;
+mod given_up;
 #[cfg(feature = "http2")]
 mod http2;
 mod limits;

@@ -68,6 +68,27 @@ async fn a_waiting_post_does_not_get_a_connection_that_was_closed_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_request_whose_new_connection_was_closed_before_it_was_sent_gets_another_one() {
+    for is_known in [false, true] {
+        let (server, upstream) = Server::with_upstream(&Settings::new()).await;
+        let mut waits = Box::pin(send(&upstream, post("/", "x")));
+        assert!(futures::poll!(&mut waits).is_pending());
+        let peer = server.accept().await;
+        while upstream.status().waiting > 0 {
+            tokio::task::yield_now().await;
+        }
+        // The connection was handed over. The request does not know it yet.
+        drop(peer);
+        if is_known {
+            server.event().await;
+        }
+        let (_peer, response) = join!(server.serve(HELLO), waits);
+        assert_eq!(response.unwrap().body(), "hello");
+        assert_eq!((upstream.status().opened, upstream.status().closed(CloseReason::Peer)), (2, 1));
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_given_up_leaves_the_connection_that_was_opened_for_it() {
     let (server, upstream) = Server::with_upstream(&Settings::new()).await;
     let mut given_up = Box::pin(send(&upstream, get("/a")));

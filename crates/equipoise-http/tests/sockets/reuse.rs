@@ -110,6 +110,24 @@ async fn a_safe_request_is_sent_again_if_the_connection_closes_without_a_respons
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_again_is_ahead_of_those_that_wait() {
+    let (server, upstream) = Server::with_upstream(&Settings::new().max_connections(1)).await;
+    let mut peer = idle(&server, &upstream).await;
+    let serve = async {
+        peer.head().await;
+        while upstream.status().waiting < 1 {
+            tokio::task::yield_now().await;
+        }
+        drop(peer);
+        let mut peer = server.accept().await;
+        (peer.answer(HELLO).await, peer.answer(HELLO).await)
+    };
+    let (heads, again, waits) = join!(serve, send(&upstream, get("/again")), send(&upstream, get("/waits")));
+    assert!(again.is_ok() && waits.is_ok());
+    assert!(heads.0.starts_with("GET /again ") && heads.1.starts_with("GET /waits "), "{heads:?}");
+}
+
+#[tokio::test]
 async fn a_post_that_may_have_been_processed_is_not_sent_again() {
     let (server, upstream) = Server::with_upstream(&Settings::new()).await;
     let mut peer = idle(&server, &upstream).await;
@@ -206,6 +224,17 @@ async fn an_idle_connection_ends_after_its_time() {
 async fn a_connection_ends_with_its_lifetime() {
     let settings = Settings::new().max_lifetime(Duration::from_secs(20)).idle_timeout(Duration::from_secs(60));
     assert_ends(settings, 18..22, CloseReason::Lifetime).await;
+}
+
+#[tokio::test]
+async fn a_connection_carries_a_request_also_if_its_lifetime_is_over_at_once() {
+    for lifetime in [Duration::ZERO, Duration::from_micros(1)] {
+        let (server, upstream) = Server::with_upstream(&Settings::new().max_lifetime(lifetime)).await;
+        for _ in 0..2 {
+            idle(&server, &upstream).await.closed().await;
+        }
+        assert_eq!((upstream.status().opened, upstream.status().closed(CloseReason::Lifetime)), (2, 2));
+    }
 }
 
 #[tokio::test]

@@ -212,6 +212,22 @@ async fn an_idle_connection_leaves_its_place_to_one_of_the_other_version() {
 }
 
 #[tokio::test]
+async fn one_request_of_the_other_version_closes_one_idle_connection() {
+    const MAX: usize = 3;
+    let authority = Authority::new();
+    let address = server(&authority, &[b"h2", b"http/1.1"], false).await;
+    let settings = Settings::new().tls(trusting(&authority)).max_connections(MAX).max_streams(1);
+    let upstream = Upstream::with_settings(&address, &settings).unwrap();
+    while upstream.status().opened < MAX as u64 {
+        assert!(send(&upstream, get("/")).await.unwrap().body().starts_with("HTTP/2.0"));
+        tokio::task::yield_now().await;
+    }
+    assert!(send(&upstream, to_upgrade()).await.unwrap().body().starts_with("HTTP/1.1"));
+    let status = upstream.status();
+    assert_eq!((status.open, status.opened, status.closed(CloseReason::TooManyIdle)), (MAX, MAX as u64 + 1, 1));
+}
+
+#[tokio::test]
 async fn requests_of_both_versions_wait_for_the_same_place() {
     let authority = Authority::new();
     let address = server(&authority, &[b"h2", b"http/1.1"], false).await;
