@@ -333,6 +333,16 @@ impl Http2Set {
         connection.sender.lock().take()
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.list.load().len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_room(&self) -> bool {
+        self.emptiest(&self.list.load()).is_some()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Http2>>)) {
         let _only = self.changes.lock();
         let mut list = self.list.load().to_vec();

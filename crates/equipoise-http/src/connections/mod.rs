@@ -5,6 +5,8 @@ mod http1;
 #[cfg(feature = "http2")]
 mod http2;
 mod idle;
+#[cfg(test)]
+mod interleavings;
 mod open;
 mod pool;
 mod queue;
