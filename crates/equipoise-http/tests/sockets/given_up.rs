@@ -46,22 +46,35 @@ async fn an_attempt_whose_request_was_given_up_does_not_hold_up_later_requests()
 
 #[tokio::test]
 async fn the_failure_of_an_attempt_whose_request_was_given_up_ends_no_other_request() {
-    let (server, gates, upstream) = gated(Settings::new()).await;
-    let mut given_up = Box::pin(send(&upstream, get("/a")));
-    assert!(futures::poll!(&mut given_up).is_pending());
-    gates.reach(1).await;
-    drop(given_up);
-    let mut waits = Box::pin(send(&upstream, get("/b")));
-    assert!(futures::poll!(&mut waits).is_pending());
-    timeout(LONG, gates.reach(2)).await.expect("an attempt for the second request");
-    gates.open(Go::Fail);
-    while upstream.status().failed < 1 {
-        tokio::task::yield_now().await;
+    // With one connection, the second attempt begins after the first one.
+    for max_connections in [1, 2] {
+        let (server, gates, upstream) = gated(Settings::new().max_connections(max_connections)).await;
+        let mut given_up = Box::pin(send(&upstream, get("/a")));
+        assert!(futures::poll!(&mut given_up).is_pending());
+        gates.reach(1).await;
+        drop(given_up);
+        let mut both = Box::pin(async { join!(send(&upstream, get("/b")), send(&upstream, get("/c"))) });
+        assert!(futures::poll!(&mut both).is_pending());
+        timeout(LONG, gates.reach(max_connections)).await.expect("an attempt for the second request");
+        gates.open(Go::Fail);
+        while upstream.status().failed < 1 {
+            tokio::task::yield_now().await;
+        }
+        gates.reach(max_connections).await;
+        (0..max_connections).for_each(|_| assert!(gates.open(Go::On)));
+        let serve = async {
+            let mut peers = Vec::new();
+            for _ in 0..max_connections {
+                peers.push(server.serve(HELLO).await);
+            }
+            if max_connections == 1 {
+                peers[0].answer(HELLO).await;
+            }
+            peers
+        };
+        let (_peers, (one, other)) = join!(serve, both);
+        assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
     }
-    assert!(futures::poll!(&mut waits).is_pending());
-    gates.open(Go::On);
-    let (_peer, response) = join!(server.serve(HELLO), waits);
-    assert_eq!(response.unwrap().body(), "hello");
 }
 
 #[test]

@@ -48,6 +48,27 @@ async fn the_wait_timeout_includes_the_time_to_open_a_connection_in_a_freed_slot
     assert_eq!((begun.elapsed().as_secs(), upstream.status().waiting), (2, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_wait_timeout_of_a_request_that_is_sent_again_goes_on() {
+    let server = Server::start().await;
+    let settings = Settings::new().max_connections(1).wait_timeout(Duration::from_secs(2));
+    let settings = settings.connect_timeout(Duration::from_secs(60));
+    let settings = settings.resolver(Once(server.address().parse().unwrap(), AtomicBool::new(false)));
+    let upstream = Upstream::with_settings("orders.test:80", &settings).unwrap();
+    let (mut peer, first) = join!(server.serve(HALF), upstream.clone().oneshot(get("/a")));
+    let (mut again, mut waits) = (Box::pin(send(&upstream, get("/b"))), Box::pin(send(&upstream, get("/c"))));
+    assert!(futures::poll!(&mut again).is_pending() && futures::poll!(&mut waits).is_pending());
+    let begun = tokio::time::Instant::now();
+    tokio::time::advance(Duration::from_millis(1_500)).await;
+    peer.write(b"other").await;
+    assert_eq!(text(first.unwrap().into_body()).await.unwrap(), "firstother");
+    let close = async move { drop((peer.head().await, peer)) };
+    // The other request has the slot then.
+    let (error, ()) = join!(again, close);
+    assert!(matches!(error, Err(Error::Busy(Busy::TimedOut { .. }, _))), "{error:?}");
+    assert_eq!(begun.elapsed().as_secs(), 2);
+}
+
 #[tokio::test]
 async fn a_waiting_post_does_not_get_a_connection_that_was_closed_meanwhile() {
     let (server, upstream) = Server::with_upstream(&Settings::new().max_connections(1)).await;
