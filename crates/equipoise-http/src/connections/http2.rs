@@ -233,7 +233,8 @@ impl Http2Set {
                 continue;
             };
             let limit = connection.limit.load(Ordering::Relaxed);
-            let more = |streams| (streams < limit).then_some(streams + 1);
+            // Lazily, because of `CLOSING`.
+            let more = |streams: usize| (streams < limit).then(|| streams + 1);
             if connection.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
                 continue;
             }
