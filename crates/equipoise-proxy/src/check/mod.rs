@@ -8,13 +8,15 @@
 //! The checks see a request after the server's parser, such as hyper's, has read it. This parser refuses more: field
 //! names and values with invalid characters, folded lines, white space before a colon, bare CR, a second
 //! `Content-Length` with another value, `Transfer-Encoding` in HTTP/1.0, and chunk sizes that are not hexadecimal.
-//! Three things are repaired by hyper's parser instead, so no check sees them:
 //!
-//! - If a request has `Transfer-Encoding` and `Content-Length`, the length is removed, and the connection is closed
-//!   after the response (RFC 9112, section 6.3). HAProxy does the same. nginx refuses the request.
-//! - A `Content-Length` that is repeated with the same value becomes one field. HAProxy does the same.
-//! - A fragment of the request target (`/a#b`) is removed. HAProxy refuses the request, and nginx forwards the
-//!   fragment.
+//! hyper's parser repairs three things instead, so no check sees them:
+//!
+//! - a `Content-Length` beside `Transfer-Encoding`, which is removed;
+//! - a `Content-Length` that is repeated with the same value, which becomes one field;
+//! - a fragment of the request target (`/a#b`), which is removed.
+//!
+//! The crate's own server (feature `server`) refuses these requests with status 400. Behind another server that uses
+//! hyper, they are forwarded with one length and without the fragment.
 
 mod authority;
 mod refusal;
@@ -22,7 +24,11 @@ mod request;
 mod response;
 mod target;
 
-pub(crate) use self::{authority::host_and_port, request::is_extended_connect, response::inspect_response};
+pub(crate) use self::{
+    authority::host_and_port,
+    request::{content_length, is_extended_connect},
+    response::inspect_response,
+};
 pub use self::{
     refusal::Refusal,
     request::{RequestChecks, UnderscoreFields},

@@ -220,7 +220,7 @@ fn framing(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
 }
 
 /// Parses a `Content-Length`: decimal digits only, with a value below 2^63, which every server can represent.
-pub(super) fn content_length(digits: &[u8]) -> Option<u64> {
+pub(crate) fn content_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -21,6 +21,9 @@ pub(super) struct Activity {
     /// When the first byte came after the latest request. [`NEVER`] if none has come.
     head_since: AtomicU64,
     ended: AtomicBool,
+    /// The number of the first request that must be refused, because parsers can read it differently. [`NEVER`] if there
+    /// is none.
+    refused: AtomicU64,
     /// Whether bytes wait until the client takes some. A request ends when hyper has its response, not when the client
     /// has it.
     is_writing: AtomicBool,
@@ -51,6 +54,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
+            refused: AtomicU64::new(NEVER),
             is_writing: AtomicBool::new(false),
             write_timed_out: AtomicBool::new(false),
         }
@@ -66,6 +70,18 @@ impl Activity {
         if self.in_flight.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// Notes that a request must be refused: the one with this number. Its head has not been parsed yet.
+    pub(super) fn on_framing(&self, refused: Option<u64>) {
+        if let Some(number) = refused {
+            self.refused.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether the request with this number must be refused. The first request of a connection has number 1.
+    pub(super) fn is_refused(&self, number: u64) -> bool {
+        number >= self.refused.load(Ordering::Relaxed)
     }
 
     /// Notes that the client sends no more bytes.

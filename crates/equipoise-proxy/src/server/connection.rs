@@ -258,6 +258,7 @@ impl Closing {
 
 fn report(end: &End, activity: &Activity, counters: &Counters) {
     match end {
+        End::Closed(Ok(())) if activity.is_refused(activity.requests()) => counters.malformed.add(1),
         End::Closed(Ok(())) | End::Stuck => {}
         End::Closed(Err(error)) => {
             if activity.write_timed_out() {

@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::activity::Activity;
+use super::{activity::Activity, framing::Framing};
 use crate::timing::Alarm;
 
 /// The fixed first bytes of an HTTP/2 connection.
@@ -23,6 +23,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Io<T> {
     inner: T,
     activity: Arc<Activity>,
+    framing: Framing,
     /// The first bytes, which were read before the version was known.
     first: [u8; PREFACE.len()],
     first_start: usize,
@@ -44,6 +45,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
         Self {
             inner,
             activity,
+            framing: Framing::default(),
             first: [0; PREFACE.len()],
             first_start: 0,
             first_end: 0,
@@ -71,6 +73,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
                 return Poll::Ready(Ok(false));
             }
         }
+        self.framing.stop();
         Poll::Ready(Ok(true))
     }
 
@@ -116,6 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         let first = this.first.get(this.first_start..this.first_end).unwrap_or_default();
         if let Some(part) = first.get(..first.len().min(buffer.remaining())).filter(|part| !part.is_empty()) {
             buffer.put_slice(part);
+            this.activity.on_framing(this.framing.read(part));
             this.first_start += part.len();
             return Poll::Ready(Ok(()));
         }
@@ -123,6 +127,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             this.activity.on_read();
+            this.activity.on_framing(this.framing.read(buffer.filled().get(before..).unwrap_or_default()));
         } else if room && result.is_ready() {
             this.activity.on_end();
         }

@@ -29,6 +29,15 @@
 //! The first bytes of a connection decide between HTTP/1.1 and HTTP/2: HTTP/2 begins with a fixed preface ("prior
 //! knowledge"). The upgrade from HTTP/1.1 with `Upgrade: h2c`, which RFC 9113 has removed, is not supported.
 //!
+//! # Malformed requests
+//!
+//! hyper's parser refuses most malformed HTTP/1 requests, and repairs some without an error. The server finds these in
+//! the bytes of the connection, and answers with status 400 and `Connection: close`. The service does not get them:
+//!
+//! - requests with a `Content-Length` beside `Transfer-Encoding`, and those with more than one `Content-Length`, because
+//!   another parser could read another length;
+//! - requests whose target has a fragment (`/a#b`).
+//!
 //! # Threads
 //!
 //! By default, connections are tasks of the runtime that calls [`Server::serve`]. [`Server::serve_threads`] serves in
@@ -58,15 +67,12 @@
 //! # What the server does not do
 //!
 //! - TLS. A [`Listener`] can return any stream, and [`Server::serve_connection`] serves a stream after a handshake.
-//! - It does not see the bytes of a request before hyper's parser, which repairs some malformed requests without an
-//!   error: of a request with `Transfer-Encoding: chunked` and `Content-Length`, it removes the length. To detect this,
-//!   each byte would have to be parsed twice. What the service gets has one meaning. A `ReverseProxy` writes it
-//!   anew, so the two parsers cannot disagree.
 //! - Connections that have switched protocols (WebSocket) are not part of a shutdown: see [`Tunnels`](crate::Tunnels).
 //!   They count as connections until they end.
 
 mod activity;
 mod connection;
+mod framing;
 mod io;
 mod limits;
 mod listener;

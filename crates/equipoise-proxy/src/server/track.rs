@@ -42,11 +42,12 @@ where
             request.extensions_mut().insert(PeerAddr(peer));
         }
         request.extensions_mut().insert(self.info);
-        Call {
-            state: State::Waiting { service: self.service.clone(), request: Some(request) },
-            in_flight: Some(InFlight { activity: Arc::clone(&self.activity), answered: false }),
-            last,
-        }
+        let state = if self.activity.is_refused(requests) {
+            State::Refused
+        } else {
+            State::Waiting { service: self.service.clone(), request: Some(request) }
+        };
+        Call { state, in_flight: Some(InFlight { activity: Arc::clone(&self.activity), answered: false }), last }
     }
 }
 
@@ -79,6 +80,8 @@ pin_project! {
     enum State<S, F> {
         Waiting { service: S, request: Option<Request<Incoming>> },
         Calling { #[pin] future: F },
+        // Parsers can read the request differently, so it must not be forwarded.
+        Refused,
     }
 }
 
@@ -101,7 +104,15 @@ where
                     let future = service.call(request);
                     this.state.set(State::Calling { future });
                 }
-                StateProjection::Calling { future } => break ready!(future.poll(cx)),
+                StateProjection::Calling { future } => {
+                    break ready!(future.poll(cx)).map(|response| response.map(Some));
+                }
+                StateProjection::Refused => {
+                    *this.last = true;
+                    let mut response = Response::new(None);
+                    *response.status_mut() = StatusCode::BAD_REQUEST;
+                    break Ok(response);
+                }
             }
         };
         let mut in_flight = this.in_flight.take();
@@ -120,10 +131,10 @@ where
 }
 
 pin_project! {
-    /// The body of a response. The request is in flight until it is dropped.
+    /// The body of a response, and `None` if the request was refused. The request is in flight until it is dropped.
     pub(super) struct TrackedBody<B> {
         #[pin]
-        body: B,
+        body: Option<B>,
         in_flight: Option<InFlight>,
     }
 }
@@ -133,16 +144,19 @@ impl<B: Body> Body for TrackedBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = self.project().body.poll_frame(cx);
+        let frame = match self.project().body.as_pin_mut() {
+            Some(body) => body.poll_frame(cx),
+            None => Poll::Ready(None),
+        };
         on_frame(frame.is_ready());
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -1,4 +1,4 @@
-//! The requests and responses in `tests/golden`, through hyper's server, the proxy and hyper's client.
+//! The requests and responses in `tests/golden`, through the server, the proxy and hyper's client.
 
 mod bad_requests;
 mod headers;

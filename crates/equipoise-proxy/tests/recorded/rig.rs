@@ -1,8 +1,11 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_affinity::source::PeerAddr;
-use equipoise_proxy::{RequestBody, ReverseProxy, ReverseProxyLayer, headers::ConnectionInfo};
+use equipoise_proxy::{
+    RequestBody, ReverseProxyLayer,
+    headers::ConnectionInfo,
+    server::{Accepted as Connection, Server},
+};
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
@@ -15,7 +18,7 @@ use tokio::{
     sync::Mutex,
     time::timeout,
 };
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 
 /// Longer than anything takes that is not stuck. The clock is paused, so it costs no time.
 const STUCK: Duration = Duration::from_secs(5);
@@ -47,6 +50,8 @@ pub(crate) struct Seen {
     pub(crate) response: Vec<u8>,
     /// The complete requests that the backend received.
     pub(crate) upstream: Vec<Vec<u8>>,
+    /// The incomplete requests that the backend received.
+    pub(crate) partial: Vec<Vec<u8>>,
     /// The requests that the proxy forwarded, as the server had read them.
     pub(crate) accepted: Vec<Accepted>,
 }
@@ -60,15 +65,23 @@ pub(crate) struct Accepted {
 }
 
 impl Seen {
+    /// Returns whether the backend received no byte of a request.
+    pub(crate) fn reached_nothing(&self) -> bool {
+        self.upstream.is_empty() && self.partial.is_empty()
+    }
+
     pub(crate) fn status(&self) -> Option<u16> {
         std::str::from_utf8(self.response.strip_prefix(b"HTTP/1.")?.get(2..5)?).ok()?.parse().ok()
     }
 }
 
-/// Sends raw bytes to hyper's server with the proxy. The backend answers each request with the raw `answer`, and then
+/// The requests that a backend received: the complete ones and the others.
+type Log = Arc<Mutex<(Vec<Vec<u8>>, Vec<Vec<u8>>)>>;
+
+/// Sends raw bytes to the server with the proxy. The backend answers each request with the raw `answer`, and then
 /// closes the connection.
 pub(crate) async fn exchange(proxy: ReverseProxyLayer, request: &[u8], answer: &'static [u8]) -> Seen {
-    let upstream = Arc::new(Mutex::new(Vec::new()));
+    let upstream = Log::default();
     let log = Arc::clone(&upstream);
     let backends = Arc::new(Mutex::new(Vec::new()));
     let all_backends = Arc::clone(&backends);
@@ -86,18 +99,12 @@ pub(crate) async fn exchange(proxy: ReverseProxyLayer, request: &[u8], answer: &
             Ok::<Response<Incoming>, BoxError>(sender.send_request(request).await?)
         }
     });
-    let proxy: ReverseProxy<_> = proxy.layer(client);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(PeerAddr("127.0.0.9:40000".parse().expect("an address")));
-        let local = "127.0.0.1:19002".parse().expect("an address");
-        request.extensions_mut().insert(ConnectionInfo::new().local(local));
-        let mut proxy = proxy.clone();
-        async move { proxy.ready().await?.call(request).await }
-    });
-
     let (mut near, far) = duplex(1 << 20);
-    let server = hyper::server::conn::http1::Builder::new();
-    let server = tokio::spawn(server.serve_connection(TokioIo::new(far), service).with_upgrades());
+    let local = "127.0.0.1:19002".parse().expect("an address");
+    let connection = Connection::new(far)
+        .peer("127.0.0.9:40000".parse().expect("an address"))
+        .info(ConnectionInfo::new().local(local));
+    let server = tokio::spawn(Server::new(proxy.layer(client)).serve_connection(connection));
     near.write_all(request).await.expect("the server has a buffer");
     let mut response = Vec::new();
     let _ = timeout(STUCK, near.read_to_end(&mut response)).await;
@@ -107,9 +114,9 @@ pub(crate) async fn exchange(proxy: ReverseProxyLayer, request: &[u8], answer: &
         // A request that was broken off is an error, which is not of interest.
         let _ = timeout(STUCK, backend).await.expect("the connection is closed").expect("no further request");
     }
-    let upstream = std::mem::take(&mut *upstream.lock().await);
+    let (upstream, partial) = std::mem::take(&mut *upstream.lock().await);
     let accepted = all_accepted.lock().clone();
-    Seen { response, upstream, accepted }
+    Seen { response, upstream, partial, accepted }
 }
 
 /// Writes down what the server has read of a request.
@@ -134,13 +141,31 @@ fn noted<B: Body<Data = Bytes>>(
     })
 }
 
-/// Reads one request completely, writes it down, and answers.
-async fn backend(mut stream: DuplexStream, log: Arc<Mutex<Vec<Vec<u8>>>>, answer: &[u8]) -> io::Result<()> {
+/// Reads one request, writes it down, and answers if it is complete.
+async fn backend(mut stream: DuplexStream, log: Log, answer: &[u8]) -> io::Result<()> {
     let mut request = Vec::new();
+    let result = read_request(&mut stream, &mut request).await;
+    let mut log = log.lock().await;
+    let list = if result.is_ok() { &mut log.0 } else { &mut log.1 };
+    if !request.is_empty() {
+        list.push(request);
+    }
+    drop(log);
+    result?;
+    stream.write_all(answer).await?;
+    stream.shutdown().await?;
+    // Bytes after the request would be a second one.
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await?;
+    assert!(rest.is_empty(), "after the request: {}", String::from_utf8_lossy(&rest));
+    Ok(())
+}
+
+async fn read_request(stream: &mut DuplexStream, request: &mut Vec<u8>) -> io::Result<()> {
     let head = loop {
         request.push(stream.read_u8().await?);
         if request.ends_with(b"\r\n\r\n") {
-            break String::from_utf8_lossy(&request).to_ascii_lowercase();
+            break String::from_utf8_lossy(request).to_ascii_lowercase();
         }
     };
     let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -157,12 +182,5 @@ async fn backend(mut stream: DuplexStream, log: Arc<Mutex<Vec<Vec<u8>>>>, answer
             request.push(stream.read_u8().await?);
         }
     }
-    log.lock().await.push(request);
-    stream.write_all(answer).await?;
-    stream.shutdown().await?;
-    // Bytes after the request would be a second one.
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await?;
-    assert!(rest.is_empty(), "after the request: {}", String::from_utf8_lossy(&rest));
     Ok(())
 }
