@@ -13,7 +13,7 @@ pub use self::{
     timer::Timeouts,
 };
 pub(crate) use self::{
-    request::FirstFrame,
+    request::Arrived,
     timer::{Elapsed, Timer},
     watch::ResponseWatch,
 };

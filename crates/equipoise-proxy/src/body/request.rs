@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -26,7 +27,9 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        first: Option<Frame<Bytes>>,
+        // Frames that were read before the request was forwarded, and the length of their data.
+        kept: VecDeque<Frame<Bytes>>,
+        kept_bytes: usize,
         left: u64,
         strips_underscores: bool,
         timer: Timer,
@@ -35,12 +38,19 @@ pin_project! {
     }
 }
 
-/// What is known of the first frame of a body.
-pub(crate) enum FirstFrame {
-    /// It is there, or the body has ended.
-    Known,
-    /// It has not arrived yet.
-    Unknown,
+/// The maximum length of the data that is read before a request is forwarded, and the maximum number of its frames.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
+const MAX_KEPT_FRAMES: usize = 64;
+
+/// What has come of a body before its request is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// One more frame, and there is room for the next one.
+    Frame,
+    /// Nothing at this time.
+    Nothing,
+    /// The whole body, or as much of it as is kept.
+    Enough,
 }
 
 impl<B: Body<Data = Bytes>> RequestBody<B>
@@ -58,7 +68,9 @@ where
     ) -> Self {
         let watch = (!inner.is_end_stream()).then(|| Arc::new(BodyWatch::new()));
         let left = max_bytes.unwrap_or(u64::MAX);
-        Self { inner, first: None, left, strips_underscores, timer: Timer::new(idle, total), watch, failed: false }
+        let timer = Timer::new(idle, total);
+        let kept = VecDeque::new();
+        Self { inner, kept, kept_bytes: 0, left, strips_underscores, timer, watch, failed: false }
     }
 
     /// Returns what the proxy can observe of this body, for the only response to its request. `None` if the body is
@@ -67,16 +79,18 @@ where
         self.watch.clone().map(ResponseWatch::new)
     }
 
-    /// Reads the first frame if it has arrived, and keeps it.
-    pub(crate) fn read_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<FirstFrame, RequestBodyError> {
-        let mut this = self;
-        match this.as_mut().poll_inner(cx) {
-            Poll::Ready(Some(Ok(frame))) => *this.project().first = Some(frame),
-            Poll::Ready(Some(Err(error))) => return Err(error),
-            Poll::Ready(None) => {}
-            Poll::Pending => return Ok(FirstFrame::Unknown),
-        }
-        Ok(FirstFrame::Known)
+    /// Reads one frame if it has arrived, and keeps it.
+    pub(crate) fn read_ahead(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Arrived, RequestBodyError> {
+        let frame = match self.as_mut().poll_inner(cx) {
+            Poll::Ready(Some(frame)) => frame?,
+            Poll::Ready(None) => return Ok(Arrived::Enough),
+            Poll::Pending => return Ok(Arrived::Nothing),
+        };
+        let this = self.project();
+        *this.kept_bytes += frame.data_ref().map_or(0, Bytes::len);
+        this.kept.push_back(frame);
+        let has_room = *this.kept_bytes < MAX_KEPT_BYTES && this.kept.len() < MAX_KEPT_FRAMES;
+        Ok(if has_room && !this.inner.is_end_stream() { Arrived::Frame } else { Arrived::Enough })
     }
 
     fn poll_inner(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
@@ -143,22 +157,24 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        if let Some(first) = self.as_mut().project().first.take() {
-            return Poll::Ready(Some(Ok(first)));
+        let this = self.as_mut().project();
+        if let Some(frame) = this.kept.pop_front() {
+            *this.kept_bytes -= frame.data_ref().map_or(0, Bytes::len);
+            return Poll::Ready(Some(Ok(frame)));
         }
         self.poll_inner(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.failed && self.first.is_none() && self.inner.is_end_stream()
+        !self.failed && self.kept.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let hint = self.inner.size_hint();
-        let kept = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
-        if kept == 0 {
+        if self.kept_bytes == 0 {
             return hint;
         }
+        let kept = self.kept_bytes as u64;
         let mut with_kept = SizeHint::new();
         if let Some(upper) = hint.upper() {
             with_kept.set_upper(upper.saturating_add(kept));

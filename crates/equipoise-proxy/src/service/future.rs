@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::exchange::{Exchange, Next, Settings};
 use crate::{
-    body::{Elapsed, FirstFrame, ProxyBody, RequestBody, RequestBodyError, ResponseWatch, Timer},
+    body::{Arrived, Elapsed, ProxyBody, RequestBody, RequestBodyError, ResponseWatch, Timer},
     error::ProxyError,
 };
 
@@ -49,15 +49,18 @@ pin_project! {
     }
 }
 
-/// Whether the first frame of a chunked body is read before the request is forwarded. If the first chunk is malformed,
-/// the client then gets its 400, and no endpoint sees the request. A body with a length cannot be malformed.
+/// Whether the frames of a chunked body that have arrived are read before the request is forwarded. If one of these
+/// chunks is malformed, the client then gets its 400, and no endpoint sees the request. A body with a length cannot be
+/// malformed.
 ///
-/// A server such as hyper's reads the body only after it was asked for it. The task is therefore run a second time. The
-/// request is not held back any longer, because a client may wait for the response before it sends its body.
+/// A server such as hyper's reads each frame only after it was asked for it. The task is therefore run once more for
+/// each. The request is not held back any longer, because a client may wait for the response before it sends more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
+    /// The server has not been asked yet.
     First,
-    Second,
+    /// The server was asked for the next frame.
+    Again,
     Done,
 }
 
@@ -110,14 +113,14 @@ where
                     if *look != Look::Done
                         && let Some(request) = request.as_mut()
                     {
-                        match Pin::new(request.body_mut()).read_first(cx) {
-                            Ok(FirstFrame::Unknown) if *look == Look::First => {
-                                *look = Look::Second;
+                        match (Pin::new(request.body_mut()).read_ahead(cx), *look) {
+                            (Ok(Arrived::Frame), _) | (Ok(Arrived::Nothing), Look::First) => {
+                                *look = Look::Again;
                                 cx.waker().wake_by_ref();
                                 return Poll::Pending;
                             }
-                            Ok(_) => *look = Look::Done,
-                            Err(error) => break Err(ProxyError::RequestBody(error)),
+                            (Ok(_), _) => *look = Look::Done,
+                            (Err(error), _) => break Err(ProxyError::RequestBody(error)),
                         }
                     }
                     match service.poll_ready(cx) {
