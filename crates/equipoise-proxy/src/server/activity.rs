@@ -13,9 +13,10 @@ use super::limits::ServerLimits;
 pub(super) struct Activity {
     began: Instant,
     requests: AtomicU64,
+    /// Number of requests, and of tasks of HTTP/2 streams.
     in_flight: AtomicU32,
-    /// Number of requests that were dropped before their response began.
-    cancelled: AtomicU32,
+    /// When the requests that were dropped before their response began will be forgotten: each takes [`RESET_INTERVAL`].
+    resets_until: AtomicU64,
     /// When the number of requests in flight became 0.
     idle_since: AtomicU64,
     /// When the first byte came after the latest request. [`NEVER`] if none has come.
@@ -31,6 +32,9 @@ pub(super) struct Activity {
 }
 
 const NEVER: u64 = u64::MAX;
+
+/// After how many milliseconds a cancelled request is forgotten: 10 in a second.
+const RESET_INTERVAL: u64 = 100;
 
 /// The minimum time between two looks at a busy HTTP/2 connection, whatever the timeout.
 const MIN_RECHECK: Duration = Duration::from_secs(1);
@@ -50,7 +54,7 @@ impl Activity {
             began: Instant::now(),
             requests: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
-            cancelled: AtomicU32::new(0),
+            resets_until: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
@@ -118,8 +122,22 @@ impl Activity {
     /// Notes that a request has ended. `answered` is whether its response has begun.
     pub(super) fn on_request_end(&self, answered: bool) {
         if !answered {
-            self.cancelled.fetch_add(1, Ordering::Relaxed);
+            let (now, interval) = (self.now(), RESET_INTERVAL);
+            let later = |until: u64| Some(until.max(now).saturating_add(interval));
+            // An error would mean that the closure has returned `None`.
+            let _ = self.resets_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
         }
+        self.on_stream_end();
+    }
+
+    /// Notes that the task of an HTTP/2 stream begins: that of a request, or that of a tunnel. The response body of a
+    /// tunnel has ended when the tunnel begins, so its request does not keep the connection busy.
+    pub(super) fn on_stream(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that the task of an HTTP/2 stream has ended.
+    pub(super) fn on_stream_end(&self) {
         self.idle_since.store(self.now(), Ordering::Relaxed);
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
@@ -153,8 +171,8 @@ impl Activity {
 
     /// Returns whether the client has cancelled too many requests.
     pub(super) fn is_reset_flood(&self, limits: &ServerLimits) -> bool {
-        let cancelled = self.cancelled.load(Ordering::Relaxed);
-        cancelled > limits.max_reset_streams && u64::from(cancelled) > self.requests() / 2
+        let ahead = self.resets_until.load(Ordering::Relaxed).saturating_sub(self.now());
+        ahead > u64::from(limits.max_reset_streams) * RESET_INTERVAL
     }
 
     /// Returns when and why an HTTP/1.1 connection must be closed. `None` while it is busy.
@@ -188,5 +206,40 @@ impl Activity {
 
     fn after(&self, since: u64, timeout: Duration) -> Option<Instant> {
         self.began.checked_add(Duration::from_millis(since).checked_add(timeout)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Ends so many requests, of which every second one was answered. Returns how many were ended before this counted as
+    /// a flood.
+    async fn ended(count: u64, pause: Duration) -> Option<u64> {
+        let (activity, limits) = (Activity::new(), ServerLimits::new().max_reset_streams(200));
+        for number in 1..=count {
+            activity.on_request();
+            activity.on_request_end(number % 2 == 0);
+            if activity.is_reset_flood(&limits) {
+                return Some(number);
+            }
+            advance(pause).await;
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answered_requests_do_not_excuse_cancelled_ones() {
+        assert_eq!(ended(10_000, Duration::ZERO).await, Some(401));
+        // 20 in a second are cancelled: 10 more than are forgotten in this time.
+        let found = ended(10_000, Duration::from_millis(25)).await.expect("a flood");
+        assert!((750..850).contains(&found), "{found}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_cancels_seldom_may_do_so_for_ever() {
+        assert_eq!(ended(10_000, Duration::from_millis(50)).await, None);
     }
 }

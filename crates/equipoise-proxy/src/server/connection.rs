@@ -173,7 +173,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     }
 
     async fn http2(mut self, service: impl HyperService) {
-        let streams = Streams { write_timeout: self.limits.write_timeout, counters: Arc::clone(&self.counters) };
+        let streams = Streams {
+            activity: Arc::clone(&self.activity),
+            write_timeout: self.limits.write_timeout,
+            counters: Arc::clone(&self.counters),
+        };
         let mut builder = http2::Builder::new(streams);
         builder
             .timer(TokioTimer::new())

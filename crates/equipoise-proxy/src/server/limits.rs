@@ -128,8 +128,7 @@ impl ServerLimits {
     }
 
     /// Sets how many requests of an HTTP/2 connection the client may cancel before their response begins ("rapid
-    /// reset", CVE-2023-44487). The connection is closed when more than these and more than half of its requests were
-    /// cancelled. Default: 200.
+    /// reset", CVE-2023-44487), in addition to 10 in each second. At more, the connection is closed. Default: 200.
     #[must_use]
     pub const fn max_reset_streams(mut self, max: u32) -> Self {
         self.max_reset_streams = max;

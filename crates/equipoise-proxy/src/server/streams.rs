@@ -11,7 +11,7 @@ use std::{
 use hyper::rt::Executor;
 use tokio::time::Instant;
 
-use super::stats::Counters;
+use super::{activity::Activity, stats::Counters};
 use crate::timing::Alarm;
 
 tokio::task_local! {
@@ -44,8 +44,18 @@ pub(super) fn on_frame(returned: bool) {
 /// this. So the task of each stream looks how old its latest frame is.
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
+    pub(super) activity: Arc<Activity>,
     pub(super) write_timeout: Duration,
     pub(super) counters: Arc<Counters>,
+}
+
+/// Keeps the connection busy while a task runs.
+struct Running(Arc<Activity>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.on_stream_end();
+    }
 }
 
 impl<F> Executor<F> for Streams
@@ -54,8 +64,11 @@ where
 {
     fn execute(&self, stream: F) {
         let (timeout, counters) = (self.write_timeout, Arc::clone(&self.counters));
+        self.activity.on_stream();
+        let running = Running(Arc::clone(&self.activity));
         let progress = Arc::new(Progress { began: Instant::now(), frame_at: AtomicU64::new(WAITING) });
         tokio::spawn(PROGRESS.scope(Arc::clone(&progress), async move {
+            let _running = running;
             let (mut stream, mut alarm) = (pin!(stream), Alarm::default());
             std::future::poll_fn(|cx| {
                 if stream.as_mut().poll(cx).is_ready() {

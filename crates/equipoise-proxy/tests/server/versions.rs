@@ -1,4 +1,4 @@
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
@@ -160,4 +160,40 @@ async fn unix_sockets_have_no_peer_address() {
     assert_eq!(server.shutdown(LONG).await, 0);
     accepting.await.expect("no panic");
     let _ = std::fs::remove_file(&path);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_with_a_tunnel_is_not_idle() {
+    let echoes = service_fn(async |mut request: Request<Incoming>| {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let (mut read, mut write) = tokio::io::split(TokioIo::new(upgrade.await.expect("switched")));
+            tokio::io::copy(&mut read, &mut write).await.expect("open");
+            write.shutdown().await.expect("open");
+        });
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let server = Server::new(echoes);
+    let (client, stream) = tokio::io::duplex(1024);
+    let serving = tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    // The server's settings must have arrived. The clock is paused, so this waits until nothing else can run.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let request = Request::connect("http://app.test/").extension(hyper::ext::Protocol::from_static("websocket"));
+    let response = sender.send_request(request.body(Full::<Bytes>::default()).expect("a request")).await;
+    let upgraded = hyper::upgrade::on(response.expect("a response")).await;
+    let mut tunnel = TokioIo::new(upgraded.expect("switched"));
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        tunnel.write_u8(b'.').await.expect("open");
+        assert_eq!(tunnel.read_u8().await.expect("echoed"), b'.');
+    }
+    assert_eq!(server.stats().idle_timeouts, 0);
+    tunnel.shutdown().await.expect("open");
+    assert!(tunnel.read_u8().await.is_err(), "the end");
+    serving.await.expect("no panic");
+    assert_eq!(server.stats().idle_timeouts, 1);
 }
