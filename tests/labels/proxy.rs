@@ -8,7 +8,7 @@ use super::check;
 
 #[test]
 fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
-    use InvalidResponse::{ContentLength, Interim, NotSwitched, TransferEncoding, Unrequested};
+    use InvalidResponse::{Body, ContentLength, Interim, NotSwitched, TransferEncoding, Unrequested};
     use Refusal as R;
     let refusals = [
         R::Method,
@@ -54,7 +54,7 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
             .chain(errors.iter().map(ProxyError::as_str))
             .chain(bodies.iter().map(RequestBodyError::as_str)),
     );
-    check([ContentLength, Interim, NotSwitched, TransferEncoding, Unrequested].map(InvalidResponse::as_str));
+    check([Body, ContentLength, Interim, NotSwitched, TransferEncoding, Unrequested].map(InvalidResponse::as_str));
     let bodies = [ProxyBodyError::Idle, ProxyBodyError::Total, ProxyBodyError::Endpoint("broken".into())];
     check(bodies.iter().map(ProxyBodyError::as_str));
     let bodies = [RouteBodyError::Client("broken".into()), RouteBodyError::Incomplete];

@@ -14,6 +14,7 @@ pub use self::{
 };
 pub(crate) use self::{
     request::Arrived,
+    response::First,
     timer::{Elapsed, Timer},
     watch::ResponseWatch,
 };

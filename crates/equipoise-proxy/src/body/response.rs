@@ -35,6 +35,7 @@ pin_project! {
         Endpoint {
             #[pin]
             body: B,
+            first: First,
             timer: Timer,
             watch: Option<ResponseWatch>,
         },
@@ -42,6 +43,15 @@ pin_project! {
             data: Bytes,
         },
     }
+}
+
+/// What has been read of the body of a response before the response is forwarded.
+#[derive(Debug)]
+pub(crate) enum First {
+    Unread,
+    Frame(Frame<Bytes>),
+    /// It has no frame.
+    End,
 }
 
 impl<B> ProxyBody<B> {
@@ -55,19 +65,20 @@ impl<B> ProxyBody<B> {
         Self::from_bytes(Bytes::new())
     }
 
-    /// Forwards the body of another service. Frames of the request's body, which `watch` observes, count as progress.
+    /// Forwards the body of another service, of which `first` has been read. Frames of the request's body, which `watch` observes, count as progress.
     pub(crate) fn forward(
         body: B,
+        first: First,
         idle: Option<Duration>,
         total: Option<Instant>,
         watch: Option<ResponseWatch>,
     ) -> Self {
-        Self { kind: Kind::Endpoint { body, timer: Timer::new(idle, total), watch } }
+        Self { kind: Kind::Endpoint { body, first, timer: Timer::new(idle, total), watch } }
     }
 
     /// Forwards the body of another service without limits.
     pub(crate) fn unlimited(body: B) -> Self {
-        Self::forward(body, None, None, None)
+        Self::forward(body, First::Unread, None, None, None)
     }
 }
 
@@ -123,8 +134,16 @@ where
         match self.project().kind.project() {
             KindProject::Own { data } if data.is_empty() => Poll::Ready(None),
             KindProject::Own { data } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(data))))),
-            KindProject::Endpoint { mut body, timer, watch } => {
-                let frame = match body.as_mut().poll_frame(cx) {
+            KindProject::Endpoint { mut body, first, timer, watch } => {
+                let polled = match std::mem::replace(first, First::Unread) {
+                    First::Unread => body.as_mut().poll_frame(cx),
+                    First::Frame(frame) => Poll::Ready(Some(Ok(frame))),
+                    First::End => {
+                        *first = First::End;
+                        Poll::Ready(None)
+                    }
+                };
+                let frame = match polled {
                     Poll::Pending => {
                         let elapsed = ready!(timer.poll_elapsed(cx, watch.as_ref().map(|watch| watch.latest())));
                         Some(Err(elapsed.into()))
@@ -150,13 +169,19 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Endpoint { body, .. } => body.is_end_stream(),
+            Kind::Endpoint { body, first, .. } => match first {
+                First::Unread => body.is_end_stream(),
+                First::Frame(_) => false,
+                First::End => true,
+            },
             Kind::Own { data } => data.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            // Only chunked bodies are read before, and their length is not known.
+            Kind::Endpoint { first: First::Frame(_), .. } => SizeHint::default(),
             Kind::Endpoint { body, .. } => body.size_hint(),
             Kind::Own { data } => SizeHint::with_exact(data.len() as u64),
         }

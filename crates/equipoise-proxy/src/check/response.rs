@@ -28,6 +28,9 @@ pub enum InvalidResponse {
     /// that the client does not know of.
     #[error("the Transfer-Encoding is not chunked")]
     TransferEncoding,
+    /// The first chunk of the body is malformed, or the connection broke before it was complete.
+    #[error("the body is malformed")]
+    Body,
 }
 
 impl InvalidResponse {
@@ -39,6 +42,7 @@ impl InvalidResponse {
             Self::NotSwitched => "not_switched",
             Self::ContentLength => "content_length",
             Self::TransferEncoding => "transfer_encoding",
+            Self::Body => "body",
         }
     }
 }

@@ -4,14 +4,16 @@ use bytes::Bytes;
 use equipoise_tower::{BoxError, TunnelLease, refuse_response};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, UPGRADE},
+    header::{
+        CONNECTION, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+    },
 };
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use crate::{
-    body::{ProxyBody, RequestBody, ResponseWatch, Timeouts},
+    body::{First, ProxyBody, RequestBody, ResponseWatch, Timeouts},
     check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
     error::{ErrorResponses, Form, ProxyError},
     headers::{
@@ -226,8 +228,23 @@ impl Exchange {
         Ok(protocols.map(|protocols| Upgrade { client: hyper::upgrade::on(request), protocols, is_stream: false }))
     }
 
+    /// Returns whether the first frame of a response is read before the response is forwarded. If the first chunk of a
+    /// body is malformed, the client then gets status 502. As with requests, the response is not held back any longer
+    /// than the task takes to run a second time.
+    pub(super) fn reads_ahead<B: Body>(&self, response: &Response<B>) -> bool {
+        let is_chunked = response.headers().contains_key(TRANSFER_ENCODING) && !response.body().is_end_stream();
+        // Once it was read, a response that is refused could count as a success of its endpoint.
+        is_chunked && self.inspect(response).is_ok()
+    }
+
     /// Turns the response of the inner service into the one that the client gets.
-    pub(super) fn finish<B>(&mut self, response: Response<B>, watch: Option<ResponseWatch>) -> Response<ProxyBody<B>>
+    /// `first` is what has been read of its body.
+    pub(super) fn finish<B>(
+        &mut self,
+        response: Response<B>,
+        first: First,
+        watch: Option<ResponseWatch>,
+    ) -> Response<ProxyBody<B>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -237,7 +254,7 @@ impl Exchange {
                 Some((upgrade, chosen)) => self.switch(response, upgrade, chosen),
                 None => self.refuse(response, InvalidResponse::Unrequested),
             },
-            Ok(seen) => self.accept(response, seen, watch),
+            Ok(seen) => self.accept(response, first, seen, watch),
             Err(invalid) => self.refuse(response, invalid),
         }
     }
@@ -264,7 +281,13 @@ impl Exchange {
         Ok(seen)
     }
 
-    fn accept<B>(&self, mut response: Response<B>, seen: Seen, watch: Option<ResponseWatch>) -> Response<ProxyBody<B>>
+    fn accept<B>(
+        &self,
+        mut response: Response<B>,
+        first: First,
+        seen: Seen,
+        watch: Option<ResponseWatch>,
+    ) -> Response<ProxyBody<B>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -282,7 +305,7 @@ impl Exchange {
         }
         *response.version_mut() = Version::HTTP_11;
         let (idle, total) = (self.settings.timeouts.idle, self.total);
-        response.map(|body| ProxyBody::forward(body, idle, total, watch))
+        response.map(|body| ProxyBody::forward(body, first, idle, total, watch))
     }
 
     /// Returns the protocol to which the endpoint switches, with the request for it. `None` if it was not asked for.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_tower::{BoxError, drop_late, poll_checked};
+use equipoise_tower::{BoxError, drop_late, poll_checked, refuse_response};
 use http::{
     Request, Response,
     header::{EXPECT, TRANSFER_ENCODING},
@@ -18,7 +18,8 @@ use tower_service::Service;
 
 use super::exchange::{Exchange, Next, Settings};
 use crate::{
-    body::{Arrived, Elapsed, ProxyBody, RequestBody, RequestBodyError, ResponseWatch, Timer},
+    body::{Arrived, Elapsed, First, ProxyBody, RequestBody, RequestBodyError, ResponseWatch, Timer},
+    check::InvalidResponse,
     error::ProxyError,
 };
 
@@ -32,19 +33,21 @@ pin_project! {
         timer: Timer,
         watch: Option<ResponseWatch>,
         #[pin]
-        state: State<S, B, S::Future>,
+        state: State<S, B, S::Future, S::Response>,
     }
 }
 
 pin_project! {
     #[project = StateProject]
-    enum State<S, B, F> {
+    enum State<S, B, F, R> {
         /// The proxy itself answers.
         Respond { response: Option<Response<Bytes>> },
         /// The inner service has not got the request yet.
         Begin { service: S, request: Option<Request<RequestBody<B>>>, look: Look },
         /// The inner service has got the request.
         Call { #[pin] future: F },
+        /// The inner service has responded with a chunked body. `asked` is whether it was asked for the first frame.
+        Read { response: Option<R>, asked: bool },
         Done,
     }
 }
@@ -92,7 +95,7 @@ where
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
-    R: Body<Data = Bytes>,
+    R: Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
 {
     type Output = Result<Response<ProxyBody<R>>, Infallible>;
@@ -137,7 +140,10 @@ where
                     this.state.set(State::Call { future });
                 }
                 StateProject::Call { future } => match poll_checked(|| future.poll(cx)) {
-                    Poll::Ready(Ok(response)) => break Ok(response),
+                    Poll::Ready(Ok(response)) if this.exchange.reads_ahead(&response) => {
+                        this.state.set(State::Read { response: Some(response), asked: false });
+                    }
+                    Poll::Ready(Ok(response)) => break Ok((response, First::Unread)),
                     Poll::Ready(Err(error)) => {
                         let failure = this.watch.as_ref().and_then(|watch| watch.failure());
                         break Err(match failure {
@@ -159,6 +165,26 @@ where
                         });
                     }
                 },
+                StateProject::Read { response, asked } => {
+                    // Polled again after it has returned its response.
+                    let Some(mut read) = response.take() else { return Poll::Pending };
+                    match Pin::new(read.body_mut()).poll_frame(cx) {
+                        Poll::Pending if !*asked => {
+                            *asked = true;
+                            *response = Some(read);
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        Poll::Pending => break Ok((read, First::Unread)),
+                        Poll::Ready(None) => break Ok((read, First::End)),
+                        Poll::Ready(Some(Ok(frame))) => break Ok((read, First::Frame(frame))),
+                        Poll::Ready(Some(Err(error))) => {
+                            tracing::debug!(error = %error.into(), "the body of a response could not be read");
+                            refuse_response(read);
+                            break Err(ProxyError::InvalidResponse(InvalidResponse::Body));
+                        }
+                    }
+                }
                 // Polled again after it has returned its response.
                 StateProject::Done => return Poll::Pending,
             }
@@ -170,11 +196,11 @@ where
             this.state.set(State::Done);
         }
         Poll::Ready(Ok(match result {
-            Ok(response) => {
+            Ok((response, first)) => {
                 if let Some(watch) = this.watch.as_ref() {
                     watch.respond();
                 }
-                this.exchange.finish(response, this.watch.take())
+                this.exchange.finish(response, first, this.watch.take())
             }
             Err(error) => this.exchange.fail(error),
         }))

@@ -100,7 +100,7 @@ where
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
-    R: Body<Data = Bytes>,
+    R: Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
 {
     type Response = Response<ProxyBody<R>>;
