@@ -1,5 +1,7 @@
 use http::HeaderMap;
 
+use crate::headers::X_FORWARDED_PREFIX;
+
 /// Which fields a message has that a proxy must look at. Most messages have few of them. Reading all names once is much
 /// faster than looking each field up, and the rules for missing fields are skipped.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +48,10 @@ impl Seen {
                 "cookie" => seen.cookies += 1,
                 "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-real-ip"
                 | "forwarded" => seen.forwarding = true,
+                _ if name.starts_with(X_FORWARDED_PREFIX) => {
+                    seen.forwarding = true;
+                    seen.underscore |= name.contains('_');
+                }
                 _ => seen.underscore |= name.contains('_'),
             }
         }

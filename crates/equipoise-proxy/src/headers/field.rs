@@ -40,6 +40,9 @@ pub enum ReportedField {
 }
 
 impl ReportedField {
+    pub(super) const ALL: [Self; 5] =
+        [Self::XForwardedFor, Self::XForwardedProto, Self::XForwardedHost, Self::XForwardedPort, Self::Forwarded];
+
     pub(super) const fn name(self) -> HeaderName {
         match self {
             Self::XForwardedFor => X_FORWARDED_FOR,

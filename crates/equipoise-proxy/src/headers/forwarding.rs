@@ -10,6 +10,7 @@ use http::{
 use super::{
     connection::ConnectionInfo,
     field::{FieldAction, ReportedField, X_REAL_IP},
+    known::X_FORWARDED_PREFIX,
 };
 use crate::check::host_and_port;
 
@@ -25,6 +26,7 @@ use crate::check::host_and_port;
 /// | `X-Forwarded-Port` | remove | the local port of the connection |
 /// | `X-Real-IP` | remove | the address of the client: the first from the right that is not a trusted proxy |
 /// | `Forwarded` (RFC 7239) | remove | `for`, `host` and `proto` |
+/// | all others that begin with `X-Forwarded-` | append | what a trusted proxy sent; removed if the peer is not trusted |
 ///
 /// A proxy passes on fields that it does not know of, so a trusted proxy's request can have fields that its client
 /// wrote. Of trusted proxies, only `X-Forwarded-For` is believed, unless
@@ -68,6 +70,7 @@ pub struct ForwardingFields {
     x_forwarded_port: FieldAction,
     x_real_ip: FieldAction,
     forwarded: FieldAction,
+    others: FieldAction,
 }
 
 impl ForwardingFields {
@@ -92,6 +95,7 @@ impl ForwardingFields {
             x_forwarded_port: FieldAction::Remove,
             x_real_ip: FieldAction::Remove,
             forwarded: FieldAction::Remove,
+            others: FieldAction::Append,
         }
     }
 
@@ -129,6 +133,7 @@ impl ForwardingFields {
             x_forwarded_port: action,
             x_real_ip: action,
             forwarded: action,
+            others: action,
             ..self
         }
     }
@@ -177,6 +182,17 @@ impl ForwardingFields {
         self
     }
 
+    /// Sets the action for all other fields that begin with `X-Forwarded-`, such as `X-Forwarded-Prefix`,
+    /// `X-Forwarded-Ssl` and `X-Forwarded-Server`. Applications act on some of them. With [`FieldAction::Append`], they
+    /// stay if the peer is a trusted proxy, and are removed otherwise. A trusted proxy may pass such a field on from its
+    /// client. With [`FieldAction::Replace`] and [`FieldAction::Remove`], they are always removed. Default:
+    /// [`FieldAction::Append`].
+    #[must_use]
+    pub fn other_x_forwarded(mut self, action: FieldAction) -> Self {
+        self.others = action;
+        self
+    }
+
     /// Changes the fields of a request. `Host` must still be the one that the client sent.
     pub fn apply<B>(&self, request: &mut Request<B>) {
         self.apply_to(request, true);
@@ -216,6 +232,14 @@ impl ForwardingFields {
         };
         change(ReportedField::XForwardedFor, self.x_forwarded_for, &|| connection.peer.map(text));
         change(ReportedField::Forwarded, self.forwarded, &|| connection.forwarded(host.as_ref()));
+        let others_stay = match self.others {
+            FieldAction::Keep => true,
+            FieldAction::Append => connection.is_trusted,
+            FieldAction::Replace | FieldAction::Remove => false,
+        };
+        if has_any && !others_stay {
+            remove_others(headers);
+        }
     }
 }
 
@@ -292,6 +316,17 @@ fn text(address: IpAddr) -> HeaderValue {
         IpAddr::V6(address) => HeaderValue::from_str(&address.to_string()),
     };
     text.unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// Removes all fields that begin with `X-Forwarded-` and have no action of their own.
+fn remove_others(headers: &mut HeaderMap) {
+    let is_other = |name: &&HeaderName| {
+        name.as_str().starts_with(X_FORWARDED_PREFIX) && !ReportedField::ALL.iter().any(|field| field.name() == **name)
+    };
+    let others: Vec<HeaderName> = headers.keys().filter(is_other).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
 }
 
 /// Changes a field with one value. `is_believed` tells whether a trusted proxy wrote the field.

@@ -16,6 +16,9 @@ use super::known::{KNOWN, is_protected};
 /// `Host`, `Content-Length`, `Via`, `Max-Forwards`, `Forwarded`, `X-Real-IP`, and all names that begin with
 /// `X-Forwarded-`. `Trailer` stays, because it describes the message (RFC 9110, section 6.6.2).
 ///
+/// A field that a layer has added to the request is removed too if the client named it. To prevent this, call
+/// [`remove_named_fields`] before the layer.
+///
 /// ```
 /// use equipoise_proxy::headers::remove_hop_by_hop;
 /// use http::Request;
@@ -45,6 +48,55 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for known in KNOWN.iter().filter(|known| known.is_hop_by_hop) {
         headers.remove(known.name());
     }
+}
+
+/// Removes the fields that `Connection` of a request names, and their names from `Connection`. `Connection` keeps `close`
+/// and the names of fields that every proxy removes, such as `Upgrade` and `TE`. [`remove_hop_by_hop`] lists the fields
+/// that a client cannot remove.
+///
+/// Call it when a request arrives, before any layer adds a field, such as `X-User-Id` after a login. A client that names
+/// this field in `Connection` could otherwise remove it. The server of this crate (feature `server`) does this for each
+/// HTTP/1 request.
+///
+/// ```
+/// use equipoise_proxy::headers::{remove_hop_by_hop, remove_named_fields};
+/// use http::{HeaderValue, Request};
+///
+/// let mut request = Request::get("/").header("connection", "close, x-user-id").header("x-user-id", "1").body(())?;
+/// remove_named_fields(request.headers_mut());
+/// assert_eq!(request.headers()["connection"], "close");
+/// assert!(!request.headers().contains_key("x-user-id"));
+///
+/// request.headers_mut().insert("x-user-id", HeaderValue::from_static("7"));
+/// remove_hop_by_hop(request.headers_mut());
+/// assert_eq!(request.headers()["x-user-id"], "7");
+/// # Ok::<(), http::Error>(())
+/// ```
+pub fn remove_named_fields(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let options = || headers.get_all(CONNECTION).iter().flat_map(elements);
+    let named: Vec<&[u8]> = options().filter(|option| !is_of_connection(option)).collect();
+    if named.is_empty() {
+        return;
+    }
+    let named: Vec<HeaderName> = named.into_iter().filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
+    let kept: Vec<&[u8]> = options().filter(|option| is_of_connection(option)).collect();
+    let kept = HeaderValue::from_bytes(&kept.join(&b", "[..]));
+    for name in named.into_iter().filter(|name| !is_protected(name)) {
+        headers.remove(name);
+    }
+    match kept {
+        Ok(kept) if !kept.is_empty() => drop(headers.insert(CONNECTION, kept)),
+        _ => drop(headers.remove(CONNECTION)),
+    }
+}
+
+/// Returns whether an option of `Connection` is about the connection itself, or names a field that is always removed.
+fn is_of_connection(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"close")
+        || KNOWN.iter().any(|known| known.is_hop_by_hop && known.name().as_bytes().eq_ignore_ascii_case(option))
 }
 
 /// Returns the elements of a comma-separated list without quoted strings.
@@ -97,6 +149,23 @@ mod tests {
     fn fields_that_connection_names_are_removed() {
         assert!(left(&[("connection", "close, X-A,\t x-b ,,"), ("x-a", "1"), ("x-b", "1")]).is_empty());
         assert!(left(&[("connection", "x-a"), ("connection", "x-b"), ("x-a", "1"), ("x-b", "1")]).is_empty());
+    }
+
+    #[test]
+    fn fields_are_removed_before_layers_add_others() {
+        let removed = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = headers(lines);
+            remove_named_fields(&mut headers);
+            let text = |value: &HeaderValue| value.to_str().expect("ASCII").to_owned();
+            headers.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect::<Vec<_>>()
+        };
+        assert_eq!(removed(&[("x-a", "1")]), ["x-a: 1"]);
+        assert_eq!(removed(&[("connection", "Keep-Alive"), ("x-a", "1")]), ["connection: Keep-Alive", "x-a: 1"]);
+        assert!(removed(&[("connection", "X-A, (, cookie"), ("x-a", "1"), ("cookie", "a=b")]).is_empty());
+        assert_eq!(
+            removed(&[("connection", "x-a, Upgrade"), ("connection", "host,TE"), ("host", "a"), ("te", "trailers")]),
+            ["connection: Upgrade, TE", "host: a", "te: trailers"]
+        );
     }
 
     #[test]

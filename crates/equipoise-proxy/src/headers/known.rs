@@ -94,8 +94,8 @@ pub(crate) static KNOWN: [Known; 47] = [
     head_only("www-authenticate"),
 ];
 
-/// Proxies have more fields than those in the table, such as `X-Forwarded-Prefix`.
-const FORWARDED_PREFIX: &str = "x-forwarded-";
+/// Proxies have more fields about the client than those in the table, such as `X-Forwarded-Prefix`. All begin so.
+pub(crate) const X_FORWARDED_PREFIX: &str = "x-forwarded-";
 
 fn known(name: &HeaderName) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name.as_str())
@@ -103,12 +103,12 @@ fn known(name: &HeaderName) -> Option<&'static Known> {
 
 /// Returns whether `Connection` cannot remove the field.
 pub(super) fn is_protected(name: &HeaderName) -> bool {
-    name.as_str().starts_with(FORWARDED_PREFIX) || known(name).is_some_and(|known| known.is_protected)
+    name.as_str().starts_with(X_FORWARDED_PREFIX) || known(name).is_some_and(|known| known.is_protected)
 }
 
 /// Returns whether the field must not be in trailers.
 pub(super) fn is_head_only(name: &HeaderName) -> bool {
-    name.as_str().starts_with(FORWARDED_PREFIX) || known(name).is_some()
+    name.as_str().starts_with(X_FORWARDED_PREFIX) || known(name).is_some()
 }
 
 /// Returns whether there is a field that HTTP/2 does not allow, except `TE` and `Transfer-Encoding`.

@@ -22,7 +22,7 @@ pub use self::{
     connection::ConnectionInfo,
     field::{FieldAction, ReportedField},
     forwarding::ForwardingFields,
-    hop_by_hop::remove_hop_by_hop,
+    hop_by_hop::{remove_hop_by_hop, remove_named_fields},
     host::HostRule,
     via::{InvalidPseudonym, Via},
 };
@@ -32,5 +32,5 @@ pub(crate) use self::{
     },
     hop_by_hop::{requested_upgrade, te_trailers},
     host::OriginalHost,
-    known::has_http1_only,
+    known::{X_FORWARDED_PREFIX, has_http1_only},
 };

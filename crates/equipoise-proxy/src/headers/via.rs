@@ -47,8 +47,7 @@ impl Via {
 
     /// Returns whether a message with these headers has passed through this proxy before.
     pub fn is_loop(&self, headers: &HeaderMap) -> bool {
-        let elements = headers.get_all(VIA).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-        elements.into_iter().any(|element| {
+        headers.get_all(VIA).iter().flat_map(|line| elements(line.as_bytes())).any(|element| {
             let mut words = element.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
             words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(self.pseudonym.as_bytes()))
         })
@@ -68,6 +67,22 @@ impl Via {
     }
 }
 
+/// Returns the elements of a list. A comma in a comment separates none (RFC 9110, section 5.6.5).
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut depth, mut is_escaped) = (0_usize, false);
+    list.split(move |byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = depth > 0,
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b',' => return depth == 0,
+            _ => {}
+        }
+        false
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +95,9 @@ mod tests {
             ("1.0 a, 2.0\tEDGE-1 (comment)", true),
             ("1.1 edge-12", false),
             ("1.1 a (edge-1)", false),
+            ("1.1 a (b, 1.1 edge-1 c)", false),
+            ("1.1 a (b (, \\), 1.1 edge-1 c), d), 1.1 edge-1", true),
+            ("1.1 a), 1.1 edge-1", true),
             ("edge-1", false),
             ("", false),
         ] {

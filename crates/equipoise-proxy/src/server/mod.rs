@@ -2,7 +2,8 @@
 //!
 //! [`Server`] runs any tower service of requests, for example a [`ReverseProxy`](crate::ReverseProxy), on the caller's
 //! tokio runtime. It adds the extensions [`PeerAddr`](equipoise_affinity::source::PeerAddr) and
-//! [`ConnectionInfo`](crate::headers::ConnectionInfo) to each request.
+//! [`ConnectionInfo`](crate::headers::ConnectionInfo) to each request, and removes the fields that `Connection` names
+//! ([`remove_named_fields`](crate::headers::remove_named_fields)).
 //!
 //! ```
 //! use std::{convert::Infallible, time::Duration};

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{activity::Activity, streams::on_frame};
-use crate::headers::ConnectionInfo;
+use crate::headers::{ConnectionInfo, remove_named_fields};
 
 /// The service of one connection: adds the extensions of the connection to requests, and counts them.
 pub(super) struct Tracked<S> {
@@ -42,6 +42,9 @@ where
             request.extensions_mut().insert(PeerAddr(peer));
         }
         request.extensions_mut().insert(self.info);
+        if request.version() < Version::HTTP_2 {
+            remove_named_fields(request.headers_mut());
+        }
         let state = if self.activity.is_refused(requests) {
             State::Refused
         } else {

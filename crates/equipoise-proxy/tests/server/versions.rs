@@ -3,7 +3,7 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_proxy::{
-    headers::ConnectionInfo,
+    headers::{ConnectionInfo, remove_hop_by_hop},
     server::{Accepted, Server},
 };
 use http::{Request, Response, Version};
@@ -54,6 +54,21 @@ async fn each_request_knows_its_connection() {
     let body = response.into_body().collect().await.expect("a body").to_bytes();
     let expected: Seen = (Version::HTTP_2, Some(peer), Some(info));
     assert_eq!(body, format!("{expected:?}"));
+}
+
+#[tokio::test]
+async fn a_client_cannot_remove_a_field_that_a_layer_adds() {
+    let adds = service_fn(async |mut request: Request<Incoming>| {
+        request.headers_mut().insert("x-user-id", http::HeaderValue::from_static("7"));
+        remove_hop_by_hop(request.headers_mut());
+        let body = format!("{:?}", request.headers().get("x-user-id"));
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body)))
+    });
+    let running = start!(adds, long());
+    let mut client = running.connect().await;
+    let request = b"GET / HTTP/1.1\r\nhost: app.test\r\nconnection: close, x-user-id\r\n\r\n";
+    client.write_all(request).await.expect("open");
+    assert!(rest(&mut client).await.ends_with("some(\"7\")"));
 }
 
 #[tokio::test]

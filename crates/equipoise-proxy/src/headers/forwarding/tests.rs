@@ -154,3 +154,19 @@ fn an_unknown_peer_is_not_made_up() {
     ForwardingFields::new().apply(&mut request);
     assert!(!request.headers().contains_key("x-forwarded-for"));
 }
+
+#[test]
+fn other_fields_of_this_family_are_removed_unless_a_trusted_proxy_sent_them() {
+    let forged = [("x-forwarded-prefix", "/admin"), ("x-forwarded-ssl", "on"), ("x-forwarded-for", "203.0.113.9")];
+    let others = |fields: &ForwardingFields, peer: &str| {
+        let all = applied(fields, peer, &forged).into_iter();
+        all.map(|(name, _)| name).filter(|name| name.ends_with("prefix") || name.ends_with("ssl")).count()
+    };
+    let fields = ForwardingFields::behind("10.0.0.0/8".parse().expect("networks"));
+    assert_eq!((others(&fields, "203.0.113.9"), others(&fields, "10.0.0.1")), (0, 2));
+    for (action, left) in [(FieldAction::Keep, 2), (FieldAction::Replace, 0), (FieldAction::Remove, 0)] {
+        let fields = fields.clone().other_x_forwarded(action);
+        assert_eq!((others(&fields, "203.0.113.9"), others(&fields, "10.0.0.1")), (left, left), "{action:?}");
+    }
+    assert_eq!(others(&ForwardingFields::untouched(), "203.0.113.9"), 2);
+}
