@@ -69,7 +69,13 @@ impl Activity {
         self.began.elapsed().as_millis().try_into().unwrap_or(NEVER - 1)
     }
 
-    /// Notes that bytes were read.
+    /// Notes that bytes of a body were read, and nothing of a head. The response may have ended before, so that no request
+    /// is in flight.
+    pub(super) fn on_body(&self) {
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Notes that bytes were read that may belong to a head.
     pub(super) fn on_read(&self) {
         if self.in_flight.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.now(), Ordering::Relaxed);

@@ -34,7 +34,9 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// have not been read, the operating system resets it, and the client may lose the response (RFC 9112, section 9.6).
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 35\r\n\
+    content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n\r\n\
+    the request did not arrive in time\n";
 
 /// Serves one connection.
 pub(super) struct Connection<T> {
@@ -231,8 +233,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     }
 }
 
-/// hyper's default, stated because the documentation of the module names it.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A quarter of hyper's default: as much as a client may send of request bodies that the service does not read.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// How many streams the client may reset before hyper has passed their requests on. The default of h2, stated because
 /// the documentation of the module names it.

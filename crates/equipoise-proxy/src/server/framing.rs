@@ -56,6 +56,16 @@ impl Framing {
         self.state = State::Off;
     }
 
+    /// Returns whether a part of a body has been read, and its end has not.
+    pub(super) fn is_in_body(&self) -> bool {
+        matches!(self.state, State::Data { .. } | State::ChunkSize | State::Trailers)
+    }
+
+    /// Returns whether a part of a head has been read, and its end has not.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.state == State::Fields || self.state == State::RequestLine && !self.line.is_empty()
+    }
+
     /// Reads the next bytes. Returns the number of the first request that must be refused, if its head ends in these
     /// bytes. The first request of a connection has number 1.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Option<u64> {

@@ -126,8 +126,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         let (before, room) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.activity.on_read();
+            let was_in_body = this.framing.is_in_body();
             this.activity.on_framing(this.framing.read(buffer.filled().get(before..).unwrap_or_default()));
+            if was_in_body && !this.framing.is_in_head() {
+                this.activity.on_body();
+            } else {
+                this.activity.on_read();
+            }
         } else if room && result.is_ready() {
             this.activity.on_end();
         }

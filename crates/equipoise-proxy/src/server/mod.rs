@@ -50,9 +50,13 @@
 //!
 //! - HTTP/1.1: a buffer for reading and one for writing, each at most
 //!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent.
-//! - HTTP/2: in addition, 1 MiB of request bodies that the service has not yet read, and for each stream its head and
+//! - HTTP/2: in addition, 256 KiB of request bodies that the service has not yet read, and for each stream its head and
 //!   the frame that is being sent. The last frame of a response may stay for longer than the
 //!   [`write_timeout`](ServerLimits::write_timeout) if the client does not take it: until the connection is closed.
+//!
+//! With the default limits, 16 384 connections may hold 2 GiB in the buffers of HTTP/1.1, or 4 GiB in request bodies of
+//! HTTP/2, if all clients send as much as they can and the service reads nothing. Set
+//! [`max_connections`](ServerLimits::max_connections) for the memory of the machine.
 //!
 //! These attacks with HTTP/2 end with the connection, and other connections do not notice them:
 //!

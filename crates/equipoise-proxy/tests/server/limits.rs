@@ -1,9 +1,9 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use equipoise_proxy::server::{Accepted, Server, ServerStats};
+use equipoise_proxy::server::{Accepted, Server, ServerLimits, ServerStats};
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::service_fn;
@@ -17,6 +17,8 @@ async fn a_head_that_does_not_end_gets_408() {
     client.write_all(b"GET / HTTP/1.1\r\nhost: a").await.expect("open");
     let response = rest(&mut client).await;
     assert!(response.starts_with("http/1.1 408 ") && response.contains("connection: close\r\n"), "{response}");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{response}");
     assert_eq!(running.server.stats().head_timeouts, 1);
 }
 
@@ -158,6 +160,50 @@ async fn a_408_does_not_interrupt_a_response() {
     let (taken, stats) = taken_slowly(b"GET / HT").await;
     let text = String::from_utf8(taken).expect("text");
     let (response, timeout) = text.split_once("HTTP/1.1 408 ").expect("a second response");
-    assert!(response.as_bytes().ends_with(LARGE) && timeout.ends_with("\r\n\r\n"), "{timeout}");
+    assert!(response.as_bytes().ends_with(LARGE) && timeout.ends_with("in time\n"), "{timeout}");
     assert_eq!((stats.idle_timeouts, stats.head_timeouts, stats.write_timeouts), (0, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_goes_on_after_the_response_is_no_head() {
+    let (received, mut all) = tokio::sync::mpsc::unbounded_channel();
+    let keeps_reading = service_fn(move |request: Request<Incoming>| {
+        let received = received.clone();
+        tokio::spawn(async move {
+            let (mut body, mut length) = (request.into_body(), 0);
+            while length < 500 {
+                let frame = body.frame().await.expect("more").expect("not broken");
+                length += frame.into_data().expect("data").len();
+            }
+            received.send(length).expect("the test waits");
+        });
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))) }
+    });
+    let server = Server::with_limits(keeps_reading, ServerLimits::new());
+    for (head, part, end) in [
+        ("content-length: 500\r\n", "0123456789".repeat(10), ""),
+        ("transfer-encoding: chunked\r\n", format!("64\r\n{}\r\n", "0123456789".repeat(10)), "0\r\n\r\n"),
+    ] {
+        let (mut client, stream) = tokio::io::duplex(1024);
+        let serving = tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        client.write_all(format!("POST / HTTP/1.1\r\nhost: a\r\n{head}\r\n").as_bytes()).await.expect("open");
+        let mut response = Vec::new();
+        while !response.ends_with(b"\r\n\r\nok") {
+            response.push(client.read_u8().await.expect("a response"));
+        }
+        for _ in 0..5 {
+            // Longer than the timeout of a head, and together longer than that of an idle connection.
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            client.write_all(part.as_bytes()).await.expect("open");
+        }
+        client.write_all(end.as_bytes()).await.expect("open");
+        assert_eq!(all.recv().await, Some(500), "{head}");
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.expect("closed");
+        assert_eq!(String::from_utf8(rest).expect("text"), "", "{head}");
+        drop(client);
+        serving.await.expect("no panic");
+    }
+    let stats = server.stats();
+    assert_eq!((stats.idle_timeouts, stats.head_timeouts), (2, 0), "{stats:?}");
 }
