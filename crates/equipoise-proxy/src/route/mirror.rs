@@ -7,15 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_affinity::source::PeerAddr;
+use equipoise_affinity::source::{PeerAddr, ProxiedAddr};
 use equipoise_tower::BoxError;
-use http::{Request, Response, header::UPGRADE};
+use http::{Extensions, Request, Response, header::UPGRADE};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
 use super::body::RouteBody;
-use crate::{headers::OriginalHost, timing::within};
+use crate::{
+    headers::{ConnectionInfo, OriginalHost},
+    timing::within,
+};
 
 /// Sends copies of requests to a second service, for example to test a new version with real traffic.
 ///
@@ -67,7 +70,8 @@ impl<T> Mirror<T> {
         self
     }
 
-    /// Sets how many bytes of a body may wait for the mirror. Default: 64 KiB.
+    /// Sets how many bytes of a body may wait for the mirror. If more wait, or more than 256 frames, the copy is given up.
+    /// Default: 64 KiB.
     #[must_use]
     pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_buffered_bytes = bytes;
@@ -124,12 +128,10 @@ where
     *copied.uri_mut() = head.uri.clone();
     *copied.version_mut() = head.version;
     *copied.headers_mut() = head.headers.clone();
-    if let Some(peer) = head.extensions.get::<PeerAddr>() {
-        copied.extensions_mut().insert(*peer);
-    }
-    if let Some(host) = head.extensions.get::<OriginalHost>() {
-        copied.extensions_mut().insert(host.clone());
-    }
+    copy_extension::<PeerAddr>(&head.extensions, &mut copied);
+    copy_extension::<ProxiedAddr>(&head.extensions, &mut copied);
+    copy_extension::<ConnectionInfo>(&head.extensions, &mut copied);
+    copy_extension::<OriginalHost>(&head.extensions, &mut copied);
     let (service, limit) = (mirror.service.clone(), mirror.timeout);
     runtime.spawn(async move {
         // Whether the mirror works is seen in its own counters.
@@ -137,6 +139,12 @@ where
         drop(place);
     });
     Request::from_parts(head, body)
+}
+
+fn copy_extension<T: Clone + Send + Sync + 'static>(extensions: &Extensions, copy: &mut Request<impl Sized>) {
+    if let Some(extension) = extensions.get::<T>() {
+        copy.extensions_mut().insert(extension.clone());
+    }
 }
 
 /// Sends a copy, and reads the response to its end, so that its connection can be used again.

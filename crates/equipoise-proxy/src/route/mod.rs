@@ -21,6 +21,8 @@
 //!
 //! # Paths
 //!
+//! The target `*` of an `OPTIONS` request is not a path. It goes to routes for any path only, and is never rewritten.
+//!
 //! Patterns are compared with the path that a server would act on: percent-encodings of ASCII are decoded (except of
 //! `/` and `%`), repeated slashes count as one, and `.` and `..` are resolved. So `/public/../admin` is a request for
 //! `/admin`. The request is forwarded with its path as the client wrote it, unless the route rewrites the path.

@@ -18,7 +18,7 @@ use super::{
     mirror::forward,
     rewrite::{set_path, with_prefix},
     rule::{Action, Route},
-    table::{Missed, Routes},
+    table::{ASTERISK, Missed, Routes},
 };
 use crate::{body::ProxyBody, check::Refusal, error::ProxyError, headers::OriginalHost};
 
@@ -147,7 +147,7 @@ where
     let Some(service) = split.choose(RequestHead::of(&request)).cloned() else {
         return RouterFuture::fail(ProxyError::NoRoute);
     };
-    if let Some(prefix) = &route.new_prefix {
+    if let Some(prefix) = route.new_prefix.as_ref().filter(|_| request.uri().path() != ASTERISK) {
         let path = with_prefix(request.uri().path(), segments, prefix).into_owned();
         if !set_path(&mut request, &path) {
             return RouterFuture::fail(Refusal::Target.into());

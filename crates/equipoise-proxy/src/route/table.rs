@@ -1,4 +1,4 @@
-use std::cmp::Reverse;
+use std::{borrow::Cow, cmp::Reverse};
 
 use equipoise_tower::RequestHead;
 
@@ -9,6 +9,9 @@ use super::{
     rule::{InvalidRoute, Route},
     trie::Trie,
 };
+
+/// The target of an `OPTIONS` request that is about the server.
+pub(super) const ASTERISK: &str = "*";
 
 /// A table of routes. See the [module](super) for the order in which routes are tried.
 ///
@@ -88,7 +91,11 @@ impl<T> Routes<T> {
             return Err(Missed::AmbiguousPath);
         }
         let host = asked_for(head);
-        let path = normalized(head.uri.path());
+        let path = match head.uri.path() {
+            // Not a path: the request is about the server.
+            ASTERISK => Cow::Borrowed(ASTERISK),
+            path => normalized(path),
+        };
         let found = self.lookup(head, &host, &path);
         if path.contains(';')
             && !self.allows_ambiguous_paths

@@ -131,6 +131,8 @@ where
                         Poll::Ready(Err(error)) => break Err(ProxyError::of_service(error.into())),
                         Poll::Pending => break Err(endpoint_late(ready!(this.timer.poll_elapsed(cx, None)))),
                     }
+                    // The time of the head begins now. The next wait notices if the whole time has passed.
+                    let _ = this.timer.progress();
                     // Polled again after it has returned its response.
                     let Some(request) = request.take() else { return Poll::Pending };
                     if let Some(watch) = this.watch.as_ref() {

@@ -144,11 +144,22 @@ impl Tunnels {
     /// Returns false without a tokio runtime.
     pub(crate) fn spawn(&self, client: OnUpgrade, endpoint: OnUpgrade, lease: Option<TunnelLease>) -> bool {
         let Ok(runtime) = Handle::try_current() else { return false };
-        let (tunnels, closing) = (self.clone(), self.closing.subscribe());
+        let (tunnels, mut closing) = (self.clone(), self.closing.subscribe());
         runtime.spawn(async move {
-            let (client, endpoint) = match (client.await, endpoint.await) {
-                (Ok(client), Ok(endpoint)) => (client, endpoint),
-                (Err(error), _) | (_, Err(error)) => return tracing::debug!(%error, "a tunnel was not opened"),
+            let switched = {
+                let mut switched = pin!(async { Ok::<_, hyper::Error>((client.await?, endpoint.await?)) });
+                let mut closing = pin!(closing.wait_for(|closing| *closing));
+                poll_fn(|cx| match switched.as_mut().poll(cx) {
+                    Poll::Pending => closing.as_mut().poll(cx).map(|_| None),
+                    Poll::Ready(switched) => Poll::Ready(Some(switched)),
+                })
+                .await
+            };
+            let (client, endpoint) = match switched {
+                Some(Ok(switched)) => switched,
+                Some(Err(error)) => return tracing::debug!(%error, "a tunnel was not opened"),
+                // One side has not switched in time. The other one is closed.
+                None => return,
             };
             let endpoint_closing = async {
                 match &lease {
@@ -238,6 +249,36 @@ mod tests {
         endpoint.shutdown().await.expect("open");
         task.await.expect("no panic").expect("both directions have ended");
         assert_eq!(tunnels.open(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_tunnels_that_wait_for_a_side_to_switch() {
+        let service = hyper::service::service_fn(async |mut request: http::Request<hyper::body::Incoming>| {
+            let client = hyper::upgrade::on(&mut request);
+            // It switches only if a response says so, and none comes.
+            let never = hyper::upgrade::on(&mut request);
+            let tunnels: &Tunnels = request.extensions().get().expect("set below");
+            assert!(tunnels.spawn(client, never, None));
+            std::future::pending::<Result<http::Response<http_body_util::Empty<bytes::Bytes>>, hyper::Error>>().await
+        });
+        let tunnels = Tunnels::new();
+        let set = tunnels.clone();
+        let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(set.clone());
+            hyper::service::Service::call(&service, request)
+        });
+        let (mut client, server) = duplex(1024);
+        let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        tokio::spawn(server.with_upgrades());
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n")
+            .await
+            .expect("open");
+        // The clock is paused, so this waits until nothing else can run.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(tunnels.open(), 1);
+        tunnels.close();
+        tunnels.closed().await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use equipoise_affinity::key::SessionKey;
+use equipoise_affinity::{key::SessionKey, source::ProxiedAddr};
 use equipoise_proxy::{
     ProxyBody, ReverseProxy, ReverseProxyLayer,
     headers::{ConnectionInfo, HostRule},
@@ -40,6 +40,19 @@ async fn text(router: &Router<Service>, request: http::request::Builder) -> Stri
 
 fn router<const N: usize>(routes: [Route<Service>; N]) -> Router<Service> {
     Router::new(Routes::new(routes).expect("valid routes"))
+}
+
+#[tokio::test]
+async fn options_for_the_server_go_to_routes_for_any_path_as_they_are() {
+    let any = || Route::to("any", named("any")).path_prefix("/").rewrite_prefix("/v2");
+    let router =
+        router([any(), Route::to("one", named("one")).path("/{name}"), Route::to("text", named("text")).path("/*")]);
+    let options = |uri: &str| Request::options(uri).header("host", "app.test");
+    assert_eq!(text(&router, options("*")).await, "any app.test *");
+    assert_eq!(text(&router, options("/*")).await, "text app.test /*");
+    let other = Router::new(Routes::new([Route::to("one", named("one")).path("/{name}")]).expect("a valid route"));
+    let response = send(&other, options("*").body(full("")).expect("a request")).await;
+    assert_eq!((response.status().as_u16(), failure(&response)), (404, Some("no_route")));
 }
 
 #[tokio::test]
@@ -183,8 +196,10 @@ async fn a_mirror_reads_the_body_with_the_first_service() {
     let mirror: Service = BoxCloneSyncService::new(service_fn(move |request: Routed| {
         let copies = copies.clone();
         async move {
+            let extensions = request.extensions();
+            let client = (extensions.get().copied(), extensions.get().copied());
             let body = request.into_body().collect().await?.to_bytes();
-            let _ = copies.send(body);
+            let _ = copies.send((body, client));
             Ok(Response::new(full("ignored")))
         }
     }));
@@ -193,9 +208,13 @@ async fn a_mirror_reads_the_body_with_the_first_service() {
         Ok(Response::new(full("web")))
     }));
     let router = router([Route::to("web", web).mirror(Mirror::to(mirror))]);
-    let request = get("/").method(Method::POST).body(full("body")).expect("a request");
-    assert_eq!(send(&router, request).await.status(), 200);
-    assert_eq!(received.recv().await.expect("a copy"), "body");
+    let source = ProxiedAddr("203.0.113.9:4711".parse().expect("an address"));
+    let info = ConnectionInfo::new().tls(true);
+    let request = get("/").method(Method::POST).extension(source).extension(info).body(full("body"));
+    assert_eq!(send(&router, request.expect("a request")).await.status(), 200);
+    let (body, client) = received.recv().await.expect("a copy");
+    assert_eq!(body, "body");
+    assert_eq!(client, (Some(source), Some(info)));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use equipoise_proxy::{ReverseProxyLayer, Timeouts};
+use equipoise_tower::BoxError;
 use http::{Method, Response};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -188,4 +189,43 @@ async fn one_direction_of_a_stream_may_be_silent() {
     for _ in 0..5 {
         assert!(body.frame().await.expect("a frame").is_ok());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_the_head_begins_when_the_inner_service_is_ready() {
+    /// Is ready after a time, and responds after a time.
+    #[derive(Clone)]
+    struct Slow(Arc<tokio::sync::Semaphore>);
+
+    impl tower::Service<Forwarded> for Slow {
+        type Response = Response<Body>;
+        type Error = BoxError;
+        type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>>>>;
+
+        fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
+            if self.0.available_permits() > 0 {
+                return std::task::Poll::Ready(Ok(()));
+            }
+            let (ready, waker) = (Arc::clone(&self.0), cx.waker().clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                ready.add_permits(1);
+                waker.wake();
+            });
+            std::task::Poll::Pending
+        }
+
+        fn call(&mut self, _: Forwarded) -> Self::Future {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                Ok(Response::new(full("ok")))
+            })
+        }
+    }
+
+    let layer = ReverseProxyLayer::new().timeouts(Timeouts::none().head(Duration::from_secs(5)));
+    let proxy = tower::Layer::layer(&layer, Slow(Arc::new(tokio::sync::Semaphore::new(0))));
+    let request = get("/").body(full("")).expect("a request");
+    let response = tower::ServiceExt::oneshot(proxy, request).await.unwrap_or_else(|never| match never {});
+    assert_eq!(response.status(), 200);
 }
