@@ -71,6 +71,13 @@ fn routes(criterion: &mut Criterion) {
     group.bench_function("by header and cookie", |bencher| {
         bencher.iter(|| black_box(header.find(RequestHead::of(black_box(&cookie))).is_ok()));
     });
+    let tenants = Routes::new((0..10_000).map(|n| Route::to(n.to_string(), n).header("x-tenant", n.to_string())));
+    let tenants = tenants.expect("valid routes");
+    let mut tenant = request("app.test", "/");
+    tenant.headers_mut().insert("x-tenant", http::HeaderValue::from_static("9999"));
+    group.bench_function("by the value of a header among 10000", |bencher| {
+        bencher.iter(|| black_box(tenants.find(RequestHead::of(black_box(&tenant))).is_ok()));
+    });
     group.finish();
 }
 

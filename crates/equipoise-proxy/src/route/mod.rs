@@ -58,6 +58,7 @@
 //! ```
 
 mod body;
+mod candidates;
 mod hash;
 mod host;
 mod mirror;

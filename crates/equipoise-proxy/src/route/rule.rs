@@ -5,6 +5,7 @@ use equipoise_tower::RequestHead;
 use http::Method;
 
 use super::{
+    candidates::Keyed,
     host::HostPattern,
     mirror::Mirror,
     path::PathPattern,
@@ -44,6 +45,8 @@ pub(super) enum Action<T> {
 /// A part of a request, and the value that it must have. `None` stands for any value.
 #[derive(Clone, Debug)]
 struct Condition {
+    /// The kind and name of the part, unless it is one of [`Route::when`].
+    name: Option<(&'static str, String)>,
     key: SessionKey,
     value: Option<Box<[u8]>>,
 }
@@ -169,7 +172,7 @@ impl<T> Route<T> {
     /// Any part of the request must have this value, for example the address of the client.
     #[must_use]
     pub fn when(mut self, part: SessionKey, value: impl AsRef<[u8]>) -> Self {
-        self.conditions.push(Condition { key: part, value: Some(value.as_ref().into()) });
+        self.conditions.push(Condition { name: None, key: part, value: Some(value.as_ref().into()) });
         self
     }
 
@@ -206,7 +209,11 @@ impl<T> Route<T> {
         value: Option<&[u8]>,
     ) -> Self {
         match key {
-            Ok(key) => self.conditions.push(Condition { key, value: value.map(Into::into) }),
+            Ok(key) => {
+                // Names of headers are case-insensitive, and those of cookies and query parameters are not.
+                let name = if kind == "header" { name.to_ascii_lowercase() } else { name.to_owned() };
+                self.conditions.push(Condition { name: Some((kind, name)), key, value: value.map(Into::into) });
+            }
             Err(_) => self.refuse(kind, name, "use a name that requests can have, such as x-version"),
         }
         self
@@ -236,6 +243,13 @@ impl<T> Route<T> {
     pub(super) fn accepts(&self, head: RequestHead<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(head.method))
             && self.conditions.iter().all(|condition| condition.is_met(head))
+    }
+
+    /// Returns the first condition by whose value the route can be found.
+    pub(super) fn keyed(&self) -> Option<Keyed<'_>> {
+        self.conditions.iter().find_map(|condition| {
+            Some(Keyed { name: condition.name.as_ref()?, part: &condition.key, value: condition.value.as_deref()? })
+        })
     }
 
     /// Returns how specific this route is among those with the same host and path. More is more specific.

@@ -15,7 +15,12 @@ pub(super) const ASTERISK: &str = "*";
 
 /// A table of routes. See the [module](super) for the order in which routes are tried.
 ///
-/// A lookup costs one hash of the host and one of each segment of the path, however many routes there are.
+/// A lookup costs one hash of the host and one of each segment of the path, however many routes there are. Among routes
+/// with the same host and path:
+///
+/// - routes that need a value of a header, a cookie or a query parameter are found by the first value that they name. Each
+///   different header, cookie or parameter costs one look at the request and one hash, whatever the number of values;
+/// - the conditions of all others, and of those with the same first value, are compared one route after the other.
 #[derive(Debug)]
 pub struct Routes<T> {
     routes: Vec<Route<T>>,
@@ -49,7 +54,7 @@ impl<T> Routes<T> {
                     paths.push(Trie::new());
                 }
                 if let Some(trie) = paths.get_mut(at) {
-                    trie.add(&route.path, index);
+                    trie.add(&route.path, index, route.keyed());
                 }
             }
         }
@@ -113,7 +118,7 @@ impl<T> Routes<T> {
         let mut missed = Missed::Host;
         for trie in self.hosts.find(host).filter_map(|at| self.paths.get(at)) {
             missed = Missed::Route;
-            if let Some(route) = trie.find(path, accepts) {
+            if let Some(route) = trie.find(path, head, accepts) {
                 return Ok(route);
             }
         }

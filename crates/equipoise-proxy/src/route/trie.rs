@@ -1,4 +1,7 @@
+use equipoise_tower::RequestHead;
+
 use super::{
+    candidates::{Candidates, Keyed},
     hash::TextMap,
     path::{PathPattern, Segment},
 };
@@ -14,10 +17,10 @@ pub(super) struct Trie {
 struct Node {
     texts: TextMap<usize>,
     parameter: Option<usize>,
-    /// The routes whose path ends here, the most specific first.
-    whole: Vec<usize>,
-    /// The routes whose prefix ends here, the most specific first.
-    prefix: Vec<usize>,
+    /// The routes whose path ends here.
+    whole: Candidates,
+    /// The routes whose prefix ends here.
+    prefix: Candidates,
 }
 
 impl Trie {
@@ -26,7 +29,7 @@ impl Trie {
     }
 
     /// Adds a route. Routes with the same pattern must be added in their order.
-    pub(super) fn add(&mut self, pattern: &PathPattern, route: usize) {
+    pub(super) fn add(&mut self, pattern: &PathPattern, route: usize, keyed: Option<Keyed<'_>>) {
         let mut at = 0;
         for segment in &pattern.segments {
             let next = self.nodes.len();
@@ -41,7 +44,7 @@ impl Trie {
         }
         if let Some(node) = self.nodes.get_mut(at) {
             let routes = if pattern.is_prefix { &mut node.prefix } else { &mut node.whole };
-            routes.push(route);
+            routes.add(route, keyed);
         }
     }
 
@@ -49,16 +52,22 @@ impl Trie {
     ///
     /// Each node is reached in one way only, so the time is at most that of visiting all nodes, and usually that of
     /// visiting one node for each segment.
-    pub(super) fn find(&self, path: &str, mut accept: impl FnMut(usize) -> bool) -> Option<usize> {
-        self.below(0, path.strip_prefix('/'), &mut accept)
+    pub(super) fn find(&self, path: &str, head: RequestHead<'_>, accept: impl Fn(usize) -> bool) -> Option<usize> {
+        self.below(0, path.strip_prefix('/'), head, &accept)
     }
 
     /// `rest` is the path without the segments that led to the node, and `None` at its end.
-    fn below(&self, node: usize, rest: Option<&str>, accept: &mut impl FnMut(usize) -> bool) -> Option<usize> {
+    fn below(
+        &self,
+        node: usize,
+        rest: Option<&str>,
+        head: RequestHead<'_>,
+        accept: &impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let node = self.nodes.get(node)?;
         match rest {
             None => {
-                if let Some(route) = node.whole.iter().copied().find(|route| accept(*route)) {
+                if let Some(route) = node.whole.find(head, accept) {
                     return Some(route);
                 }
             }
@@ -68,18 +77,18 @@ impl Trie {
                     None => (rest, None),
                 };
                 if let Some(&next) = node.texts.get(segment)
-                    && let Some(route) = self.below(next, rest, accept)
+                    && let Some(route) = self.below(next, rest, head, accept)
                 {
                     return Some(route);
                 }
                 if let Some(next) = node.parameter
                     && !segment.is_empty()
-                    && let Some(route) = self.below(next, rest, accept)
+                    && let Some(route) = self.below(next, rest, head, accept)
                 {
                     return Some(route);
                 }
             }
         }
-        node.prefix.iter().copied().find(|route| accept(*route))
+        node.prefix.find(head, accept)
     }
 }

@@ -11,8 +11,10 @@ struct Spec {
     segments: Vec<&'static str>,
     is_prefix: bool,
     method: bool,
-    header: bool,
-    cookie: bool,
+    /// The value of the header `x`.
+    header: Option<&'static str>,
+    /// The value of the cookie `c`. The empty text stands for any value.
+    cookie: Option<&'static str>,
 }
 
 impl Spec {
@@ -26,13 +28,23 @@ impl Spec {
         if self.method {
             route = route.method(Method::POST);
         }
-        if self.header {
-            route = route.header("x", "1");
+        if let Some(value) = self.header {
+            route = route.header(if self.method { "x" } else { "X" }, value);
         }
-        if self.cookie {
-            route = route.has_cookie("c");
+        match self.cookie {
+            Some("") => route.has_cookie("c"),
+            Some(value) => route.cookie("c", value),
+            None => route,
         }
-        route
+    }
+
+    fn is_met(&self, header: Option<&str>, cookie: Option<&str>) -> bool {
+        (self.header.is_none() || self.header == header)
+            && match self.cookie {
+                Some("") => cookie.is_some(),
+                Some(value) => cookie == Some(value),
+                None => true,
+            }
     }
 
     /// How specific the host is: smaller is more specific. `None` if the request has another host.
@@ -71,7 +83,9 @@ fn spec() -> impl Strategy<Value = Spec> {
     let host = prop_oneof![Just(None), Just(Some("a")), Just(Some("b.a")), Just(Some("*.a")), Just(Some("*.b.a"))];
     let segments =
         prop_oneof![Just(vec![""]), proptest::collection::vec(prop_oneof![Just("x"), Just("y"), Just("{p}")], 1..4),];
-    (host, segments, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+    let header = prop_oneof![Just(None), Just(Some("1")), Just(Some("2"))];
+    let cookie = prop_oneof![Just(None), Just(Some("")), Just(Some("1")), Just(Some("2"))];
+    (host, segments, any::<bool>(), any::<bool>(), header, cookie).prop_map(
         |(host, segments, is_prefix, method, header, cookie)| Spec {
             host,
             segments,
@@ -89,7 +103,9 @@ proptest! {
         specs in proptest::collection::vec(spec(), 0..12),
         host in prop_oneof![Just("a"), Just("b.a"), Just("c.b.a"), Just("d")],
         path in proptest::collection::vec(prop_oneof![Just("x"), Just("y"), Just("z"), Just("")], 1..5),
-        post: bool, header: bool, cookie: bool,
+        post: bool,
+        header in prop_oneof![Just(None), Just(Some("1")), Just(Some("2")), Just(Some("3"))],
+        cookie in prop_oneof![Just(None), Just(Some("1")), Just(Some("2")), Just(Some("3"))],
     ) {
         // Repeated slashes are one, so empty segments are only at the end.
         let is_folder = path.last() == Some(&"");
@@ -102,11 +118,11 @@ proptest! {
         if post {
             request = request.method(Method::POST);
         }
-        if header {
-            request = request.header("x", "1");
+        if let Some(value) = header {
+            request = request.header("x", value);
         }
-        if cookie {
-            request = request.header("cookie", "c=1");
+        if let Some(value) = cookie {
+            request = request.header("cookie", format!("c={value}"));
         }
         let request = request.body(()).expect("a request");
 
@@ -114,9 +130,9 @@ proptest! {
         let expected = specs
             .iter()
             .enumerate()
-            .filter(|(_, spec)| (!spec.method || post) && (!spec.header || header) && (!spec.cookie || cookie))
+            .filter(|(_, spec)| (!spec.method || post) && spec.is_met(header, cookie))
             .filter_map(|(index, spec)| {
-                let conditions = usize::from(spec.header) + usize::from(spec.cookie);
+                let conditions = usize::from(spec.header.is_some()) + usize::from(spec.cookie.is_some());
                 Some((spec.host_rank(host)?, spec.path_rank(&path)?, !spec.method, 9 - conditions, index))
             })
             .min()
