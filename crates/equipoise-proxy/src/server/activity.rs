@@ -15,9 +15,11 @@ pub(super) struct Activity {
     requests: AtomicU64,
     /// Number of requests, and of tasks of HTTP/2 streams.
     in_flight: AtomicU32,
+    /// Number of frames of responses that HTTP/2 has got from their bodies, and has not written.
+    held_frames: AtomicU32,
     /// When the requests that were dropped before their response began will be forgotten: each takes [`RESET_INTERVAL`].
     resets_until: AtomicU64,
-    /// When the number of requests in flight became 0.
+    /// When a request has ended, or a held frame was written.
     idle_since: AtomicU64,
     /// When the first byte came after the latest request. [`NEVER`] if none has come.
     head_since: AtomicU64,
@@ -54,6 +56,7 @@ impl Activity {
             began: Instant::now(),
             requests: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            held_frames: AtomicU32::new(0),
             resets_until: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
@@ -148,6 +151,27 @@ impl Activity {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Notes that HTTP/2 has got a frame of a response.
+    pub(super) fn on_frame(&self) {
+        self.held_frames.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that a part of a held frame was written.
+    pub(super) fn on_frame_part(&self) {
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Notes that a held frame was written or discarded.
+    pub(super) fn on_frame_end(&self) {
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+        self.held_frames.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Returns whether the client has to take a frame of a response that was complete for the service.
+    pub(super) fn holds_frames(&self) -> bool {
+        self.held_frames.load(Ordering::Acquire) > 0
+    }
+
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -165,6 +189,11 @@ impl Activity {
     /// Returns whether it is not busy, and no request has been begun.
     pub(super) fn is_idle(&self) -> bool {
         !self.is_busy() && self.head_since.load(Ordering::Relaxed) == NEVER
+    }
+
+    /// Returns whether a part of the head of a request has come.
+    pub(super) fn has_begun_head(&self) -> bool {
+        !self.is_busy() && self.head_since.load(Ordering::Relaxed) != NEVER
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -202,7 +231,9 @@ impl Activity {
         if self.is_busy() {
             return self.after(self.now(), limits.keep_alive_timeout.max(MIN_RECHECK));
         }
-        self.after(self.idle_since.load(Ordering::Relaxed), limits.keep_alive_timeout)
+        // A client may take the last frame of a response slowly, because of its flow control.
+        let timeout = if self.holds_frames() { limits.write_timeout } else { limits.keep_alive_timeout };
+        self.after(self.idle_since.load(Ordering::Relaxed), timeout)
     }
 
     /// Returns the time that is `duration` after the begin of the connection.

@@ -131,7 +131,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                 if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(End::Closed(result));
                 }
-                if !closing.draining && self.drain.poll(cx) {
+                // The client may have sent a part of a request, which hyper would discard. The request is served with
+                // `Connection: close` when its head is complete, and `head_timeout` limits the time.
+                if !closing.draining && self.drain.poll(cx) && !activity.has_begun_head() {
                     closing.draining = true;
                     closing.idle = activity.is_idle();
                     Pin::new(&mut connection).graceful_shutdown();
@@ -186,7 +188,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             .max_concurrent_streams(self.limits.max_concurrent_streams)
             .max_header_list_size(self.limits.max_header_bytes)
             .max_send_buf_size(self.limits.buffer_bytes().min(u32::MAX as usize))
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_connection_window_size(self.limits.connection_window())
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_local_error_reset_streams(MAX_LOCAL_RESETS);
         // hyper's timers panic in a runtime without a timer.
@@ -223,7 +225,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                 if closing.stuck_at.is_some() {
                     return Poll::Ready(End::Stuck);
                 }
-                counters.idle_timeouts.add(1);
+                let counter = if activity.holds_frames() { &counters.write_timeouts } else { &counters.idle_timeouts };
+                counter.add(1);
                 closing.begin();
                 Pin::new(&mut connection).graceful_shutdown();
             }
@@ -232,9 +235,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         report(&end, activity, counters);
     }
 }
-
-/// A quarter of hyper's default: as much as a client may send of request bodies that the service does not read.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// How many streams the client may reset before hyper has passed their requests on. The default of h2, stated because
 /// the documentation of the module names it.

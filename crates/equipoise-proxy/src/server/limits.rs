@@ -3,6 +3,10 @@ use std::time::Duration;
 /// hyper refuses smaller buffers.
 const MIN_BUFFER_BYTES: usize = 8 * 1024;
 
+/// The window with which each HTTP/2 connection begins, and the maximum (RFC 9113, section 6.9).
+const MIN_WINDOW: u32 = 65_535;
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
 /// The limits of a [`Server`](super::Server). Each method names its default.
 ///
 /// ```
@@ -28,6 +32,7 @@ pub struct ServerLimits {
     pub(super) extended_connect: bool,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
+    pub(super) connection_window: u32,
 }
 
 impl ServerLimits {
@@ -47,6 +52,7 @@ impl ServerLimits {
             extended_connect: true,
             ping_interval: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(20),
+            connection_window: 256 * 1024,
         }
     }
 
@@ -127,6 +133,15 @@ impl ServerLimits {
         self
     }
 
+    /// Sets how many bytes of request bodies an HTTP/2 client may send, over all streams of a connection, before the
+    /// service has read them (the flow-control window of the connection). Default: 256 KiB. The minimum is 65 535, with
+    /// which each connection begins, and the maximum is 2³¹ − 1.
+    #[must_use]
+    pub const fn http2_connection_window(mut self, bytes: u32) -> Self {
+        self.connection_window = bytes;
+        self
+    }
+
     /// Sets how many requests of an HTTP/2 connection the client may cancel before their response begins ("rapid
     /// reset", CVE-2023-44487), in addition to 10 in each second. At more, the connection is closed. Default: 200.
     #[must_use]
@@ -153,6 +168,16 @@ impl ServerLimits {
         self.ping_interval = interval;
         self.ping_timeout = timeout;
         self
+    }
+
+    /// Returns the number of connections as permits of a semaphore, which leave room for those of a shutdown.
+    pub(super) fn permits(&self) -> usize {
+        self.max_connections.min(tokio::sync::Semaphore::MAX_PERMITS / 2)
+    }
+
+    /// Returns the flow-control window that HTTP/2 accepts.
+    pub(super) fn connection_window(&self) -> u32 {
+        self.connection_window.clamp(MIN_WINDOW, MAX_WINDOW)
     }
 
     /// Returns the size of buffers that hyper accepts.

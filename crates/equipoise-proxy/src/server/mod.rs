@@ -50,9 +50,11 @@
 //!
 //! - HTTP/1.1: a buffer for reading and one for writing, each at most
 //!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent.
-//! - HTTP/2: in addition, 256 KiB of request bodies that the service has not yet read, and for each stream its head and
-//!   the frame that is being sent. The last frame of a response may stay for longer than the
-//!   [`write_timeout`](ServerLimits::write_timeout) if the client does not take it: until the connection is closed.
+//! - HTTP/2: in addition, the [window](ServerLimits::http2_connection_window) of request bodies that the service has
+//!   not yet read, and for each stream its head and the frame that is being sent. While other requests are in flight on
+//!   the connection, the last frame of a response may stay for longer than the
+//!   [`write_timeout`](ServerLimits::write_timeout) if the client does not take it. Otherwise the connection is closed
+//!   after this time.
 //!
 //! With the default limits, 16 384 connections may hold 2 GiB in the buffers of HTTP/1.1, or 4 GiB in request bodies of
 //! HTTP/2, if all clients send as much as they can and the service reads nothing. Set

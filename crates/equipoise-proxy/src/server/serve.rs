@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc, task::Poll, time::Duration};
 
+use arc_swap::ArcSwap;
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
@@ -27,6 +28,10 @@ use crate::timing::{sleep_until, within};
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
+/// The number of connections that a shutdown adds to the limit. Without them, accepted connections that wait at the
+/// limit would wait for the whole grace if tunnels, which may not end, are as many as the limit.
+const SHUTDOWN_CONNECTIONS: usize = 64;
+
 /// How long connections may take to notice that they are aborted. Only a blocked runtime takes longer.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -44,7 +49,7 @@ pub struct Server<S> {
 }
 
 struct Shared {
-    limits: Arc<ServerLimits>,
+    limits: ArcSwap<ServerLimits>,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
     /// Listeners and connections wait for it.
@@ -70,15 +75,41 @@ impl<S> Server<S> {
     /// Creates a server with other limits.
     #[must_use]
     pub fn with_limits(service: S, limits: ServerLimits) -> Self {
-        let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        let permits = Arc::new(Semaphore::new(limits.permits()));
         let shared = Shared {
-            limits: Arc::new(limits),
+            limits: ArcSwap::from_pointee(limits),
             permits,
             counters: Arc::default(),
             drain: Arc::default(),
             abort: Arc::default(),
         };
         Self { service, shared: Arc::new(shared) }
+    }
+
+    /// Replaces the limits. Connections that are open keep the limits that they began with. A lower
+    /// [`max_connections`](ServerLimits::max_connections) closes no connection: until so many have ended that the new
+    /// limit is met, further connections wait.
+    ///
+    /// # Panics
+    ///
+    /// If the new `max_connections` is lower than the number of open connections, and it is called outside of a tokio
+    /// runtime.
+    pub fn set_limits(&self, limits: ServerLimits) {
+        let Shared { permits, .. } = &*self.shared;
+        let new = limits.permits();
+        let old = self.shared.limits.swap(Arc::new(limits)).permits();
+        permits.add_permits(new.saturating_sub(old));
+        let surplus = old.saturating_sub(new);
+        let in_use = surplus - permits.forget_permits(surplus);
+        if let Some(in_use) = u32::try_from(in_use).ok().filter(|in_use| *in_use > 0) {
+            let permits = Arc::clone(permits);
+            // It is first in the semaphore's queue, so connections that end are not replaced.
+            tokio::spawn(async move {
+                if let Ok(surplus) = permits.acquire_many_owned(in_use).await {
+                    surplus.forget();
+                }
+            });
+        }
     }
 
     /// Returns the counters of this server.
@@ -92,6 +123,11 @@ impl<S> Server<S> {
     ///   the system has accepted before are served.
     /// - Idle connections are closed. Requests in flight are finished, with `Connection: close` or GOAWAY. A connection
     ///   that was opened less than a second ago may still send its first request.
+    /// - A request whose head has begun to arrive is served, within the
+    ///   [`head_timeout`](ServerLimits::head_timeout), as nginx does it. Further requests that the client has already
+    ///   sent on the same HTTP/1.1 connection are not (RFC 9112, section 9.6).
+    /// - Accepted connections that wait at [`max_connections`](ServerLimits::max_connections) are served: the limit
+    ///   grows by 64, because tunnels count as connections until they end.
     /// - Connections that are open after the time `grace` are aborted. `Duration::ZERO` aborts all of them.
     ///
     /// The shutdown begins when the future is first polled. It cannot be undone: drop the future to wait no longer. In
@@ -99,8 +135,10 @@ impl<S> Server<S> {
     pub fn shutdown(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<S> {
         let shared = Arc::clone(&self.shared);
         async move {
-            let Shared { drain, abort, counters, .. } = &*shared;
-            drain.begin();
+            let Shared { drain, abort, counters, permits, .. } = &*shared;
+            if drain.begin() {
+                permits.add_permits(SHUTDOWN_CONNECTIONS);
+            }
             if within(grace, drain.unused()).await.is_some() {
                 return 0;
             }
@@ -210,18 +248,25 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shared = &*self.shared;
+        let limits = shared.limits.load_full();
         let Accepted { io, peer, info } = accepted;
         shared.counters.accepted.add(1);
         let activity = Arc::new(Activity::new());
         let connection = Connection {
-            io: Io::new(io, Arc::clone(&activity), shared.limits.write_timeout, permit),
+            io: Io::new(io, Arc::clone(&activity), limits.write_timeout, permit),
             activity: Arc::clone(&activity),
-            limits: Arc::clone(&shared.limits),
+            limits: Arc::clone(&limits),
             counters: Arc::clone(&shared.counters),
             drain,
         };
-        let service =
-            Tracked { service: self.service.clone(), peer, info, activity, max_requests: shared.limits.max_requests };
+        let service = Tracked {
+            service: self.service.clone(),
+            peer,
+            info,
+            activity,
+            max_requests: limits.max_requests,
+            drain: Arc::clone(&shared.drain),
+        };
         async move { unless(&mut abort, connection.run(service)).await }
     }
 }
@@ -230,7 +275,7 @@ impl<S: fmt::Debug> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("service", &self.service)
-            .field("limits", &self.shared.limits)
+            .field("limits", &self.shared.limits.load())
             .field("stats", &self.stats())
             .finish()
     }

@@ -5,6 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::{Buf, Bytes};
 use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
@@ -13,7 +14,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{activity::Activity, streams::on_frame};
+use super::{activity::Activity, streams::on_frame, wait::Event};
 use crate::headers::{ConnectionInfo, remove_named_fields};
 
 /// The service of one connection: adds the extensions of the connection to requests, and counts them.
@@ -23,6 +24,7 @@ pub(super) struct Tracked<S> {
     pub(super) info: ConnectionInfo,
     pub(super) activity: Arc<Activity>,
     pub(super) max_requests: u64,
+    pub(super) drain: Arc<Event>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Tracked<S>
@@ -37,12 +39,13 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let requests = self.activity.on_request();
-        let last = requests >= self.max_requests && request.version() < Version::HTTP_2;
+        let is_http2 = request.version() >= Version::HTTP_2;
+        let last = (requests >= self.max_requests || self.drain.has_begun()) && !is_http2;
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(PeerAddr(peer));
         }
         request.extensions_mut().insert(self.info);
-        if request.version() < Version::HTTP_2 {
+        if !is_http2 {
             remove_named_fields(request.headers_mut());
         }
         let state = if self.activity.is_refused(requests) {
@@ -50,7 +53,8 @@ where
         } else {
             State::Waiting { service: self.service.clone(), request: Some(request) }
         };
-        Call { state, in_flight: Some(InFlight { activity: Arc::clone(&self.activity), answered: false }), last }
+        let in_flight = Some(InFlight { activity: Arc::clone(&self.activity), answered: false });
+        Call { state, in_flight, last, is_http2 }
     }
 }
 
@@ -75,6 +79,7 @@ pin_project! {
         in_flight: Option<InFlight>,
         // Whether the connection must be closed after this response.
         last: bool,
+        is_http2: bool,
     }
 }
 
@@ -129,7 +134,8 @@ where
             // hyper closes the connection after a response with this field.
             response.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(Ok(response.map(|body| TrackedBody { body, in_flight })))
+        let frames = in_flight.as_ref().filter(|_| *this.is_http2).map(|in_flight| Arc::clone(&in_flight.activity));
+        Poll::Ready(Ok(response.map(|body| TrackedBody { body, in_flight, frames })))
     }
 }
 
@@ -139,20 +145,23 @@ pin_project! {
         #[pin]
         body: Option<B>,
         in_flight: Option<InFlight>,
+        // Where the frames of HTTP/2 are counted.
+        frames: Option<Arc<Activity>>,
     }
 }
 
 impl<B: Body> Body for TrackedBody<B> {
-    type Data = B::Data;
+    type Data = TrackedData<B::Data>;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = match self.project().body.as_pin_mut() {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = match this.body.as_pin_mut() {
             Some(body) => body.poll_frame(cx),
             None => Poll::Ready(None),
         };
         on_frame(frame.is_ready());
-        frame
+        frame.map_ok(|frame| frame.map_data(|data| TrackedData::new(data, this.frames.clone())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -161,5 +170,54 @@ impl<B: Body> Body for TrackedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A frame of a response. In HTTP/2, it is counted until it is written or discarded, because a request ends when its
+/// body has returned the last frame, not when the client has it.
+pub(super) struct TrackedData<D> {
+    data: D,
+    activity: Option<Arc<Activity>>,
+}
+
+impl<D> TrackedData<D> {
+    fn new(data: D, activity: Option<Arc<Activity>>) -> Self {
+        if let Some(activity) = &activity {
+            activity.on_frame();
+        }
+        Self { data, activity }
+    }
+}
+
+impl<D> Drop for TrackedData<D> {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            activity.on_frame_end();
+        }
+    }
+}
+
+impl<D: Buf> Buf for TrackedData<D> {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, chunks: &mut [std::io::IoSlice<'a>]) -> usize {
+        self.data.chunks_vectored(chunks)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.data.advance(count);
+        if let Some(activity) = &self.activity {
+            activity.on_frame_part();
+        }
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.data.copy_to_bytes(length)
     }
 }

@@ -18,9 +18,15 @@ pub(super) struct Event {
 }
 
 impl Event {
-    pub(super) fn begin(&self) {
-        self.begun.store(true, Ordering::Release);
+    /// Begins the event. Returns whether it had not begun before.
+    pub(super) fn begin(&self) -> bool {
+        let is_first = !self.begun.swap(true, Ordering::AcqRel);
         self.sender.send_replace(true);
+        is_first
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// Returns the number of signals that wait for this event.
@@ -56,7 +62,7 @@ pub(super) struct Signal {
 impl Signal {
     /// Returns whether the event has begun.
     pub(super) fn has_begun(&self) -> bool {
-        self.event.begun.load(Ordering::Acquire)
+        self.event.has_begun()
     }
 
     /// Returns whether the event has begun. If not, the task is woken when it begins.

@@ -104,6 +104,33 @@ async fn at_the_limit_further_connections_wait() {
 }
 
 #[tokio::test]
+async fn limits_can_be_replaced_while_connections_are_open() {
+    let running = start!(answers(), long().max_connections(3).max_requests_per_connection(3));
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = running.connect().await;
+        exchange(&mut client).await;
+        clients.push(client);
+    }
+    running.server.set_limits(long().max_connections(1).max_requests_per_connection(1));
+    let mut waiting = running.connect().await;
+    waiting.write_all(GET).await.expect("the operating system accepts");
+    // Open connections keep their limits, and are not replaced until only one is left.
+    while let Some(mut client) = clients.pop() {
+        assert!(!exchange(&mut client).await.contains("connection: close"));
+        assert_eq!(running.server.stats().accepted, 3);
+    }
+    assert!(response(&mut waiting).await.contains("connection: close\r\n"), "the new limit");
+    drop(waiting);
+    running.server.set_limits(long().max_connections(2));
+    for _ in 0..2 {
+        let mut client = running.connect().await;
+        assert!(!exchange(&mut client).await.contains("connection: close"));
+        clients.push(client);
+    }
+}
+
+#[tokio::test]
 async fn the_last_request_of_a_connection_closes_it() {
     let running = start!(answers(), long().max_requests_per_connection(2));
     let mut client = running.connect().await;

@@ -6,9 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use equipoise_proxy::server::{Accepted, Server};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Frame, Incoming};
+use hyper::{
+    body::{Body, Frame, Incoming},
+    client::conn::http2::{Builder, SendRequest},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::Semaphore;
 use tower::service_fn;
 
@@ -60,6 +65,56 @@ async fn a_stream_whose_client_takes_nothing_is_reset() {
     // The connections are closed when their last stream has ended.
     assert_eq!(running.server.shutdown(LONG).await, 0);
     assert_eq!(running.server.stats().write_timeouts, 2);
+}
+
+/// Serves a connection whose responses are one frame of 64 KiB, of which the client's flow control lets a few bytes pass
+/// at once.
+macro_rules! large_frames {
+    ($client:ident, $server:ident, $serving:ident, $limits:expr) => {
+        let large =
+            service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(LARGE))));
+        let $server = Server::with_limits(large, $limits);
+        let (client, stream) = tokio::io::duplex(1 << 20);
+        let $serving = tokio::spawn($server.serve_connection(Accepted::new(stream)));
+        let client = Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(8 * 1024)
+            .handshake(TokioIo::new(client))
+            .await
+            .expect("HTTP/2");
+        let (mut $client, connection): (SendRequest<Full<Bytes>>, _) = client;
+        tokio::spawn(connection);
+    };
+}
+
+const LARGE: &[u8] = &[b'.'; 64 * 1024];
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_idle_while_its_client_takes_the_last_frame() {
+    // The client takes each response for twice this time, and nothing for at most half of it.
+    large_frames!(client, server, serving, long().keep_alive_timeout(LONG / 2));
+    for _ in 0..2 {
+        let mut body = client.send_request(get()).await.expect("a response").into_body();
+        let mut received = 0;
+        while let Some(frame) = body.frame().await {
+            received += frame.expect("not reset").data_ref().map_or(0, Bytes::len);
+            if received < LARGE.len() {
+                tokio::time::sleep(LONG / 8).await;
+            }
+        }
+        assert_eq!((received, server.stats().idle_timeouts), (LARGE.len(), 0));
+    }
+    drop(client);
+    serving.await.expect("no panic");
+    assert_eq!(server.stats().write_timeouts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_client_does_not_take_the_last_frame_is_closed() {
+    large_frames!(client, server, serving, long().write_timeout(SHORT).keep_alive_timeout(2 * LONG));
+    let response = client.send_request(get()).await.expect("a response");
+    serving.await.expect("no panic");
+    assert_eq!((server.stats().write_timeouts, server.stats().idle_timeouts), (1, 0));
+    drop(response);
 }
 
 #[tokio::test]
