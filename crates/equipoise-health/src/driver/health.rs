@@ -88,6 +88,36 @@ impl Health {
         self.0.wake.notify_one();
     }
 
+    /// Replaces the checks by those of `new`, for example after a configuration was read again. The pool, outlier
+    /// detection and administrative states are not affected. `new` is only read: it needs no pool.
+    ///
+    /// If a new check has the name of an old one, each endpoint keeps the state of this check, for example unhealthy,
+    /// until the results of its new probes change it. Other new checks begin in their
+    /// [initial state](Schedule::initial_state). An endpoint that was unhealthy only because of a check that is gone is
+    /// up. What agents have reported stays until an agent reports something else.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use equipoise_health::{Health, Schedule, probe::TcpProbe};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let health = Health::builder().check("tcp", Schedule::new(), TcpProbe::new()).build()?;
+    /// let often = Schedule::new().interval(Duration::from_secs(1));
+    /// health.replace_checks(&Health::builder().check("tcp", often, TcpProbe::new()).build()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn replace_checks(&self, new: &Self) {
+        // One lock after the other, because `new` may be this `Health`.
+        let checks = new.0.machine.lock().policy.checks.clone();
+        let probes = new.0.probes.lock().clone();
+        let mut machine = self.0.machine.lock();
+        *self.0.probes.lock() = probes;
+        // They are valid, because `new` could be built with them.
+        let _ = machine.replace_checks(self.0.now(), checks);
+        drop(machine);
+        self.0.wake.notify_one();
+    }
+
     /// Returns the current time, for comparison with [`Condition::since`](crate::Condition::since),
     /// [`CheckStatus::since`](crate::CheckStatus::since) and [`AvailabilityChange::at`](crate::AvailabilityChange::at).
     ///
@@ -204,7 +234,7 @@ impl HealthBuilder {
         collector.wake_by(move || waker.notify_one());
         Ok(Health(Arc::new(Shared {
             machine: Mutex::new(machine),
-            probes: self.probes,
+            probes: Mutex::new(self.probes),
             collector,
             wake,
             running: tokio::sync::Mutex::default(),

@@ -138,7 +138,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
     fn probe(&mut self, probe: ProbeId, id: EndpointId, port: Option<u16>) {
         // If the endpoint has just left, the health state machine does not need a result.
         let Some(Member { address, .. }) = self.known.members.get(&id) else { return };
-        let Some(implementation) = self.shared.probes.get(probe.check()).map(Arc::clone) else { return };
+        let Some(implementation) = self.shared.probes.lock().get(probe.check()).map(Arc::clone) else { return };
         let mut target = Target::new(id, &**address);
         target.port = port;
         // The call that creates the future may panic as well.

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Shared {
     pub(super) machine: Mutex<Machine>,
     /// The probe of each check, by the index of the check.
-    pub(super) probes: Vec<Arc<dyn Probe>>,
+    pub(super) probes: Mutex<Vec<Arc<dyn Probe>>>,
     pub(super) collector: ResultCollector,
     pub(super) wake: Arc<Notify>,
     /// Locked while the driver runs, so that only one call of `Health::run` is active at a time.

@@ -1,11 +1,80 @@
 //! Active checks in the health state machine: when probes start, and how their results change the state of endpoints.
 
+use std::{collections::HashMap, time::Duration};
+
 use equipoise_core::Timestamp;
 
-use super::{Action, ProbeId, check::Running, state::Machine, timers::Timer};
-use crate::probe::{OnTimeout, ProbeError, ProbeOutcome};
+use super::{
+    Action, ProbeId,
+    check::{CheckState, Running},
+    state::Machine,
+    timers::Timer,
+};
+use crate::{
+    probe::{OnTimeout, ProbeError, ProbeOutcome},
+    settings::{CheckPolicy, InvalidHealth},
+};
+
+/// The first probes of n endpoints that join at the same time are spread over n times this duration, so that they do
+/// not all start at once. About 100 first probes start in each second.
+const FIRST_PROBE_SPREAD: Duration = Duration::from_millis(10);
 
 impl Machine {
+    /// Replaces the checks at the time `now`. If a new check has the name of an old one, each endpoint keeps its state
+    /// of this check. Other new checks begin in their [initial state](crate::Schedule::initial_state). Afterwards, call
+    /// [`poll_action`](Self::poll_action) until it returns `None`. Takes O(n) time for n endpoints.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first invalid setting. The checks are not replaced then.
+    pub fn replace_checks(&mut self, now: Timestamp, checks: Vec<CheckPolicy>) -> Result<(), InvalidHealth> {
+        checks.iter().try_for_each(CheckPolicy::validate)?;
+        self.advance(now);
+        let old_checks = std::mem::replace(&mut self.policy.checks, checks);
+        let records: Vec<u64> = self.records.keys().copied().collect();
+        for &number in &records {
+            self.stop_checks(number);
+            let Some(record) = self.records.get_mut(&number) else { continue };
+            let old_states = std::mem::take(&mut record.checks);
+            let mut old: HashMap<_, _> = old_checks.iter().map(|check| &check.name).zip(old_states).collect();
+            let state = |check: &CheckPolicy| {
+                old.remove(&check.name).unwrap_or_else(|| CheckState::new(&check.schedule, self.now))
+            };
+            record.checks = self.policy.checks.iter().map(state).collect();
+            self.schedule_first(number, records.len());
+            self.publish(number);
+        }
+        self.start_due();
+        Ok(())
+    }
+
+    /// Schedules the first probe of each check of an endpoint, which is one of so many that begin at the same time.
+    pub(super) fn schedule_first(&mut self, number: u64, endpoints: usize) {
+        let spread = FIRST_PROBE_SPREAD.saturating_mul(u32::try_from(endpoints).unwrap_or(u32::MAX));
+        for check in 0..self.policy.checks.len() {
+            let within = spread.min(self.policy.checks[check].schedule.interval);
+            self.schedule(number, check, self.now + within.mul_f64(self.random_fraction()));
+        }
+    }
+
+    /// Cancels the probes of an endpoint: those that run, wait or are scheduled.
+    pub(super) fn stop_checks(&mut self, number: u64) {
+        let Some(record) = self.records.get_mut(&number) else { return };
+        for (check, state) in record.checks.iter_mut().enumerate() {
+            self.timers.cancel(state.due.take(), Timer::Check { record: number, check });
+            if let Some(running) = state.running.take() {
+                self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
+                let probe = ProbeId { record: number, check, number: running.number };
+                self.actions.push_back(Action::CancelProbe(probe));
+                self.running -= 1;
+                self.running_hanging -= usize::from(state.hangs);
+            }
+            if std::mem::take(&mut state.waits) {
+                self.due.forget(number);
+            }
+        }
+    }
+
     pub(super) fn schedule(&mut self, number: u64, check: usize, at: Timestamp) {
         let Some(record) = self.records.get_mut(&number) else { return };
         record.checks[check].due = Some(self.timers.set(at, Timer::Check { record: number, check }));

@@ -6,7 +6,7 @@ use std::{
 use equipoise_core::{EndpointId, Entropy, SeededEntropy, Timestamp};
 
 use super::{
-    Action, AdminState, Event, HealthStatus, ProbeId,
+    Action, AdminState, Event, HealthStatus,
     due::DueChecks,
     outliers::Phase,
     pending::PendingAdminStates,
@@ -52,7 +52,7 @@ use crate::settings::{HealthPolicy, InvalidHealth};
 /// This does not change anything for endpoints in maintenance or draining.
 #[derive(Debug)]
 pub struct Machine {
-    pub(super) policy: HealthPolicy,
+    pub(crate) policy: HealthPolicy,
     entropy: SeededEntropy,
     pub(super) ids: HashMap<EndpointId, u64>,
     pub(super) records: BTreeMap<u64, Record>,
@@ -78,10 +78,6 @@ pub struct Machine {
     /// The difference between `now` and the driver's clock. It grows when the driver's clock is set back.
     lag: Duration,
 }
-
-/// The first probes of n endpoints that join at the same time are spread over n times this duration, so that they do
-/// not all start at once. About 100 first probes start in each second.
-const FIRST_PROBE_SPREAD: Duration = Duration::from_millis(10);
 
 impl Machine {
     /// Creates a health state machine for a pool without endpoints. Report the endpoints as [`Event::Joined`].
@@ -191,7 +187,7 @@ impl Machine {
     /// Advances the machine's time to `driver_now`, the time on the driver's clock. If the driver's clock was set back,
     /// the machine's time stays and then continues from there. Otherwise all timers would wait until the driver's clock
     /// has caught up.
-    fn advance(&mut self, driver_now: Timestamp) {
+    pub(super) fn advance(&mut self, driver_now: Timestamp) {
         let now = driver_now + self.lag;
         if now < self.now {
             self.lag += self.now.since(now);
@@ -221,11 +217,7 @@ impl Machine {
         self.ids.insert(id.clone(), record);
         self.records.insert(record, Record::new(id, &self.policy, self.now));
         self.unprobed += 1;
-        let spread = FIRST_PROBE_SPREAD.saturating_mul(u32::try_from(self.unprobed).unwrap_or(u32::MAX));
-        for check in 0..self.policy.checks.len() {
-            let within = spread.min(self.policy.checks[check].schedule.interval);
-            self.schedule(record, check, self.now + within.mul_f64(self.random_fraction()));
-        }
+        self.schedule_first(record, self.unprobed);
         if let Some(state) = state {
             self.set_admin_state(record, state);
         }
@@ -234,24 +226,12 @@ impl Machine {
 
     fn leave(&mut self, id: &EndpointId) {
         let Some(number) = self.ids.remove(id) else { return };
-        let Some(mut record) = self.records.remove(&number) else { return };
-        for (check, state) in record.checks.iter_mut().enumerate() {
-            self.timers.cancel(state.due, Timer::Check { record: number, check });
-            if let Some(running) = state.running.take() {
-                self.timers.cancel(Some(running.deadline), Timer::Deadline { record: number, check });
-                let probe = ProbeId { record: number, check, number: running.number };
-                self.actions.push_back(Action::CancelProbe(probe));
-                self.running -= 1;
-                self.running_hanging -= usize::from(state.hangs);
-            }
-        }
+        self.stop_checks(number);
+        let Some(record) = self.records.remove(&number) else { return };
         self.timers.cancel(record.requests.until, Timer::Release { record: number });
         self.timers.cancel(record.drained_at, Timer::Drained { record: number });
         self.out -= usize::from(record.counts_towards_max);
         self.unprobed -= usize::from(record.unprobed);
-        if record.checks.iter().any(|state| state.waits) {
-            self.due.forget(number);
-        }
         if self.records.is_empty() {
             self.timers = Timers::default();
         }

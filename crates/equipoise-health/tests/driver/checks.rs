@@ -179,3 +179,32 @@ async fn two_pools_have_their_own_health() {
     assert_eq!(of(&pools[1], "a:1"), Availability::Up);
     assert!(other.probes("a:1") >= 9);
 }
+
+#[tokio::test(start_paused = true)]
+async fn replaced_checks_keep_the_state_of_endpoints_under_the_same_name() {
+    let (old, new) = (Script::default(), Script::default());
+    for script in [&old, &new] {
+        script.say("a:1", Say::Fail);
+    }
+    let health = old.health(every_second()).build().expect("good settings");
+    let pool = pool(&health, &["a:1", "b:1"]);
+    let _checking = health.spawn(&pool);
+    until(&pool, "a:1", Availability::Unhealthy).await;
+    let revision = pool.revision();
+
+    health.replace_checks(&new.health(every_second()).build().expect("good settings"));
+    let before = old.probes("a:1");
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!((pool.revision(), old.probes("a:1")), (revision, before), "it was not up in between");
+    assert!(new.probes("a:1") >= 9 && new.probes("b:1") >= 9);
+
+    // The only check of the new settings has another name.
+    let other = Health::builder().check("other", every_second(), new.probe()).build().expect("good settings");
+    new.say("b:1", Say::Fail);
+    health.replace_checks(&other);
+    until(&pool, "a:1", Availability::Up).await;
+    until(&pool, "b:1", Availability::Unhealthy).await;
+    health.replace_checks(&Health::builder().build().expect("good settings"));
+    until(&pool, "b:1", Availability::Up).await;
+    assert!(health.statuses().iter().all(|status| status.checks.is_empty()));
+}
