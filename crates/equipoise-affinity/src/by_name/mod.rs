@@ -61,7 +61,7 @@ pub use self::{
 };
 use self::{
     make::Make,
-    parameters::{LOOKUP_TIMEOUT, MAX_SHARE, MISSING, Settings, UNAVAILABLE},
+    parameters::{BY, By, LOOKUP_TIMEOUT, MAX_SHARE, MISSING, Settings, UNAVAILABLE},
 };
 use crate::Affinity;
 
@@ -138,6 +138,13 @@ impl AffinitySpec {
     /// definitions in [`all`].
     pub fn definition(&self) -> &'static ModeDefinition {
         self.0.definition()
+    }
+
+    /// Returns whether the strategy of the pool chooses the endpoint of a session by the session's key: whether the
+    /// mode has the parameter `by=hash`. The pool then needs a strategy that
+    /// [places by key](equipoise_core::Pool::places_by_key), such as `maglev`.
+    pub fn places_by_key(&self) -> bool {
+        matches!(self.definition().make(), Make::Keyed(_)) && Settings::of(&self.0).get(&BY) == By::Hash
     }
 
     /// Creates an [`Affinity`] with this mode for `pool`. `context` has what cannot be written as text, such as keys.

@@ -54,6 +54,7 @@ pub use self::{
     error::InvalidText,
     param::{Parameter, Preset},
     scanner::Position,
+    suggestion::most_similar,
     value::Kind,
     vocabulary::{Definition, MAX_DEPTH, Vocabulary},
 };

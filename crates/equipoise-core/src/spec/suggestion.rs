@@ -4,24 +4,37 @@
 const MAX_LENGTH: usize = 32;
 
 /// Returns `did you mean NAME? `, or an empty text if no known name is similar.
-///
-/// Case and separators are ignored. A name is similar if at most a third of its letters differ, or one letter of a
-/// short name. A difference is a letter that is added, left out, replaced, or swapped with the next one.
 pub(super) fn suggestion<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
+    most_similar(given, known).map_or_else(String::new, |name| format!("did you mean {name}? "))
+}
+
+/// Returns the known name that was probably meant by `given`, or `None` if no known name is similar. Use it for errors
+/// about names that are not known.
+///
+/// Case, `-` and `_` are ignored. A name is similar if at most a third of its letters differ, or one letter of a short
+/// name. A difference is a letter that is added, left out, replaced, or swapped with the next one. Names of more than
+/// 32 letters are never similar. Of several names that are equally similar, the first one is returned.
+///
+/// ```
+/// use equipoise_core::spec::most_similar;
+///
+/// assert_eq!(most_similar("adress", ["weight", "address"]), Some("address"));
+/// assert_eq!(most_similar("port", ["weight", "address"]), None);
+/// ```
+pub fn most_similar<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| -> Vec<char> {
         name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).take(MAX_LENGTH + 1).collect()
     };
     let meant = plain(given);
     if meant.is_empty() || meant.len() > MAX_LENGTH {
-        return String::new();
+        return None;
     }
-    let near = known.filter_map(|name| {
+    let near = known.into_iter().filter_map(|name| {
         let other = plain(name);
         let distance = distance(&meant, &other);
         (distance <= (meant.len().max(other.len()) / 3).max(1)).then_some((distance, name))
     });
-    // The first of those that are equally near, in the order of the list.
-    near.min_by_key(|(distance, _)| *distance).map_or_else(String::new, |(_, name)| format!("did you mean {name}? "))
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// Returns the number of differences: the Damerau distance with swaps of adjacent letters only ("optimal string

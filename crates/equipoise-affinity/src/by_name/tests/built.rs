@@ -27,6 +27,20 @@ fn what_happens_without_an_endpoint_and_factors_arrive() {
     assert_eq!(format!("{none:?}"), "Affinity { missing: Rebind, unavailable: Rebind, max_share: None, .. }");
 }
 
+#[test]
+fn only_by_hash_places_by_key() {
+    for (text, expected) in [
+        ("header(name=x, by=hash)", true),
+        ("header(name=x)", false),
+        ("source(by=hash)", true),
+        ("cookie(name=x)", false),
+        ("learn(cookie=x)", false),
+        ("none", false),
+    ] {
+        assert_eq!(spec(text).places_by_key(), expected, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn requests_go_where_the_text_says() {
     let routed = Request::get("/").header("cookie", "JSESSIONID=6A3F.10.0.0.2:80").body(()).unwrap();
