@@ -52,7 +52,9 @@ struct Shared {
     limits: ArcSwap<ServerLimits>,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
-    /// Listeners and connections wait for it.
+    /// Listeners wait for it.
+    close: Arc<Event>,
+    /// Connections wait for it.
     drain: Arc<Event>,
     /// Connections wait for it.
     abort: Arc<Event>,
@@ -80,6 +82,7 @@ impl<S> Server<S> {
             limits: ArcSwap::from_pointee(limits),
             permits,
             counters: Arc::default(),
+            close: Arc::default(),
             drain: Arc::default(),
             abort: Arc::default(),
         };
@@ -120,7 +123,7 @@ impl<S> Server<S> {
     /// Shuts the server down, and returns how many connections were aborted.
     ///
     /// - The calls of [`serve`](Self::serve) [close](Listener::close) their listeners and return. The connections that
-    ///   the system has accepted before are served.
+    ///   the system has accepted before are served. The next steps begin when all listeners are closed.
     /// - Idle connections are closed. Requests in flight are finished, with `Connection: close` or GOAWAY. A connection
     ///   that was opened less than a second ago may still send its first request.
     /// - A request whose head has begun to arrive is served, within the
@@ -135,11 +138,15 @@ impl<S> Server<S> {
     pub fn shutdown(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<S> {
         let shared = Arc::clone(&self.shared);
         async move {
-            let Shared { drain, abort, counters, permits, .. } = &*shared;
-            if drain.begin() {
+            let Shared { close, drain, abort, counters, permits, .. } = &*shared;
+            let began = Instant::now();
+            if close.begin() {
                 permits.add_permits(SHUTDOWN_CONNECTIONS);
             }
-            if within(grace, drain.unused()).await.is_some() {
+            // Clients whose connections are closed connect again, and must not reach a listener that is being closed.
+            let _ = within(grace, close.unused()).await;
+            drain.begin();
+            if within(grace.saturating_sub(began.elapsed()), drain.unused()).await.is_some() {
                 return 0;
             }
             let aborted = abort.waiting();
@@ -169,10 +176,10 @@ where
     /// If it is polled outside of a tokio runtime.
     pub fn serve<L: Listener>(self, mut listener: L) -> impl Future<Output = ()> + Send + use<L, S, B> {
         // It is kept until all connections have their own signal, so that a shutdown waits for them.
-        let mut drain = self.shared.drain.signal();
+        let mut close = self.shared.close.signal();
         async move {
             let mut waiting = None;
-            unless(&mut drain, self.clone().accept(&mut listener, &mut waiting)).await;
+            unless(&mut close, self.clone().accept(&mut listener, &mut waiting)).await;
             // The system has accepted these connections already, and would reset them.
             for accepted in waiting.into_iter().chain(listener.close()) {
                 tokio::spawn(self.serve_connection(accepted));
