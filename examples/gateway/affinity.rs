@@ -1,8 +1,11 @@
 //! Session affinity: a table of the configuration is another way of writing the text of an affinity.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
-use equipoise::affinity::AffinitySpec;
+use equipoise::affinity::{
+    AffinitySpec,
+    by_name::{self, Kind, Parameter},
+};
 use toml::Value;
 
 use crate::config::AffinityTable;
@@ -25,32 +28,45 @@ fn text(table: &BTreeMap<String, Value>) -> Result<String, String> {
     };
     let kind = word("kind")?.ok_or("`kind` is missing: write kind = \"cookie\", or the affinity as a text")?;
     let name = match (kind.as_str(), word("mode")?.as_deref()) {
-        ("cookie", None | Some("insert")) => "cookie".to_owned(),
-        ("cookie", Some(mode @ ("prefix" | "rewrite"))) => mode.to_owned(),
+        ("cookie", None | Some("insert")) => "cookie",
+        ("cookie", Some("prefix")) => "prefix",
+        ("cookie", Some("rewrite")) => "rewrite",
         ("cookie", Some(mode)) => return Err(format!("there is no mode {mode:?}: use insert, prefix or rewrite")),
-        (_, Some(_)) => return Err(format!("`mode` has no effect with kind = {kind:?}: only cookies have modes")),
-        _ => kind.clone(),
+        (kind, Some(_)) => return Err(format!("`mode` has no effect with kind = {kind:?}: only cookies have modes")),
+        (kind, None) => kind,
     };
     // As with HAProxy, the cookie names the endpoint. Signed values need a secret.
     if kind == "cookie" {
         parameters.entry("values".to_owned()).or_insert_with(|| "id".into());
     }
-    let mut text = format!("{name}(");
+    let definition = by_name::all().iter().find(|mode| mode.name() == name);
+    let mut written = Vec::new();
     for (key, value) in &parameters {
-        let value = match value {
-            Value::String(value) if is_plain(value) => value.clone(),
-            Value::String(value) => format!("{value:?}"),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
-            _ => return Err(format!("`{key}` must be a text, a number or a boolean")),
-        };
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{}={value}, ", key.replace('_', "-"));
+        let parameter = key.replace('_', "-");
+        let kind = definition.and_then(|mode| mode.parameter(&parameter)).map(Parameter::kind);
+        written.push(format!("{parameter}={}", argument(key, value, kind)?));
     }
-    Ok(text.trim_end_matches(", ").to_owned() + ")")
+    Ok(format!("{name}({})", written.join(", ")))
 }
 
-/// Returns whether a value needs no quotes: words, times, and values with brackets such as `wait(2s)`.
-fn is_plain(value: &str) -> bool {
-    let bracketed = value.ends_with([')', '}']) && value.contains(['(', '{']);
-    bracketed || !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || "-_.:/+".contains(c))
+/// Writes a value as an argument in a text. Of what kind it must be is known if the parameter is.
+fn argument(key: &str, value: &Value, kind: Option<Kind>) -> Result<String, String> {
+    let list = |parts: Result<Vec<_>, String>| Ok(format!("{{{}}}", parts?.join(", ")));
+    match value {
+        Value::String(text) if matches!(kind, Some(Kind::Text | Kind::Character | Kind::List)) => Ok(quoted(text)),
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Ok(value.to_string()),
+        Value::Array(values) => list(values.iter().map(|value| argument(key, value, kind)).collect()),
+        Value::Table(table) => list(
+            table
+                .iter()
+                .map(|(name, value)| Ok(format!("{}={}", quoted(name), argument(name, value, Some(Kind::Text))?)))
+                .collect(),
+        ),
+        Value::Datetime(_) => Err(format!("`{key}` cannot be a date")),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }

@@ -1,16 +1,15 @@
 //! One pool of the configuration: its endpoints with their connections, its health checks and its affinity, as one
 //! service.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use equipoise::{
-    Availability, Balance, HttpClient, Pool, SourcePrefix, StrategySpec, Upstream,
+    Availability, Balance, HttpClient, Pool, SourcePrefix, StrategySpec, TryUpdateError, Upstream,
     affinity::{
         Affinity, AffinityLayer, AffinitySpec, WithAffinity,
         by_name::{BuildAffinityError, BuildContext},
         key::SessionKey,
         source::ClientAddress,
-        token::{KeyRing, TokenKey},
     },
     health::{self, AdminState, Health, HealthGuard, probe::HttpProbe, probe::TcpProbe},
     strategy::AnyStrategy,
@@ -23,7 +22,7 @@ use crate::{
     affinity,
     client::client_address,
     config::{Check, PoolTable},
-    source::{ConfigError, Source, causes},
+    source::{ConfigError, Source},
 };
 
 /// The service of a pool, to which routes send requests.
@@ -32,6 +31,8 @@ pub(crate) type Balanced = WithAffinity<HttpClient>;
 #[derive(Clone)]
 pub(crate) struct Backend {
     table: PoolTable,
+    strategy: StrategySpec,
+    affinity_spec: AffinitySpec,
     pub(crate) pool: Pool<Upstream>,
     pub(crate) health: Health,
     pub(crate) affinity: Affinity,
@@ -39,6 +40,8 @@ pub(crate) struct Backend {
     pub(crate) service: Balanced,
     /// `None` until the pool is used.
     checking: Option<Arc<HealthGuard>>,
+    /// The health checks of a configuration that is not applied yet.
+    new_checks: Option<Health>,
 }
 
 impl Backend {
@@ -50,57 +53,78 @@ impl Backend {
     ) -> Result<Self, ConfigError> {
         let span = table.span();
         let table = table.get_ref().clone();
-        let spec = strategy(&table, source)?;
+        let strategy = strategy(&table, source)?;
         let health = health(&table, source)?;
         let pool = Pool::new(match table.outlier {
-            Some(_) => AnyStrategy::new(health.watch(spec.build())),
-            None => spec.build(),
+            Some(_) => AnyStrategy::new(health.watch(strategy.build())),
+            None => strategy.build(),
         });
         set_endpoints(&pool, &table, source)?;
         let affinity_spec = affinity_spec(&table, source)?;
         let key = hash_key(&table, source)?;
-        let is_keyed = key.is_some() || affinity_spec.to_string().contains("by=hash");
         match &table.hash_on {
             Some(hash_on) if !pool.places_by_key() => {
                 let message =
-                    format!("hash_on has no effect with the strategy {spec}: use one with keys, such as maglev");
+                    format!("hash_on has no effect with the strategy {strategy}: use one with keys, such as maglev");
                 return Err(source.error(hash_on.span(), message));
             }
-            None if pool.places_by_key() && !is_keyed => {
-                let message = format!("the strategy {spec} needs keys: add hash_on, such as hash_on = \"source\"");
+            None if pool.places_by_key() && !affinity_spec.places_by_key() => {
+                let message = format!("the strategy {strategy} needs keys: add hash_on, such as hash_on = \"source\"");
                 return Err(source.error(table.strategy.as_ref().map_or(span, Spanned::span), message));
             }
             _ => {}
         }
         let affinity = affinity(&affinity_spec, &pool, &table, secrets, source)?;
         let service = service(&pool, &affinity, key.clone());
-        Ok(Self { table, pool, health, affinity, key, service, checking: None })
+        Ok(Self {
+            table,
+            strategy,
+            affinity_spec,
+            pool,
+            health,
+            affinity,
+            key,
+            service,
+            checking: None,
+            new_checks: None,
+        })
     }
 
-    /// Returns this pool with the settings of another one, or `None` if it cannot have them, because a strategy or
-    /// checks cannot change. A session table stays as long as its affinity. The running pool changes only in
-    /// `set_endpoints`.
+    /// Returns which setting of another pool this one cannot get while it runs. A pool keeps its strategy, because each
+    /// strategy has its own state of each endpoint. Outlier detection is a part of this state.
+    pub(crate) fn why_not(&self, new: &Self) -> Option<&'static str> {
+        match () {
+            () if self.strategy != new.strategy => Some("strategy"),
+            () if self.table.outlier != new.table.outlier => Some("outlier"),
+            () => None,
+        }
+    }
+
+    /// Returns this pool with the settings of another one. A session table stays as long as its affinity. The running
+    /// pool changes only in `apply`.
     pub(crate) fn with_settings_of(
         &self,
         new: &Self,
         secrets: &BuildContext,
         source: &Source,
-    ) -> Result<Option<Self>, ConfigError> {
-        if !self.table.can_become(&new.table) {
-            return Ok(None);
-        }
-        let (pool, table) = (&self.pool, new.table.clone());
-        let affinity = match self.table.affinity == table.affinity {
+    ) -> Result<Self, ConfigError> {
+        let (pool, table, affinity_spec) = (&self.pool, new.table.clone(), new.affinity_spec.clone());
+        let affinity = match self.affinity_spec == affinity_spec {
             true => self.affinity.clone(),
-            false => affinity(&affinity_spec(&table, source)?, pool, &table, secrets, source)?,
+            false => affinity(&affinity_spec, pool, &table, secrets, source)?,
         };
         let service = service(pool, &affinity, new.key.clone());
-        Ok(Some(Self { table, affinity, key: new.key.clone(), service, ..self.clone() }))
+        let new_checks = (self.table.health != table.health).then(|| new.health.clone());
+        Ok(Self { table, affinity_spec, affinity, key: new.key.clone(), service, new_checks, ..self.clone() })
     }
 
-    /// Gives the pool the endpoints of its settings. Endpoints that stay keep their state, their connections and their
-    /// requests.
-    pub(crate) fn set_endpoints(&self, source: &Source) -> Result<(), ConfigError> {
+    /// Gives the pool the endpoints and the health checks of its settings, and starts the checks. Endpoints that stay
+    /// keep their state, their connections and their requests.
+    pub(crate) fn apply(&mut self, source: &Source) -> Result<(), ConfigError> {
+        if let Some(new) = self.new_checks.take() {
+            self.health.replace_checks(&new);
+        }
+        self.checking.get_or_insert_with(|| Arc::new(self.health.spawn(&self.pool)));
         set_endpoints(&self.pool, &self.table, source)
     }
 
@@ -117,24 +141,6 @@ impl Backend {
             }
         }
     }
-
-    /// Starts the health checks, unless they run.
-    pub(crate) fn start(&mut self) {
-        self.checking.get_or_insert_with(|| Arc::new(self.health.spawn(&self.pool)));
-    }
-}
-
-/// Returns what affinities are built from: the address of the client, as its listener has found it, and the secret that
-/// signs the values of cookies.
-pub(crate) fn secrets(file: Option<&Spanned<PathBuf>>, source: &Source) -> Result<BuildContext, ConfigError> {
-    let context = BuildContext::new().peer(client_address);
-    let Some(file) = file else { return Ok(context) };
-    let wrong = |error: &dyn std::error::Error| {
-        source.error(file.span(), format_args!("{}: {}", file.get_ref().display(), causes(error)))
-    };
-    let secret = std::fs::read(file.get_ref()).map_err(|error| wrong(&error))?;
-    let key = TokenKey::new(1, secret.trim_ascii()).map_err(|error| wrong(&error))?;
-    Ok(context.keys(KeyRing::new(key)))
 }
 
 fn strategy(table: &PoolTable, source: &Source) -> Result<StrategySpec, ConfigError> {
@@ -183,11 +189,15 @@ fn set_endpoints(pool: &Pool<Upstream>, table: &PoolTable, source: &Source) -> R
         return Err(source.error(endpoints.span(), "a pool needs at least one endpoint"));
     }
     for endpoint in endpoints.get_ref() {
-        Upstream::new(&endpoint.get_ref().address).map_err(|error| source.caused(endpoint.span(), &error))?;
+        let address = &endpoint.get_ref().address;
+        Upstream::new(address.get_ref()).map_err(|error| source.caused(address.span(), &error))?;
     }
     let specs = endpoints.get_ref().iter().map(|endpoint| endpoint.get_ref().spec());
     let update = pool.try_update(specs, |spec| Upstream::new(spec.address()));
-    update.map(drop).map_err(|error| source.caused(endpoints.span(), &error))
+    update.map(drop).map_err(|error| {
+        let span = if let TryUpdateError::Update(error) = &error { table.span_of(error) } else { endpoints.span() };
+        source.caused(span, &error)
+    })
 }
 
 fn affinity_spec(table: &PoolTable, source: &Source) -> Result<AffinitySpec, ConfigError> {
@@ -206,6 +216,12 @@ fn affinity(
     spec.build(pool, secrets).map_err(|error| match error {
         BuildAffinityError::NoKeys { mode } => {
             source.error(span, format_args!("{mode} needs a secret for its tokens: set secret_file, or values=id"))
+        }
+        BuildAffinityError::NoDynamicKey { .. } => {
+            source.error(span, "the gateway has no key for values=dynamic: use values=id, or values=token")
+        }
+        BuildAffinityError::NoStore { .. } => {
+            source.error(span, "the gateway has no store for by=store: use by=table, or by=redis with a url")
         }
         error => source.caused(span, &error),
     })

@@ -1,9 +1,9 @@
 //! The tables of the configuration file. `gateway.toml` beside this file describes every key.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
 
 use equipoise::{
-    EndpointSpec, Tier,
+    EndpointSpec, InvalidSpec, Tier, UpdateError,
     health::{Outliers, Schedule},
 };
 use serde::{Deserialize, Deserializer, de};
@@ -16,7 +16,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     #[serde(default = "thirty_seconds", deserialize_with = "time")]
     pub(crate) shutdown_timeout: Duration,
-    /// A file with the secret that signs the values of cookies.
+    /// A file with the secrets that sign the values of cookies.
     pub(crate) secret_file: Option<Spanned<PathBuf>>,
     pub(crate) listener: Spanned<Vec<Listener>>,
     #[serde(default)]
@@ -58,6 +58,33 @@ pub(crate) struct Listener {
     pub(crate) trusted_proxies: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     pub(crate) served_by_header: bool,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+}
+
+/// The table `limits` of a listener. `gateway.toml` describes each key.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_connections: usize,
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_in_flight: usize,
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_header_bytes: u32,
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_buffer_bytes: u32,
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_concurrent_streams: u32,
+    pub(crate) max_reset_streams: u32,
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_requests_per_connection: u64,
+    #[serde(deserialize_with = "time")]
+    pub(crate) head_timeout: Duration,
+    #[serde(deserialize_with = "time")]
+    pub(crate) keep_alive_timeout: Duration,
+    #[serde(deserialize_with = "time")]
+    pub(crate) write_timeout: Duration,
 }
 
 #[derive(Clone, Deserialize)]
@@ -87,12 +114,27 @@ pub(crate) struct PoolTable {
 }
 
 impl PoolTable {
-    /// Returns whether a running pool with these settings can get those of `new`. Its strategy and its checks cannot
-    /// change.
-    pub(crate) fn can_become(&self, new: &Self) -> bool {
-        let fixed =
-            |table: &Self| (table.strategy.clone(), table.slow_start.clone(), table.health.clone(), table.outlier);
-        fixed(self) == fixed(new)
+    /// Returns the place of what an update of the pool's endpoints has refused.
+    pub(crate) fn span_of(&self, error: &UpdateError) -> Range<usize> {
+        let field = match error {
+            UpdateError::Invalid(InvalidSpec::Id { id } | InvalidSpec::DuplicateId { id }) => {
+                self.endpoint(id.as_str()).map(|endpoint| endpoint.id().span())
+            }
+            UpdateError::Invalid(InvalidSpec::Limit { id }) => {
+                self.endpoint(id.as_str()).and_then(|endpoint| Some(endpoint.max_in_flight.as_ref()?.span()))
+            }
+            UpdateError::Invalid(InvalidSpec::Weight { id, .. }) => {
+                self.endpoint(id.as_str()).and_then(|endpoint| Some(endpoint.weight.as_ref()?.span()))
+            }
+            _ => None,
+        };
+        field.unwrap_or_else(|| self.endpoints.span())
+    }
+
+    /// Returns the last endpoint with this id.
+    fn endpoint(&self, id: &str) -> Option<&EndpointTable> {
+        let mut endpoints = self.endpoints.get_ref().iter().map(Spanned::get_ref);
+        endpoints.rfind(|endpoint| endpoint.id().get_ref() == id)
     }
 }
 
@@ -100,22 +142,26 @@ impl PoolTable {
 #[serde(deny_unknown_fields, expecting = "an endpoint such as { address = \"10.0.0.1:80\" }")]
 pub(crate) struct EndpointTable {
     /// Default: the address.
-    pub(crate) id: Option<String>,
-    pub(crate) address: String,
-    #[serde(default = "one")]
-    pub(crate) weight: u32,
+    pub(crate) id: Option<Spanned<String>>,
+    pub(crate) address: Spanned<String>,
+    pub(crate) weight: Option<Spanned<u32>>,
     #[serde(default)]
     pub(crate) backup: bool,
-    pub(crate) max_in_flight: Option<u32>,
+    pub(crate) max_in_flight: Option<Spanned<u32>>,
     pub(crate) zone: Option<String>,
 }
 
 impl EndpointTable {
+    fn id(&self) -> &Spanned<String> {
+        self.id.as_ref().unwrap_or(&self.address)
+    }
+
     pub(crate) fn spec(&self) -> EndpointSpec {
-        let spec = EndpointSpec::new(&self.address).weight(self.weight).zone(self.zone.as_deref().unwrap_or_default());
+        let spec = EndpointSpec::new(self.address.get_ref()).with_id(self.id().get_ref().as_str());
+        let spec = spec.weight(self.weight.as_ref().map_or(1, |weight| *weight.get_ref()));
+        let spec = spec.zone(self.zone.as_deref().unwrap_or_default());
         let spec = if self.backup { spec.tier(Tier::BACKUP) } else { spec };
-        let spec = if let Some(max) = self.max_in_flight { spec.max_in_flight(max) } else { spec };
-        if let Some(id) = &self.id { spec.with_id(id.as_str()) } else { spec }
+        if let Some(max) = &self.max_in_flight { spec.max_in_flight(*max.get_ref()) } else { spec }
     }
 }
 
@@ -140,21 +186,35 @@ pub(crate) enum Check {
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(
     untagged,
-    expecting = "an affinity is a text such as \"source(by=table)\" or a table such as { kind = \"cookie\", name = \"SRV\" }"
+    expecting = "an affinity is a text such as \"source(by=table)\" or a table such as \
+                 { kind = \"cookie\", name = \"SRV\" }"
 )]
 pub(crate) enum AffinityTable {
     Text(String),
     Table(BTreeMap<String, toml::Value>),
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_in_flight: 768,
+            max_header_bytes: 16 * 1024,
+            max_buffer_bytes: 16 * 1024,
+            max_concurrent_streams: 100,
+            max_reset_streams: 200,
+            max_requests_per_connection: u64::MAX,
+            head_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Line, access: true }
     }
-}
-
-fn one() -> u32 {
-    1
 }
 
 fn thirty_seconds() -> Duration {
@@ -169,6 +229,17 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<SocketA
             "{:?} is not an address to listen on: write it as \"127.0.0.1:8080\" or \"[::]:8080\"",
             text.get_ref()
         ))),
+    }
+}
+
+fn positive<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialEq,
+{
+    match T::deserialize(deserializer)? {
+        zero if zero == T::default() => Err(de::Error::custom("0 would admit nothing: use 1 or more")),
+        number => Ok(number),
     }
 }
 

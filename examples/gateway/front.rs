@@ -11,30 +11,35 @@ use std::{
 
 use arc_swap::ArcSwap;
 use equipoise::{
-    proxy::{
-        Failed, ReverseProxy,
-        route::{MatchedRoute, Router},
-    },
+    proxy::{Failed, route::MatchedRoute},
     tower::{RequestHead, ServedBy},
 };
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode, header,
+    uri::{Authority, PathAndQuery},
+};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower::Service;
 
-use crate::{backend::Balanced, client::Client, site::Site, source::causes};
+use crate::{
+    client::Client,
+    limits::{CountedBody, InFlight},
+    site::Site,
+    source::causes,
+};
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
-
-type Proxied = <ReverseProxy<Router<Balanced>> as Service<Request<Incoming>>>::Response;
 
 #[derive(Clone)]
 pub(crate) struct Front {
     site: Arc<ArcSwap<Site>>,
+    in_flight: InFlight,
 }
 
 impl Front {
     pub(crate) fn new(site: Site) -> Self {
-        Self { site: Arc::new(ArcSwap::from_pointee(site)) }
+        Self { site: Arc::new(ArcSwap::from_pointee(site)), in_flight: InFlight::default() }
     }
 
     /// Exchanges the site for all later requests.
@@ -49,9 +54,9 @@ impl Front {
 }
 
 impl Service<Request<Incoming>> for Front {
-    type Response = Proxied;
+    type Response = Response<CountedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Proxied, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -64,9 +69,14 @@ impl Service<Request<Incoming>> for Front {
             request.extensions_mut().insert(client);
         }
         let mut access = Access::begin(&request, client, site.logs);
+        let Some(admitted) = self.in_flight.admit(&site.limits) else {
+            let response = overloaded();
+            access.answered(&response);
+            return Box::pin(async { Ok(response) });
+        };
         let response = site.proxy.clone().call(request);
         Box::pin(async move {
-            let mut response = response.await?;
+            let mut response = response.await?.map(|body| CountedBody::new(body.boxed_unsync(), Some(admitted)));
             access.answered(&response);
             let served_by = response.extensions().get().map(|ServedBy(id)| HeaderValue::from_str(id.as_str()));
             if let Some(Ok(id)) = served_by.filter(|_| site.served_by_header) {
@@ -75,6 +85,14 @@ impl Service<Request<Incoming>> for Front {
             Ok(response)
         })
     }
+}
+
+fn overloaded() -> Response<CountedBody> {
+    let body = Full::from("too many requests are in flight\n").map_err(|never| match never {});
+    let mut response = Response::new(CountedBody::new(body.boxed_unsync(), None));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// A request in the log. Its line of the access log is written when this is dropped: when the head of the response is
@@ -90,6 +108,13 @@ struct Access {
 }
 
 impl Access {
+    /// Returns the path and the query, which requests of HTTP/1.1 and HTTP/2 have in the same form.
+    fn target(&self) -> &str {
+        let uri = self.request.uri();
+        let path = uri.path_and_query().map(PathAndQuery::as_str);
+        path.or(uri.authority().map(Authority::as_str)).unwrap_or_default()
+    }
+
     fn begin(request: &Request<Incoming>, client: Option<Client>, logs: bool) -> Self {
         let mut kept = Request::new(());
         kept.method_mut().clone_from(request.method());
@@ -107,7 +132,7 @@ impl Access {
             tracing::warn!(
                 client = self.client.map(|client| tracing::field::display(client.0)),
                 method = %self.request.method(),
-                target = %self.request.uri(),
+                target = %self.target(),
                 error = causes(&**error),
                 "a request has failed",
             );
@@ -124,7 +149,7 @@ impl Drop for Access {
             target: "access",
             client = self.client.map(|client| tracing::field::display(client.0)),
             method = %self.request.method(),
-            target = %self.request.uri(),
+            target = %self.target(),
             status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
             pool = self.pool.as_ref().map(|MatchedRoute(name)| tracing::field::display(name)),
             endpoint = self.endpoint.as_ref().map(|ServedBy(id)| tracing::field::display(id)),

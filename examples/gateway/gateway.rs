@@ -2,24 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use equipoise::{affinity::by_name::BuildContext, proxy::Tunnels};
+use equipoise::proxy::{Tunnels, server::ServerLimits};
 use futures::future::join_all;
 use tokio::{net::TcpListener, task::JoinSet, time};
 use toml::Spanned;
 
 use crate::{
     admin::{Admin, State},
-    backend::{Backend, secrets},
+    backend::Backend,
     config::Config,
     front::Front,
     listening::{Listening, bind},
+    secrets::{Keys, Secrets},
     site::Site,
     source::{ConfigError, Source},
 };
@@ -28,18 +29,19 @@ use crate::{
 pub(crate) struct Checked {
     pub(crate) config: Config,
     source: Source,
-    secrets: BuildContext,
+    secrets: Secrets,
     pools: BTreeMap<String, Backend>,
 }
 
 impl Checked {
-    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+    /// Reads a file. `keys` are those of the gateway that will apply it.
+    pub(crate) fn read(file: &Path, keys: &Keys) -> Result<Self, ConfigError> {
         let source = Source::read(file)?;
         let config: Config = source.parse()?;
-        let secrets = secrets(config.secret_file.as_ref(), &source)?;
+        let secrets = keys.read(config.secret_file.as_ref(), &source)?;
         let mut pools = BTreeMap::new();
         for (name, table) in &config.pool {
-            pools.insert(name.clone(), Backend::new(table, &secrets, &source)?);
+            pools.insert(name.clone(), Backend::new(table, &secrets.context, &source)?);
         }
         let mut known: Vec<_> =
             config.admin.iter().map(|admin| *admin.bind.get_ref()).filter(|bind| bind.port() != 0).collect();
@@ -48,25 +50,35 @@ impl Checked {
             return Err(source.error(config.listener.span(), message));
         }
         for listener in config.listener.get_ref() {
-            let bind = &listener.bind;
-            if known.contains(bind.get_ref()) {
-                let message = format!("{} is used twice: give each listener another address", bind.get_ref());
-                return Err(source.error(bind.span(), message));
+            let (bind, span) = (*listener.bind.get_ref(), listener.bind.span());
+            if let Some(other) = known.iter().find(|other| overlap(**other, bind)) {
+                let message = match *other == bind {
+                    true => format!("{bind} is used twice: give each listener another address"),
+                    false => format!("{bind} overlaps {other}: connections to one would also be those of the other"),
+                };
+                return Err(source.error(span, message));
             }
-            known.push(*bind.get_ref());
+            known.push(bind);
             Site::new(listener, config.log.access, &pools, &Tunnels::new(), &source)?;
         }
         Ok(Self { config, source, secrets, pools })
     }
 }
 
-#[derive(Default)]
+/// Returns whether two sockets could get the same connections. `[::]` has those of all addresses, also of IPv4.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one == other || one.port() == other.port() && one.port() != 0 && (a == b || covers(a, b) || covers(b, a))
+}
+
 pub(crate) struct Gateway {
     /// Whether other processes may listen on the same addresses.
     shares_ports: bool,
     state: Arc<ArcSwap<State>>,
     listeners: Vec<Listening<Front>>,
     admin: Option<Listening<Admin>>,
+    pub(crate) keys: Keys,
     /// The shutdowns of listeners and admin interfaces that reloads have removed.
     removed: JoinSet<()>,
     tunnels: Tunnels,
@@ -77,7 +89,16 @@ impl Gateway {
     /// Creates a gateway that serves nothing yet. If `shares_ports` is true, other gateways that share their ports may
     /// listen on the same addresses.
     pub(crate) fn new(shares_ports: bool) -> Self {
-        Self { shares_ports, ..Self::default() }
+        Self {
+            shares_ports,
+            state: Arc::default(),
+            listeners: Vec::new(),
+            admin: None,
+            keys: Keys::new(),
+            removed: JoinSet::new(),
+            tunnels: Tunnels::new(),
+            shutdown_timeout: Duration::ZERO,
+        }
     }
 
     /// Applies a configuration. Listeners that stay keep their sockets and connections, and pools that stay keep the
@@ -88,11 +109,11 @@ impl Gateway {
         let mut anew = Vec::new();
         for (name, pool) in &mut pools {
             let Some(running) = running.pools.get(name) else { continue };
-            match running.with_settings_of(pool, &secrets, &source)? {
-                Some(updated) => *pool = updated,
-                None => {
+            match running.why_not(pool) {
+                None => *pool = running.with_settings_of(pool, &secrets.context, &source)?,
+                Some(setting) => {
                     pool.take_admin_states(running);
-                    anew.push(name.clone());
+                    anew.push((name.clone(), setting));
                 }
             }
         }
@@ -104,31 +125,37 @@ impl Gateway {
         let (mut sockets, admin_socket) = self.open(&config, &source)?;
 
         // From here on, nothing fails.
-        for name in anew {
-            tracing::warn!("pool {name} starts anew, because its strategy or its checks have changed");
+        self.keys.rotate(secrets);
+        for (name, setting) in anew {
+            tracing::warn!(
+                "pool {name} was built anew, because its {setting} has changed: the counters, the health and the latencies \
+                 of its endpoints begin again"
+            );
         }
         for (name, pool) in &mut pools {
             // The check of the configuration has given the same endpoints to a pool with the same strategy.
-            if let Err(error) = pool.set_endpoints(&source) {
+            if let Err(error) = pool.apply(&source) {
                 tracing::error!("pool {name} keeps its endpoints: {error}");
             }
-            pool.start();
         }
         let mut listeners = Vec::new();
         for (bind, site) in sites {
             if let Some(at) = self.listeners.iter().position(|listening| listening.configured == bind) {
                 let listening = self.listeners.swap_remove(at);
+                listening.set_limits(site.limits.server());
                 listening.service.replace(site);
                 listeners.push(listening);
             } else if let Some(socket) = sockets.remove(&bind) {
-                listeners.push(Listening::start(bind, socket, Front::new(site)));
+                let limits = site.limits.server();
+                listeners.push(Listening::start(bind, socket, Front::new(site), limits));
             }
         }
         let removed = std::mem::replace(&mut self.listeners, listeners);
         let admin = config.admin.as_ref().map(|admin| *admin.bind.get_ref());
         let removed_admin = self.admin.take_if(|running| Some(running.configured) != admin);
         if let Some((bind, socket)) = admin.zip(admin_socket) {
-            self.admin = Some(Listening::start(bind, socket, Admin::new(Arc::clone(&self.state))));
+            let admin = Admin::new(Arc::clone(&self.state));
+            self.admin = Some(Listening::start(bind, socket, admin, ServerLimits::new().max_connections(64)));
         }
         self.shutdown_timeout = config.shutdown_timeout;
         let fronts = self.listeners.iter().map(|listening| (listening.configured, listening.service.clone()));

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use equipoise::proxy::server::{Server, bind_shared};
+use equipoise::proxy::server::{Server, ServerLimits, bind_shared};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// The number of connections that may wait to be accepted. The system may have a lower limit.
@@ -33,7 +33,7 @@ pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> 
 
 impl<S> Listening<S> {
     /// Starts to serve.
-    pub(crate) fn start<B>(configured: SocketAddr, listener: TcpListener, service: S) -> Self
+    pub(crate) fn start<B>(configured: SocketAddr, listener: TcpListener, service: S, limits: ServerLimits) -> Self
     where
         S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -43,9 +43,14 @@ impl<S> Listening<S> {
         if let Ok(address) = listener.local_addr() {
             tracing::info!("listening on {address}");
         }
-        let server = Server::new(service.clone());
+        let server = Server::with_limits(service.clone(), limits);
         tokio::spawn(server.clone().serve(listener));
         Self { configured, service, server }
+    }
+
+    /// Replaces the limits. Open connections keep theirs.
+    pub(crate) fn set_limits(&self, limits: ServerLimits) {
+        self.server.set_limits(limits);
     }
 
     /// Accepts no more connections, and finishes the requests in flight within a time.

@@ -5,11 +5,13 @@
 //! cargo run --release --example gateway -- --config examples/gateway/gateway.toml
 //! ```
 //!
-//! - SIGHUP reads the configuration again. If it is not valid, the old one stays, and the log says why.
+//! - SIGHUP reads the configuration again. If it is not valid, the old one stays, and the log says why. Connections and
+//!   the state of endpoints stay. `gateway.toml` says which settings of a pool cannot change without a new pool.
 //! - SIGTERM and Ctrl-C finish the requests in flight and end the process. A second signal ends it at once.
-//! - With `--takeover`, a new process listens on the same ports before the old one ends, so no connection is refused.
-//!   Both processes need the flag. A connection that arrives while the old process closes its socket can be reset. On
-//!   Linux, `sysctl net.ipv4.tcp_migrate_req=1` gives it to the new process.
+//! - With `--takeover`, a new process listens on the same ports before the old one ends (`SO_REUSEPORT`), so no
+//!   connection is refused. Both processes need the flag. Start the new one, wait for its line `started`, and send
+//!   SIGTERM to the old one. A connection that arrives while the old process closes its socket can be reset. On Linux,
+//!   `sysctl net.ipv4.tcp_migrate_req=1` gives it to the new process.
 
 mod admin;
 mod affinity;
@@ -18,7 +20,9 @@ mod client;
 mod config;
 mod front;
 mod gateway;
+mod limits;
 mod listening;
+mod secrets;
 mod site;
 mod source;
 
@@ -34,6 +38,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     config::LogFormat,
     gateway::{Checked, Gateway},
+    secrets::Keys,
 };
 
 #[derive(Parser)]
@@ -64,15 +69,15 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> anyhow::Result<()> {
     if args.check {
-        Checked::read(&args.config)?;
+        Checked::read(&args.config, &Keys::new())?;
         println!("{} is valid", args.config.display());
         return Ok(());
     }
     // Before the file is read, so that a signal during the start does not end the process.
     let mut signals = Signals::new()?;
-    let checked = Checked::read(&args.config)?;
-    log_to_stderr(checked.config.log.format);
     let mut gateway = Gateway::new(args.takeover);
+    let checked = Checked::read(&args.config, &gateway.keys)?;
+    log_to_stderr(checked.config.log.format);
     gateway.apply(checked)?;
     tracing::info!("started");
     while signals.next_is_reload().await {
@@ -87,7 +92,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn reload(gateway: &mut Gateway, file: &Path) {
-    match Checked::read(file).and_then(|new| gateway.apply(new)) {
+    match Checked::read(file, &gateway.keys).and_then(|new| gateway.apply(new)) {
         Ok(()) => tracing::info!("reloaded"),
         Err(error) => tracing::error!("the old configuration stays: {error}"),
     }

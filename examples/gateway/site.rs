@@ -9,6 +9,7 @@ use equipoise::{
         headers::ForwardingFields,
         route::{Route, Router, Routes, Split},
     },
+    spec::most_similar,
 };
 use http::Method;
 use toml::Spanned;
@@ -16,8 +17,8 @@ use tower::Layer;
 
 use crate::{
     backend::{Backend, Balanced},
-    config::{Listener, RouteTable},
-    source::{ConfigError, Source, most_similar},
+    config::{Limits, Listener, RouteTable},
+    source::{ConfigError, Source},
 };
 
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub(crate) struct Site {
     /// Finds the address of the client behind the trusted proxies.
     pub(crate) clients: ClientAddress,
     pub(crate) served_by_header: bool,
+    pub(crate) limits: Limits,
     /// Whether each request is logged.
     pub(crate) logs: bool,
 }
@@ -49,7 +51,7 @@ impl Site {
         let clients = ClientAddress::behind(trusted.clone()).header(ForwardedHeader::XForwardedFor);
         let layer = ReverseProxyLayer::new().forwarding(ForwardingFields::behind(trusted)).tunnels(tunnels.clone());
         let proxy = layer.layer(Router::new(routes));
-        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, logs })
+        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits: listener.limits.clone(), logs })
     }
 }
 
@@ -136,6 +138,7 @@ fn with_conditions(
 fn unknown_pool(name: &str, pools: &BTreeMap<String, Backend>) -> String {
     let known: Vec<_> = pools.keys().map(String::as_str).collect();
     match most_similar(name, known.iter().copied()) {
+        _ if known.is_empty() => format!("there is no pool {name:?}, because there are no pools: add [pool.{name}]"),
         Some(similar) => format!("there is no pool {name:?}; did you mean {similar:?}?"),
         None => format!("there is no pool {name:?}; the pools are: {}", known.join(", ")),
     }

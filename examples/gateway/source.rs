@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, fs, ops::Range, path::Path};
 
+use equipoise::spec::most_similar;
+
 /// The text of a configuration file.
 pub(crate) struct Source {
     file: String,
@@ -59,12 +61,6 @@ fn suggestion(message: &str) -> String {
     let mut names = message.split('`').skip(1).step_by(2);
     let Some(unknown) = names.next().filter(|_| message.starts_with("unknown")) else { return String::new() };
     most_similar(unknown, names).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
-}
-
-/// Returns the known name that is most similar to another one, if any is similar.
-pub(crate) fn most_similar<'n>(unknown: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let similar = known.map(|name| (strsim::damerau_levenshtein(unknown, name), name));
-    similar.filter(|(distance, name)| *distance <= name.len().div_ceil(3)).min().map(|(_, name)| name)
 }
 
 impl fmt::Display for ConfigError {

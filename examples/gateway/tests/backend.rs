@@ -10,14 +10,16 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::{JoinHandle, JoinSet},
 };
 
 /// A server that runs until it is dropped.
 pub(crate) struct Backend {
     address: String,
     served: Arc<AtomicUsize>,
+    /// Serves on a listener.
+    serve: Box<dyn Fn(TcpListener) -> JoinHandle<()> + Send>,
     task: JoinHandle<()>,
 }
 
@@ -38,12 +40,32 @@ impl Backend {
         let listener = TcpListener::from_std(listener).unwrap();
         let served = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&served);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, answer.clone(), Arc::clone(&count)));
-            }
-        });
-        Self { address, served, task }
+        let serve = move |listener: TcpListener| {
+            let (answer, count) = (answer.clone(), Arc::clone(&count));
+            tokio::spawn(async move {
+                // Dropped with this task, which ends the connections.
+                let mut connections = JoinSet::new();
+                while let Ok((stream, _)) = listener.accept().await {
+                    connections.spawn(serve(stream, answer.clone(), Arc::clone(&count)));
+                }
+            })
+        };
+        let task = serve(listener);
+        Self { address, served, serve: Box::new(serve), task }
+    }
+
+    /// Closes the listener and all connections, as a process that is killed.
+    pub(crate) async fn stop(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    /// Listens again after `stop`.
+    pub(crate) fn restart(&mut self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address.parse().unwrap()).unwrap();
+        self.task = (self.serve)(socket.listen(1024).unwrap());
     }
 
     pub(crate) fn address(&self) -> &str {

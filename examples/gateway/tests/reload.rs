@@ -59,6 +59,28 @@ async fn a_reload_keeps_connections_and_the_state_of_endpoints() {
 }
 
 #[tokio::test]
+async fn new_health_checks_and_another_form_of_the_same_strategy_keep_the_state_of_endpoints() {
+    let a = Backend::start("a");
+    let folder = Folder::new();
+    let with = |settings: &str| config(1, "", &[&a]).replace("strategy = \"round-robin\"", settings);
+    let mut gateway = Gateway::start(&folder, &with("outlier = \"nginx\"")).await;
+    gateway.connect(0).await.get("/").await;
+    for settings in [
+        "outlier = \"nginx\"\nstrategy = \"log-ewma()\"\nhealth = { check = \"http\", path = \"/a\" }",
+        "outlier = { preset = \"nginx\" }\nhealth = { check = \"http\", path = \"/b\", interval = \"1s\" }",
+        "outlier = \"nginx\"\nhealth = { check = \"tcp\" }",
+        "outlier = \"nginx\"",
+    ] {
+        gateway.reload(&folder, &with(settings)).await;
+        assert!(counted(&gateway).await[0] > 0, "{settings}");
+        assert!(gateway.connect(1).await.get("/endpoints").await.body.contains("\"availability\": \"up\""));
+    }
+    gateway.reload(&folder, &with("outlier = { preset = \"nginx\", consecutive_failures = 9 }")).await;
+    gateway.logs("pool web was built anew, because its outlier has changed").await;
+    assert_eq!(counted(&gateway).await, [0]);
+}
+
+#[tokio::test]
 async fn a_pool_whose_strategy_changes_starts_anew_and_keeps_administrative_states() {
     let [a, b] = ["a", "b"].map(Backend::start);
     let folder = Folder::new();
@@ -66,6 +88,7 @@ async fn a_pool_whose_strategy_changes_starts_anew_and_keeps_administrative_stat
     gateway.connect(0).await.get("/").await;
     gateway.connect(1).await.post(&format!("/endpoints/{}/drain", a.address())).await;
     gateway.reload(&folder, &config(1, "", &[&a, &b]).replace("round-robin", "p2c")).await;
+    gateway.logs("pool web was built anew, because its strategy has changed").await;
     assert_eq!(counted(&gateway).await, [0, 0]);
     let answer = gateway.connect(1).await.post(&format!("/endpoints/{}/ready", b.address())).await.body;
     assert_eq!(answer, format!("web: {} is up\n", b.address()));

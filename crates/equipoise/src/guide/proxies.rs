@@ -106,6 +106,18 @@
 //! cargo run --release --example gateway -- --config examples/gateway/gateway.toml
 //! ```
 //!
+//! A reload keeps the connections of clients, and the counters, the health and the latencies of endpoints. A pool whose
+//! strategy or outlier detection changes is built anew, because each strategy has its own state of each endpoint.
+//!
+//! To replace the program itself, start the new process beside the old one with the same file, both with `--takeover`,
+//! and send SIGTERM to the old one when the new one has logged `started`. The processes share the port
+//! (`SO_REUSEPORT`), so no connection is refused: while both listen, the system gives each new connection to one of
+//! them. The old process closes its listeners, serves the connections that it has accepted, and then closes idle
+//! connections, so clients that connect again reach the new process. Linux resets a connection that arrives in the
+//! few microseconds in which the old process closes its socket. With `sysctl net.ipv4.tcp_migrate_req=1`, it gives
+//! such a connection to the new process. `bind_shared` and `Server::shutdown` in `equipoise::proxy::server` are the
+//! parts of this.
+//!
 //! # A gateway
 //!
 //! This gateway serves HTTP/1 and HTTP/2 clients and forwards their requests to HTTP/1 backends:
