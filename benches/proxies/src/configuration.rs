@@ -1,0 +1,82 @@
+//! The configurations of nginx, HAProxy and the gateway.
+
+use std::{fmt::Write, net::SocketAddr};
+
+/// What all processes of nginx have in common. Connections are not closed after a number of requests.
+const NGINX: &str = "\
+    user root; worker_processes 1; daemon off; pid nginx.pid; error_log stderr crit;\n\
+    events { worker_connections 16384; }\n";
+const NGINX_HTTP: &str = "\
+    access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 600s;\n\
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n";
+
+/// A backend that speaks HTTP/1.1 on one address and HTTP/2 on another one.
+pub(crate) fn backend(http1: SocketAddr, http2: SocketAddr) -> String {
+    format!(
+        "{NGINX} http {{
+            {NGINX_HTTP}
+            open_file_cache max=10;
+            server {{
+                listen {http1}; listen {http2} http2;
+                location / {{ root .; }}
+                location = /small {{ return 200 \"sixteen bytes...\"; }}
+            }}
+        }}"
+    )
+}
+
+pub(crate) fn nginx(listen: SocketAddr, backends: &[SocketAddr], from_http2: bool) -> String {
+    let servers = lines(backends, |_, backend| format!("server {backend};"));
+    let http2 = if from_http2 { "http2" } else { "" };
+    format!(
+        "{NGINX} http {{
+            {NGINX_HTTP}
+            upstream backends {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
+            server {{
+                listen {listen} {http2};
+                location / {{
+                    proxy_pass http://backends;
+                    proxy_http_version 1.1;
+                    proxy_set_header Connection \"\";
+                    proxy_set_header Host $http_host;
+                    proxy_set_header X-Forwarded-For $remote_addr;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_set_header X-Forwarded-Host $http_host;
+                    proxy_max_temp_file_size 0;
+                }}
+            }}
+        }}"
+    )
+}
+
+pub(crate) fn haproxy(listen: SocketAddr, backends: &[SocketAddr], from_http2: bool, to_http2: bool) -> String {
+    let version = |http2: bool| if http2 { "proto h2" } else { "" };
+    let servers = lines(backends, |n, backend| format!("  server s{n} {backend} check inter 1s {}", version(to_http2)));
+    format!(
+        "global\n  nbthread 1\n  maxconn 16384\n  no strict-limits\n\
+         defaults\n  mode http\n  option forwardfor\n  timeout connect 5s\n  timeout client 600s\n  timeout server 600s\n\
+         frontend in\n  bind {listen} {}\n  default_backend backends\n  \
+         http-request set-header X-Forwarded-Proto http\n  \
+         http-request set-header X-Forwarded-Host %[req.hdr(host)]\n\
+         backend backends\n  balance roundrobin\n  http-reuse always\n{servers}",
+        version(from_http2)
+    )
+}
+
+pub(crate) fn gateway(listen: SocketAddr, backends: &[SocketAddr]) -> String {
+    let endpoints = lines(backends, |_, backend| format!("    {{ address = \"{backend}\" }},"));
+    format!(
+        "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n\
+         [pool.web]\nstrategy = \"round-robin\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
+         endpoints = [\n{endpoints}]\n"
+    )
+}
+
+fn lines(backends: &[SocketAddr], line: impl Fn(usize, SocketAddr) -> String) -> String {
+    backends.iter().enumerate().fold(String::new(), |mut lines, (n, backend)| {
+        // Writing to a string does not fail.
+        let _ = writeln!(lines, "{}", line(n, *backend));
+        lines
+    })
+}
