@@ -56,12 +56,18 @@ fn is_host(host: &str) -> bool {
     if name.is_empty() || name.len() > 255 {
         return false;
     }
-    let mut numeric = true;
-    for label in name.split('.') {
-        if label.is_empty() || !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
-            return false;
+    // Of the label that was read last.
+    let (mut length, mut numeric) = (0, true);
+    for byte in name.bytes() {
+        match byte {
+            b'.' if length > 0 => (length, numeric) = (0, true),
+            b'0'..=b'9' => length += 1,
+            b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' => (length, numeric) = (length + 1, false),
+            _ => return false,
         }
-        numeric = label.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    if length == 0 {
+        return false;
     }
     // A name whose last label is a number is an address to some parsers (`127.1`), and a name to others.
     !numeric || host.parse::<Ipv4Addr>().is_ok()

@@ -3,7 +3,7 @@ use http::{
     header::{CONNECTION, TE, UPGRADE},
 };
 
-use super::known::{KNOWN, is_protected};
+use super::known::{is_hop_by_hop, is_protected};
 
 /// Removes the fields that belong to one connection from the headers of a request or a response:
 ///
@@ -45,8 +45,9 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for known in KNOWN.iter().filter(|known| known.is_hop_by_hop) {
-        headers.remove(known.name());
+    // Most messages have one or two of these fields. To look for each by its name would cost more than to read all names.
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
+        headers.remove(name);
     }
 }
 
@@ -96,7 +97,7 @@ pub fn remove_named_fields(headers: &mut HeaderMap) {
 /// Returns whether an option of `Connection` is about the connection itself, or names a field that is always removed.
 fn is_of_connection(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"close")
-        || KNOWN.iter().any(|known| known.is_hop_by_hop && known.name().as_bytes().eq_ignore_ascii_case(option))
+        || HeaderName::from_bytes(option).is_ok_and(|name| is_hop_by_hop(&name))
 }
 
 /// Returns the elements of a comma-separated list without quoted strings.

@@ -94,7 +94,6 @@ struct Upgrade {
 }
 
 /// What happens to a request.
-#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would cost each request an allocation")]
 pub(super) enum Next<B> {
     /// It goes to the inner service.
     Forward(Request<RequestBody<B>>),
