@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    thread,
     time::Duration,
 };
 
@@ -15,6 +16,9 @@ const OTHERS: Load = Load::Http1 { connections: 32, path: "small", body: 0 };
 const SECONDS: u32 = 2;
 
 const REQUEST: &[u8] = b"GET /small HTTP/1.1\r\nhost: app.test\r\n\r\n";
+/// The time between the last request and the measurement, in which a proxy may free memory.
+const PAUSE: Duration = Duration::from_secs(3);
+
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens connections to each subject, sends a request on each of them, and prints what each connection then costs.
@@ -34,6 +38,7 @@ pub(crate) fn compare(
         let before = OTHERS.run(proxy.address(), SECONDS)?;
         let memory = proxy.memory()?;
         let mut idle = open(proxy.address(), connections).with_context(|| subject.name())?;
+        thread::sleep(PAUSE);
         let memory = proxy.memory()?.saturating_sub(memory) / connections as u64;
         let meanwhile = OTHERS.run(proxy.address(), SECONDS)?;
         // They are still open.
