@@ -96,8 +96,7 @@ pub fn remove_named_fields(headers: &mut HeaderMap) {
 
 /// Returns whether an option of `Connection` is about the connection itself, or names a field that is always removed.
 fn is_of_connection(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"close")
-        || HeaderName::from_bytes(option).is_ok_and(|name| is_hop_by_hop(&name))
+    option.eq_ignore_ascii_case(b"close") || HeaderName::from_bytes(option).is_ok_and(|name| is_hop_by_hop(&name))
 }
 
 /// Returns the elements of a comma-separated list without quoted strings.

@@ -24,6 +24,8 @@ pub(super) struct Activity {
     /// When the first byte came after the latest request. [`NEVER`] if none has come.
     head_since: AtomicU64,
     ended: AtomicBool,
+    /// Whether the client has not sent the end of a body. The response may have ended before.
+    in_body: AtomicBool,
     /// The number of the first request that must be refused, because parsers can read it differently. [`NEVER`] if there
     /// is none.
     refused: AtomicU64,
@@ -31,6 +33,8 @@ pub(super) struct Activity {
     /// has it.
     is_writing: AtomicBool,
     write_timed_out: AtomicBool,
+    /// Whether hyper closes the connection, but the socket must stay open.
+    rests: AtomicBool,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -40,6 +44,10 @@ const RESET_INTERVAL: u64 = 100;
 
 /// The minimum time between two looks at a busy HTTP/2 connection, whatever the timeout.
 const MIN_RECHECK: Duration = Duration::from_secs(1);
+
+/// How long after its latest request an HTTP/1.1 connection keeps its buffers, which hold some 25 KB. With a much shorter
+/// time, clients with few requests would cost more CPU time, and with a much longer one, a wave of clients more memory.
+const REST_AFTER: Duration = Duration::from_millis(250);
 
 /// Why a connection has to be closed at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +69,11 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
+            in_body: AtomicBool::new(false),
             refused: AtomicU64::new(NEVER),
             is_writing: AtomicBool::new(false),
             write_timed_out: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
         }
     }
 
@@ -85,8 +95,10 @@ impl Activity {
         }
     }
 
-    /// Notes that a request must be refused: the one with this number. Its head has not been parsed yet.
-    pub(super) fn on_framing(&self, refused: Option<u64>) {
+    /// Notes what the bytes were that hyper reads next: whether they end within a body, and which request must be refused,
+    /// if any. Its head has not been parsed yet.
+    pub(super) fn on_framing(&self, in_body: bool, refused: Option<u64>) {
+        self.in_body.store(in_body, Ordering::Relaxed);
         if let Some(number) = refused {
             self.refused.store(number, Ordering::Relaxed);
         }
@@ -223,6 +235,22 @@ impl Activity {
             return Some((self.after(0, limits.head_timeout)?, Due::Idle));
         }
         Some((self.after(self.idle_since.load(Ordering::Relaxed), limits.keep_alive_timeout)?, Due::Idle))
+    }
+
+    /// Returns when the buffers of an HTTP/1.1 connection are freed. `None` while it is busy, before its first
+    /// request, and while the end of a body is missing.
+    pub(super) fn rest_due(&self) -> Option<Instant> {
+        let may_rest = self.is_idle() && self.requests() > 0 && !self.in_body.load(Ordering::Relaxed);
+        may_rest.then(|| self.after(self.idle_since.load(Ordering::Relaxed), REST_AFTER)).flatten()
+    }
+
+    /// Sets whether the socket stays open although hyper closes the connection.
+    pub(super) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    pub(super) fn rests(&self) -> bool {
+        self.rests.load(Ordering::Relaxed)
     }
 
     /// Returns when an HTTP/2 connection must be closed, if no further request comes. While it is busy, it returns

@@ -79,19 +79,26 @@ enum End {
     Stuck,
     /// The client cancelled too many requests.
     ResetFlood,
+    /// It had no request for a while. The socket is open, and hyper's buffers are freed until bytes come.
+    Rest,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
-    pub(super) async fn run(mut self, service: impl HyperService) {
-        match self.is_http2().await {
-            // The future is large, and most connections do not need it.
-            Some(true) => Box::pin(self.http2(service)).await,
-            Some(false) => self.http1(service).await,
-            None => {}
+    pub(super) async fn run(mut self, mut service: impl HyperService) {
+        // The futures are large, and a connection without a request does not need them.
+        loop {
+            match self.is_http2().await {
+                Some(true) => return Box::pin(self.http2(service)).await,
+                Some(false) => match Box::pin(self.http1(service)).await {
+                    Some(at_rest) => (self, service) = at_rest,
+                    None => return,
+                },
+                None => return,
+            }
         }
     }
 
-    /// Reads the first bytes. Returns `None` if no version can be served.
+    /// Waits for the first bytes, or for those after a rest. Returns `None` if the connection must be closed.
     async fn is_http2(&mut self) -> Option<bool> {
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
@@ -113,18 +120,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         .await
     }
 
-    async fn http1(mut self, service: impl HyperService) {
+    /// Serves requests. Returns the connection and the service if the connection is at rest.
+    async fn http1<S: HyperService>(self, service: S) -> Option<(Self, S)> {
+        let Self { io, activity, limits, counters, mut drain } = self;
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .keep_alive(!self.drain.has_begun())
+            .keep_alive(!drain.has_begun())
             // hyper's timeout does not tell an idle connection from one that has sent a part of a head.
             .header_read_timeout(None)
-            .max_header_size(usize::try_from(self.limits.max_header_bytes).unwrap_or(usize::MAX))
-            .max_buf_size(self.limits.buffer_bytes());
-        let mut connection = builder.serve_connection(TokioIo::new(self.io), service).with_upgrades();
+            .max_header_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
+            .max_buf_size(limits.buffer_bytes());
+        let mut connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
 
-        let (activity, limits, counters) = (&*self.activity, &*self.limits, &*self.counters);
         let mut closing = Closing::default();
         let end = poll_fn(|cx| {
             loop {
@@ -133,15 +141,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                 }
                 // The client may have sent a part of a request, which hyper would discard. The request is served with
                 // `Connection: close` when its head is complete, and `head_timeout` limits the time.
-                if !closing.draining && self.drain.poll(cx) && !activity.has_begun_head() {
+                if !closing.draining && drain.poll(cx) && !activity.has_begun_head() {
                     closing.draining = true;
                     closing.idle = activity.is_idle();
                     Pin::new(&mut connection).graceful_shutdown();
                     continue;
                 }
-                let Some((at, due)) = activity.http1_due(limits) else { return Poll::Pending };
-                let at = closing.stuck_at.unwrap_or(at);
+                let Some((at, due)) = activity.http1_due(&limits) else { return Poll::Pending };
+                let rest_at = activity.rest_due().filter(|rest_at| !closing.draining && *rest_at < at);
+                let at = closing.stuck_at.or(rest_at).unwrap_or(at);
                 std::task::ready!(closing.alarm.poll(cx, at));
+                if rest_at.is_some() {
+                    // hyper closes the connection if no part of a request has come, but the socket stays open.
+                    closing.draining = true;
+                    activity.rest(true);
+                    Pin::new(&mut connection).graceful_shutdown();
+                    let ended = Pin::new(&mut connection).poll(cx);
+                    activity.rest(false);
+                    match ended {
+                        Poll::Ready(Ok(())) => return Poll::Ready(End::Rest),
+                        Poll::Ready(Err(error)) => return Poll::Ready(End::Closed(Err(error))),
+                        Poll::Pending => continue,
+                    }
+                }
                 if closing.stuck_at.is_some() {
                     return Poll::Ready(End::Stuck);
                 }
@@ -156,10 +178,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         .await;
 
         // `None` if the connection has switched protocols.
-        let io = connection.into_parts().map(|parts| parts.io.into_inner());
-        report(&end, activity, counters);
-        let Some(mut io) = io else { return };
+        let parts = connection.into_parts();
+        report(&end, &activity, &counters);
+        let parts = parts?;
+        let mut io = parts.io.into_inner();
         match end {
+            End::Rest => {
+                io.rest(&parts.read_buf);
+                return Some((Self { io, activity, limits, counters, drain }, parts.service));
+            }
             End::Head => {
                 let response = async {
                     io.write_all(REQUEST_TIMEOUT).await?;
@@ -174,6 +201,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             }
             _ => {}
         }
+        None
     }
 
     async fn http2(mut self, service: impl HyperService) {
@@ -265,7 +293,7 @@ impl Closing {
 fn report(end: &End, activity: &Activity, counters: &Counters) {
     match end {
         End::Closed(Ok(())) if activity.is_refused(activity.requests()) => counters.malformed.add(1),
-        End::Closed(Ok(())) | End::Stuck => {}
+        End::Closed(Ok(())) | End::Stuck | End::Rest => {}
         End::Closed(Err(error)) => {
             if activity.write_timed_out() {
                 counters.write_timeouts.add(1);

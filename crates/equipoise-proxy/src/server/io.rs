@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
@@ -28,6 +29,8 @@ pub(super) struct Io<T> {
     first: [u8; PREFACE.len()],
     first_start: usize,
     first_end: usize,
+    /// What hyper had read before a rest, but not used.
+    unused: Bytes,
     write_timeout: Duration,
     /// When the client must have taken a byte. `None` if nothing waits to be written.
     write_due: Option<Instant>,
@@ -49,6 +52,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
             first: [0; PREFACE.len()],
             first_start: 0,
             first_end: 0,
+            unused: Bytes::new(),
             write_timeout,
             write_due: None,
             alarm: Alarm::default(),
@@ -56,8 +60,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
         }
     }
 
-    /// Reads the first bytes and returns whether they begin an HTTP/2 connection.
+    /// Prepares to wait for bytes again. `unused` is what was read already.
+    pub(super) fn rest(&mut self, unused: &[u8]) {
+        (self.first_start, self.first_end) = (0, 0);
+        // A copy, because an empty slice keeps its whole buffer too.
+        self.unused = Bytes::copy_from_slice(unused);
+    }
+
+    /// Reads the first bytes and returns whether they begin an HTTP/2 connection. After a request, they never do.
     pub(super) fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.unused.is_empty() {
+            return Poll::Ready(Ok(false));
+        }
         while self.first_end < PREFACE.len() {
             let before = self.first_end;
             let mut buffer = ReadBuf::new(&mut self.first);
@@ -69,7 +83,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
                 return Poll::Ready(Ok(false));
             }
             self.activity.on_read();
-            if !PREFACE.starts_with(self.first.get(..self.first_end).unwrap_or_default()) {
+            if self.activity.requests() > 0
+                || !PREFACE.starts_with(self.first.get(..self.first_end).unwrap_or_default())
+            {
                 return Poll::Ready(Ok(false));
             }
         }
@@ -119,15 +135,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         let first = this.first.get(this.first_start..this.first_end).unwrap_or_default();
         if let Some(part) = first.get(..first.len().min(buffer.remaining())).filter(|part| !part.is_empty()) {
             buffer.put_slice(part);
-            this.activity.on_framing(this.framing.read(part));
+            let refused = this.framing.read(part);
+            this.activity.on_framing(this.framing.is_in_body(), refused);
             this.first_start += part.len();
+            return Poll::Ready(Ok(()));
+        }
+        if !this.unused.is_empty() {
+            let part = this.unused.split_to(this.unused.len().min(buffer.remaining()));
+            buffer.put_slice(&part);
+            this.activity.on_read();
             return Poll::Ready(Ok(()));
         }
         let (before, room) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             let was_in_body = this.framing.is_in_body();
-            this.activity.on_framing(this.framing.read(buffer.filled().get(before..).unwrap_or_default()));
+            let refused = this.framing.read(buffer.filled().get(before..).unwrap_or_default());
+            this.activity.on_framing(this.framing.is_in_body(), refused);
             if was_in_body && !this.framing.is_in_head() {
                 this.activity.on_body();
             } else {
@@ -162,6 +186,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.rests() {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_write_with(cx, AsyncWrite::poll_shutdown)
     }
 }

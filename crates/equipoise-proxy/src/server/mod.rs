@@ -49,7 +49,8 @@
 //! [`ServerLimits`] has a limit for each, with its default. What a connection may hold in memory:
 //!
 //! - HTTP/1.1: a buffer for reading and one for writing, each at most
-//!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent.
+//!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent. A connection that has had
+//!   no request for 250 ms keeps no buffers until bytes come.
 //! - HTTP/2: in addition, the [window](ServerLimits::http2_connection_window) of request bodies that the service has
 //!   not yet read, and for each stream its head and the frame that is being sent. While other requests are in flight on
 //!   the connection, the last frame of a response may stay for longer than the

@@ -3,6 +3,7 @@
 mod accepting;
 mod floods;
 mod limits;
+mod resting;
 mod shutdown;
 mod streams;
 mod threads;
@@ -17,7 +18,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -85,7 +86,7 @@ macro_rules! start {
 pub(crate) use start;
 
 /// Reads one response with the body "ok". Returns its head.
-async fn response(stream: &mut TcpStream) -> String {
+async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\nok") {
         bytes.push(stream.read_u8().await.expect("a response"));

@@ -45,6 +45,7 @@ impl Attacked {
             [[listener]]
             bind = "127.0.0.1:0"
             pool = "web"
+            limits = {{ max_connections = 20000, max_in_flight = 20000 }}
             [pool.web]
             endpoints = [{{ address = "{}" }}]
             "#,

@@ -1,0 +1,127 @@
+//! Connections at rest: those that had no request for a while keep no buffers, and their clients do not notice it. The
+//! pauses in these tests are longer than the time until a connection rests.
+
+use std::{convert::Infallible, future::ready, time::Duration};
+
+use equipoise_proxy::server::{Accepted, Server};
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tower::{Service, service_fn};
+
+use crate::{GET, LONG, Text, answers, long, ok, response};
+
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Serves one connection. The task ends with the connection.
+fn serve<S>(server: &Server<S>) -> (DuplexStream, JoinHandle<()>)
+where
+    S: Service<Request<Incoming>, Response = Text, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static,
+{
+    let (client, stream) = tokio::io::duplex(1024);
+    (client, tokio::spawn(server.serve_connection(Accepted::new(stream))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_at_rest_serves_further_requests() {
+    let server = Server::with_limits(answers(), long());
+    let (mut client, serving) = serve(&server);
+    for _ in 0..3 {
+        let (first, rest) = GET.split_at(5);
+        client.write_all(first).await.expect("open");
+        tokio::time::sleep(PAUSE).await;
+        client.write_all(rest).await.expect("open");
+        assert!(response(&mut client).await.starts_with("http/1.1 200"));
+        tokio::time::sleep(PAUSE).await;
+    }
+    drop(client);
+    serving.await.expect("no panic");
+    let stats = server.stats();
+    assert_eq!((stats.accepted, stats.idle_timeouts, stats.head_timeouts), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_at_rest_is_closed_at_its_timeout() {
+    let server = Server::with_limits(answers(), long());
+    let (mut client, serving) = serve(&server);
+    client.write_all(GET).await.expect("open");
+    response(&mut client).await;
+    let began = tokio::time::Instant::now();
+    serving.await.expect("no panic");
+    assert_eq!(began.elapsed().as_secs(), LONG.as_secs());
+    assert_eq!(server.stats().idle_timeouts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_after_a_rest_must_end_in_time() {
+    let server = Server::with_limits(answers(), long().keep_alive_timeout(PAUSE * 100));
+    let (mut client, serving) = serve(&server);
+    client.write_all(GET).await.expect("open");
+    response(&mut client).await;
+    tokio::time::sleep(PAUSE).await;
+    client.write_all(b"GET").await.expect("open");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.expect("closed");
+    assert!(answer.starts_with(b"HTTP/1.1 408"));
+    drop(client);
+    serving.await.expect("no panic");
+    assert_eq!(server.stats().head_timeouts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_closes_connections_at_rest() {
+    let server = Server::with_limits(answers(), long());
+    let (mut client, serving) = serve(&server);
+    client.write_all(GET).await.expect("open");
+    response(&mut client).await;
+    tokio::time::sleep(PAUSE).await;
+    assert_eq!(server.shutdown(LONG).await, 0);
+    serving.await.expect("no panic");
+    assert_eq!(client.read(&mut [0]).await.expect("closed"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_used_connection_cannot_switch_to_http2() {
+    let server = Server::with_limits(answers(), long());
+    let (mut client, _serving) = serve(&server);
+    client.write_all(GET).await.expect("open");
+    response(&mut client).await;
+    tokio::time::sleep(PAUSE).await;
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("open");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.expect("closed");
+    // HTTP/2 would begin with settings.
+    assert_eq!(answer, b"");
+}
+
+/// The rest of the body must not be taken for a request.
+#[tokio::test(start_paused = true)]
+async fn a_connection_does_not_rest_before_the_body_of_its_request_has_ended() {
+    let (bodies, mut received) = mpsc::unbounded_channel();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let bodies = bodies.clone();
+        tokio::spawn(async move {
+            // If the response ends before the body, hyper never tells the end of the body.
+            let (mut body, mut received) = (request.into_body(), Vec::new());
+            while received.len() < GET.len() {
+                let frame = body.frame().await.expect("more").expect("not broken");
+                received.extend_from_slice(&frame.into_data().expect("data"));
+            }
+            bodies.send(received).expect("the test waits");
+        });
+        ready(Ok::<_, Infallible>(ok()))
+    });
+    let server = Server::with_limits(service, long());
+    let (mut client, _serving) = serve(&server);
+    let head = format!("POST / HTTP/1.1\r\nhost: app.test\r\ncontent-length: {}\r\n\r\n", GET.len());
+    client.write_all(head.as_bytes()).await.expect("open");
+    response(&mut client).await;
+    tokio::time::sleep(PAUSE).await;
+    client.write_all(GET).await.expect("open");
+    assert_eq!(received.recv().await.expect("a body"), GET);
+}
