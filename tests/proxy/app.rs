@@ -40,6 +40,7 @@ fn routes() -> Router {
         .route("/echo", any(echo))
         .route("/count", post(count))
         .route("/large", get(large))
+        .route("/endless", get(endless))
         .route("/trailers", get(trailers))
         .route("/held", get(held))
         .route("/release", post(async |State(may_end): State<Arc<Semaphore>>| may_end.add_permits(1)))
@@ -72,6 +73,10 @@ async fn count(body: Body) -> String {
 async fn large() -> Body {
     let frames = stream::repeat(Bytes::from_static(&FRAME)).take(LARGE / FRAME.len());
     Body::from_stream(frames.map(Ok::<_, std::convert::Infallible>))
+}
+
+async fn endless() -> Body {
+    Body::from_stream(stream::repeat(Bytes::from_static(&FRAME)).map(Ok::<_, std::convert::Infallible>))
 }
 
 async fn trailers() -> Response {

@@ -15,5 +15,6 @@ mod process;
 mod python;
 mod servers;
 mod setup;
+mod slow;
 mod tunnels;
 mod vanishing;

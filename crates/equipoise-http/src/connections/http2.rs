@@ -48,6 +48,20 @@ const CLOSING: usize = usize::MAX;
 /// is dropped while the queue is not locked.
 pub(super) type Sender = http2::SendRequest<RequestBody>;
 
+/// How many bytes of a response the server may send before they are read. With a round trip of 1 ms, a response gets at
+/// most 256 MB/s.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// Returns how many bytes of all responses together the server may send before they are read: as many as all streams
+/// may. If it were less, as with hyper's defaults (2 MiB of each stream, 5 MiB in all), three responses that are not read
+/// would stop all others on the connection.
+fn connection_window(max_streams: usize) -> u32 {
+    /// RFC 9113, section 6.9.1.
+    const MAX_WINDOW: u32 = (1 << 31) - 1;
+    let streams = u32::try_from(max_streams).unwrap_or(u32::MAX);
+    STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
+}
+
 /// An HTTP/2 connection.
 pub(super) struct Http2 {
     /// `None` when no more requests may be sent. The senders of hyper must not be kept longer: if a request is sent while
@@ -129,6 +143,8 @@ impl Http2Set {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         // No stream is opened before the server's limit is known.
         builder.timer(TokioTimer::new()).initial_max_send_streams(0);
+        builder.initial_stream_window_size(STREAM_WINDOW);
+        builder.initial_connection_window_size(connection_window(self.max_streams));
         builder.keep_alive_interval(self.pings.interval);
         builder.keep_alive_timeout(self.pings.timeout).keep_alive_while_idle(self.pings.while_idle);
         let shaken = builder.handshake(TokioIo::new(socket)).await;

@@ -265,7 +265,7 @@ async fn a_server_without_http2_is_an_error_of_connecting() {
     let serve = async {
         let mut peer = server.accept().await;
         peer.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
-        peer.closed().await;
+        peer.closed_bytes().await;
     };
     let (response, ()) = join!(send(&upstream, get("/")), serve);
     let error = response.unwrap_err();
