@@ -90,6 +90,10 @@ impl Wake for Relay {
     }
 }
 
+/// The maximum size of the read buffer, and so of the head of a response. hyper's default, 408 KiB, would be held for
+/// each response that its receiver does not read.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+
 impl Http1 {
     pub(super) async fn handshake<S>(
         socket: S,
@@ -100,7 +104,8 @@ impl Http1 {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let shaken = http1::handshake(TokioIo::new(socket)).await;
+        let mut builder = http1::Builder::new();
+        let shaken = builder.max_buf_size(MAX_BUFFER_BYTES).handshake(TokioIo::new(socket)).await;
         let (sender, connection) = shaken.map_err(|error| ConnectError::Handshake { source: error.into() })?;
         let driver: Driver = Box::pin(connection.with_upgrades());
         let relay = Arc::new(Relay::default());
