@@ -1,13 +1,19 @@
-//! Clients that read nothing of their responses.
+//! Clients that read nothing of their responses, and endpoints that read nothing of their requests.
 
-use equipoise_tests::soon;
+use std::time::Duration;
+
+use equipoise_tests::{Peer, Scripted, soon};
 use http::Request;
-use http_body_util::BodyExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use http_body_util::{BodyExt, channel::Channel};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::{
     app,
-    setup::{Proxy, Version, frames},
+    setup::{Body, Proxy, Version, data, frames},
 };
 
 #[tokio::test]
@@ -29,4 +35,33 @@ async fn clients_that_read_nothing_hold_up_no_other_client_of_the_same_endpoint(
             assert_eq!(soon(response.into_body().collect()).await.expect("a body").to_bytes(), "hello", "{endpoint:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_upload_that_its_endpoint_does_not_read_holds_up_no_other_of_the_same_connection() {
+    let endpoint = Scripted::start(|mut peer: Peer| async move {
+        if peer.head().await?.starts_with("POST /unread ") {
+            return std::future::pending().await;
+        }
+        peer.body(5).await?;
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await
+    })
+    .expect("a port");
+    let proxy = Proxy::start(endpoint.address(), Version::Http1).await;
+    let io = TokioIo::new(proxy.connect().await);
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let send = |path: &str, body: Body| {
+        let request = Request::post(format!("http://app.test{path}")).header("content-type", "text/plain");
+        sender.clone().send_request(request.body(body).expect("a request"))
+    };
+    let (mut upload, body) = Channel::<bytes::Bytes, crate::setup::BoxError>::new(1);
+    let unread = tokio::spawn(send("/unread", body.boxed()));
+    // Until nothing takes the data any more.
+    while timeout(Duration::from_millis(500), upload.send_data(vec![b'.'; 1 << 16].into())).await.is_ok() {}
+    for _ in 0..10 {
+        let response = soon(send("/", frames([data("hello")]))).await.expect("a response");
+        assert_eq!(soon(response.into_body().collect()).await.expect("a body").to_bytes(), "ok");
+    }
+    unread.abort();
 }
