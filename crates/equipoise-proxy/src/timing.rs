@@ -2,12 +2,38 @@
 
 use std::{
     pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use equipoise_core::__private::guarded;
 use tokio::time::{Instant, Sleep};
+
+/// A time that several tasks read and write, in milliseconds.
+#[derive(Debug)]
+pub(crate) struct SharedInstant {
+    began: Instant,
+    /// Milliseconds since `began`.
+    millis: AtomicU64,
+}
+
+impl SharedInstant {
+    pub(crate) fn now() -> Self {
+        Self { began: Instant::now(), millis: AtomicU64::new(0) }
+    }
+
+    /// Sets it to the current time.
+    pub(crate) fn touch(&self) {
+        let elapsed = self.began.elapsed().as_millis();
+        self.millis.store(elapsed.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Instant {
+        let elapsed = Duration::from_millis(self.millis.load(Ordering::Relaxed));
+        self.began.checked_add(elapsed).unwrap_or(self.began)
+    }
+}
 
 /// Returns a future that ends at a time. `None` if the runtime has no timer.
 pub(crate) fn sleep_until(at: Instant) -> Option<Pin<Box<Sleep>>> {

@@ -2,24 +2,23 @@ use std::{
     ops::Deref,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Waker},
-    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::error::RequestBodyError;
+use crate::timing::SharedInstant;
 
 /// What the proxy knows of a request's body while the inner service reads it. Clients of endpoints do not always pass
 /// the error of a body on, so the proxy cannot rely on their error alone.
 #[derive(Debug)]
 pub(crate) struct BodyWatch {
-    began: Instant,
-    /// Milliseconds from `began` to the latest frame.
-    latest: AtomicU64,
+    /// When the latest frame came.
+    latest: SharedInstant,
     failure: AtomicU8,
     /// Whether the reader waits for the client.
     waiting: AtomicBool,
@@ -46,8 +45,7 @@ pub(super) enum Phase {
 impl BodyWatch {
     pub(super) fn new() -> Self {
         Self {
-            began: Instant::now(),
-            latest: AtomicU64::new(0),
+            latest: SharedInstant::now(),
             failure: AtomicU8::new(0),
             waiting: AtomicBool::new(false),
             responded: AtomicBool::new(false),
@@ -58,7 +56,7 @@ impl BodyWatch {
 
     /// Returns when the latest frame came.
     pub(crate) fn latest(&self) -> Instant {
-        self.began + Duration::from_millis(self.latest.load(Ordering::Relaxed))
+        self.latest.get()
     }
 
     /// Returns the failure of the body, if it has failed.
@@ -114,8 +112,7 @@ impl BodyWatch {
 
     pub(super) fn progress(&self) {
         self.waiting.store(false, Ordering::Relaxed);
-        let elapsed = self.began.elapsed().as_millis();
-        self.latest.store(elapsed.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.latest.touch();
     }
 
     pub(super) fn fail(&self, error: &RequestBodyError) {

@@ -10,13 +10,10 @@ pub(crate) struct Known {
     is_http1_only: bool,
     /// `Connection` cannot remove it, because a proxy must forward it or has written it.
     is_protected: bool,
-    /// It tells about the client, and only a proxy may set it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the test compares it with `Seen`"))]
-    is_about_client: bool,
 }
 
 const fn head_only(name: &'static str) -> Known {
-    Known { name, is_hop_by_hop: false, is_http1_only: false, is_protected: false, is_about_client: false }
+    Known { name, is_hop_by_hop: false, is_http1_only: false, is_protected: false }
 }
 
 const fn hop_by_hop(name: &'static str) -> Known {
@@ -29,10 +26,6 @@ const fn http1_only(name: &'static str) -> Known {
 
 const fn protected(name: &'static str) -> Known {
     Known { is_protected: true, ..head_only(name) }
-}
-
-const fn about_client(name: &'static str) -> Known {
-    Known { is_about_client: true, ..protected(name) }
 }
 
 /// All fields that some rule of this crate names. None of them may be in trailers (RFC 9110, section 6.5.1), because a
@@ -54,12 +47,12 @@ pub(crate) static KNOWN: [Known; 47] = [
     protected("content-length"),
     protected("via"),
     protected("max-forwards"),
-    about_client("x-forwarded-for"),
-    about_client("x-forwarded-proto"),
-    about_client("x-forwarded-host"),
-    about_client("x-forwarded-port"),
-    about_client("x-real-ip"),
-    about_client("forwarded"),
+    protected("x-forwarded-for"),
+    protected("x-forwarded-proto"),
+    protected("x-forwarded-host"),
+    protected("x-forwarded-port"),
+    protected("x-real-ip"),
+    protected("forwarded"),
     head_only("age"),
     head_only("authorization"),
     head_only("cache-control"),
@@ -147,7 +140,9 @@ mod tests {
         for known in &KNOWN {
             let seen = Seen::of(&with(known.name));
             assert_eq!(seen.hop_by_hop || seen.transfer_encoding, known.is_hop_by_hop, "{}", known.name);
-            assert_eq!(seen.forwarding, known.is_about_client, "{}", known.name);
+            let is_about_client =
+                known.name.starts_with("x-forwarded-") || ["x-real-ip", "forwarded"].contains(&known.name);
+            assert_eq!(seen.forwarding, is_about_client, "{}", known.name);
         }
     }
 

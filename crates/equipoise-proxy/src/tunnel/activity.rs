@@ -1,7 +1,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,38 +10,18 @@ use tokio::{
     time::Instant,
 };
 
-use crate::timing::sleep_until;
+use crate::timing::{SharedInstant, sleep_until};
 
-/// When a byte has last passed through a tunnel.
-#[derive(Debug)]
-pub(super) struct Activity {
-    began: Instant,
-    /// Milliseconds from `began` to the latest byte.
-    latest: AtomicU64,
-}
-
-impl Activity {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), latest: AtomicU64::new(0) }
-    }
-
-    fn note(&self) {
-        let elapsed = self.began.elapsed().as_millis();
-        self.latest.store(elapsed.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Waits until no byte has passed for `timeout`.
-    pub(super) async fn idle(&self, timeout: Option<Duration>) {
-        loop {
-            let latest = self.began + Duration::from_millis(self.latest.load(Ordering::Relaxed));
-            match timeout.and_then(|timeout| latest.checked_add(timeout)) {
-                Some(end) if Instant::now() >= end => return,
-                Some(end) => match sleep_until(end) {
-                    Some(sleep) => sleep.await,
-                    None => std::future::pending().await,
-                },
+/// Waits until no byte has passed through a tunnel for `timeout`. `latest` is when the latest byte has passed.
+pub(super) async fn idle(latest: &SharedInstant, timeout: Option<Duration>) {
+    loop {
+        match timeout.and_then(|timeout| latest.get().checked_add(timeout)) {
+            Some(end) if Instant::now() >= end => return,
+            Some(end) => match sleep_until(end) {
+                Some(sleep) => sleep.await,
                 None => std::future::pending().await,
-            }
+            },
+            None => std::future::pending().await,
         }
     }
 }
@@ -51,12 +30,12 @@ impl Activity {
 #[derive(Debug)]
 pub(super) struct Watched<'a, T> {
     inner: &'a mut T,
-    activity: &'a Activity,
+    latest: &'a SharedInstant,
 }
 
 impl<'a, T> Watched<'a, T> {
-    pub(super) fn new(inner: &'a mut T, activity: &'a Activity) -> Self {
-        Self { inner, activity }
+    pub(super) fn new(inner: &'a mut T, latest: &'a SharedInstant) -> Self {
+        Self { inner, latest }
     }
 }
 
@@ -65,7 +44,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<'_, T> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut *self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.activity.note();
+            self.latest.touch();
         }
         result
     }
@@ -75,7 +54,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut *self.inner).poll_write(cx, buffer);
         if result.is_ready() {
-            self.activity.note();
+            self.latest.touch();
         }
         result
     }

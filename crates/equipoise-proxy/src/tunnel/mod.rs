@@ -14,8 +14,8 @@ use tokio::{
     sync::watch,
 };
 
-use self::activity::{Activity, Watched};
-use crate::timing::within;
+use self::activity::{Watched, idle};
+use crate::timing::{SharedInstant, within};
 
 /// Maximum time to shut down each side at the end of a tunnel. A side that does not read any more must not hold it
 /// open.
@@ -107,15 +107,14 @@ impl Tunnels {
         A: AsyncRead + AsyncWrite + Unpin,
         B: AsyncRead + AsyncWrite + Unpin,
     {
-        let activity = Activity::new();
+        let latest = SharedInstant::now();
         let end = {
-            let (mut client, mut endpoint) =
-                (Watched::new(&mut client, &activity), Watched::new(&mut endpoint, &activity));
+            let (mut client, mut endpoint) = (Watched::new(&mut client, &latest), Watched::new(&mut endpoint, &latest));
             let mut copy = pin!(copy_bidirectional(&mut client, &mut endpoint));
             // An error would mean that the sender is gone, but this tunnel holds it.
             let mut closing = pin!(closing.wait_for(|closing| *closing));
             let mut endpoint_closing = pin!(endpoint_closing);
-            let mut idle = pin!(activity.idle(self.idle_timeout));
+            let mut idle = pin!(idle(&latest, self.idle_timeout));
             poll_fn(|cx| {
                 if let Poll::Ready(result) = copy.as_mut().poll(cx) {
                     return Poll::Ready(result.map(drop).map_err(TunnelEnd::Broken));
