@@ -162,7 +162,9 @@ impl Exchange {
         if seen.cookies > 1 && self.version >= Version::HTTP_2 {
             join_cookies(headers);
         }
-        // In HTTP/1.1, `TE` should be named in `Connection`. An HTTP/2 client would then remove it, and gRPC needs it.
+        // On an HTTP/1.1 connection, `Connection` should name `TE` (RFC 9110, section 10.1.4). The version of the endpoint's
+        // connection is not known here: with HTTP/2, hyper would remove the field that `Connection` names, and gRPC needs
+        // it.
         if accepts_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
