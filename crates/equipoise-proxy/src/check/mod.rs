@@ -24,11 +24,9 @@ mod request;
 mod response;
 mod target;
 
-pub(crate) use self::{
-    authority::host_and_port,
-    request::{content_length, is_extended_connect},
-    response::inspect_response,
-};
+#[cfg(feature = "server")]
+pub(crate) use self::request::content_length;
+pub(crate) use self::{authority::host_and_port, request::is_extended_connect, response::inspect_response};
 pub use self::{
     refusal::Refusal,
     request::{RequestChecks, UnderscoreFields},
