@@ -116,18 +116,57 @@ fn a_success_does_not_raise_a_penalty() {
 }
 
 #[test]
-fn a_penalty_counts_only_if_the_endpoint_fails_three_times_as_often_as_usual() {
+fn a_penalty_counts_only_if_the_endpoint_fails_four_times_as_often_as_usual() {
     let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
     for _ in 0..20 {
         (0..5).for_each(|at| answer(&pool, &clock, at, ms(10)));
     }
     (0..5).for_each(|at| fail(&pool, at, FAILURE));
     let equal = scores(&pool)[4];
+    (0..2).for_each(|_| fail(&pool, 0, FAILURE));
+    assert_eq!(scores(&pool)[0], equal, "three times as often");
+    // A failure weighs 1 % in the share of failures: four failures are 3.94 %, and the odds are 4.06 times as high.
     fail(&pool, 0, FAILURE);
-    assert_eq!(scores(&pool)[0], equal, "twice as often");
-    (0..3).for_each(|_| fail(&pool, 0, FAILURE));
+    assert!(scores(&pool)[0] > 1.1 * equal, "four times as often: {:?}", scores(&pool));
+    fail(&pool, 0, FAILURE);
     assert!(scores(&pool)[0] > 5.0 * equal, "five times as often: {:?}", scores(&pool));
     assert_eq!(share_of(&pool, 0, 500), 0.0);
+}
+
+/// Creates a pool of five endpoints with a latency of 10 ms. All fail `often` of ten requests, and the first fails all.
+fn one_fails_always(often: u32) -> Vec<f64> {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
+    for round in 0..1_000 {
+        for at in 0..5 {
+            if round >= 20 && (at == 0 || round % 10 < often) {
+                fail(&pool, at, FAILURE);
+            } else {
+                answer(&pool, &clock, at, ms(10));
+            }
+        }
+    }
+    scores(&pool)
+}
+
+#[test]
+fn an_endpoint_that_fails_always_is_avoided_even_if_others_fail_often() {
+    for often in 0..=7 {
+        let scores = one_fails_always(often);
+        let most = scores[1..].iter().copied().fold(0.0, f64::max);
+        assert!(scores[0] > 5.0 * most, "others fail {often} of ten: {scores:?}");
+    }
+}
+
+#[test]
+fn of_endpoints_that_all_fail_always_none_is_avoided() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
+    for _ in 0..20 {
+        (0..5).for_each(|at| answer(&pool, &clock, at, ms(10)));
+    }
+    let before = scores(&pool);
+    (0..600).for_each(|_| (0..5).for_each(|at| fail(&pool, at, FAILURE)));
+    (0..300).for_each(|_| fail(&pool, 0, FAILURE));
+    assert_eq!(scores(&pool), before);
 }
 
 #[test]

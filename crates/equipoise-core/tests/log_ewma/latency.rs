@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use equipoise_core::{LogEwma, Verdict};
+use equipoise_core::{LogEwma, Timestamp, Verdict};
 
 use crate::{SEED, add, answer, common::clocked, lease_on, ms, scores, share_of};
 
@@ -90,6 +90,20 @@ fn a_response_ends_the_silence() {
 }
 
 #[test]
+fn a_request_that_is_given_up_does_not_end_the_silence() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1, 1], SEED);
+    for _ in 0..100 {
+        (0..2).for_each(|at| answer(&pool, &clock, at, ms(10)));
+    }
+    let [early, _late] = [0, 0].map(|at| lease_on(&pool, at));
+    clock.advance(ms(470));
+    drop(early);
+    clock.advance(ms(20));
+    let [silent, _] = scores(&pool)[..] else { panic!("two endpoints") };
+    assert!((silent / 980.0 - 1.0).abs() < 0.01, "two times 490 ms: {silent}");
+}
+
+#[test]
 fn a_slow_endpoint_costs_ten_times_as_much_as_a_fast_one_at_most() {
     let (pool, clock) = clocked(LogEwma::new(), &[1, 1], SEED);
     answer(&pool, &clock, 1, ms(10));
@@ -118,6 +132,23 @@ fn a_request_given_up_in_silence_raises_the_estimate_to_its_waiting_time() {
     let lease = lease_on(&pool, 0);
     clock.advance(ms(900));
     drop(lease);
+    let score = scores(&pool)[0];
+    // A response every 200 ms.
+    let load = 1.0 + 900.0 / 200.0;
+    assert!((score / (900.0 / load) - 1.0).abs() < 0.01, "{score}");
+}
+
+#[test]
+fn of_two_requests_given_up_in_silence_the_longer_waiting_time_counts() {
+    let (pool, clock) = clocked(LogEwma::new(), &[1, 1], SEED);
+    for _ in 0..20 {
+        (0..2).for_each(|at| answer(&pool, &clock, at, ms(100)));
+    }
+    let [early, late] = [0, 0].map(|at| lease_on(&pool, at));
+    clock.advance(ms(300));
+    drop(early);
+    clock.advance(ms(600));
+    drop(late);
     let score = scores(&pool)[0];
     // A response every 200 ms.
     let load = 1.0 + 900.0 / 200.0;
@@ -165,4 +196,27 @@ fn the_usual_load_of_an_endpoint_counts_once() {
     }
     let score = scores(&pool)[0];
     assert!((score / 100.0 - 1.0).abs() < 0.05, "the latency, and not eleven times the latency: {score}");
+}
+
+#[test]
+fn a_response_with_a_slightly_earlier_time_comes_at_the_time_of_the_last_one() {
+    // The clock reads `back` less than at the last response, and the responses before took 1 ms.
+    let score_after = |back: Duration| {
+        let (pool, clock) = clocked(LogEwma::new(), &[1], SEED);
+        (0..100).for_each(|_| answer(&pool, &clock, 0, ms(1)));
+        let late = lease_on(&pool, 0);
+        clock.advance(ms(100));
+        answer(&pool, &clock, 0, ms(1));
+        let before = scores(&pool)[0];
+        clock.set(Timestamp::from_nanos(ms(201).saturating_sub(back).as_nanos() as u64));
+        late.finish(Verdict::Success);
+        // The late request no longer waits.
+        (before / 2.0, scores(&pool)[0])
+    };
+    for back in [0, 5, 900] {
+        let (before, after) = score_after(Duration::from_micros(back));
+        assert_eq!(before, after, "{back} µs earlier");
+    }
+    let (before, after) = score_after(ms(2));
+    assert!(after > 1.02 * before, "the clock was set back: {before} and {after}");
 }

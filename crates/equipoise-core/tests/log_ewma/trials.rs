@@ -83,6 +83,23 @@ fn one_fast_response_to_a_trial_does_not_bring_a_slow_endpoint_back() {
 }
 
 #[test]
+fn a_trial_with_a_neutral_verdict_is_over() {
+    let (pool, clock) = one_slow(LogEwma::new());
+    let mut tried = false;
+    while !tried {
+        let lease = pick(&pool);
+        tried = at(&lease) == 0;
+        clock.advance(ms(1));
+        lease.finish(if tried { Verdict::Neutral } else { Verdict::Success });
+    }
+    let before = scores(&pool)[0];
+    answer(&pool, &clock, 0, ms(1));
+    // The response to a trial would have moved the average by three tenths of the distance.
+    let left = scores(&pool)[0] / before;
+    assert!(left > 0.9, "{left}");
+}
+
+#[test]
 fn at_a_low_rate_ten_turns_are_remembered_and_not_seconds() {
     let (pool, clock) = clocked(LogEwma::new(), &[1; 5], SEED);
     let serve = |requests: u32| {

@@ -42,6 +42,10 @@ const SILENCE: f64 = 24.0;
 /// the limit changes next to nothing.
 const MIN_SAMPLE_INTERVAL: u64 = 10_000;
 
+/// A time that is earlier than a stored one by at most this much comes from a thread that read the clock before another
+/// thread stored its time. An earlier time comes from a clock that was set back.
+const MAX_SKEW: Duration = Duration::from_millis(1);
+
 /// The bit of the average that marks an endpoint that has been given a trial. It is the sign of the `f64`.
 const ON_TRIAL: u64 = 1 << 63;
 
@@ -49,7 +53,7 @@ const ON_TRIAL: u64 = 1 << 63;
 /// It is the last bit of the `f64`, which is too small to change comparisons.
 const BOUND: u64 = 1;
 
-/// A moving average of the logarithm of latencies, and the mean interval between samples.
+/// A moving average of the logarithm of latencies, the mean interval between samples, and the time of the last response.
 ///
 /// The fields are not updated together. If two threads sample at the same moment, both samples may count the time since
 /// the sample before, and so weigh a little too much.
@@ -58,8 +62,12 @@ pub(super) struct Estimate {
     /// The geometric mean of latencies in milliseconds, as the bits of an `f64`. 0 before the first sample. The bits
     /// [`ON_TRIAL`] and [`BOUND`] are marks.
     average: AtomicU64,
-    /// The time of the last sample, in nanoseconds on the pool's clock.
-    sampled_at: AtomicU64,
+    /// The time from which the average fades, in nanoseconds on the pool's clock: that of the last sample, or of the
+    /// last request that was given up and changed the average.
+    updated_at: AtomicU64,
+    /// The time of the last sampled response, in nanoseconds on the pool's clock. 0 before the first one. A response is
+    /// the first byte of a response that is no failure.
+    responded_at: AtomicU64,
     /// The mean interval between samples in nanoseconds, as the bits of an `f64`. 0 before the second sample.
     interval: AtomicU64,
 }
@@ -68,14 +76,21 @@ impl Estimate {
     /// Samples the latency of a response. If the endpoint was on trial, `trials` is told whether it is still slow.
     pub(super) fn sample(&self, latency: Duration, now: Timestamp, memory: Memory, trials: &Trials) {
         let mut seen = self.average.load(Ordering::Relaxed);
-        let last = self.sampled_at();
-        // A clock that was set back shows 0 here too, but then the time of the last sample has to follow.
-        let elapsed = saturating_nanos(now.since(last));
-        if elapsed < MIN_SAMPLE_INTERVAL && now >= last && seen & (ON_TRIAL | BOUND) == 0 && seen != 0 {
+        let responded_at = self.responded_at();
+        let response = not_before(responded_at, now);
+        let interval = saturating_nanos(response.since(responded_at));
+        // If the clock was set back, the interval is 0 too, but then the times have to follow.
+        let is_close = interval < MIN_SAMPLE_INTERVAL && response >= responded_at;
+        if is_close && seen & (ON_TRIAL | BOUND) == 0 && seen != 0 {
             return;
         }
-        self.sampled_at.store(now.as_nanos(), Ordering::Relaxed);
-        let memory = memory.after(if seen & !ON_TRIAL == 0 { 0.0 } else { self.count_interval(elapsed as f64) });
+        self.responded_at.store(response.as_nanos().max(1), Ordering::Relaxed);
+        let is_first = responded_at == Timestamp::ZERO;
+        let memory = memory.after(if is_first { 0.0 } else { self.count_interval(interval as f64) });
+        let updated_at = self.updated_at();
+        let now = not_before(updated_at, now);
+        self.updated_at.store(now.as_nanos(), Ordering::Relaxed);
+        let elapsed = saturating_nanos(now.since(updated_at));
         let share = memory.share(elapsed).max(MIN_SHARE);
         let latency = millis(latency).max(MIN_LATENCY);
         if seen & ON_TRIAL != 0 {
@@ -117,29 +132,30 @@ impl Estimate {
         if self.unmark_trial() {
             trials.postpone(memory.trials);
         }
-        let (last, interval) = (self.sampled_at(), self.interval());
-        let elapsed = now.since(last);
-        let memory = memory.after(interval);
+        let last = self.updated_at();
+        let now = not_before(last, now);
+        let idle = saturating_nanos(now.since(last)) as f64;
+        let is_silent = now.since(self.responded_at()) >= waited;
+        let memory = memory.after(self.interval());
         let waited_millis = millis(waited).max(MIN_LATENCY);
         let mut seen = self.average.load(Ordering::Relaxed);
         loop {
             let average = f64::from_bits(seen & !ON_TRIAL);
-            if waited_millis <= average * memory.left(saturating_nanos(elapsed) as f64) {
+            if waited_millis <= average * memory.left(idle) {
                 return;
             }
             let (next, bound) = match seen & !ON_TRIAL {
                 0 => (waited_millis, BOUND),
                 _ if waited_millis < average => {
-                    // The estimate has faded below `waited`. With this time of the last sample, it has faded to exactly
-                    // `waited`.
+                    // The estimate has faded below `waited`. With this time, it has faded to exactly `waited`.
                     let faded = (memory.fade() * (average / waited_millis).ln()) as u64;
-                    return self.sampled_at.store(now.as_nanos().saturating_sub(faded), Ordering::Relaxed);
+                    return self.updated_at.store(now.as_nanos().saturating_sub(faded), Ordering::Relaxed);
                 }
-                measured if measured & BOUND != 0 || elapsed >= waited => (waited_millis, measured & BOUND),
+                measured if measured & BOUND != 0 || is_silent => (waited_millis, measured & BOUND),
                 _ => (blend(average, waited_millis, MIN_SHARE), 0),
             };
             match self.average.compare_exchange_weak(seen, word(next) | bound, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return self.sampled_at.store(now.as_nanos(), Ordering::Relaxed),
+                Ok(_) => return self.updated_at.store(now.as_nanos(), Ordering::Relaxed),
                 Err(other) => seen = other,
             }
         }
@@ -154,10 +170,22 @@ impl Estimate {
         if word & BOUND == 0 { average } else { -average }
     }
 
-    /// Returns the time of the last sample.
+    /// Returns the time from which the average fades.
     #[inline]
-    pub(super) fn sampled_at(&self) -> Timestamp {
-        Timestamp::from_nanos(self.sampled_at.load(Ordering::Relaxed))
+    fn updated_at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.updated_at.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time of the last sampled response. [`Timestamp::ZERO`] before the first one.
+    #[inline]
+    fn responded_at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.responded_at.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether a response has come within this time before or after `now`.
+    pub(super) fn has_responded_within(&self, time: Duration, now: Timestamp) -> bool {
+        let last = self.responded_at();
+        last != Timestamp::ZERO && now.as_nanos().abs_diff(last.as_nanos()) < saturating_nanos(time)
     }
 
     /// Returns the mean interval between samples in nanoseconds. 0 before the second sample.
@@ -169,17 +197,17 @@ impl Estimate {
     /// `since` is the time since which requests wait. Their latency is at least the returned time.
     #[inline]
     pub(super) fn silence(&self, since: Timestamp, now: Timestamp) -> f64 {
-        let silent = saturating_nanos(now.since(self.sampled_at().max(since))) as f64;
+        let silent = saturating_nanos(now.since(self.responded_at().max(since))) as f64;
         let interval = self.interval();
         if interval > 0.0 && silent > SILENCE * interval { silent * 1e-6 } else { 0.0 }
     }
 
-    /// Returns two times in nanoseconds: the time since the last sample, and the time between two requests at this
-    /// endpoint. The latter is the mean interval between samples, or the time since the last sample if that is longer,
-    /// up to [`MAX_INTERVALS`] intervals.
+    /// Returns two times in nanoseconds: the time for which the average has faded, and the time between two requests at
+    /// this endpoint. The latter is the mean interval between samples, or the former time if that is longer, up to
+    /// [`MAX_INTERVALS`] intervals.
     #[inline]
     pub(super) fn times(&self, now: Timestamp) -> (f64, f64) {
-        let idle = saturating_nanos(now.since(self.sampled_at())) as f64;
+        let idle = saturating_nanos(now.since(self.updated_at())) as f64;
         let interval = self.interval();
         let turn = if interval == 0.0 {
             idle.min(MAX_FIRST_INTERVAL)
@@ -199,6 +227,11 @@ impl Estimate {
         self.average.load(Ordering::Relaxed) & ON_TRIAL != 0
             && self.average.fetch_and(!ON_TRIAL, Ordering::Relaxed) & ON_TRIAL != 0
     }
+}
+
+/// Returns `now`, or `last` if `now` is earlier by at most [`MAX_SKEW`].
+fn not_before(last: Timestamp, now: Timestamp) -> Timestamp {
+    if last.since(now) <= MAX_SKEW { now.max(last) } else { now }
 }
 
 /// Returns the bits of an average without marks.
@@ -342,8 +375,7 @@ impl Trials {
     }
 
     /// Forgets the interval of an endpoint that is fast again, if the last trial is longer ago than twice the maximum
-    /// interval.
-    /// Endpoints that become slow again and again keep their interval.
+    /// interval. An endpoint that becomes slow again and again keeps its interval.
     #[inline]
     pub(super) fn forget(&self, now: Timestamp, limits: TrialIntervals) {
         if self.interval() != 0 && self.may_begin(now, limits.max.saturating_mul(2)) {

@@ -6,7 +6,7 @@ use crate::{
     load::Load,
     strategy::{
         PickCx,
-        sampling::{MAX_CHOICES, lowest, unit},
+        sampling::{MAX_CONTENDERS, lowest, unit},
     },
     sync::{AtomicU64, Ordering},
     time::Timestamp,
@@ -24,8 +24,14 @@ const MAX_COST: f64 = 10.0;
 /// take longer than the penalty.
 const PENALTIES: (f64, f64) = (10.0, 100.0);
 
-/// How many times as often as usual an endpoint must fail, so that its penalty counts.
+/// How many times the usual odds of a failure an endpoint must have, so that its penalty counts. The odds are the number
+/// of failures per success. With shares instead of odds, an endpoint that fails always would count as usual if all
+/// others fail a quarter of their requests.
 const EXCEPTION: f64 = 4.0;
+
+/// The minimum share of successes in the odds of a failure. Without it, the odds of two endpoints that both fail always
+/// would differ, depending on the number of their failures.
+const MIN_SUCCESSES: f64 = 0.01;
 
 /// An endpoint with a larger share of failures does not show what is usual, unless all endpoints fail as often.
 const OFTEN: f64 = 0.2;
@@ -44,10 +50,6 @@ const FRESH: f64 = 1e-3;
 
 /// The cost of trials, as a fraction of the cost of all requests.
 const CURIOSITY: f64 = 0.1;
-
-/// The maximum number of endpoints that a pick compares: with unequal weights, those of large weight and those that are
-/// drawn.
-const MAX_CONTENDERS: usize = 8 + MAX_CHOICES;
 
 /// An endpoint that is compared with others in one pick.
 #[derive(Clone, Copy)]
@@ -181,18 +183,18 @@ impl<'a> Field<'a> {
     }
 
     /// Sets the penalty of each contender. A penalty counts in full if no failures are usual, and less the more are: not
-    /// at all if the contender fails at most [`EXCEPTION`] times as often as usual. A penalty that `Retry-After` holds
-    /// always counts in full.
+    /// at all if the [odds] of a failure are at most [`EXCEPTION`] times the usual ones. A penalty that `Retry-After`
+    /// holds always counts in full.
     ///
-    /// The usual share of failures is the median of the contenders that do not fail [often](OFTEN), or of all if all fail
+    /// The usual odds are those of the median of the contenders that do not fail [often](OFTEN), or of all if all fail
     /// often. With the median of all, endpoints that fail would excuse each other if they were the majority.
     fn penalties(&mut self, now: Timestamp, memory: Memory) {
         let shares = |limit: f64| self.iter().map(|c| c.state.penalty.failing()).filter(move |&share| share <= limit);
-        let usual = EXCEPTION * median(shares(OFTEN)).or_else(|| median(shares(1.0))).unwrap_or(0.0);
+        let usual = EXCEPTION * odds(median(shares(OFTEN)).or_else(|| median(shares(1.0))).unwrap_or(0.0));
         for contender in self.iter_mut() {
             let penalty = &contender.state.penalty;
             let is_exception = usual == 0.0 || penalty.is_held(now);
-            let part = if is_exception { 1.0 } else { (1.0 - usual / penalty.failing()).max(0.0) };
+            let part = if is_exception { 1.0 } else { (1.0 - usual / odds(penalty.failing())).max(0.0) };
             contender.penalty = penalty.millis(now, memory) * part;
         }
     }
@@ -323,6 +325,11 @@ impl Contender<'_> {
     pub(super) fn score(&self) -> f64 {
         self.cost * (f64::from(self.load.waiting) + 1.0)
     }
+}
+
+/// Returns the number of failures per success. `failing` is the share of failures.
+fn odds(failing: f64) -> f64 {
+    failing / (1.0 - failing).max(MIN_SUCCESSES)
 }
 
 /// Returns the median of at most [`MAX_CONTENDERS`] values. Of an even number of values, the lower one of the two in the

@@ -38,7 +38,7 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 /// - **Silence**: if requests wait and no response has come for longer than 24 mean intervals between responses, each
 ///   waiting request costs at least the time without a response, up to 100 times the lowest estimate. An endpoint that
 ///   stalls therefore loses requests before its first slow response. It still gets trials, because a single long
-///   request looks the same.
+///   request looks the same. A failure is no response in this sense, and neither is a request that is given up.
 /// - **Abandoned requests**: a request that ends without a first byte never lowers the estimate. If no response came
 ///   while it waited, the estimate is raised to the time that it waited. If responses came meanwhile, the time that it
 ///   waited counts as the latency of one more response.
@@ -47,11 +47,11 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 ///   removes three quarters of it. The latency of a failure is not sampled, so a fast failure does not look like a fast
 ///   response. The maximum penalty costs from 10 to 100 times the lowest estimate.
 /// - **Failures everywhere**: a penalty counts in full if failures are not usual, and less the more are. It does not
-///   count if the endpoint fails at most four times as often as usual, among about the last hundred responses. Usual
-///   is the median of those endpoints of the comparison that fail at most 20 % of their requests, or of all if all fail
-///   more.
-/// - **`Retry-After`**: if the endpoint has not answered any request in the last second, it gets the maximum penalty for
-///   as long as it asked (at most 300 s). If it has answered, it only rejects what it cannot serve, and the response
+///   count if the endpoint fails at most four times as often as usual, among about the last hundred responses. How
+///   often an endpoint fails is the number of failures per success. Usual is the median of those endpoints of the
+///   comparison that fail at most 20 % of their requests, or of all if all fail more.
+/// - **`Retry-After`**: if no successful response of the endpoint has begun in the last second, it gets the maximum
+///   penalty for as long as it asked (at most 300 s). Otherwise it only rejects what it cannot serve, and the response
 ///   counts as an ordinary failure.
 /// - **Trials**: a slow endpoint at which no request waits, or a silent one, is sometimes picked, to measure it again.
 ///   The time between two trials is at least [`min_trial_interval`](Self::min_trial_interval). It doubles with each
@@ -64,7 +64,7 @@ use crate::{endpoint::EndpointSpec, time::Timestamp, verdict::Verdict, view::Vie
 /// - **A new endpoint** has no estimate yet. In a comparison, it counts with the lowest estimate.
 /// - **Weights** have the same effect as with [`P2c`](super::P2c): without load, an endpoint's share of the requests is
 ///   proportional to its weight. Latency changes the shares.
-/// - **High rates**: a response within 10 µs after the last sample is not sampled. A latency below 10 µs counts as 10
+/// - **High rates**: a response within 10 µs after the last sampled one is not sampled. A latency below 10 µs counts as 10
 ///   µs.
 ///
 /// The scores in an [explanation](crate::Pool::explain) are in milliseconds if all weights are equal. Otherwise they are

@@ -6,7 +6,7 @@ use super::estimate::{Estimate, Memory, Trials};
 use crate::{
     strategy::penalty::{FadingPenalty, TICK},
     sync::{AtomicU64, Ordering},
-    time::{Timestamp, saturating_nanos},
+    time::Timestamp,
     verdict::Verdict,
 };
 
@@ -23,7 +23,6 @@ pub struct LogEwmaState {
 impl LogEwmaState {
     /// Samples the latency of a response.
     pub(super) fn sample(&self, latency: Duration, now: Timestamp, memory: Memory) {
-        self.penalty.note_answer(now);
         self.estimate.sample(latency, now, memory, &self.trials);
     }
 
@@ -36,21 +35,19 @@ impl LogEwmaState {
     pub(super) fn count(&self, verdict: Verdict, now: Timestamp, memory: Memory) {
         let retry_after = match verdict {
             Verdict::Success => return self.penalty.succeed(now, memory),
-            Verdict::Failure(_) => None,
+            Verdict::Failure(_) | Verdict::Neutral => None,
             Verdict::Overloaded { retry_after } | Verdict::Unavailable { retry_after } => retry_after,
-            Verdict::Neutral => return,
         };
         self.estimate.unmark_trial();
-        self.penalty.add(now, memory.after(self.estimate.interval()), retry_after);
+        if verdict != Verdict::Neutral {
+            let retry_after = retry_after.filter(|_| !self.estimate.has_responded_within(RECENT_RESPONSE, now));
+            self.penalty.add(now, memory.after(self.estimate.interval()), retry_after.unwrap_or_default());
+        }
     }
 }
 
-/// `Retry-After` does not keep the maximum penalty if the endpoint has answered a request within this time.
-const RECENT_ANSWER: Duration = Duration::from_secs(1);
-
-/// The precision of the time of the last answer in nanoseconds. With a higher precision, more answers would write to
-/// memory that picks read.
-const ANSWER_RESOLUTION: u64 = 1 << 26;
+/// `Retry-After` does not keep the maximum penalty if a response of the endpoint has come within this time.
+const RECENT_RESPONSE: Duration = Duration::from_secs(1);
 
 /// The weight of a new response in the share of failures. With it, the share is that of about the last hundred
 /// responses.
@@ -67,9 +64,6 @@ const NEGLIGIBLE: f32 = 1e-3;
 pub(super) struct Penalty {
     /// In milliseconds.
     fading: FadingPenalty,
-    /// The time of the last answer, in nanoseconds on the clock of the pool. 0 before the first answer. An answer is the
-    /// first byte of a response that is no failure, so that long responses count before they end.
-    answered_at: AtomicU64,
     /// The share of failures among the last responses, from 0 to 1, as the bits of an `f64`: a moving average.
     failing: AtomicU64,
 }
@@ -111,10 +105,9 @@ impl Penalty {
     }
 
     /// Adds a failure. The first failure adds an eighth of the maximum penalty, and each further one more than doubles
-    /// the penalty. `retry_after` sets the maximum penalty, which then begins to fade after that time.
-    pub(super) fn add(&self, now: Timestamp, memory: Memory, retry_after: Option<Duration>) {
+    /// the penalty. If `retry_after` is not zero, it sets the maximum penalty, which then begins to fade after that time.
+    pub(super) fn add(&self, now: Timestamp, memory: Memory, retry_after: Duration) {
         self.count(1.0);
-        let retry_after = retry_after.filter(|_| !self.has_answered_recently(now)).unwrap_or_default();
         self.fading.add(now, memory.max_penalty as f32, retry_after, left(memory));
     }
 
@@ -129,18 +122,5 @@ impl Penalty {
         if !self.is_none() {
             self.fading.forgive(now, NEGLIGIBLE, left(memory));
         }
-    }
-
-    /// Notes that the endpoint answers.
-    #[inline]
-    pub(super) fn note_answer(&self, now: Timestamp) {
-        if now.as_nanos().abs_diff(self.answered_at.load(Ordering::Relaxed)) >= ANSWER_RESOLUTION {
-            self.answered_at.store(now.as_nanos().max(1), Ordering::Relaxed);
-        }
-    }
-
-    fn has_answered_recently(&self, now: Timestamp) -> bool {
-        let last = self.answered_at.load(Ordering::Relaxed);
-        last != 0 && now.as_nanos().abs_diff(last) < saturating_nanos(RECENT_ANSWER)
     }
 }

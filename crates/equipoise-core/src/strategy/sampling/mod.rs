@@ -12,5 +12,5 @@ pub(super) use self::{
     contender::{Choices, Cost, Gauge, MAX_CHOICES, REDRAWS, lowest, several, unit},
     contest::Contest,
     lottery::Lottery,
-    race::{Race, SLACK},
+    race::{MAX_CONTENDERS, Race, SLACK},
 };

@@ -23,7 +23,7 @@ pub(crate) const SLACK: f64 = 0.25;
 /// and two that are drawn.
 const MAX_WITH_TWO_CHOICES: usize = SMALL + 2;
 /// The maximum number of contenders with [`MAX_CHOICES`] choices.
-const MAX_CONTENDERS: usize = SMALL + MAX_CHOICES;
+pub(crate) const MAX_CONTENDERS: usize = SMALL + MAX_CHOICES;
 
 /// Endpoints with unequal weights, prepared for races.
 pub(crate) struct Race {
