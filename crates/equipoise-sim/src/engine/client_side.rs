@@ -134,8 +134,9 @@ impl Engine<'_> {
             self.feed.on_response(client, server, load, Timestamp::from_nanos(self.now));
         }
         if has_body {
-            attempt.in_body = true;
-            self.events.plan(self.now.saturating_add(attempt.draw.body), Event::BodyEnds(id));
+            let until = self.now.saturating_add(attempt.draw.body);
+            attempt.body_until = Some(until);
+            self.events.plan(until, Event::BodyEnds(id));
         } else {
             self.attempts.remove(id);
         }
@@ -143,21 +144,20 @@ impl Engine<'_> {
         self.attempt_ended(call, id, end)
     }
 
-    /// Handles the end of the body of a response: the regular end, or the break if the attempt has an end other than
-    /// answered.
+    /// Handles the end of the body of a response: the regular end, or the time at which the client notices that the body
+    /// has broken off. Ignored if a break has moved the end.
     pub(super) fn end_body(&mut self, id: AttemptId) {
-        let Some(attempt) = self.attempts.remove(id) else { return };
-        let Some(Pending { lease, measured, .. }) = attempt.pending else { return };
-        if attempt.end != End::Answered {
-            self.meter.break_body(measured);
+        if self.attempts.get(id).is_none_or(|attempt| attempt.body_until != Some(self.now)) {
+            return;
         }
-        if let Some(verdict) = attempt.end.verdict() {
+        let Some(attempt) = self.attempts.remove(id) else { return };
+        if let (Some(Pending { lease, .. }), Some(verdict)) = (attempt.pending, attempt.end.verdict()) {
             lease.finish(verdict);
         }
     }
 
     pub(super) fn time_out(&mut self, id: AttemptId) -> Result<(), RunError> {
-        let waits = |attempt: &&Attempt| !attempt.in_body;
+        let waits = |attempt: &&Attempt| attempt.body_until.is_none();
         let attempt = self.attempts.get(id).filter(waits);
         let Some(server) = attempt.map(|attempt| attempt.server as usize) else { return Ok(()) };
         let Some(call) = self.give_up(id, End::TimedOut) else { return Ok(()) };

@@ -33,7 +33,7 @@ pub(super) enum Event {
     FailedFast(AttemptId),
     /// The response to an attempt reaches its client, or the client notices that none will come.
     Answer(AttemptId),
-    /// The body of a response ends or breaks off.
+    /// The body of a response ends, or the client notices that it has broken off.
     BodyEnds(AttemptId),
     /// A request has waited in the queue of its pool for as long as it may. `call` is the slab entry of the request.
     QueueTimeout { call: u32, number: u32 },

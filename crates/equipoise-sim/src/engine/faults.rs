@@ -74,16 +74,24 @@ impl Engine<'_> {
 
     /// Breaks off the bodies that are on their way from a server whose fault makes it refuse connections or
     /// unreachable. Clients notice at once if the server refuses connections, and after the timeout if it is
-    /// unreachable.
+    /// unreachable. Their requests count as broken from the start of the fault, because the run may end before the
+    /// timeout.
     fn break_bodies(&mut self, fault: &Fault) {
         for id in self.attempts.in_body_from(fault.server) {
             let Some(attempt) = self.attempts.get_mut(id) else { continue };
-            let after = match fault.kind {
-                FaultKind::Refuses => attempt.draw.back,
-                _ => self.scenario.timeout.map_or(0, nanos),
+            // The server has already sent the last byte of a body that ends within the delay of the network.
+            let last_byte = attempt.body_until.map(|until| until.saturating_sub(attempt.draw.back));
+            if attempt.end != End::Answered || last_byte <= Some(self.now) {
+                continue;
+            }
+            let (end, after) = match fault.kind {
+                FaultKind::Refuses => (End::Broken, attempt.draw.back),
+                _ => (End::TimedOut, self.scenario.timeout.map_or(0, nanos)),
             };
-            attempt.end = if fault.kind == FaultKind::Refuses { End::Broken } else { End::TimedOut };
-            self.events.plan(self.now.saturating_add(after), Event::BodyEnds(id));
+            let until = self.now.saturating_add(after);
+            (attempt.end, attempt.body_until) = (end, Some(until));
+            self.meter.break_body(attempt.pending.as_ref().is_some_and(|pending| pending.measured));
+            self.events.plan(until, Event::BodyEnds(id));
         }
     }
 

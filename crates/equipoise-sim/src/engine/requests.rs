@@ -43,8 +43,9 @@ pub(super) struct Attempt {
     pub(super) place: Option<Place>,
     /// Whether the attempt never gets a response.
     pub(super) lost: bool,
-    /// Whether the first byte of the response has reached the client and its body has not ended.
-    pub(super) in_body: bool,
+    /// The time at which the body of the response ends or breaks off, as the client sees it. `None` before the first
+    /// byte of the response has reached the client.
+    pub(super) body_until: Option<Nanos>,
     /// How the attempt ends, unless the client cancels it before.
     pub(super) end: End,
     /// The load of the server when the response left it. `None` before that, and for a response without a load.
@@ -83,16 +84,16 @@ impl Attempts {
             draw,
             place: None,
             lost: false,
-            in_body: false,
+            body_until: None,
             end: End::Answered,
             load: None,
         };
         AttemptId { place: self.slab.insert(attempt) as u32, number }
     }
 
-    /// Returns the attempts for which a body is on its way from this server.
+    /// Returns the attempts for which a body is on its way from this server, or has broken off without notice.
     pub(super) fn in_body_from(&self, server: usize) -> Vec<AttemptId> {
-        let theirs = |attempt: &Attempt| attempt.in_body && attempt.server as usize == server;
+        let theirs = |attempt: &Attempt| attempt.body_until.is_some() && attempt.server as usize == server;
         let found = self.slab.iter().filter(|(_, attempt)| theirs(attempt));
         found.map(|(place, attempt)| AttemptId { place: place as u32, number: attempt.number }).collect()
     }

@@ -8,7 +8,9 @@ use super::{error::InvalidScenario, work::Work};
 ///
 /// The latency of a request is the time to its first byte, without the body. If the server dies
 /// ([`Fault::refuses`](crate::Fault::refuses)) or becomes unreachable ([`Fault::blackhole`](crate::Fault::blackhole)),
-/// the body breaks off and the request counts as [broken](crate::Ends::broken).
+/// the body breaks off and the request counts as [broken](crate::Ends::broken). The client notices a death after the
+/// network delay, and an unreachable server after the [timeout](crate::Scenario::timeout), counted from the start of the
+/// fault. The lease of the request ends then.
 ///
 /// ```
 /// use std::time::Duration;

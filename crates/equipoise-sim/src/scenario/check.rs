@@ -83,7 +83,11 @@ impl Scenario {
     fn check_events(&self) -> Result<(), InvalidScenario> {
         let retries = f64::from(self.retries.max);
         let attempts = 1.0 + self.retries.budget.map_or(retries, |ratio| ratio.min(retries));
-        if self.total_rate() * self.lasting.as_secs_f64() * attempts > MAX_EVENTS {
+        let requests = match &self.trace {
+            Some(trace) => trace.requests.len() as f64,
+            None => self.total_rate() * self.lasting.as_secs_f64(),
+        };
+        if requests * attempts > MAX_EVENTS {
             let expected = "use a shorter run or a lower rate, for at most 10⁹ requests, retries included";
             return Err(setting("lasting", self.lasting, expected));
         }

@@ -43,13 +43,15 @@ impl Fault {
     }
 
     /// Creates a fault during which the server responds to every request with an error after 1 ms, without work. The
-    /// server still passes health checks.
+    /// server still passes health checks. During the 1 ms, a request does not count as a request at the server
+    /// ([`Report::in_flight`](crate::Report::in_flight), [`Server::sheds_beyond`](crate::Server::sheds_beyond)).
     pub const fn sinkhole(server: usize) -> Self {
         Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: false })
     }
 
     /// Creates a fault during which the server responds to every request and every health check with an error after 1
-    /// ms, without work.
+    /// ms, without work. During the 1 ms, a request does not count as a request at the server
+    /// ([`Report::in_flight`](crate::Report::in_flight), [`Server::sheds_beyond`](crate::Server::sheds_beyond)).
     pub const fn honest_sinkhole(server: usize) -> Self {
         Self::new(server, FaultKind::Sinkhole { after: Duration::from_millis(1), fails_checks: true })
     }
@@ -63,7 +65,8 @@ impl Fault {
 
     /// Creates a fault during which the server responds to some requests with an error after the time `after` (at most
     /// 10⁹ s), without work. `share` is the probability of this for each request, from 0 to 1. The server still passes
-    /// health checks.
+    /// health checks. During the time `after`, such a request does not count as a request at the server
+    /// ([`Report::in_flight`](crate::Report::in_flight), [`Server::sheds_beyond`](crate::Server::sheds_beyond)).
     pub const fn flaky_after(server: usize, share: f64, after: Duration) -> Self {
         Self::new(server, FaultKind::Flaky { share, after: Some(after) })
     }

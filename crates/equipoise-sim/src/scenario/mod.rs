@@ -201,10 +201,12 @@ impl Scenario {
     /// Clients take requests from the trace in turn: with two clients, the first client gets requests 1, 3, 5 and so
     /// on. A retry or a hedge has the same work as its request.
     ///
-    /// This method also sets [`lasting`](Self::lasting) to a run in which all requests arrive. If you then set a
-    /// shorter run, requests after its end are left out.
+    /// This method also sets [`lasting`](Self::lasting) to a run in which all requests arrive, and
+    /// [`warm_up`](Self::warm_up) to 0, so that all requests are measured. Set other values after this call. Requests
+    /// after the end of a shorter run are left out.
     pub fn trace(mut self, trace: Trace) -> Self {
         self.lasting = trace.lasting();
+        self.warm_up = 0.0;
         self.trace = Some(trace);
         self
     }
@@ -394,9 +396,6 @@ impl Scenario {
 
     /// Returns the rate of requests of all clients together, in requests per second.
     pub(crate) fn total_rate(&self) -> f64 {
-        if let Some(trace) = &self.trace {
-            return trace.requests.len() as f64 / trace.lasting().as_secs_f64();
-        }
         match self.demand {
             Demand::Rate(rate) => rate,
             Demand::Load(load) => load * self.capacity() / self.work.mean().as_secs_f64(),

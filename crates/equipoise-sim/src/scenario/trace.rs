@@ -5,7 +5,8 @@ use super::error::InvalidScenario;
 /// A list of requests, each with its arrival time and its work. It replaces the random arrivals and the random work of
 /// a scenario ([`Scenario::trace`](crate::Scenario::trace)).
 ///
-/// Send the same list to real servers to compare the simulation with the real run request by request.
+/// Send the same list to real servers to compare the simulation with a real run. A [`Report`](crate::Report) has the
+/// distribution of all latencies, not the latency of each request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -14,7 +15,7 @@ use super::error::InvalidScenario;
 ///
 /// let ms = Duration::from_millis;
 /// let trace = Trace::new([(ms(0), ms(10)), (ms(5), ms(10)), (ms(30), ms(20))]);
-/// let report = Scenario::of(1, Server::fifo(1)).trace(trace).warm_up(0.0).run(&"p2c".parse::<StrategySpec>()?)?;
+/// let report = Scenario::of(1, Server::fifo(1)).trace(trace).run(&"p2c".parse::<StrategySpec>()?)?;
 /// assert_eq!(report.ends.answered, 3);
 /// assert!(report.latency.max().abs_diff(ms(20)) < ms(1), "the third; the second waits for the first: 15 ms");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,12 +1,18 @@
 //! Responses with bodies, and callers that give up.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Sender, channel},
+    },
+    time::Duration,
 };
 
-use equipoise_core::{BuildError, Endpoint, EndpointSpec, Needs, PickRequest, Random, Strategy, View};
-use equipoise_sim::{Bodies, Fault, Impatience, Report, Scenario, Server, Work, named};
+use equipoise_core::{
+    BuildError, Endpoint, EndpointSpec, Failure, Needs, PickRequest, Random, Strategy, Timestamp, Verdict, View,
+};
+use equipoise_sim::{Bodies, Fault, Impatience, Report, Scenario, Server, Trace, Work, named};
 
 use crate::{
     common::{about, by_turns, ms, secs, tens},
@@ -88,6 +94,61 @@ fn bodies_break_off_when_their_server_dies() {
         assert!(broken.abs_diff(200) < 45 && report.ends.broken > 150, "{:?}", report.ends);
         assert_eq!(report.ends.answered + broken, report.ends.total());
     }
+}
+
+/// A strategy that picks at random, and sends the time of each verdict to a channel.
+struct Judged(Sender<(Verdict, Duration)>);
+
+impl Strategy for Judged {
+    type State = ();
+    type Picker = <Random as Strategy>::Picker;
+
+    fn state(&self, _: &EndpointSpec) {}
+
+    fn build(&self, view: &View, _: Option<&Self::Picker>) -> Result<Self::Picker, BuildError> {
+        Random::new().build(view, None)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::new().outcomes()
+    }
+
+    fn on_outcome(&self, (): &(), verdict: Verdict, now: Timestamp) {
+        // The run's clock begins at one second.
+        let at = now.since(Timestamp::ZERO + secs(1));
+        self.0.send((verdict, at)).expect("the receiver waits for the end of the run");
+    }
+}
+
+/// Runs one request whose response begins after 10 ms and has a body of 500 ms. Returns the verdict and its time, and
+/// the numbers of answered and of broken requests.
+fn verdict_of_a_body(server: Server, fault: Fault, lasting: Duration) -> (Option<(Verdict, Duration)>, [u64; 2]) {
+    let scenario = Scenario::of(1, server).trace(Trace::new([(Duration::ZERO, ms(10))])).timeout(secs(1));
+    let scenario = scenario.bodies(Bodies::all(Work::constant(ms(500)))).fault(fault).lasting(lasting);
+    let (sender, receiver) = channel();
+    let report = scenario.run(&named("judged", |_| Judged(sender.clone()))).expect("a report");
+    (receiver.try_iter().next(), [report.ends.answered, report.ends.broken])
+}
+
+#[test]
+fn a_body_from_an_unreachable_server_fails_after_the_timeout() {
+    let timed_out = Verdict::Failure(Failure::Timeout);
+    let fault = Fault::blackhole(0).from(ms(300));
+    for fault in [fault, fault.lasting(ms(1)), fault.lasting(ms(1)).every(ms(100))] {
+        let verdict = verdict_of_a_body(Server::delay(), fault, secs(2));
+        assert_eq!(verdict, (Some((timed_out, ms(1_300))), [0, 1]), "{fault:?}");
+    }
+    // The run ends before the client notices.
+    assert_eq!(verdict_of_a_body(Server::delay(), fault, ms(400)).1, [0, 1]);
+}
+
+#[test]
+fn a_body_breaks_off_only_if_its_server_has_not_sent_all_of_it() {
+    let server = || Server::delay().distance(ms(100));
+    let dies = |at| verdict_of_a_body(server(), Fault::refuses(0).from(ms(at)), secs(2));
+    // The client gets the last byte at 610 ms. The server sends it 50 ms earlier.
+    assert_eq!(dies(550), (Some((Verdict::Failure(Failure::Transport), ms(600))), [0, 1]));
+    assert_eq!(dies(570), (Some((Verdict::Success, ms(610))), [1, 0]));
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(crate) fn hook_calls(scenario: &Scenario) -> (Report, Vec<HookCall>) {
 
 /// One request of 10 ms.
 fn one() -> Scenario {
-    Scenario::of(1, Server::fifo(1)).trace(Trace::new([(ms(50), ms(10))])).lasting(secs(1)).warm_up(0.0)
+    Scenario::of(1, Server::fifo(1)).trace(Trace::new([(ms(50), ms(10))])).lasting(secs(1))
 }
 
 #[test]

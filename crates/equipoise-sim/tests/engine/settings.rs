@@ -189,6 +189,7 @@ fn possible_extremes_run() {
         fine().each(|_, server| server.sheds_beyond(0, Some(Duration::MAX))).max_retries(10),
         fine().each(|_, server| server.max_in_flight(1)).queue_timeout(Duration::from_nanos(1)),
         fine().trace(Trace::new([(Duration::ZERO, Duration::ZERO)])),
+        fine().trace(Trace::new([(Duration::ZERO, ms(1)), (Duration::from_nanos(1), ms(1))])).lasting(secs(1_000)),
         fine().hedge(Duration::ZERO),
         fine().timeout(Duration::from_nanos(1)),
         fine().timeout(month).network(Network::new(month, Duration::ZERO)),

@@ -99,7 +99,7 @@ fn a_trace_is_worked_off_as_lindley_says() {
     }
     let trace = Trace::new(requests);
     for clients in [1, 3] {
-        let scenario = Scenario::of(1, Server::fifo(1)).clients(clients).trace(trace.clone()).warm_up(0.0);
+        let scenario = Scenario::of(1, Server::fifo(1)).clients(clients).trace(trace.clone());
         let scenario = scenario.sample_interval(secs(10));
         let report = by_turns(&scenario);
         assert_eq!(report.ends.answered, 500);
@@ -117,7 +117,7 @@ fn a_trace_is_worked_off_as_lindley_says() {
 fn clients_get_the_requests_of_a_trace_by_turns_and_retries_are_as_much_work() {
     // The second client sends the second request only.
     let trace = Trace::new([(ms(0), ms(10)), (ms(100), ms(20)), (ms(200), ms(30))]);
-    let scenario = Scenario::of(2, Server::fifo(1)).trace(trace).lasting(secs(1)).warm_up(0.0);
+    let scenario = Scenario::of(2, Server::fifo(1)).trace(trace).lasting(secs(1));
     let report = by_turns(&scenario.clone().clients(2));
     // Each client begins with the first server.
     assert_eq!(report.shares, [2.0 / 3.0, 1.0 / 3.0]);
@@ -130,7 +130,7 @@ fn clients_get_the_requests_of_a_trace_by_turns_and_retries_are_as_much_work() {
 #[test]
 fn a_shorter_run_leaves_out_the_rest_of_a_trace() {
     let trace = Trace::new((0..10).map(|at| (ms(100 * at), ms(1))));
-    let scenario = Scenario::of(1, Server::fifo(1)).trace(trace).warm_up(0.0);
+    let scenario = Scenario::of(1, Server::fifo(1)).trace(trace);
     assert_eq!(by_turns(&scenario).ends.total(), 10);
     assert_eq!(by_turns(&scenario.lasting(ms(450))).ends.total(), 5);
 }
