@@ -9,7 +9,7 @@
 //! | `plot SCENARIO KIND [LOAD]` | a plot: `tail`, `latency`, `in-flight` or `shares` |
 //! | `value SCENARIO STRATEGY FIGURE [LOAD]` | a single figure, or the `share` of the server with the fault |
 //! | `about SCENARIO` | the description of the scenario |
-//! | `hunt` | the default against the best other strategy in every scenario of the hunt |
+//! | `hunt PART` | a part of the results of the hunt: `counts`, `table`, `returns` or `losses` |
 
 mod tables;
 
@@ -42,20 +42,21 @@ type Pictures = BTreeMap<String, Scene>;
 /// Runs the scenarios of the template, and writes `strategies.md` and `strategies/` into the directory.
 pub(crate) fn write(into: &Path) -> anyhow::Result<()> {
     let scenarios = wanted()?;
-    let cases = if TEMPLATE.contains("{{hunt}}") { hunt::selected(&[])? } else { Vec::new() };
+    let cases = hunt::selected(&[])?;
     let points: usize = scenarios.iter().map(|scenario| scenario.loads.len()).sum();
     let watch = Watch::over(points + cases.len())?;
     let sweeps: anyhow::Result<Sweeps> =
         scenarios.into_iter().map(|scenario| Ok((scenario.name, run(scenario, &watch)?))).collect();
     let hunted = hunt::run(&cases, &[], HUNT_SEEDS, &watch);
     watch.end();
-    let (sweeps, hunted) = (sweeps?, hunt::markdown(hunted?));
+    let (sweeps, mut hunted) = (sweeps?, hunted?);
     if watch.control.is_stopped() {
         bail!("interrupted; the document is unchanged");
     }
+    hunt::sort(&mut hunted);
     let mut pictures = Pictures::new();
     let text = filled(|words| match words {
-        ["hunt"] => Ok(hunted.clone()),
+        ["hunt", part] => hunt::markdown(&hunted, part).context("no such part"),
         _ => replace(words, &sweeps, &mut pictures),
     })?;
     let folder = into.join("strategies");

@@ -98,7 +98,7 @@ pub(crate) fn run(
 ///
 /// # Errors
 ///
-/// With `check`, also if the default misses the bar.
+/// With `check`, also if the default has a loss that is larger than accepted.
 pub(crate) fn hunt(
     names: &[String],
     further: &[Entrant],
@@ -117,18 +117,25 @@ pub(crate) fn hunt(
     }
     sort(&mut outcomes);
     print::terminal(&outcomes, cases.len() == 1, seeds, &mut io::stdout().lock())?;
-    if check && !verdict::holds(&outcomes) {
-        bail!("the default misses the bar");
+    let new = if check { verdict::new_losses(&outcomes) } else { Vec::new() };
+    if !new.is_empty() {
+        bail!("the default has new or larger losses:\n{}", new.join("\n"));
     }
     Ok(())
 }
 
-/// Returns the Markdown of the results, the worst losses first.
-pub(crate) fn markdown(mut outcomes: Vec<Outcome>) -> String {
-    sort(&mut outcomes);
-    print::markdown(&outcomes)
+/// Returns a part of the results as Markdown: `counts`, `table`, `returns` or `losses`. `None` if there is no such part.
+pub(crate) fn markdown(outcomes: &[Outcome], part: &str) -> Option<String> {
+    match part {
+        "counts" => Some(verdict::counts(outcomes)),
+        "table" => Some(print::table(outcomes)),
+        "returns" => Some(print::returns(outcomes)),
+        "losses" => Some(print::losses(outcomes)),
+        _ => None,
+    }
 }
 
-fn sort(outcomes: &mut [Outcome]) {
+/// Sorts the results, the worst losses of the default first.
+pub(crate) fn sort(outcomes: &mut [Outcome]) {
     outcomes.sort_by(|one, other| loss(other).total_cmp(&loss(one)));
 }

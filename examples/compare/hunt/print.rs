@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
+    cases::{ACCEPTED, Accepted},
     outcome::{Figures, Outcome},
-    verdict::{Against, Counts, Verdict, count},
+    verdict::{Against, Verdict, counts},
 };
 use crate::figures::{NONE, part, time};
 
@@ -49,25 +50,20 @@ pub(super) fn terminal(outcomes: &[Outcome], in_full: bool, seeds: u64, out: &mu
         }
         writeln!(out)?;
     }
-    outcomes.iter().try_for_each(|outcome| returns(outcome, out))?;
+    for line in outcomes.iter().filter_map(return_line) {
+        writeln!(out, "\n{line}")?;
+    }
     if in_full {
         outcomes.iter().try_for_each(|outcome| all(outcome, out))?;
     }
-    let Counts { above_most, above_some, cases } = count(outcomes);
-    writeln!(
-        out,
-        "\nof {cases} scenarios, the default is worse by more than 5 % (or 0.02 points of errors) in {above_some}, and \
-         by more than 25 % (or 0.1 points of errors) in {above_most}"
-    )
+    writeln!(out, "\n{}", counts(outcomes))
 }
 
-/// Prints how soon the server of a case is used again after its outage.
-fn returns(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
-    let Some(Against { ours, best, contender }) = Verdict::of(outcome).and_then(|verdict| verdict.back) else {
-        return Ok(());
-    };
+/// Says how soon the server of a case is used again after its outage. `None` for a case without an outage.
+fn return_line(outcome: &Outcome) -> Option<String> {
+    let Against { ours, best, contender } = Verdict::of(outcome)?.back?;
     let (name, label) = (outcome.case.full_name(), &outcome.labels[contender]);
-    writeln!(out, "\n{name}: the server is used again after {}, with {label} after {}", time(ours), time(best))
+    Some(format!("`{name}`: the server is used again after {}, and with `{label}` after {}", time(ours), time(best)))
 }
 
 /// Prints the figures of every strategy.
@@ -102,8 +98,26 @@ pub(super) fn csv(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> 
     out.flush()
 }
 
+/// Returns a list of the times until servers are used again after their outages.
+pub(super) fn returns(outcomes: &[Outcome]) -> String {
+    let lines = outcomes.iter().filter_map(return_line).map(|line| format!("- {line}."));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a list of the accepted losses, each with its figure and its reason.
+pub(super) fn losses(outcomes: &[Outcome]) -> String {
+    let line = |loss: &Accepted| {
+        let outcome = outcomes.iter().find(|outcome| outcome.case.full_name() == loss.case)?;
+        let column = COLUMNS.iter().position(|column| *column == loss.figure.name())?;
+        let [ours, best, difference] = &cells(outcome)?[column];
+        let (case, figure) = (loss.case, loss.figure.name());
+        Some(format!("- `{case}`, {figure} {ours} ({difference}; {best}): {}", loss.reason))
+    };
+    ACCEPTED.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns a table in which each cell has the default's figure and, in brackets, the difference to the best other strategy.
-pub(super) fn markdown(outcomes: &[Outcome]) -> String {
+pub(super) fn table(outcomes: &[Outcome]) -> String {
     let mut text = format!("| scenario | {} |\n| --- |{}", COLUMNS.join(" | "), " --- |".repeat(COLUMNS.len()));
     for outcome in outcomes {
         // Writing to a string cannot fail.

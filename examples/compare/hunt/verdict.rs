@@ -1,16 +1,20 @@
 //! What counts as a loss of the default.
 
-use super::outcome::{Figures, Outcome};
+use super::{
+    cases::{ACCEPTED, Accepted},
+    outcome::{Figures, Outcome},
+};
+use crate::figures::Figure;
 
 /// The default is compared in latency only with strategies that have at most this many more errors (as a share):
 /// latencies do not include requests that fail at once, so a strategy with many errors can look fast.
 const ERRORS: f64 = 0.001;
 
-/// The first part of the bar: no p99 or p99.9 is worse by more than this share, and there are at most [`ERRORS`] more
-/// errors.
+/// The first part of the bar: in no case, p99 or p99.9 is worse by more than this share, or more than [`ERRORS`] more
+/// requests fail.
 const MOST: f64 = 0.25;
-/// The second part of the bar: at most this number of cases (the second value) are worse by more than this share (the
-/// first value).
+/// The second part of the bar: in at most this number of cases (the second value), p99 or p99.9 is worse by more than
+/// this share (the first value).
 const SOME: (f64, usize) = (0.05, 5);
 
 /// The default against the best of the others.
@@ -64,37 +68,83 @@ impl Verdict {
         })
     }
 
-    /// Returns how bad the loss is: above [`MOST`] if it is above the bar in any figure, and negative if the default is
-    /// better in all.
-    pub(super) fn loss(&self) -> f64 {
-        let errors = (self.errors.ours - self.errors.best) / ERRORS * MOST;
-        // As few errors as others is no gain.
-        let errors = if errors > 0.0 { errors } else { f64::NEG_INFINITY };
-        self.p99.worse().max(self.p999.worse()).max(errors)
+    /// Returns by how much the default is worse in the worse one of p99 and p99.9, relative to the best.
+    fn latency(&self) -> f64 {
+        self.p99.worse().max(self.p999.worse())
+    }
+
+    /// Returns how much larger the share of errors is than with the best.
+    fn more_errors(&self) -> f64 {
+        self.errors.ours - self.errors.best
+    }
+
+    /// Returns by how much the default is worse in this figure: relative to the best, or a share of the requests for
+    /// errors. `None` for figures that are not compared.
+    fn worse_in(&self, figure: Figure) -> Option<f64> {
+        match figure {
+            Figure::P99 => Some(self.p99.worse()),
+            Figure::P999 => Some(self.p999.worse()),
+            Figure::Mean => Some(self.mean.worse()),
+            Figure::Errors => Some(self.more_errors()),
+            Figure::P50 | Figure::P90 => None,
+        }
     }
 }
 
-/// Returns [`Verdict::loss`] of a case. Infinite if the default has no figures.
+/// Returns the value by which cases are ordered: the loss in latency, or that in errors if it is larger. [`ERRORS`] more
+/// errors count like a latency that is worse by [`MOST`]. Infinite if the default has no figures.
 pub(super) fn loss(outcome: &Outcome) -> f64 {
-    Verdict::of(outcome).map_or(f64::INFINITY, |verdict| verdict.loss())
+    Verdict::of(outcome).map_or(f64::INFINITY, |verdict| {
+        let errors = verdict.more_errors() / ERRORS * MOST;
+        // As few errors as others is no gain.
+        verdict.latency().max(if errors > 0.0 { errors } else { f64::NEG_INFINITY })
+    })
 }
 
-/// The number of cases above each limit of the bar.
-pub(super) struct Counts {
-    pub(super) above_most: usize,
-    pub(super) above_some: usize,
-    pub(super) cases: usize,
+/// Returns the limit of a loss in this figure that is not [accepted](ACCEPTED). The mean has no limit.
+fn limit(figure: Figure) -> f64 {
+    match figure {
+        Figure::P99 | Figure::P999 => SOME.0,
+        Figure::Errors => ERRORS,
+        _ => f64::INFINITY,
+    }
 }
 
-pub(super) fn count(outcomes: &[Outcome]) -> Counts {
-    let above = |limit| outcomes.iter().filter(|outcome| loss(outcome) > limit).count();
-    Counts { above_most: above(MOST), above_some: above(SOME.0), cases: outcomes.len() }
+/// Returns a line for each loss that is larger than accepted.
+pub(super) fn new_losses(outcomes: &[Outcome]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for outcome in outcomes {
+        let name = outcome.case.full_name();
+        let Some(verdict) = Verdict::of(outcome) else {
+            lines.push(format!("{name}: the default has no figures"));
+            continue;
+        };
+        for figure in [Figure::P99, Figure::P999, Figure::Mean, Figure::Errors] {
+            let accepted = ACCEPTED.iter().find(|loss| loss.case == name && loss.figure == figure);
+            let most = accepted.map_or(limit(figure), |Accepted { most, .. }| *most);
+            if let Some(worse) = verdict.worse_in(figure).filter(|worse| *worse > most) {
+                let unit = if figure == Figure::Errors { "points" } else { "%" };
+                let [worse, most] = [worse, most].map(|share| share * 100.0);
+                lines.push(format!("{name}: {} is worse by {worse:.3} {unit}; the limit is {most:.3}", figure.name()));
+            }
+        }
+    }
+    lines
 }
 
-/// Returns whether the default meets the bar.
-pub(super) fn holds(outcomes: &[Outcome]) -> bool {
-    let Counts { above_most, above_some, .. } = count(outcomes);
-    above_most == 0 && above_some <= SOME.1
+/// Returns the bar, and the number of cases above each of its limits, as a sentence.
+pub(super) fn counts(outcomes: &[Outcome]) -> String {
+    let above = |is_above: &dyn Fn(&Verdict) -> bool| {
+        outcomes.iter().filter(|outcome| Verdict::of(outcome).is_none_or(|verdict| is_above(&verdict))).count()
+    };
+    let most = above(&|verdict| verdict.latency() > MOST || verdict.more_errors() > ERRORS);
+    let some = above(&|verdict| verdict.latency() > SOME.0);
+    format!(
+        "Of {} scenarios, the default is worse by more than 25 % in p99 or p99.9, or by more than 0.1 points of errors, \
+         in {most} (the bar: 0), and by more than 5 % in p99 or p99.9 in {some} (the bar: at most {}).",
+        outcomes.len(),
+        SOME.1
+    )
 }
 
 #[cfg(test)]
@@ -116,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_the_worst_of_p99_and_p999_and_errors() {
+    fn cases_are_ordered_by_the_worst_of_p99_and_p999_and_errors() {
         let best = figures(1.0, 2.0, 0.0);
         assert!((loss(vec![figures(1.1, 2.0, 0.0), best]) - 0.1).abs() < 1e-9);
         assert!((loss(vec![figures(1.0, 3.0, 0.0), best]) - 0.5).abs() < 1e-9);
@@ -141,12 +191,37 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_allows_few_small_losses_and_no_large_one() {
-        let cases = |losses: &[f64]| -> Vec<Outcome> {
-            losses.iter().map(|loss| outcome(vec![figures(1.0 + loss, 1.0, 0.0), figures(1.0, 1.0, 0.0)])).collect()
+    fn the_lower_limit_counts_latency_only() {
+        let best = figures(1.0, 1.0, 0.0);
+        let with = |p99, errors| outcome(vec![figures(p99, 1.0, errors), best]);
+        let outcomes = [with(1.06, 0.0), with(1.0, 0.0009), with(1.04, 0.0), with(1.3, 0.0), with(1.0, 0.0011)];
+        let counts = counts(&outcomes);
+        assert!(counts.contains("in 2 (the bar: 0)"), "{counts}");
+        assert!(counts.contains("in 2 (the bar: at most 5)"), "{counts}");
+    }
+
+    #[test]
+    fn a_loss_is_new_if_it_is_above_the_limit_of_its_case() {
+        let best = figures(1.0, 1.0, 0.0);
+        let named = |name: &str, ours| {
+            let case = selected(&[name.to_owned()]).expect("a case")[0];
+            new_losses(&[Outcome { case, labels: vec![String::new(); 2], figures: vec![ours, best] }])
         };
-        assert!(holds(&cases(&[0.2, 0.2, 0.2, 0.2, 0.2, 0.04, 0.04])));
-        assert!(!holds(&cases(&[0.06; 6])));
-        assert!(!holds(&cases(&[0.3])));
+        for fine in [figures(1.04, 1.04, 0.0009), figures(0.5, 0.5, 0.0)] {
+            assert_eq!(named("alike/idle", fine), Vec::<String>::new());
+        }
+        for (worse, lines) in [(figures(1.06, 1.0, 0.0), 1), (figures(1.06, 1.06, 0.0011), 3), (None, 1)] {
+            assert_eq!(named("alike/idle", worse).len(), lines, "{worse:?}");
+        }
+        for Accepted { case, figure, most, .. } in ACCEPTED {
+            let with = |worse: f64| match figure {
+                Figure::P99 => figures(1.0 + worse, 1.0, 0.0),
+                Figure::P999 => figures(1.0, 1.0 + worse, 0.0),
+                Figure::Errors => figures(1.0, 1.0, worse),
+                _ => figures(1.0, 1.0, 0.0).map(|figures| Figures { mean: 1.0 + worse, ..figures }),
+            };
+            assert_eq!(named(case, with(0.99 * most)), Vec::<String>::new());
+            assert_eq!(named(case, with(1.01 * most)).len(), 1, "{case}");
+        }
     }
 }

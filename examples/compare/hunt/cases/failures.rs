@@ -22,6 +22,15 @@ pub(super) const CASES: &[Case] = &[
     case("1%-everywhere", "1 % of the requests fail at every server; one client, 5 servers, load 0.8", || {
         everywhere(workers(1, 5), 5, 0.01).load(0.8).lasting(secs(100))
     }),
+    case(
+        "30%-everywhere-one-always",
+        "every request fails at one of 5 servers after 1 ms, and 30 % of the requests at the others; 5 clients, load \
+         0.6",
+        || {
+            let others = (1..5).fold(workers(5, 5), |scenario, server| scenario.fault(Fault::flaky(server, 0.3)));
+            others.fault(Fault::sinkhole(0)).load(0.6).lasting(secs(100))
+        },
+    ),
     case("20%-at-one", "20 % of the requests fail at one of 5 servers; 5 clients, load 0.7", || {
         workers(5, 5).fault(Fault::flaky(0, 0.2)).load(0.7).lasting(secs(100))
     }),

@@ -1,5 +1,7 @@
-//! The scenarios of the hunt, a file for each family. An entry is a name, a description and a scenario.
+//! The scenarios of the hunt, a file for each family. An entry is a name, a description and a scenario. `accepted` lists
+//! the known losses.
 
+mod accepted;
 mod alike;
 mod antagonists;
 mod distances;
@@ -10,6 +12,8 @@ mod outages;
 mod slow;
 mod streams;
 mod work;
+
+pub(super) use self::accepted::{ACCEPTED, Accepted};
 
 use super::case::Case;
 

@@ -51,7 +51,8 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "downloads-joined",
-        "every response has a body of 2 s on average, and one of 5 servers leaves for 20 s; one client, load 0.6",
+        "every response has a body of 2 s on average, and one of 5 servers leaves and joins again after 20 s; 5 clients, \
+         load 0.6",
         || {
             let joins = Fault::removed(0).from(secs(20)).lasting(secs(20));
             workers(5, 5).bodies(Bodies::all(Work::exponential(secs(2)))).fault(joins).load(0.6).lasting(secs(80))
