@@ -68,6 +68,7 @@ pub(crate) fn gateway(listen: SocketAddr, backends: &[SocketAddr]) -> String {
     let endpoints = lines(backends, |_, backend| format!("    {{ address = \"{backend}\" }},"));
     format!(
         "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n\
+         limits = {{ max_connections = 65536, max_in_flight = 65536 }}\n\
          [pool.web]\nstrategy = \"round-robin\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
          endpoints = [\n{endpoints}]\n"
     )
