@@ -93,13 +93,19 @@ impl HttpClient {
         self.balance.get_ref().pool()
     }
 
-    /// Sends a GET request without a body. `uri` is a path, or a complete URI, whose host becomes the `Host` header.
+    /// Sends a GET request without a body. `uri` is a path that begins with `/`, or a complete URI, whose host becomes the
+    /// `Host` header. Its scheme does not decide whether TLS is used: the address of the endpoint does.
     ///
     /// # Errors
     ///
-    /// [`Error::Request`] if `uri` is not a valid URI. Otherwise the errors of [`call`](Self::call).
+    /// [`Error::Request`] if `uri` is not a valid URI, or is neither of the two. Otherwise the errors of [`call`](Self::call).
     pub async fn get(&self, uri: &str) -> Result<Response<LeasedBody<ResponseBody>>, Error> {
         let uri: Uri = uri.parse().map_err(|error: http::uri::InvalidUri| Error::Request { source: error.into() })?;
+        // `users` and `users:80` would be read as the host of a CONNECT request.
+        if uri.scheme().is_none() && uri.authority().is_some() {
+            let source = format!("{uri:?} is not a path or a complete URI: write \"/{uri}\" for a path").into();
+            return Err(Error::Request { source });
+        }
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = uri;
         self.call(request).await

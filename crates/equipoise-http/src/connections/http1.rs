@@ -182,6 +182,12 @@ impl Http1 {
         self.control.close_because(reason);
     }
 
+    /// Lets the connection be closed after the response that it receives now, because of an error in its head.
+    pub(crate) fn fail_after_response(&mut self) {
+        self.close_because(CloseReason::Failed);
+        self.expires_at = 0;
+    }
+
     /// Sends a request and drives the connection until the head of the response.
     pub(crate) async fn send(
         &mut self,

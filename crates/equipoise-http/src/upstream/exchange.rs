@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "http2")]
 use equipoise_tower::FailureStage;
-use http::{Method, Request, Response};
+use http::{
+    HeaderMap, Method, Request, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use hyper::upgrade::OnUpgrade;
 
 #[cfg(feature = "http2")]
@@ -175,12 +178,30 @@ fn was_closed(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io()
 }
 
+/// Returns whether parsers can disagree about where the response ends: more than one `Content-Length`, one beside
+/// `Transfer-Encoding`, or a coding other than `chunked`. hyper accepts such a head if the response has no body, as after
+/// HEAD. What follows on the connection could be the rest of this response.
+fn has_doubtful_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match codings.next() {
+        None => lengths.next().is_some() || length.is_some_and(|length| length.as_bytes().contains(&b',')),
+        Some(coding) => {
+            length.is_some() || codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+    }
+}
+
 /// Decides who has the connection after the head of the response.
 fn attach(
     connections: &Arc<Connections>,
-    connection: Http1,
+    mut connection: Http1,
     response: Response<hyper::body::Incoming>,
 ) -> Response<ResponseBody> {
+    if has_doubtful_length(response.headers()) {
+        connection.fail_after_response();
+    }
     if response.extensions().get::<OnUpgrade>().is_some() {
         if let Some(driver) = connection.into_tunnel() {
             // An error is reported to the holder of the tunnel.

@@ -69,6 +69,7 @@ async fn a_broken_response_is_a_502() {
 async fn a_bad_uri_is_the_callers_error() {
     let client = HttpClient::new(pool_of([Server::start().await.address()]));
     assert_eq!(client.get("no uri").await.unwrap_err().status(), 400);
+    assert_eq!(client.get("users").await.unwrap_err().status(), 400);
 }
 
 #[tokio::test]

@@ -35,6 +35,23 @@ async fn requests_one_after_the_other_share_a_connection() {
 }
 
 #[tokio::test]
+async fn a_response_with_a_doubtful_length_is_the_last_of_its_connection() {
+    let (server, upstream) = Server::with_upstream(&Settings::new()).await;
+    for answer in [
+        &b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n"[..],
+        b"HTTP/1.1 304 Not Modified\r\ntransfer-encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+    ] {
+        let serve = server.serve(answer);
+        let (mut peer, response) = join!(serve, send(&upstream, get("/")));
+        assert_eq!(response.unwrap().status(), 304);
+        peer.closed().await;
+    }
+    let status = upstream.status();
+    assert_eq!((status.open, status.opened, status.closed(CloseReason::Failed)), (0, 3, 3));
+}
+
+#[tokio::test]
 async fn a_long_body_returns_its_connection_at_its_end() {
     let (server, upstream) = Server::with_upstream(&Settings::new()).await;
     let serve = server.serve(HALF);
