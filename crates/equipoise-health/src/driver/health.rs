@@ -68,6 +68,9 @@ impl Health {
     /// Starts a tokio task that checks the pool's endpoints and sets their availability (see [`run`](Self::run)). The
     /// task ends when the returned guard is dropped.
     ///
+    /// A `Health` checks one pool at a time. If it is spawned for another pool too, that pool is not checked before the
+    /// guard of the first one is dropped. Create a `Health` for each pool.
+    ///
     /// # Panics
     ///
     /// Panics outside of a tokio runtime.
