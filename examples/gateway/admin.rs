@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use equipoise::{PickRequest, health::AdminState, tower::RequestHead};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
@@ -78,6 +78,10 @@ async fn answer(state: &State, request: &Request<Incoming>) -> Answer {
     if request.headers().contains_key(header::ORIGIN) {
         return Err((StatusCode::FORBIDDEN, "requests of browsers are refused".to_owned()));
     }
+    if !is_local_name(request) {
+        let message = "the host must be an address or localhost, not another name";
+        return Err((StatusCode::MISDIRECTED_REQUEST, message.to_owned()));
+    }
     let query = request.uri().query().unwrap_or_default();
     match (request.method().as_str(), request.uri().path()) {
         ("GET", "/") => Ok(text(USAGE.to_owned())),
@@ -90,6 +94,15 @@ async fn answer(state: &State, request: &Request<Incoming>) -> Answer {
         },
         _ => Err((StatusCode::NOT_FOUND, USAGE.to_owned())),
     }
+}
+
+/// Returns whether the request was sent to an address or to `localhost`. A page of a browser could read the answers under
+/// the name of its own server, if that name leads to this address (DNS rebinding).
+fn is_local_name(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let Some(authority) = request.uri().authority().cloned().or(host) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 fn endpoints(state: &State) -> Response<Full<Bytes>> {

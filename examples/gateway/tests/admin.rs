@@ -91,6 +91,8 @@ async fn wrong_commands_are_refused_with_what_would_be_right() {
     assert_eq!((answer.status, answer.body.trim_end()), (404, "there is no \"stop\": use drain, ready or maintenance"));
     let answer = admin.get("/explain?user=ada").await;
     assert!(answer.status == 400 && answer.body.starts_with("there is no parameter \"user\"\n"), "{}", answer.body);
+    let rebound = admin.request("GET /config", "host: evil.test\r\n").await;
+    assert_eq!(rebound.unwrap().status, 421);
     let browser = admin.request("POST /endpoints/a/drain", "origin: http://evil.test\r\ncontent-length: 0\r\n").await;
     assert_eq!(browser.unwrap().status, 403);
     let answer = admin.get("/config").await;

@@ -55,7 +55,7 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, line: &str, headers: &str) -> io::Result<()> {
-        let host = if headers.starts_with("host:") { "" } else { "host: app.test\r\n" };
+        let host = if headers.starts_with("host:") { "" } else { "host: localhost\r\n" };
         self.0.write_all(format!("{line} HTTP/1.1\r\n{host}{headers}\r\n").as_bytes()).await
     }
 
