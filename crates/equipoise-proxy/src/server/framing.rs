@@ -19,6 +19,8 @@ pub(super) struct Framing {
     state: State,
     /// The begin of a line whose end has not been read, up to [`MAX_LINE`] bytes.
     line: Vec<u8>,
+    /// Whether the last byte that was read of this line is a CR. The line may be longer than what is kept.
+    ends_with_cr: bool,
     /// The number of heads that have begun.
     heads: u64,
     head: Head,
@@ -94,11 +96,11 @@ impl Framing {
                         continue;
                     }
                     let refused = if self.line.is_empty() {
-                        self.end_of_line(line)
+                        self.end_of_line(line.strip_suffix(b"\r").unwrap_or(line), line.ends_with(b"\r"))
                     } else {
                         self.keep(line);
                         let line = std::mem::take(&mut self.line);
-                        self.end_of_line(&line)
+                        self.end_of_line(line.strip_suffix(b"\r").unwrap_or(&line), self.ends_with_cr)
                     };
                     if let Err(Doubtful) = refused {
                         // In a body, the request has begun already.
@@ -115,16 +117,15 @@ impl Framing {
         if self.state == State::RequestLine {
             self.head.has_fragment |= memchr(b'#', part).is_some();
         }
+        if let Some(last) = part.last() {
+            self.ends_with_cr = *last == b'\r';
+        }
         let room = MAX_LINE.saturating_sub(self.line.len());
         self.line.extend_from_slice(part.get(..room).unwrap_or(part));
     }
 
-    /// Reads a line, without the LF at its end.
-    fn end_of_line(&mut self, line: &[u8]) -> Result<(), Doubtful> {
-        let (text, has_cr) = match line.strip_suffix(b"\r") {
-            Some(text) => (text, true),
-            None => (line, false),
-        };
+    /// Reads a line, without the CR and LF at its end.
+    fn end_of_line(&mut self, text: &[u8], has_cr: bool) -> Result<(), Doubtful> {
         match self.state {
             // Empty lines before a request are skipped (RFC 9112, section 2.2).
             State::RequestLine if !text.is_empty() => {
@@ -257,6 +258,11 @@ mod tests {
             format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{:X} ;a\r\n{two}\r\n0\r\n\r\n", two.len()),
             format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{two}\r\n00\r\n{two}", two.len()),
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\n\n\r\n0;\r\na: b\r\n\r\n".to_owned(),
+            // Longer than what is kept of a line.
+            format!(
+                "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;{0}\r\na\r\n0\r\na: {0}\r\n\r\n",
+                "b".repeat(300)
+            ),
         ] {
             assert_eq!(refused(&format!("{first}GET /2 HTTP/1.1\r\n\r\n")), None, "{first}");
             assert_eq!(refused(&format!("{first}{BAD}")), Some(2), "{first}");

@@ -99,6 +99,37 @@ async fn a_used_connection_cannot_switch_to_http2() {
     assert_eq!(answer, b"");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_part_of_a_head_that_has_arrived_before_a_rest_is_kept() {
+    let server = Server::with_limits(answers(), long());
+    let (mut client, _serving) = serve(&server);
+    let (part, remainder) = GET.split_at(7);
+    client.write_all(&[GET, part].concat()).await.expect("open");
+    response(&mut client).await;
+    tokio::time::sleep(PAUSE).await;
+    client.write_all(remainder).await.expect("open");
+    response(&mut client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_length_is_found_after_a_rest() {
+    for pauses_within in [false, true] {
+        let server = Server::with_limits(answers(), long());
+        let (mut client, _serving) = serve(&server);
+        client.write_all(GET).await.expect("open");
+        response(&mut client).await;
+        tokio::time::sleep(PAUSE).await;
+        client.write_all(b"POST / HTTP/1.1\r\nhost: app.test\r\ncontent-length: 5\r\n").await.expect("open");
+        if pauses_within {
+            tokio::time::sleep(PAUSE).await;
+        }
+        client.write_all(b"content-length: 5\r\n\r\nhello").await.expect("open");
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("closed");
+        assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", answer.escape_ascii());
+    }
+}
+
 /// The rest of the body must not be taken for a request.
 #[tokio::test(start_paused = true)]
 async fn a_connection_does_not_rest_before_the_body_of_its_request_has_ended() {
