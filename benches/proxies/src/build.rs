@@ -4,26 +4,18 @@ use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Context, ensure};
 
-use crate::subject::Subject;
+const OWN: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Builds the subjects that are written in Rust, as this program was built.
-pub(crate) fn build(subjects: &[Subject]) -> anyhow::Result<()> {
-    let own = env!("CARGO_MANIFEST_DIR");
-    for subject in subjects {
-        match subject {
-            Subject::Nginx | Subject::Haproxy => {}
-            Subject::Equipoise => cargo(&["--release", "--bin", "equipoise"], own)?,
-            Subject::Bare => cargo(&["--release", "--bin", "bare"], own)?,
-            Subject::Pingora => cargo(&["--release", "--bin", "pingora"], own)?,
-            // The profile `bench` of the workspace has the settings of this package's profile `release`.
-            Subject::Gateway => {
-                let target = format!("{own}/target");
-                let example = ["--profile", "bench", "--example", "gateway", "-p", "equipoise-gateway"];
-                cargo(&[&example[..], &["--target-dir", &target]].concat(), &format!("{own}/../.."))?;
-            }
-        }
-    }
-    Ok(())
+/// Builds a program of this package, as this program was built.
+pub(crate) fn program(name: &str) -> anyhow::Result<()> {
+    cargo(&["--release", "--bin", name], OWN)
+}
+
+/// Builds the example `gateway` with the same settings, which the profile `bench` of its workspace has.
+pub(crate) fn gateway() -> anyhow::Result<()> {
+    let target = format!("{OWN}/target");
+    let example = ["--profile", "bench", "--example", "gateway", "-p", "equipoise-gateway"];
+    cargo(&[&example[..], &["--target-dir", &target]].concat(), &format!("{OWN}/../.."))
 }
 
 fn cargo(arguments: &[&str], directory: &str) -> anyhow::Result<()> {

@@ -44,7 +44,7 @@ struct Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let subjects = all_unless_given(&options.subject);
-    build::build(&subjects)?;
+    subjects.iter().try_for_each(|subject| subject.build())?;
     let backends = Backends::start()?;
     for workload in all_unless_given(&options.workload) {
         let mut subjects = subjects.clone();

@@ -5,8 +5,7 @@ use std::{fs, process::Command};
 use clap::ValueEnum;
 
 use crate::{
-    build::built,
-    configuration,
+    build, configuration,
     process::{Backends, Process, free_address, nginx},
     workload::Workload,
 };
@@ -44,6 +43,17 @@ impl Subject {
         !(workload.to_http2() && matches!(self, Self::Nginx | Self::Gateway))
     }
 
+    /// Builds the proxy, if it is written in Rust.
+    pub(crate) fn build(self) -> anyhow::Result<()> {
+        match self {
+            Self::Nginx | Self::Haproxy => Ok(()),
+            Self::Equipoise => build::program("equipoise"),
+            Self::Bare => build::program("bare"),
+            Self::Pingora => build::program("pingora"),
+            Self::Gateway => build::gateway(),
+        }
+    }
+
     /// Starts the proxy.
     pub(crate) fn start(self, workload: Workload, backends: &Backends) -> anyhow::Result<Process> {
         let (listen, directory) = (free_address()?, tempfile::tempdir()?);
@@ -60,7 +70,7 @@ impl Subject {
             }
             Self::Gateway => {
                 fs::write(&file, configuration::gateway(listen, backends))?;
-                let mut command = Command::new(built("examples/gateway")?);
+                let mut command = Command::new(build::built("examples/gateway")?);
                 command.arg("--config").arg(file).env("TOKIO_WORKER_THREADS", "1");
                 command
             }
@@ -79,7 +89,7 @@ fn program(
     backends: &[std::net::SocketAddr],
 ) -> anyhow::Result<Command> {
     let version = |http2: bool| if http2 { "http2" } else { "http1" };
-    let mut command = Command::new(built(name)?);
+    let mut command = Command::new(build::built(name)?);
     command.arg(listen.to_string()).arg(version(workload.from_http2())).arg(version(workload.to_http2()));
     command.args(backends.iter().map(ToString::to_string));
     Ok(command)
