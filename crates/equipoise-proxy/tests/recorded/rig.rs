@@ -170,17 +170,32 @@ async fn read_request(stream: &mut DuplexStream, request: &mut Vec<u8>) -> io::R
     };
     let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     if field("transfer-encoding") == Some("chunked") {
-        while !request.ends_with(b"\r\n0\r\n") {
-            request.push(stream.read_u8().await?);
+        loop {
+            let line = read_line(stream, request).await?;
+            let size = line.split(';').next().map(str::trim_end).and_then(|size| usize::from_str_radix(size, 16).ok());
+            let size = size.ok_or(io::ErrorKind::InvalidData)?;
+            if size == 0 {
+                break;
+            }
+            // With the line end after the chunk.
+            for _ in 0..size + 2 {
+                request.push(stream.read_u8().await?);
+            }
         }
-        let trailers = request.len();
-        while !request.ends_with(b"\r\n\r\n") || request.len() < trailers + 2 {
-            request.push(stream.read_u8().await?);
-        }
+        while !read_line(stream, request).await?.is_empty() {}
     } else {
         for _ in 0..field("content-length").map_or(0, |length| length.parse().expect("a number")) {
             request.push(stream.read_u8().await?);
         }
     }
     Ok(())
+}
+
+/// Reads up to the end of a line. Returns the line without its end.
+async fn read_line(stream: &mut DuplexStream, request: &mut Vec<u8>) -> io::Result<String> {
+    let start = request.len();
+    while request.len() < start + 2 || !request.ends_with(b"\r\n") {
+        request.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&request[start..request.len() - 2]).into_owned())
 }
