@@ -178,14 +178,14 @@ impl Http1 {
         self.drive(cx) && self.is_ready()
     }
 
+    /// Sets why the connection will be closed. It carries no further request.
     pub(crate) fn close_because(&self, reason: CloseReason) {
         self.control.close_because(reason);
     }
 
-    /// Lets the connection be closed after the response that it receives now, because of an error in its head.
-    pub(crate) fn fail_after_response(&mut self) {
-        self.close_because(CloseReason::Failed);
-        self.expires_at = 0;
+    /// Returns why the connection will be closed, if this is known already.
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        self.control.reason()
     }
 
     /// Sends a request and drives the connection until the head of the response.

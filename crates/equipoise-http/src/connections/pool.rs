@@ -207,7 +207,9 @@ impl Connections {
 
     /// Returns why a connection must not carry another request.
     pub(super) fn end_of(&self, connection: &Http1, now: u64) -> Option<CloseReason> {
-        if connection.generation != self.generation() {
+        if let Some(reason) = connection.reason() {
+            Some(reason)
+        } else if connection.generation != self.generation() {
             Some(CloseReason::Removed)
         } else if connection.expires_at <= now {
             Some(CloseReason::Lifetime)

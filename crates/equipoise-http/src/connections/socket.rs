@@ -80,7 +80,7 @@ impl Control {
         self.sends_pings.store(true, Ordering::Relaxed);
     }
 
-    fn reason(&self) -> Option<CloseReason> {
+    pub(super) fn reason(&self) -> Option<CloseReason> {
         let index = self.reason.load(Ordering::Relaxed).checked_sub(1);
         index.and_then(|index| CloseReason::ALL.get(usize::from(index)).copied())
     }

@@ -196,11 +196,11 @@ fn has_doubtful_length(headers: &HeaderMap) -> bool {
 /// Decides who has the connection after the head of the response.
 fn attach(
     connections: &Arc<Connections>,
-    mut connection: Http1,
+    connection: Http1,
     response: Response<hyper::body::Incoming>,
 ) -> Response<ResponseBody> {
     if has_doubtful_length(response.headers()) {
-        connection.fail_after_response();
+        connection.close_because(CloseReason::Failed);
     }
     if response.extensions().get::<OnUpgrade>().is_some() {
         if let Some(driver) = connection.into_tunnel() {
