@@ -65,7 +65,8 @@ impl<B> ProxyBody<B> {
         Self::from_bytes(Bytes::new())
     }
 
-    /// Forwards the body of another service, of which `first` has been read. Frames of the request's body, which `watch` observes, count as progress.
+    /// Forwards the body of another service, of which `first` has been read. Frames of the request's body, which `watch`
+    /// observes, count as progress.
     pub(crate) fn forward(
         body: B,
         first: First,

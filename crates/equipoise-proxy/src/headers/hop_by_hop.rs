@@ -33,17 +33,12 @@ use super::known::{is_hop_by_hop, is_protected};
 /// # Ok::<(), http::Error>(())
 /// ```
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let options = headers.get_all(CONNECTION).iter().flat_map(elements);
-        let named: Vec<HeaderName> = options
-            // Most connections have only these two, and neither is the name of a field.
-            .filter(|option| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive"))
-            .filter_map(|option| HeaderName::from_bytes(option).ok())
-            .filter(|name| !is_protected(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+    // Most connections have only these two options, and neither is the name of a field.
+    let is_field =
+        |option: &&[u8]| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive");
+    let named = removable(options(headers).filter(is_field));
+    for name in named {
+        headers.remove(name);
     }
     // Most messages have one or two of these fields. To look for each by its name would cost more than to read all names.
     while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
@@ -74,24 +69,29 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// # Ok::<(), http::Error>(())
 /// ```
 pub fn remove_named_fields(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
+    if options(headers).all(is_of_connection) {
         return;
     }
-    let options = || headers.get_all(CONNECTION).iter().flat_map(elements);
-    let named: Vec<&[u8]> = options().filter(|option| !is_of_connection(option)).collect();
-    if named.is_empty() {
-        return;
-    }
-    let named: Vec<HeaderName> = named.into_iter().filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
-    let kept: Vec<&[u8]> = options().filter(|option| is_of_connection(option)).collect();
+    let named = removable(options(headers).filter(|option| !is_of_connection(option)));
+    let kept: Vec<&[u8]> = options(headers).filter(|option| is_of_connection(option)).collect();
     let kept = HeaderValue::from_bytes(&kept.join(&b", "[..]));
-    for name in named.into_iter().filter(|name| !is_protected(name)) {
+    for name in named {
         headers.remove(name);
     }
     match kept {
         Ok(kept) if !kept.is_empty() => drop(headers.insert(CONNECTION, kept)),
         _ => drop(headers.remove(CONNECTION)),
     }
+}
+
+/// Returns the options of `Connection`.
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(CONNECTION).iter().flat_map(elements)
+}
+
+/// Returns the fields with these names that a client can remove.
+fn removable<'h>(options: impl Iterator<Item = &'h [u8]>) -> Vec<HeaderName> {
+    options.filter_map(|option| HeaderName::from_bytes(option).ok()).filter(|name| !is_protected(name)).collect()
 }
 
 /// Returns whether an option of `Connection` is about the connection itself, or names a field that is always removed.
@@ -110,7 +110,7 @@ fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 pub(crate) fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers.get_all(UPGRADE).iter();
     let (Some(protocols), None) = (lines.next(), lines.next()) else { return None };
-    let named = headers.get_all(CONNECTION).iter().flat_map(elements).any(|o| o.eq_ignore_ascii_case(b"upgrade"));
+    let named = options(headers).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
     let is_refused = |protocol: &[u8]| {
         let name = protocol.split(|byte| *byte == b'/').next().unwrap_or(protocol).trim_ascii();
         [&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|refused| name.eq_ignore_ascii_case(refused))

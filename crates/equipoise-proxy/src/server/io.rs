@@ -129,14 +129,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
     }
 }
 
+/// Follows the messages in the bytes that hyper reads next.
+fn follow(framing: &mut Framing, activity: &Activity, bytes: &[u8]) {
+    let refused = framing.read(bytes);
+    activity.on_framing(framing.is_in_body(), refused);
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let first = this.first.get(this.first_start..this.first_end).unwrap_or_default();
         if let Some(part) = first.get(..first.len().min(buffer.remaining())).filter(|part| !part.is_empty()) {
             buffer.put_slice(part);
-            let refused = this.framing.read(part);
-            this.activity.on_framing(this.framing.is_in_body(), refused);
+            follow(&mut this.framing, &this.activity, part);
             this.first_start += part.len();
             return Poll::Ready(Ok(()));
         }
@@ -150,8 +155,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             let was_in_body = this.framing.is_in_body();
-            let refused = this.framing.read(buffer.filled().get(before..).unwrap_or_default());
-            this.activity.on_framing(this.framing.is_in_body(), refused);
+            follow(&mut this.framing, &this.activity, buffer.filled().get(before..).unwrap_or_default());
             if was_in_body && !this.framing.is_in_head() {
                 this.activity.on_body();
             } else {
