@@ -94,6 +94,8 @@
 //! # }
 //! ```
 //!
+//! Always set a timeout: reqwest sends requests through hyper's client, which [can lose a request](#hyper).
+//!
 //! The reqwest client below the balancer follows no redirects and makes no retries: see
 //! [redirects](super::layers#redirects). reqwest uses the proxy from the environment variables, unless the builder's
 //! `no_proxy()` is called. With a proxy, failures of the proxy count as failures of the endpoint.
@@ -161,6 +163,11 @@
 //! error when the client is built. Without this call, requests skip such endpoints. If there is no other endpoint, the
 //! requests fail.
 //!
+//! Set [`attempt_timeout`](crate::BalanceLayer::attempt_timeout). Without a timeout, a request can wait for ever
+//! although no server hangs: hyper 1.12 can lose a request that is sent at the moment when its connection ends. The
+//! request then gets neither a response nor an error ([hyper#4122](https://github.com/hyperium/hyper/issues/4122)).
+//! This is rare, and more likely on a busy machine. `HttpClient` is not affected.
+//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -178,7 +185,8 @@
 //! connector.set_connect_timeout(Some(Duration::from_secs(1)));
 //! connector.set_nodelay(true);
 //! let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-//! let balanced = BalanceLayer::new(pool).check_addresses()?.max_attempts(3).layer(client);
+//! let layer = BalanceLayer::new(pool).check_addresses()?.max_attempts(3).attempt_timeout(Duration::from_secs(5));
+//! let balanced = layer.layer(client);
 //! # drop(balanced);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
