@@ -42,7 +42,7 @@ pin_project! {
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 const MAX_KEPT_FRAMES: usize = 64;
 
-/// What has come of a body before its request is forwarded.
+/// How much of a body has arrived before its request is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// One more frame, and there is room for the next one.

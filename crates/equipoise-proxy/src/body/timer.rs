@@ -38,13 +38,13 @@ impl Timeouts {
     }
 
     /// Sets how long the endpoint may take to send the head of its response. The time begins when the request is
-    /// forwarded, and again with each frame of its body. The wait for the inner service to become ready before is limited
-    /// to the same time. The client gets status 504 when it has passed, or 408 if the endpoint waits for the rest of the
-    /// client's body. Default: 60 s.
+    /// forwarded, and again with each frame of its body. Before that, the inner service has the same time to become
+    /// ready. The client gets status 504 when it has passed, or 408 if the endpoint waits for the rest of the client's
+    /// body. Default: 60 s.
     ///
     /// A balancer counts status 504 as a failure of the endpoint, but cannot send the request to another one. Set the
-    /// balancer's [`attempt_timeout`](equipoise_tower::Balance::attempt_timeout) below this time, so that idempotent
-    /// requests go to another endpoint before.
+    /// balancer's [`attempt_timeout`](equipoise_tower::Balance::attempt_timeout) below this time, so that an
+    /// idempotent request is sent to another endpoint before this time has passed.
     #[must_use]
     pub const fn head(mut self, timeout: Duration) -> Self {
         self.head = Some(timeout);

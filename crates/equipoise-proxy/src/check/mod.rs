@@ -1,9 +1,9 @@
 //! Checks that a message has one meaning before it is forwarded.
 //!
 //! A proxy and the server behind it each parse the same request. If they read it differently, an attacker can hide a
-//! second request in the first one (request smuggling), or pass the rules of the proxy. [`RequestChecks`] therefore
-//! refuses every request that parsers are known to read differently, with a [`Refusal`] that says what is wrong.
-//! [`check_response`] does the same for the responses of endpoints.
+//! second request in the first one (request smuggling), or get around the rules of the proxy. [`RequestChecks`]
+//! therefore refuses every request that parsers are known to read differently, with a [`Refusal`] that says what is
+//! wrong. [`check_response`] does the same for the responses of endpoints.
 //!
 //! The checks see a request after the server's parser, such as hyper's, has read it. This parser refuses more: field
 //! names and values with invalid characters, folded lines, white space before a colon, bare CR, a second

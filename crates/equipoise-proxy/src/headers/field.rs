@@ -12,8 +12,8 @@ pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub enum FieldAction {
     /// If the peer is a trusted proxy that [writes this field](super::ForwardingFields::written_by_proxies), what it
     /// sent is believed: lists (`X-Forwarded-For`, `Forwarded`) get one more element, and other fields stay as they
-    /// are. Otherwise, and if the field is missing, the field is replaced. `X-Real-IP` is always replaced by the
-    /// address of the client.
+    /// are. In all other cases, this proxy writes the field itself. `X-Real-IP` is always replaced by the address of
+    /// the client.
     Append,
     /// The field tells about the connection to this proxy only, whatever the peer sent.
     Replace,

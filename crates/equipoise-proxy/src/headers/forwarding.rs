@@ -30,8 +30,8 @@ use crate::check::host_and_port;
 ///
 /// A proxy passes on fields that it does not know of, so a trusted proxy's request can have fields that its client
 /// wrote. Of trusted proxies, only `X-Forwarded-For` is believed, unless
-/// [`written_by_proxies`](Self::written_by_proxies) names the fields that they write. `append` replaces all other
-/// fields. `X-Real-IP` is never believed.
+/// [`written_by_proxies`](Self::written_by_proxies) names the fields that they write. A field that is not named there
+/// is not believed: `append` then acts like `replace`. `X-Real-IP` is never believed.
 ///
 /// The peer's address is read from the extension [`PeerAddr`], or from [`ProxiedAddr`] if the peer is trusted. Local
 /// port and TLS are read from [`ConnectionInfo`]. If an address or port is not known, its field is removed.

@@ -82,7 +82,8 @@ pub(crate) static KNOWN: [Known; 47] = [
     head_only("www-authenticate"),
 ];
 
-/// Proxies have more fields about the client than those in the table, such as `X-Forwarded-Prefix`. All begin so.
+/// Proxies have more fields about the client than those in the table, such as `X-Forwarded-Prefix`. All their
+/// names begin with this text.
 pub(crate) const X_FORWARDED_PREFIX: &str = "x-forwarded-";
 
 fn known(name: &HeaderName) -> Option<&'static Known> {

@@ -17,7 +17,7 @@
 //! 5. The route that is written first.
 //!
 //! A request that does not meet all conditions of the most specific route goes to the next one, also over hosts: a
-//! route for any host gets what no route for the host wants.
+//! route for any host gets the requests that match no route for the host.
 //!
 //! # Paths
 //!
@@ -33,7 +33,7 @@
 //!
 //! Servlet containers cut off what follows a `;` in a segment, and others do not: `/admin;x` is `/admin` to the former.
 //! A request with such parameters is refused too, unless the same route would get it without them. So `/users/7;v=1` is
-//! forwarded by a route for `/users/{id}`, and `/admin;x` cannot pass by a route for `/admin`.
+//! forwarded by a route for `/users/{id}`, and `/admin;x` cannot be used to avoid a route for `/admin`.
 //!
 //! ```
 //! use equipoise_proxy::route::{Route, Routes};

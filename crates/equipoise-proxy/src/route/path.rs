@@ -31,7 +31,7 @@ impl PathPattern {
         }
     }
 
-    /// Parses the pattern of the begin of a path. `/api` and `/api/` are the same prefix.
+    /// Parses the pattern of the start of a path. `/api` and `/api/` are the same prefix.
     pub(super) fn prefix(pattern: &str) -> Result<Self, &'static str> {
         let mut segments = if pattern.is_empty() { Vec::new() } else { segments(pattern)? };
         if segments.last() == Some(&Segment::Text("".into())) {

@@ -114,7 +114,7 @@ impl<T> Route<T> {
         self
     }
 
-    /// Sets the begin of the path. Whole segments are compared: `/api` and `/api/` stand for `/api`, `/api/` and
+    /// Sets the start of the path. Whole segments are compared: `/api` and `/api/` stand for `/api`, `/api/` and
     /// `/api/x`, but not for `/apiary`. `{name}` stands for any segment. Default: any path.
     #[must_use]
     pub fn path_prefix(mut self, pattern: impl AsRef<str>) -> Self {

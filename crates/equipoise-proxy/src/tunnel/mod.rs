@@ -26,7 +26,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A server that shuts down waits only for requests, not for tunnels. Close them with [`close`](Self::close), and wait
 /// for them with [`closed`](Self::closed). Clones share the tunnels.
 ///
-/// - If one side ends its direction, the other side learns it, and the other direction stays open (half-close).
+/// - If one side stops sending, the other side is told, and the other direction stays open (half-close).
 /// - A tunnel ends if no byte passes in either direction for the [idle timeout](Self::idle_timeout).
 /// - A tunnel ends if its endpoint accepts no requests any more
 ///   ([`TunnelLease::closing`](equipoise_tower::TunnelLease::closing)), for example after the deadline of a drain.
