@@ -102,7 +102,8 @@ impl ErrorResponses {
     }
 
     /// Returns the response for an error. `request` are the headers of the request, of which `Accept` and
-    /// `Content-Type` are read. `version` is the HTTP version of the request.
+    /// `Content-Type` are read. `version` is the HTTP version of the request. To a `HEAD` request, send the response
+    /// without its body: hyper's server removes it over HTTP/1 only. A [`ReverseProxy`](crate::ReverseProxy) does so.
     pub fn respond(&self, error: &ProxyError, request: &HeaderMap, version: Version) -> Response<Bytes> {
         self.respond_as(error, Form::of(request, version), version)
     }

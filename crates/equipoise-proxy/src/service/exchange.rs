@@ -5,7 +5,8 @@ use equipoise_tower::{BoxError, TunnelLease, refuse_response};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
-        CONNECTION, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 use http_body::Body;
@@ -348,6 +349,11 @@ impl Exchange {
 
     fn failed(&self, error: ProxyError) -> Response<Bytes> {
         let mut response = self.settings.errors.respond_as(&error, self.form, self.version);
+        if self.is_head {
+            // hyper sends the body of a response over HTTP/2 whatever the method. The length is that of a GET.
+            let body = std::mem::take(response.body_mut());
+            response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+        }
         response.extensions_mut().insert(Failed(Arc::new(error)));
         response
     }

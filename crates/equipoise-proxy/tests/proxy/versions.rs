@@ -3,12 +3,15 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use equipoise_proxy::{RequestBody, ReverseProxy};
+use equipoise_proxy::{
+    RequestBody, ReverseProxy,
+    route::{Redirect, Route, RouteBody, Router, Routes},
+};
 use equipoise_tower::BoxError;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{
-    BodyExt,
+    BodyExt, Empty,
     channel::{Channel, Sender},
 };
 use hyper::body::Incoming;
@@ -96,6 +99,38 @@ where
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
         tokio::spawn(connection);
         Ok(sender.send_request(request).await?)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_proxy_answers_to_head_has_no_body_in_any_version() {
+    let refused = service_fn(async |_: Request<RouteBody<RequestBody<Incoming>>>| Err::<Response<Sent>, _>("broken"));
+    let routes = Routes::new([
+        Route::to("broken", refused),
+        Route::redirect("moved", Redirect::permanent().scheme("https")).path("/moved"),
+    ]);
+    let proxy = ReverseProxy::new(Router::new(routes.expect("valid routes")));
+    for http2 in [false, true] {
+        for (path, status) in [("/", 502), ("/a%2Fb", 400), ("/moved", 308)] {
+            let head = async |method: Method| {
+                let (near, far) = duplex(4096);
+                let proxy = proxy.clone();
+                serve(http2, far, move |request| proxy.clone().oneshot(request));
+                let request = Request::builder().method(method).uri(path).header("host", "app.test");
+                let request = request.body(Empty::<Bytes>::new()).expect("a request");
+                let response = send(http2, near, request).await.expect("a response");
+                assert_eq!(response.status(), status, "{path} {http2}");
+                let length = response.headers().get("content-length").cloned();
+                // Fails with a protocol error if there is a body.
+                let body = response.into_body().collect().await.expect("a body").to_bytes();
+                (length, body.len())
+            };
+            let (length, body) = head(Method::GET).await;
+            assert!(length.as_ref().is_none_or(|length| *length == body.to_string()), "{path} {http2}");
+            let (length_of_head, body_of_head) = head(Method::HEAD).await;
+            assert_eq!(body_of_head, 0, "{path} {http2}");
+            assert!(length_of_head.is_none() || length_of_head == length, "{path} {http2}");
+        }
     }
 }
 
