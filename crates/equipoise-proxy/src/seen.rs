@@ -15,7 +15,6 @@ pub(crate) struct Seen {
     pub(crate) transfer_encoding: bool,
     pub(crate) content_length: bool,
     pub(crate) expect: bool,
-    pub(crate) accept: bool,
     /// The number of lines.
     pub(crate) cookies: usize,
     /// A field that tells about the client.
@@ -44,7 +43,6 @@ impl Seen {
                 "transfer-encoding" => seen.transfer_encoding = true,
                 "content-length" => seen.content_length = true,
                 "expect" => seen.expect = true,
-                "accept" => seen.accept = true,
                 "cookie" => seen.cookies += 1,
                 "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-real-ip"
                 | "forwarded" => seen.forwarding = true,

@@ -10,7 +10,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// The form of the response for an error. The request decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(super) enum Form {
     /// One line of plain text.
     Text,
     /// A problem document (RFC 9457).
@@ -19,15 +19,33 @@ pub(crate) enum Form {
     Grpc,
 }
 
-impl Form {
+/// What a request says about the form of the response for an error. Most requests have no error, so their `Accept` is
+/// kept, and not read.
+#[derive(Debug)]
+pub(crate) struct WantedForm {
+    is_grpc: bool,
+    /// The first line of `Accept`.
+    accept: Option<HeaderValue>,
+    more_accept: Vec<HeaderValue>,
+}
+
+impl WantedForm {
     pub(crate) fn of(request: &HeaderMap, version: Version) -> Self {
-        match () {
-            () if version >= Version::HTTP_2 && is_grpc(request) => Self::Grpc,
-            () if prefers_json(request) => Self::Json,
-            () => Self::Text,
-        }
+        let mut lines = request.get_all(ACCEPT).iter().cloned();
+        let (accept, more_accept) = (lines.next(), lines.collect());
+        Self { is_grpc: version >= Version::HTTP_2 && is_grpc(request), accept, more_accept }
     }
 
+    pub(super) fn form(&self) -> Form {
+        match () {
+            () if self.is_grpc => Form::Grpc,
+            () if prefers_json(self.accept.iter().chain(&self.more_accept)) => Form::Json,
+            () => Form::Text,
+        }
+    }
+}
+
+impl Form {
     /// Returns a response. `message` contains only characters of ASCII, and none that JSON or gRPC must escape.
     pub(super) fn response(self, status: StatusCode, message: &str) -> Response<Bytes> {
         let (kind, body) = match self {
@@ -75,9 +93,9 @@ fn grpc_status(status: StatusCode) -> u16 {
 
 /// Returns whether a client prefers JSON to plain text: it names a type of JSON with a quality that is not below the
 /// quality of plain text.
-fn prefers_json(headers: &HeaderMap) -> bool {
+fn prefers_json<'a>(accept: impl Iterator<Item = &'a HeaderValue>) -> bool {
     let (mut json, mut text) = (0, 0);
-    for element in headers.get_all(ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+    for element in accept.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
         let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let Some(kind) = parts.next() else { continue };
         let quality = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
@@ -111,6 +129,10 @@ mod tests {
         HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))])
     }
 
+    fn form_of(request: &HeaderMap, version: Version) -> Form {
+        WantedForm::of(request, version).form()
+    }
+
     #[test]
     fn json_is_sent_to_clients_that_prefer_it() {
         for (accept, json) in [
@@ -123,10 +145,13 @@ mod tests {
             ("application/json;q=2", false),
             ("", false),
         ] {
-            assert_eq!(prefers_json(&accepting(accept)), json, "{accept}");
+            let form = if json { Form::Json } else { Form::Text };
+            assert_eq!(form_of(&accepting(accept), Version::HTTP_11), form, "{accept}");
         }
-        let response = Form::of(&accepting("application/json"), Version::HTTP_11)
-            .response(StatusCode::BAD_REQUEST, "the request has no Host");
+        let mut lines = accepting("text/plain;q=0.5");
+        lines.append(ACCEPT, HeaderValue::from_static("application/json"));
+        assert_eq!(form_of(&lines, Version::HTTP_11), Form::Json);
+        let response = Form::Json.response(StatusCode::BAD_REQUEST, "the request has no Host");
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
@@ -139,12 +164,13 @@ mod tests {
     #[test]
     fn grpc_calls_get_a_status_in_the_head_and_no_body() {
         let grpc = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"))]);
-        assert_eq!(Form::of(&grpc, Version::HTTP_11), Form::Text);
+        assert_eq!(form_of(&grpc, Version::HTTP_11), Form::Text);
         let web = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc-web"))]);
-        assert_eq!(Form::of(&web, Version::HTTP_2), Form::Text);
+        assert_eq!(form_of(&web, Version::HTTP_2), Form::Text);
+        assert_eq!(form_of(&grpc, Version::HTTP_2), Form::Grpc);
         for (status, grpc_status) in [(502, "14"), (503, "14"), (504, "4"), (404, "12"), (413, "3"), (508, "13")] {
             let status = StatusCode::from_u16(status).expect("a status");
-            let response = Form::of(&grpc, Version::HTTP_2).response(status, "some text");
+            let response = Form::Grpc.response(status, "some text");
             assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
             let headers = response.headers();
             assert_eq!(headers[CONTENT_TYPE], "application/grpc");

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 
-pub(crate) use self::form::Form;
+pub(crate) use self::form::WantedForm;
 pub use self::{proxy_status::ProxyStatus, response::ErrorResponses};
 use crate::{
     body::RequestBodyError,

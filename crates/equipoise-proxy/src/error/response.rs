@@ -7,7 +7,7 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER},
 };
 
-use super::{ProxyError, form::Form, proxy_status::ProxyStatus};
+use super::{ProxyError, form::WantedForm, proxy_status::ProxyStatus};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -105,12 +105,12 @@ impl ErrorResponses {
     /// `Content-Type` are read. `version` is the HTTP version of the request. To a `HEAD` request, send the response
     /// without its body: hyper's server removes it over HTTP/1 only. A [`ReverseProxy`](crate::ReverseProxy) does so.
     pub fn respond(&self, error: &ProxyError, request: &HeaderMap, version: Version) -> Response<Bytes> {
-        self.respond_as(error, Form::of(request, version), version)
+        self.respond_as(error, &WantedForm::of(request, version), version)
     }
 
-    pub(crate) fn respond_as(&self, error: &ProxyError, form: Form, version: Version) -> Response<Bytes> {
+    pub(crate) fn respond_as(&self, error: &ProxyError, form: &WantedForm, version: Version) -> Response<Bytes> {
         let status = error.status();
-        let mut response = form.response(status, &error.public_message());
+        let mut response = form.form().response(status, &error.public_message());
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::METHOD_NOT_ALLOWED {

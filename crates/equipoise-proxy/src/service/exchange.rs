@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     body::{First, ProxyBody, RequestBody, ResponseWatch, Timeouts},
     check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
-    error::{ErrorResponses, Form, ProxyError},
+    error::{ErrorResponses, ProxyError, WantedForm},
     headers::{
         ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
         normalize_response, remove_hop_by_hop, remove_underscores, requested_upgrade, te_trailers,
@@ -77,7 +77,7 @@ pub(super) struct Exchange {
     /// Whether the response has no body, whatever its `Content-Length` says.
     is_head: bool,
     /// The form of the response for an error.
-    form: Form,
+    form: WantedForm,
     /// When the whole request must have ended.
     pub(super) total: Option<Instant>,
     upgrade: Option<Upgrade>,
@@ -114,7 +114,7 @@ impl Exchange {
         B::Error: Into<BoxError>,
     {
         let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
-        let (version, form) = (request.version(), Form::of(request.headers(), request.version()));
+        let (version, form) = (request.version(), WantedForm::of(request.headers(), request.version()));
         let is_head = *request.method() == Method::HEAD;
         let mut exchange = Self { settings, version, is_head, form, total, upgrade: None };
         let next = match exchange.prepare(request) {
@@ -348,7 +348,7 @@ impl Exchange {
     }
 
     fn failed(&self, error: ProxyError) -> Response<Bytes> {
-        let mut response = self.settings.errors.respond_as(&error, self.form, self.version);
+        let mut response = self.settings.errors.respond_as(&error, &self.form, self.version);
         if self.is_head {
             // hyper sends the body of a response over HTTP/2 whatever the method. The length is that of a GET.
             let body = std::mem::take(response.body_mut());
