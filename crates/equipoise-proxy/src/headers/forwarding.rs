@@ -26,12 +26,13 @@ use crate::check::host_and_port;
 /// | `X-Forwarded-Port` | remove | the local port of the connection |
 /// | `X-Real-IP` | remove | the address of the client: the first from the right that is not a trusted proxy |
 /// | `Forwarded` (RFC 7239) | remove | `for`, `host` and `proto` |
-/// | all others that begin with `X-Forwarded-` | append | what a trusted proxy sent; removed if the peer is not trusted |
+/// | all others that begin with `X-Forwarded-` | append | removed, unless a trusted proxy is known to write them |
 ///
 /// A proxy passes on fields that it does not know of, so a trusted proxy's request can have fields that its client
 /// wrote. Of trusted proxies, only `X-Forwarded-For` is believed, unless
-/// [`written_by_proxies`](Self::written_by_proxies) names the fields that they write. A field that is not named there
-/// is not believed: `append` then acts like `replace`. `X-Real-IP` is never believed.
+/// [`written_by_proxies`](Self::written_by_proxies) or
+/// [`others_written_by_proxies`](Self::others_written_by_proxies) names the fields that they write. A field that is not
+/// named is not believed: `append` then acts like `replace`. `X-Real-IP` is never believed.
 ///
 /// The peer's address is read from the extension [`PeerAddr`], or from [`ProxiedAddr`] if the peer is trusted. Local
 /// port and TLS are read from [`ConnectionInfo`]. If an address or port is not known, its field is removed.
@@ -63,6 +64,8 @@ pub struct ForwardingFields {
     trusted: TrustedProxies,
     /// The fields that the trusted proxies write.
     written: Vec<ReportedField>,
+    /// The other fields that the trusted proxies write.
+    others_written: Vec<HeaderName>,
     client: ClientAddress,
     x_forwarded_for: FieldAction,
     x_forwarded_proto: FieldAction,
@@ -89,6 +92,7 @@ impl ForwardingFields {
             client: ClientAddress::behind(trusted.clone()).header(ForwardedHeader::XForwardedFor),
             trusted,
             written: vec![ReportedField::XForwardedFor],
+            others_written: Vec::new(),
             x_forwarded_for: FieldAction::Append,
             x_forwarded_proto: FieldAction::Append,
             x_forwarded_host: FieldAction::Append,
@@ -120,6 +124,26 @@ impl ForwardingFields {
             () if self.written.contains(&ReportedField::Forwarded) => client.header(ForwardedHeader::Forwarded),
             () => client,
         };
+        self
+    }
+
+    /// Sets which other fields that begin with `X-Forwarded-` the trusted proxies write, such as `X-Forwarded-Prefix`.
+    /// As with [`written_by_proxies`](Self::written_by_proxies), each of these proxies must replace what its client
+    /// sent. Default: none. Names that do not begin with `X-Forwarded-`, and those of a [`ReportedField`], have no
+    /// effect.
+    ///
+    /// ```
+    /// use equipoise_proxy::headers::ForwardingFields;
+    /// use http::HeaderName;
+    ///
+    /// let prefix = HeaderName::from_static("x-forwarded-prefix");
+    /// let fields = ForwardingFields::behind("10.0.0.0/8".parse()?).others_written_by_proxies([prefix]);
+    /// # drop(fields);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn others_written_by_proxies(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.others_written = names.into_iter().collect();
         self
     }
 
@@ -183,9 +207,9 @@ impl ForwardingFields {
     }
 
     /// Sets the action for all other fields that begin with `X-Forwarded-`, such as `X-Forwarded-Prefix`,
-    /// `X-Forwarded-Ssl` and `X-Forwarded-Server`. Applications act on some of them. With [`FieldAction::Append`], they
-    /// stay if the peer is a trusted proxy, and are removed otherwise. A trusted proxy may pass such a field on from its
-    /// client. With [`FieldAction::Replace`] and [`FieldAction::Remove`], they are always removed. Default:
+    /// `X-Forwarded-Ssl` and `X-Forwarded-Server`. Applications act on some of them. With [`FieldAction::Append`], a
+    /// field stays if the peer is a trusted proxy that [writes it](Self::others_written_by_proxies), and is removed
+    /// otherwise. With [`FieldAction::Replace`] and [`FieldAction::Remove`], they are always removed. Default:
     /// [`FieldAction::Append`].
     #[must_use]
     pub fn other_x_forwarded(mut self, action: FieldAction) -> Self {
@@ -232,13 +256,11 @@ impl ForwardingFields {
         };
         change(ReportedField::XForwardedFor, self.x_forwarded_for, &|| connection.peer.map(text));
         change(ReportedField::Forwarded, self.forwarded, &|| connection.forwarded(host.as_ref()));
-        let others_stay = match self.others {
-            FieldAction::Keep => true,
-            FieldAction::Append => connection.is_trusted,
-            FieldAction::Replace | FieldAction::Remove => false,
-        };
-        if has_any && !others_stay {
-            remove_others(headers);
+        if has_any && self.others != FieldAction::Keep {
+            for name in others(headers) {
+                let is_believed = connection.is_trusted && self.others_written.contains(&name);
+                set(headers, &name, self.others, is_believed, || None);
+            }
         }
     }
 }
@@ -318,15 +340,12 @@ fn text(address: IpAddr) -> HeaderValue {
     text.unwrap_or(HeaderValue::from_static("unknown"))
 }
 
-/// Removes all fields that begin with `X-Forwarded-` and have no action of their own.
-fn remove_others(headers: &mut HeaderMap) {
+/// Returns the names of all fields that begin with `X-Forwarded-` and have no action of their own.
+fn others(headers: &HeaderMap) -> Vec<HeaderName> {
     let is_other = |name: &&HeaderName| {
         name.as_str().starts_with(X_FORWARDED_PREFIX) && !ReportedField::ALL.iter().any(|field| field.name() == **name)
     };
-    let others: Vec<HeaderName> = headers.keys().filter(is_other).cloned().collect();
-    for name in others {
-        headers.remove(name);
-    }
+    headers.keys().filter(is_other).cloned().collect()
 }
 
 /// Changes a field with one value. `is_believed` tells whether a trusted proxy wrote the field.

@@ -156,14 +156,22 @@ fn an_unknown_peer_is_not_made_up() {
 }
 
 #[test]
-fn other_fields_of_this_family_are_removed_unless_a_trusted_proxy_sent_them() {
+fn other_fields_of_this_family_are_removed_unless_a_trusted_proxy_writes_them() {
     let forged = [("x-forwarded-prefix", "/admin"), ("x-forwarded-ssl", "on"), ("x-forwarded-for", "203.0.113.9")];
     let others = |fields: &ForwardingFields, peer: &str| {
         let all = applied(fields, peer, &forged).into_iter();
         all.map(|(name, _)| name).filter(|name| name.ends_with("prefix") || name.ends_with("ssl")).count()
     };
     let fields = ForwardingFields::behind("10.0.0.0/8".parse().expect("networks"));
-    assert_eq!((others(&fields, "203.0.113.9"), others(&fields, "10.0.0.1")), (0, 2));
+    // A trusted proxy may have passed them on from its client.
+    assert_eq!((others(&fields, "203.0.113.9"), others(&fields, "10.0.0.1")), (0, 0));
+    let written = fields.clone().others_written_by_proxies([HeaderName::from_static("x-forwarded-prefix")]);
+    assert_eq!((others(&written, "203.0.113.9"), others(&written, "10.0.0.1")), (0, 1));
+    let lines = [("x-forwarded-prefix", "/forged"), ("x-forwarded-prefix", "/app")];
+    // Of several lines, the proxy has added the last one.
+    let added = applied(&written.all(FieldAction::Append), "10.0.0.1", &lines);
+    let prefixes: Vec<_> = added.iter().filter(|(name, _)| name == "x-forwarded-prefix").collect();
+    assert_eq!(prefixes, [&("x-forwarded-prefix".to_owned(), "/app".to_owned())]);
     for (action, left) in [(FieldAction::Keep, 2), (FieldAction::Replace, 0), (FieldAction::Remove, 0)] {
         let fields = fields.clone().other_x_forwarded(action);
         assert_eq!((others(&fields, "203.0.113.9"), others(&fields, "10.0.0.1")), (left, left), "{action:?}");
