@@ -232,7 +232,7 @@ impl ForwardingFields {
         };
         let headers = request.headers_mut();
         let is_written = |action| matches!(action, FieldAction::Append | FieldAction::Replace);
-        let needs_host = [self.x_forwarded_host, self.x_forwarded_port, self.forwarded].into_iter().any(is_written);
+        let needs_host = [self.x_forwarded_host, self.forwarded].into_iter().any(is_written);
         let host = if needs_host { headers.get(HOST).cloned() } else { None };
         let is_believed = |field| connection.is_trusted && self.written.contains(&field);
         let is_touched = |action| has_any || is_written(action);
@@ -246,7 +246,7 @@ impl ForwardingFields {
         };
         let scheme = || Some(HeaderValue::from_static(connection.scheme()));
         change(ReportedField::XForwardedProto, self.x_forwarded_proto, &scheme);
-        let port = || Some(connection.local_port(host.as_ref()).into());
+        let port = || connection.info.local_addr().map(|local| local.port().into());
         change(ReportedField::XForwardedPort, self.x_forwarded_port, &port);
         change(ReportedField::XForwardedHost, self.x_forwarded_host, &|| host.clone());
         let mut change = |field: ReportedField, action, element: &dyn Fn() -> Option<HeaderValue>| {
@@ -293,13 +293,6 @@ impl Connection {
 
     fn scheme(&self) -> &'static str {
         if self.info.is_tls() { "https" } else { "http" }
-    }
-
-    /// Returns the port of this proxy. If it is not known, this is the port that the client asked for.
-    fn local_port(&self, host: Option<&HeaderValue>) -> u16 {
-        let asked_for = || host_and_port(host?.as_bytes())?.port;
-        let default = if self.info.is_tls() { 443 } else { 80 };
-        self.info.local_addr().map(|local| local.port()).or_else(asked_for).unwrap_or(default)
     }
 
     /// Returns the element for `Forwarded`.

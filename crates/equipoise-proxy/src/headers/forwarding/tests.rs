@@ -149,10 +149,13 @@ fn fields_stay_if_they_are_to_be_kept() {
 }
 
 #[test]
-fn an_unknown_peer_is_not_made_up() {
-    let mut request = Request::get("/").header("x-forwarded-for", "6.6.6.6").body(()).expect("a request");
-    ForwardingFields::new().apply(&mut request);
+fn addresses_and_ports_that_are_not_known_are_not_made_up() {
+    let request = Request::get("/").header(HOST, "app.test:666");
+    let request = request.header("x-forwarded-for", "6.6.6.6").header("x-forwarded-port", "666");
+    let mut request = request.body(()).expect("a request");
+    ForwardingFields::new().x_forwarded_port(FieldAction::Replace).apply(&mut request);
     assert!(!request.headers().contains_key("x-forwarded-for"));
+    assert!(!request.headers().contains_key("x-forwarded-port"));
 }
 
 #[test]
