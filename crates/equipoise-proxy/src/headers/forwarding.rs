@@ -4,7 +4,7 @@ use equipoise_affinity::source::{ClientAddress, ForwardedHeader, PeerAddr, Proxi
 use equipoise_tower::RequestHead;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request,
-    header::{Entry, HOST},
+    header::{Entry, FORWARDED, HOST},
 };
 
 use super::{
@@ -369,7 +369,8 @@ fn set(
     headers.remove(name);
 }
 
-/// Changes a field with a list. A list in several lines becomes one line, because some servers read only the first.
+/// Changes a field with a list. A list in several lines becomes one line, because some servers read only the first. A
+/// `Forwarded` with an open quote is replaced: the new element would be a part of the quoted text.
 fn list(
     headers: &mut HeaderMap,
     name: &HeaderName,
@@ -383,6 +384,9 @@ fn list(
     let Some(element) = element() else { return };
     match headers.entry(name) {
         Entry::Vacant(entry) => drop(entry.insert(element)),
+        Entry::Occupied(mut entry) if *name == FORWARDED && entry.iter().any(has_open_quote) => {
+            entry.insert(element);
+        }
         Entry::Occupied(mut entry) => {
             let mut list = Vec::with_capacity(64);
             for line in entry.iter().map(HeaderValue::as_bytes).chain([element.as_bytes()]) {
@@ -399,6 +403,20 @@ fn list(
             }
         }
     }
+}
+
+/// Returns whether a quoted string (RFC 9110, section 5.6.4) has no end in this line.
+fn has_open_quote(line: &HeaderValue) -> bool {
+    let (mut is_open, mut is_escaped) = (false, false);
+    for byte in line.as_bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_open,
+            b'"' => is_open = !is_open,
+            _ => {}
+        }
+    }
+    is_open
 }
 
 #[cfg(test)]

@@ -123,6 +123,30 @@ fn a_host_that_is_not_valid_is_left_out_of_forwarded() {
 }
 
 #[test]
+fn an_element_does_not_become_a_part_of_the_quoted_text_before_it() {
+    let fields = ForwardingFields::behind("10.0.0.0/8".parse().expect("networks")).all(FieldAction::Remove);
+    let fields = fields.forwarded(FieldAction::Append).written_by_proxies([ReportedField::Forwarded]);
+    let here = "for=10.0.0.1;host=\"app.test:8080\";proto=https";
+    for (list, is_continued) in [
+        (&["for=\"[2001:db8::1]\""][..], true),
+        (&["for=\"a\\\"b\""], true),
+        (&["for=\"6.6.6.6"], false),
+        (&["for=\"a\\\""], false),
+        // Each line must be complete by itself.
+        (&["for=\"a", "b\""], false),
+    ] {
+        let lines: Vec<_> = list.iter().map(|line| ("forwarded", *line)).collect();
+        let forwarded = &applied(&fields, "10.0.0.1", &lines)[0].1;
+        let expected = if is_continued { format!("{}, {here}", list[0]) } else { here.to_owned() };
+        assert_eq!(*forwarded, expected, "{list:?}");
+    }
+    // `X-Forwarded-For` has no quoted strings.
+    let fields = ForwardingFields::behind("10.0.0.0/8".parse().expect("networks"));
+    let list = applied(&fields, "10.0.0.1", &[("x-forwarded-for", "\", 203.0.113.9")]);
+    assert!(list.contains(&("x-forwarded-for".to_owned(), "\", 203.0.113.9, 10.0.0.1".to_owned())), "{list:?}");
+}
+
+#[test]
 fn ipv6_addresses_are_quoted_only_where_the_grammar_asks_for_it() {
     let fields = ForwardingFields::new().all(FieldAction::Remove);
     let fields = fields.forwarded(FieldAction::Append).x_forwarded_for(FieldAction::Append);
