@@ -1,5 +1,7 @@
 use std::net::SocketAddr;
 
+use http::{Extensions, HeaderValue};
+
 /// A request extension about the connection on which the request came. The server that accepts the connection adds it
 /// to each request, together with [`PeerAddr`](equipoise_affinity::source::PeerAddr).
 ///
@@ -46,4 +48,31 @@ impl ConnectionInfo {
     pub const fn is_tls(&self) -> bool {
         self.tls
     }
+}
+
+/// A request extension: the scheme that the client used, if a trusted proxy reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReportedScheme {
+    Http,
+    Https,
+}
+
+impl ReportedScheme {
+    /// Parses the value of `X-Forwarded-Proto`.
+    pub(super) fn parse(value: &HeaderValue) -> Option<Self> {
+        match value.as_bytes().trim_ascii() {
+            scheme if scheme.eq_ignore_ascii_case(b"https") => Some(Self::Https),
+            scheme if scheme.eq_ignore_ascii_case(b"http") => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the scheme that the client used: the one that a trusted proxy reported, or else that of the connection.
+pub(crate) fn client_scheme(extensions: &Extensions) -> &'static str {
+    let is_tls = match extensions.get::<ReportedScheme>() {
+        Some(reported) => *reported == ReportedScheme::Https,
+        None => extensions.get::<ConnectionInfo>().is_some_and(ConnectionInfo::is_tls),
+    };
+    if is_tls { "https" } else { "http" }
 }

@@ -8,8 +8,8 @@ use http::{
 };
 
 use super::{
-    connection::ConnectionInfo,
-    field::{FieldAction, ReportedField, X_REAL_IP},
+    connection::{ConnectionInfo, ReportedScheme},
+    field::{FieldAction, ReportedField, X_FORWARDED_PROTO, X_REAL_IP},
     known::X_FORWARDED_PREFIX,
 };
 use crate::check::host_and_port;
@@ -235,6 +235,11 @@ impl ForwardingFields {
         let needs_host = [self.x_forwarded_host, self.forwarded].into_iter().any(is_written);
         let host = if needs_host { headers.get(HOST).cloned() } else { None };
         let is_believed = |field| connection.is_trusted && self.written.contains(&field);
+        let reported = if has_any && is_believed(ReportedField::XForwardedProto) {
+            headers.get_all(&X_FORWARDED_PROTO).iter().next_back().and_then(ReportedScheme::parse)
+        } else {
+            None
+        };
         let is_touched = |action| has_any || is_written(action);
         if is_touched(self.x_real_ip) {
             set(headers, &X_REAL_IP, self.x_real_ip, false, || client.map(text));
@@ -261,6 +266,9 @@ impl ForwardingFields {
                 let is_believed = connection.is_trusted && self.others_written.contains(&name);
                 set(headers, &name, self.others, is_believed, || None);
             }
+        }
+        if let Some(scheme) = reported {
+            request.extensions_mut().insert(scheme);
         }
     }
 }

@@ -27,6 +27,7 @@ pub use self::{
     via::{InvalidPseudonym, Via},
 };
 pub(crate) use self::{
+    connection::client_scheme,
     framing::{
         is_contradicted, join_cookies, normalize_request, normalize_response, remove_underscores, strip_trailers,
     },

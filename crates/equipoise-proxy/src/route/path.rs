@@ -1,5 +1,8 @@
 use super::normal::{decoded, resolved};
 
+/// The target of an `OPTIONS` request that is about the server. It is not a path.
+pub(super) const ASTERISK: &str = "*";
+
 /// The pattern of a route's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathPattern {

@@ -1,15 +1,19 @@
 use http::{HeaderValue, Request, StatusCode, uri::PathAndQuery};
 
-use super::rewrite::with_prefix;
+use super::{path::ASTERISK, rewrite::with_prefix};
 use crate::{
     check::host_and_port,
-    headers::{ConnectionInfo, OriginalHost},
+    headers::{OriginalHost, client_scheme},
 };
 
 /// A redirect of a route. What is not set stays as in the request.
 ///
-/// The location is a whole URL if a scheme or a host is set. Otherwise it is a path: clients then keep the scheme and
-/// the host that they used, which this proxy does not know if another proxy is in front of it.
+/// The location is a whole URL if a scheme or a host is set. A scheme that is not set is the one that the client used:
+/// that of its connection, or the `X-Forwarded-Proto` of a trusted proxy that
+/// [writes this field](crate::headers::ForwardingFields::written_by_proxies). Otherwise the location is a path: clients
+/// then keep the scheme and the host that they used, which this proxy may not know if another proxy is in front of it.
+///
+/// The location for `OPTIONS *` has no path (RFC 9112, section 3.2.4), unless [`path`](Self::path) is set.
 ///
 /// ```
 /// use equipoise_proxy::route::Redirect;
@@ -106,18 +110,18 @@ impl Redirect {
     pub(super) fn location<B>(&self, request: &Request<B>, segments: usize) -> Option<HeaderValue> {
         let (path, query) = (request.uri().path(), request.uri().query());
         let path = match &self.path {
-            None => path.into(),
             Some(NewPath::Whole(path)) => path.into(),
+            _ if path == ASTERISK => "".into(),
+            None => path.into(),
             Some(NewPath::Prefix(prefix)) => with_prefix(path, segments, prefix),
         };
         let (mark, query) = query.map_or(("", ""), |query| ("?", query));
-        if self.scheme.is_none() && self.host.is_none() {
+        if self.scheme.is_none() && self.host.is_none() && !path.is_empty() {
             // Clients would take the text after two slashes for a host. Browsers read a backslash as a slash.
             let path = path.trim_start_matches(['/', '\\']);
             return HeaderValue::try_from(format!("/{path}{mark}{query}")).ok();
         }
-        let is_tls = request.extensions().get::<ConnectionInfo>().is_some_and(ConnectionInfo::is_tls);
-        let scheme = self.scheme.as_deref().unwrap_or(if is_tls { "https" } else { "http" });
+        let scheme = self.scheme.as_deref().unwrap_or_else(|| client_scheme(request.extensions()));
         let host = match &self.host {
             Some(host) => host,
             None => {

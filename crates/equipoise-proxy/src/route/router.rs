@@ -16,9 +16,10 @@ use tower_service::Service;
 use super::{
     body::RouteBody,
     mirror::forward,
+    path::ASTERISK,
     rewrite::{set_path, with_prefix},
     rule::{Action, Route},
-    table::{ASTERISK, Missed, Routes},
+    table::{Missed, Routes},
 };
 use crate::{body::ProxyBody, check::Refusal, error::ProxyError, headers::OriginalHost};
 

@@ -5,13 +5,10 @@ use equipoise_tower::RequestHead;
 use super::{
     host::{HostIndex, HostPattern, asked_for},
     normal::{is_ambiguous, normalized, without_parameters},
-    path::PathPattern,
+    path::{ASTERISK, PathPattern},
     rule::{InvalidRoute, Route},
     trie::Trie,
 };
-
-/// The target of an `OPTIONS` request that is about the server.
-pub(super) const ASTERISK: &str = "*";
 
 /// A table of routes. See the [module](super) for the order in which routes are tried.
 ///

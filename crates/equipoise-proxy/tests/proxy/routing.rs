@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
-use equipoise_affinity::{key::SessionKey, source::ProxiedAddr};
+use equipoise_affinity::{
+    key::SessionKey,
+    source::{PeerAddr, ProxiedAddr},
+};
 use equipoise_proxy::{
     ProxyBody, ReverseProxy, ReverseProxyLayer,
-    headers::{ConnectionInfo, HostRule},
+    headers::{ConnectionInfo, ForwardingFields, HostRule, ReportedField},
     route::{InvalidRoute, MatchedRoute, Mirror, Redirect, Route, RouteBody, Router, Routes, Split},
 };
 use equipoise_tower::BoxError;
@@ -172,6 +175,39 @@ async fn redirects_keep_what_they_do_not_set() {
         let response = send(&router, request).await;
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.headers()["location"], location);
+    }
+}
+
+#[tokio::test]
+async fn redirects_keep_the_scheme_that_a_trusted_proxy_reports() {
+    let router = router([Route::redirect("host", Redirect::temporary().host("new.test"))]);
+    let fields = ForwardingFields::behind("10.0.0.0/8".parse().expect("networks"));
+    let written = fields.clone().written_by_proxies([ReportedField::XForwardedFor, ReportedField::XForwardedProto]);
+    for (fields, peer, reported, scheme) in [
+        (&written, "10.0.0.1:1", "https", "https"),
+        (&written, "10.0.0.1:1", "gopher", "http"),
+        (&written, "203.0.113.9:1", "https", "http"),
+        (&fields, "10.0.0.1:1", "https", "http"),
+    ] {
+        let mut request = get("/p").header("x-forwarded-proto", reported).body(full("")).expect("a request");
+        request.extensions_mut().insert(PeerAddr(peer.parse().expect("an address")));
+        let proxy = ReverseProxyLayer::new().forwarding(fields.clone()).layer(router.clone());
+        let response = proxy.oneshot(request).await.unwrap_or_else(|never| match never {});
+        assert_eq!(response.headers()["location"], format!("{scheme}://new.test/p"), "{peer} {reported}");
+    }
+}
+
+#[tokio::test]
+async fn the_location_for_the_server_as_a_whole_has_no_path() {
+    for (redirect, location) in [
+        (Redirect::permanent().scheme("https"), "https://app.test"),
+        (Redirect::permanent().scheme("https").prefix("/new"), "https://app.test"),
+        (Redirect::permanent().path("/new"), "/new"),
+        (Redirect::permanent(), "http://app.test"),
+    ] {
+        let router = router([Route::redirect("moved", redirect)]);
+        let request = Request::options("*").header("host", "app.test").body(full("")).expect("a request");
+        assert_eq!(send(&router, request).await.headers()["location"], location);
     }
 }
 
