@@ -31,7 +31,7 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
         R::TransferCoding,
         R::ConnectionField,
         R::FieldValue,
-        R::Underscore,
+        R::FieldName,
         R::Expectation,
         R::MaxForwards,
         R::Loop,

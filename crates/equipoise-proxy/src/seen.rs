@@ -1,6 +1,6 @@
 use http::HeaderMap;
 
-use crate::headers::X_FORWARDED_PREFIX;
+use crate::headers::{X_FORWARDED_PREFIX, is_unusual};
 
 /// Which fields a message has that a proxy must look at. Most messages have few of them. Reading all names once is much
 /// faster than looking each field up, and the rules for missing fields are skipped.
@@ -19,8 +19,8 @@ pub(crate) struct Seen {
     pub(crate) cookies: usize,
     /// A field that tells about the client.
     pub(crate) forwarding: bool,
-    /// A name that contains an underscore.
-    pub(crate) underscore: bool,
+    /// A name with a character other than a letter, a digit or `-`.
+    pub(crate) unusual_name: bool,
 }
 
 impl Seen {
@@ -48,9 +48,9 @@ impl Seen {
                 | "forwarded" => seen.forwarding = true,
                 _ if name.starts_with(X_FORWARDED_PREFIX) => {
                     seen.forwarding = true;
-                    seen.underscore |= name.contains('_');
+                    seen.unusual_name |= is_unusual(name);
                 }
-                _ => seen.underscore |= name.contains('_'),
+                _ => seen.unusual_name |= is_unusual(name),
             }
         }
         seen

@@ -31,7 +31,7 @@ pin_project! {
         kept: VecDeque<Frame<Bytes>>,
         kept_bytes: usize,
         left: u64,
-        strips_underscores: bool,
+        strips_unusual_names: bool,
         timer: Timer,
         watch: Option<Arc<BodyWatch>>,
         failed: bool,
@@ -57,12 +57,12 @@ impl<B: Body<Data = Bytes>> RequestBody<B>
 where
     B::Error: Into<BoxError>,
 {
-    /// Wraps a body. `max_bytes` is the maximum length, and `strips_underscores` tells whether fields with underscores
-    /// are removed from trailers.
+    /// Wraps a body. `max_bytes` is the maximum length, and `strips_unusual_names` tells whether fields with unusual
+    /// names are removed from trailers.
     pub(crate) fn new(
         inner: B,
         max_bytes: Option<u64>,
-        strips_underscores: bool,
+        strips_unusual_names: bool,
         idle: Option<Duration>,
         total: Option<Instant>,
     ) -> Self {
@@ -70,7 +70,7 @@ where
         let left = max_bytes.unwrap_or(u64::MAX);
         let timer = Timer::new(idle, total);
         let kept = VecDeque::new();
-        Self { inner, kept, kept_bytes: 0, left, strips_underscores, timer, watch, failed: false }
+        Self { inner, kept, kept_bytes: 0, left, strips_unusual_names, timer, watch, failed: false }
     }
 
     /// Returns what the proxy can observe of this body, for the only response to its request. `None` if the body is
@@ -123,7 +123,7 @@ where
                     watch.progress();
                 }
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers, *this.strips_underscores);
+                    strip_trailers(trailers, *this.strips_unusual_names);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match (this.left.checked_sub(length), this.timer.progress()) {

@@ -153,7 +153,7 @@ where
                     Poll::Ready(Some(Err(error))) => Some(Err(ProxyBodyError::Endpoint(error.into()))),
                     Poll::Ready(Some(Ok(mut frame))) => {
                         if let Some(trailers) = frame.trailers_mut() {
-                            // Metadata of gRPC may have names with underscores, and nothing reads a response like CGI.
+                            // Metadata of gRPC may have names with `_` and `.`, and nothing reads a response like CGI.
                             strip_trailers(trailers, false);
                         }
                         Some(timer.progress().map(|()| frame).map_err(Into::into))

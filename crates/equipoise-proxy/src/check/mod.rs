@@ -29,6 +29,6 @@ pub(crate) use self::request::content_length;
 pub(crate) use self::{authority::host_and_port, request::is_extended_connect, response::inspect_response};
 pub use self::{
     refusal::Refusal,
-    request::{RequestChecks, UnderscoreFields},
+    request::{RequestChecks, UnusualNames},
     response::{InvalidResponse, check_response},
 };

@@ -73,10 +73,10 @@ pub enum Refusal {
     /// The value of a field of an HTTP/2 request begins or ends with white space (RFC 9113, section 8.2.1). Status 400.
     #[error("the value of a header field begins or ends with white space")]
     FieldValue,
-    /// A field name contains an underscore, and [`UnderscoreFields::Refuse`](super::UnderscoreFields::Refuse) is set.
-    /// Status 400.
-    #[error("the name of a header field contains an underscore")]
-    Underscore,
+    /// A field name contains a character other than a letter, a digit or `-`, and
+    /// [`UnusualNames::Refuse`](super::UnusualNames::Refuse) is set. Status 400.
+    #[error("the name of a header field contains a character other than a letter, a digit or -")]
+    FieldName,
     /// `Expect` asks for something other than `100-continue`. Status 417.
     #[error("the only expectation that this server supports is 100-continue")]
     Expectation,
@@ -129,7 +129,7 @@ impl Refusal {
             Self::TransferCoding => "transfer_coding",
             Self::ConnectionField => "connection_field",
             Self::FieldValue => "field_value",
-            Self::Underscore => "underscore",
+            Self::FieldName => "field_name",
             Self::Expectation => "expectation",
             Self::MaxForwards => "max_forwards",
             Self::Loop => "loop",

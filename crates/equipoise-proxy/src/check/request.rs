@@ -10,20 +10,24 @@ use super::{
 };
 use crate::{headers::has_http1_only, seen::Seen};
 
-/// What happens to request fields whose names contain an underscore, such as `X_Real_IP`. In trailers, such fields are
-/// removed unless they are forwarded.
+/// What happens to request fields with unusual names: those with a character other than a letter, a digit or `-`, such
+/// as `X_Real_IP` and `X.Real.IP`. In trailers, such fields are removed unless they are forwarded.
 ///
-/// CGI, WSGI and PHP turn names into variables: `X-Real-IP` and `X_Real_IP` both become `HTTP_X_REAL_IP`. A client
-/// could therefore set fields that only the proxy should set.
+/// CGI, WSGI and PHP turn names into variables: `X-Real-IP` and `X_Real_IP` both become `HTTP_X_REAL_IP`. Some servers
+/// do the same with `X.Real.IP`. A client could therefore set fields that only the proxy should set.
+///
+/// The metadata of gRPC may have names with `_` and `.`. Such metadata reaches endpoints only with
+/// [`Forward`](Self::Forward).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum UnderscoreFields {
-    /// The fields are removed. This is the default, and what nginx does.
+pub enum UnusualNames {
+    /// The fields are removed. This is the default, and what nginx does (`ignore_invalid_headers`).
     #[default]
     Remove,
     /// The request is refused with status 400.
     Refuse,
-    /// The fields are forwarded, as HAProxy does. Choose this only if no endpoint turns names into variables.
+    /// The fields are forwarded, as in HAProxy without `http-restrict-req-hdr-names`. Choose this only if no endpoint
+    /// turns names into variables.
     Forward,
 }
 
@@ -44,7 +48,7 @@ pub struct RequestChecks {
     max_fields: usize,
     max_head_bytes: usize,
     trace: bool,
-    underscores: UnderscoreFields,
+    unusual_names: UnusualNames,
 }
 
 impl RequestChecks {
@@ -56,7 +60,7 @@ impl RequestChecks {
             max_fields: 100,
             max_head_bytes: 32 * 1024,
             trace: false,
-            underscores: UnderscoreFields::Remove,
+            unusual_names: UnusualNames::Remove,
         }
     }
 
@@ -92,16 +96,17 @@ impl RequestChecks {
         self
     }
 
-    /// Sets what happens to fields whose names contain an underscore. Default: [`UnderscoreFields::Remove`].
+    /// Sets what happens to fields whose names contain a character other than a letter, a digit or `-`. Default:
+    /// [`UnusualNames::Remove`].
     #[must_use]
-    pub fn underscores(mut self, underscores: UnderscoreFields) -> Self {
-        self.underscores = underscores;
+    pub fn unusual_names(mut self, names: UnusualNames) -> Self {
+        self.unusual_names = names;
         self
     }
 
-    /// Returns whether fields with an underscore are removed from requests.
-    pub(crate) fn removes_underscores(&self) -> bool {
-        self.underscores != UnderscoreFields::Forward
+    /// Returns whether fields with unusual names are removed from requests.
+    pub(crate) fn removes_unusual_names(&self) -> bool {
+        self.unusual_names != UnusualNames::Forward
     }
 
     /// Checks the head of a request, as the server received it. It does not check the length of the body.
@@ -113,8 +118,8 @@ impl RequestChecks {
         self.inspect(request).map(drop)
     }
 
-    /// Checks the head of a request. Returns which fields it has. A name with an underscore counts only if its field
-    /// must be removed.
+    /// Checks the head of a request. Returns which fields it has. An unusual name counts only if its field must be
+    /// removed.
     pub(crate) fn inspect<B>(&self, request: &Request<B>) -> Result<Seen, Refusal> {
         let (method, headers, version) = (request.method(), request.headers(), request.version());
         match *method {
@@ -157,10 +162,10 @@ impl RequestChecks {
                 return Err(Refusal::FieldValue);
             }
         }
-        match self.underscores {
-            UnderscoreFields::Refuse if seen.underscore => return Err(Refusal::Underscore),
-            UnderscoreFields::Remove => {}
-            UnderscoreFields::Refuse | UnderscoreFields::Forward => seen.underscore = false,
+        match self.unusual_names {
+            UnusualNames::Refuse if seen.unusual_name => return Err(Refusal::FieldName),
+            UnusualNames::Remove => {}
+            UnusualNames::Refuse | UnusualNames::Forward => seen.unusual_name = false,
         }
         Ok(seen)
     }

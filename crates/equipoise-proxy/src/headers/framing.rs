@@ -3,7 +3,7 @@ use http::{
     header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING},
 };
 
-use super::known::is_head_only;
+use super::known::{is_head_only, is_unusual};
 use crate::check::Refusal;
 
 /// Sets the fields that tell the endpoint how long the body is, after [`remove_hop_by_hop`](super::remove_hop_by_hop).
@@ -81,18 +81,18 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes all fields whose names contain an underscore.
-pub(crate) fn remove_underscores(headers: &mut HeaderMap) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+/// Removes all fields whose names contain a character other than a letter, a digit or `-`.
+pub(crate) fn remove_unusual_names(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_unusual(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);
     }
 }
 
-/// Removes the fields from trailers that must not be there (RFC 9110, section 6.5.1), and, with `underscores`, those
-/// whose names contain an underscore. A server could merge them into the head.
-pub(crate) fn strip_trailers(trailers: &mut HeaderMap, underscores: bool) {
-    let is_stripped = |name: &HeaderName| is_head_only(name) || underscores && name.as_str().contains('_');
+/// Removes the fields from trailers that must not be there (RFC 9110, section 6.5.1), and, with `unusual`, those with
+/// unusual names. A server could merge them into the head.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap, unusual: bool) {
+    let is_stripped = |name: &HeaderName| is_head_only(name) || unusual && is_unusual(name.as_str());
     let names: Vec<HeaderName> = trailers.keys().filter(|name| is_stripped(name)).cloned().collect();
     for name in names {
         trailers.remove(name);
@@ -167,6 +167,7 @@ mod tests {
             "grpc-status",
             "x-t",
             "x_t",
+            "x.t",
             "content-length",
             "host",
             "x-forwarded-for",
@@ -177,7 +178,7 @@ mod tests {
             trailers.insert(name, HeaderValue::from_static("0"));
         }
         strip_trailers(&mut trailers, false);
-        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status", "x-t", "x_t"]);
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status", "x-t", "x_t", "x.t"]);
         strip_trailers(&mut trailers, true);
         assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status", "x-t"]);
     }

@@ -86,6 +86,13 @@ pub(crate) static KNOWN: [Known; 47] = [
 /// names begin with this text.
 pub(crate) const X_FORWARDED_PREFIX: &str = "x-forwarded-";
 
+/// Returns whether a name contains a character other than a letter, a digit or `-`. `name` is in lower case, as in a
+/// [`HeaderName`].
+pub(crate) fn is_unusual(name: &str) -> bool {
+    // All bytes are looked at, so that the compiler can compare many at once.
+    name.bytes().fold(false, |found, byte| found | !matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
 fn known(name: &HeaderName) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name.as_str())
 }

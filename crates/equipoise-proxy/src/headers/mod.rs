@@ -29,9 +29,9 @@ pub use self::{
 pub(crate) use self::{
     connection::client_scheme,
     framing::{
-        is_contradicted, join_cookies, normalize_request, normalize_response, remove_underscores, strip_trailers,
+        is_contradicted, join_cookies, normalize_request, normalize_response, remove_unusual_names, strip_trailers,
     },
     hop_by_hop::{requested_upgrade, te_trailers},
     host::OriginalHost,
-    known::{X_FORWARDED_PREFIX, has_http1_only},
+    known::{X_FORWARDED_PREFIX, has_http1_only, is_unusual},
 };

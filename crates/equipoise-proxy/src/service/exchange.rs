@@ -19,7 +19,7 @@ use crate::{
     error::{ErrorResponses, ProxyError, WantedForm},
     headers::{
         ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
-        normalize_response, remove_hop_by_hop, remove_underscores, requested_upgrade, te_trailers,
+        normalize_response, remove_hop_by_hop, remove_unusual_names, requested_upgrade, te_trailers,
     },
     seen::Seen,
     tunnel::Tunnels,
@@ -157,8 +157,8 @@ impl Exchange {
         if seen.expect && self.version < Version::HTTP_11 {
             headers.remove(EXPECT);
         }
-        if seen.underscore {
-            remove_underscores(headers);
+        if seen.unusual_name {
+            remove_unusual_names(headers);
         }
         if seen.cookies > 1 && self.version >= Version::HTTP_2 {
             join_cookies(headers);
@@ -185,8 +185,8 @@ impl Exchange {
         // Each connection has a version of its own. A client that speaks HTTP/2 only ignores this one.
         *request.version_mut() = Version::HTTP_11;
         let (idle, max, total) = (settings.timeouts.idle, settings.max_body_bytes, self.total);
-        let underscores = settings.checks.removes_underscores();
-        Ok(Next::Forward(request.map(|body| RequestBody::new(body, max, underscores, idle, total))))
+        let unusual = settings.checks.removes_unusual_names();
+        Ok(Next::Forward(request.map(|body| RequestBody::new(body, max, unusual, idle, total))))
     }
 
     /// Sets `Host`, the target and the forwarding fields. The latter tell the host that the client asked for.

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use equipoise_proxy::{
     ReverseProxyLayer,
-    check::{RequestChecks, UnderscoreFields},
+    check::{RequestChecks, UnusualNames},
     headers::{HostRule, Via},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
@@ -73,13 +73,18 @@ async fn each_message_tells_its_way() {
 }
 
 #[tokio::test]
-async fn fields_with_underscores_are_removed_unless_they_are_allowed() {
-    let request = || get("/").header("x_real_ip", "6.6.6.6");
-    let head = forwarded(&ReverseProxyLayer::new(), request()).await;
-    assert!(!head.headers.contains_key("x_real_ip"));
-    let checks = RequestChecks::new().underscores(UnderscoreFields::Forward);
-    let head = forwarded(&ReverseProxyLayer::new().checks(checks), request()).await;
-    assert!(head.headers.contains_key("x_real_ip"));
+async fn fields_with_unusual_names_are_removed_unless_they_are_allowed() {
+    for name in ["x_real_ip", "x.real.ip", "x+forwarded+for", "x-forwarded.for", "x~y"] {
+        let request = || get("/").header(name, "6.6.6.6");
+        let head = forwarded(&ReverseProxyLayer::new(), request()).await;
+        assert!(!head.headers.contains_key(name), "{name}");
+        let proxy = |names| ReverseProxyLayer::new().checks(RequestChecks::new().unusual_names(names));
+        let refused = request().body(full("")).expect("a request");
+        let response = send(&proxy(UnusualNames::Refuse), refused, async |_| Ok(Response::new(full("")))).await;
+        assert_eq!((response.status().as_u16(), failure(&response)), (400, Some("field_name")), "{name}");
+        let head = forwarded(&proxy(UnusualNames::Forward), request()).await;
+        assert!(head.headers.contains_key(name), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::{Forwarded, full, send};
 
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 27] = [
     "host",
     "connection",
     "keep-alive",
@@ -21,6 +21,7 @@ const NAMES: [&str; 26] = [
     "content-length",
     "content_length",
     "x_forwarded_for",
+    "x.real.ip",
     "x-forwarded-for",
     "x-real-ip",
     "forwarded",
@@ -137,7 +138,7 @@ proptest! {
         prop_assert!(head.uri.path().starts_with('/') || head.uri.path() == "*");
         prop_assert_eq!(head.headers.get_all("host").iter().count(), 1);
         prop_assert!(head.headers.get("te").is_none_or(|te| te == "trailers"));
-        prop_assert!(head.headers.keys().all(|name| !name.as_str().contains('_')));
+        prop_assert!(head.headers.keys().all(|name| !name.as_str().contains(['_', '.'])));
         // The peer is not known and not trusted.
         for name in ["x-forwarded-for", "x-real-ip", "forwarded"] {
             prop_assert!(!head.headers.contains_key(name));
