@@ -111,7 +111,8 @@ impl Sender {
                 if before.saturating_add(data.len()) > self.max_bytes {
                     return false;
                 }
-                Frame::data(data.clone())
+                // A clone would keep the whole buffer of the connection, of which the frame may be one byte.
+                Frame::data(Bytes::copy_from_slice(data))
             }
             (None, Some(trailers)) => Frame::trailers(trailers.clone()),
             (None, None) => return true,
@@ -212,6 +213,15 @@ mod tests {
         let (client, copy) = RouteBody::copied(Full::from("body"), 3);
         assert_eq!(client.collect().await.expect("a body").to_bytes(), "body");
         assert_eq!(copy.collect().await.expect_err("incomplete").to_string(), "the copy of the body is incomplete");
+    }
+
+    #[tokio::test]
+    async fn a_copy_does_not_keep_the_buffer_of_the_client() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let (client, copy) = RouteBody::copied(Full::new(buffer.slice(..1)), 1);
+        assert_eq!(client.collect().await.expect("a body").to_bytes(), "x");
+        assert!(buffer.is_unique());
+        assert_eq!(copy.collect().await.expect("a body").to_bytes(), "x");
     }
 
     #[tokio::test]

@@ -26,6 +26,10 @@ use crate::{
 /// are under way, and it is given up if it takes too long, or if the mirror reads the body more slowly than the first
 /// service. Requests that ask for an upgrade are not copied.
 ///
+/// Clones count their copies together, also if their limits are changed. If a new table of routes
+/// [replaces](super::Router::replace) another one, use a clone of the earlier mirror: a mirror from [`Mirror::to`] does
+/// not count the copies of the earlier one that are still under way.
+///
 /// ```
 /// use std::time::Duration;
 /// use equipoise_proxy::route::{Mirror, Route};
@@ -63,15 +67,15 @@ impl<T> Mirror<T> {
         self
     }
 
-    /// Sets the maximum number of copies that are under way at the same time. Default: 100.
+    /// Sets the maximum number of copies that are under way at the same time, with those of all clones. Default: 100.
     #[must_use]
     pub fn max_in_flight(mut self, copies: usize) -> Self {
         self.max_in_flight = copies;
         self
     }
 
-    /// Sets how many bytes of a body may wait for the mirror. If more wait, or more than 256 frames, the copy is given up.
-    /// Default: 64 KiB.
+    /// Sets how many bytes of a body may wait for the mirror. They are copied, so this is the memory that one copy uses
+    /// for its body. If more wait, or more than 256 frames, the copy is given up. Default: 64 KiB.
     #[must_use]
     pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.max_buffered_bytes = bytes;
@@ -85,7 +89,7 @@ impl<T> Mirror<T> {
         self
     }
 
-    /// Returns the number of copies that are under way.
+    /// Returns the number of copies of this mirror and its clones that are under way.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }

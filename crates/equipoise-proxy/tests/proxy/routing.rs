@@ -268,6 +268,14 @@ async fn copies_beyond_the_limit_are_not_made() {
         tokio::task::yield_now().await;
     }
     assert_eq!((*seen.lock(), mirror.in_flight()), (2, 2));
+    // A clone in another table counts them too.
+    let clone = mirror.clone().max_in_flight(3);
+    router.replace(Routes::new([Route::to("web", named("web")).mirror(clone)]).expect("valid routes"));
+    for _ in 0..5 {
+        assert_eq!(text(&router, get("/")).await, "web app.test /");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((*seen.lock(), mirror.in_flight()), (3, 3));
 }
 
 #[test]
