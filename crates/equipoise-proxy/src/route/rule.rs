@@ -239,6 +239,11 @@ impl<T> Route<T> {
         }
     }
 
+    /// Returns whether there is no condition except those on host and path.
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.methods.is_empty() && self.conditions.is_empty()
+    }
+
     /// Returns whether a request meets all conditions except those on host and path.
     pub(super) fn accepts(&self, head: RequestHead<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(head.method))

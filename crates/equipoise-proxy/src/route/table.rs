@@ -23,10 +23,32 @@ pub struct Routes<T> {
     routes: Vec<Route<T>>,
     hosts: HostIndex,
     /// One for each pattern of a host.
-    paths: Vec<Trie>,
-    /// Whether the path of a request decides anything.
-    depends_on_path: bool,
+    sites: Vec<Site>,
     allows_ambiguous_paths: bool,
+}
+
+/// The routes for one pattern of a host.
+#[derive(Debug)]
+struct Site {
+    paths: Trie,
+    /// Whether the path of a request decides which of these routes gets it, or is rewritten.
+    depends_on_path: bool,
+    /// Whether each request of the host meets the conditions of one of these routes.
+    takes_all: bool,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self { paths: Trie::new(), depends_on_path: false, takes_all: false }
+    }
+
+    /// Adds a route, which must be less specific than those before.
+    fn add<T>(&mut self, index: usize, route: &Route<T>) {
+        let is_for_any_path = route.path == PathPattern::any();
+        self.depends_on_path |= !is_for_any_path || route.new_prefix.is_some();
+        self.takes_all |= is_for_any_path && route.is_unconditional();
+        self.paths.add(&route.path, index, route.keyed());
+    }
 }
 
 impl<T> Routes<T> {
@@ -42,28 +64,26 @@ impl<T> Routes<T> {
         }
         // Stable, so the order in which routes were written decides last.
         routes.sort_by_key(|route| Reverse(route.specificity()));
-        let (mut hosts, mut paths) = (HostIndex::new(), Vec::new());
+        let (mut hosts, mut sites) = (HostIndex::new(), Vec::new());
         for (index, route) in routes.iter().enumerate() {
             let any = [HostPattern::Any];
             for host in if route.hosts.is_empty() { &any[..] } else { &route.hosts } {
-                let at = hosts.entry(host, paths.len());
-                if at == paths.len() {
-                    paths.push(Trie::new());
+                let at = hosts.entry(host, sites.len());
+                if at == sites.len() {
+                    sites.push(Site::new());
                 }
-                if let Some(trie) = paths.get_mut(at) {
-                    trie.add(&route.path, index, route.keyed());
+                if let Some(site) = sites.get_mut(at) {
+                    site.add(index, route);
                 }
             }
         }
-        let any = PathPattern::any();
-        let depends_on_path = routes.iter().any(|route| route.path != any || route.new_prefix.is_some());
-        Ok(Self { routes, hosts, paths, depends_on_path, allows_ambiguous_paths: false })
+        Ok(Self { routes, hosts, sites, allows_ambiguous_paths: false })
     }
 
     /// Sets whether requests with ambiguous paths get a route: paths with an encoded slash (`%2F`), a backslash, a
     /// parameter after a dot segment (`/..;/`), or parameters (`/admin;x`) without which another route would get the
-    /// request. See the [module](super#paths). Default: false, so they are refused with status 400 if any route has a
-    /// path or rewrites it.
+    /// request. See the [module](super#paths). Default: false, so they are refused with status 400 if any route that
+    /// can get a request for this host has a path or rewrites it.
     ///
     /// Allow them only if no route protects a path, or if all endpoints read these paths as this table does: as
     /// segments that contain these characters.
@@ -89,10 +109,10 @@ impl<T> Routes<T> {
     ///
     /// [`Missed`] if no route gets the request.
     pub fn find(&self, head: RequestHead<'_>) -> Result<Found<'_, T>, Missed> {
-        if self.depends_on_path && !self.allows_ambiguous_paths && is_ambiguous(head.uri.path()) {
+        let host = asked_for(head);
+        if !self.allows_ambiguous_paths && is_ambiguous(head.uri.path()) && self.depends_on_path(&host) {
             return Err(Missed::AmbiguousPath);
         }
-        let host = asked_for(head);
         let path = match head.uri.path() {
             // Not a path: the request is about the server.
             ASTERISK => Cow::Borrowed(ASTERISK),
@@ -109,13 +129,32 @@ impl<T> Routes<T> {
         Ok(Found { route })
     }
 
+    /// Returns whether the path of a request for this host decides anything.
+    fn depends_on_path(&self, host: &str) -> bool {
+        for site in self.sites(host) {
+            if site.depends_on_path {
+                return true;
+            }
+            if site.takes_all {
+                // No request reaches the routes of a less specific host.
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Returns the routes for a host, those of the most specific pattern first.
+    fn sites<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Site> {
+        self.hosts.find(host).filter_map(|at| self.sites.get(at))
+    }
+
     /// Returns the index of the route for a host and a path.
     fn lookup(&self, head: RequestHead<'_>, host: &str, path: &str) -> Result<usize, Missed> {
         let accepts = |index: usize| self.routes.get(index).is_some_and(|route| route.accepts(head));
         let mut missed = Missed::Host;
-        for trie in self.hosts.find(host).filter_map(|at| self.paths.get(at)) {
+        for site in self.sites(host) {
             missed = Missed::Route;
-            if let Some(route) = trie.find(path, head, accepts) {
+            if let Some(route) = site.paths.find(path, head, accepts) {
                 return Ok(route);
             }
         }

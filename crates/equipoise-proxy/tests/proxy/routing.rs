@@ -89,6 +89,27 @@ async fn dots_and_encodings_do_not_pass_by_a_route() {
 }
 
 #[tokio::test]
+async fn paths_are_ambiguous_only_for_hosts_whose_routes_depend_on_them() {
+    let router = router([
+        Route::to("api", named("api")).host("api.test"),
+        Route::to("post", named("post")).host("post.test").method(Method::POST),
+        Route::to("admin", named("admin")).path_prefix("/admin"),
+        Route::to("sub", named("sub")).host("*.sub.test"),
+        Route::to("other", named("other")).host("*.test"),
+        Route::to("new", named("new")).host("new.test").path_prefix("/").rewrite_prefix("/v2"),
+    ]);
+    let sent = async |host: &str| text(&router, Request::get("/a%2Fb").header("host", host)).await;
+    assert_eq!(sent("api.test").await, "api api.test /a%2Fb");
+    assert_eq!(sent("x.sub.test").await, "sub x.sub.test /a%2Fb");
+    assert_eq!(sent("x.test").await, "other x.test /a%2Fb");
+    // The route `other` takes all that the route for POST does not want.
+    assert_eq!(sent("post.test").await, "other post.test /a%2Fb");
+    for host in ["example.org", "new.test"] {
+        assert_eq!(sent(host).await, "400 Bad Request", "{host}");
+    }
+}
+
+#[tokio::test]
 async fn path_parameters_do_not_pass_by_a_route() {
     let routes = || {
         [
