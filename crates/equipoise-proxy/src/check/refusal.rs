@@ -21,7 +21,7 @@ pub enum Refusal {
     #[error("the request target is not valid")]
     Target,
     /// Servers disagree about the segments of the path, and the routes depend on the path: see
-    /// [`Routes::allow_ambiguous_paths`](crate::route::Routes::allow_ambiguous_paths). Status 400.
+    /// [`Routes::with_ambiguous_paths`](crate::route::Routes::with_ambiguous_paths). Status 400.
     #[error("the path contains an encoded slash, a backslash, or a parameter that hides a segment")]
     AmbiguousPath,
     /// The request target is a URI whose scheme is neither `http` nor `https`. Status 400.

@@ -30,7 +30,7 @@
 //! Servers disagree about some paths: `/public%2F..%2Fadmin`, `/public\..\admin` and `/public/..;/admin` are `/admin`
 //! to some of them. If any route that can get a request for the host has a path or rewrites it, a request with such a
 //! path is refused with status 400. APIs that have encoded slashes in their paths need
-//! [`Routes::allow_ambiguous_paths`].
+//! [`Routes::with_ambiguous_paths`].
 //!
 //! Servlet containers cut off what follows a `;` in a segment, and others do not: `/admin;x` is `/admin` to the former.
 //! A request with such parameters is refused too, unless the same route would get it without them. So `/users/7;v=1` is
@@ -65,6 +65,7 @@ mod host;
 mod mirror;
 mod normal;
 mod path;
+mod query;
 mod redirect;
 mod rewrite;
 mod router;

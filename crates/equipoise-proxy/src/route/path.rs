@@ -1,4 +1,4 @@
-use super::normal::{decoded, resolved};
+use super::normal::{decoded, is_ambiguous, resolved, without_parameters};
 
 /// The target of an `OPTIONS` request that is about the server. It is not a path.
 pub(super) const ASTERISK: &str = "*";
@@ -42,6 +42,14 @@ impl PathPattern {
         }
         Ok(Self { segments, is_prefix: true })
     }
+
+    /// Returns the first segment about which servers disagree: see [`is_ambiguous`] and [`without_parameters`].
+    pub(super) fn ambiguous_segment(&self) -> Option<&str> {
+        self.segments.iter().find_map(|segment| match segment {
+            Segment::Text(text) if is_ambiguous(text) || without_parameters(text) != **text => Some(&**text),
+            _ => None,
+        })
+    }
 }
 
 fn segments(pattern: &str) -> Result<Vec<Segment>, &'static str> {
@@ -69,13 +77,16 @@ fn segment(text: &str) -> Result<Segment, &'static str> {
     // What a URI cannot contain, clients send encoded.
     let mut encoded = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_ascii() {
+        if character.is_ascii() && !character.is_ascii_control() {
             encoded.push(character);
         } else {
             for byte in character.encode_utf8(&mut [0; 4]).bytes() {
                 encoded.push_str(&format!("%{byte:02X}"));
             }
         }
+    }
+    if encoded.contains("%00") {
+        return Err("a path has no NUL");
     }
     Ok(Segment::Text(decoded(&encoded).into()))
 }
@@ -93,6 +104,7 @@ mod tests {
         assert_eq!(whole("/a/{*rest}"), Ok((vec![text("a")], true)));
         assert_eq!(whole("/{*rest}"), Ok((vec![], true)));
         assert_eq!(whole("/caf\u{e9}/%7Euser"), Ok((vec![text("caf%C3%A9"), text("~user")], false)));
+        assert_eq!(whole("/a\tb c"), Ok((vec![text("a%09b c")], false)));
         for prefix in ["/a", "/a/"] {
             assert_eq!(PathPattern::prefix(prefix).map(|pattern| pattern.segments), Ok(vec![text("a")]));
         }
@@ -101,7 +113,9 @@ mod tests {
 
     #[test]
     fn patterns_that_match_nothing_are_refused() {
-        for pattern in ["", "a", "*", "/a?b", "/a#b", "/{}", "/a{id}", "/{id}.json", "/{*rest}/a", "/{{id}}"] {
+        for pattern in
+            ["", "a", "*", "/a?b", "/a#b", "/{}", "/a{id}", "/{id}.json", "/{*rest}/a", "/{{id}}", "/a%00", "/a\0"]
+        {
             assert!(PathPattern::whole(pattern).is_err(), "{pattern}");
         }
     }

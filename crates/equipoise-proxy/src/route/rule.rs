@@ -2,17 +2,18 @@ use std::sync::Arc;
 
 use equipoise_affinity::key::SessionKey;
 use equipoise_tower::RequestHead;
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::{
     candidates::Keyed,
     host::HostPattern,
     mirror::Mirror,
     path::PathPattern,
+    query,
     redirect::{Redirect, check_path},
     split::Split,
 };
-use crate::headers::HostRule;
+use crate::headers::{HostRule, is_unusual};
 
 /// A route: which requests it gets, and where it leads. See the [module](super) for the order of routes.
 ///
@@ -61,6 +62,9 @@ impl Condition {
     }
 }
 
+/// Why the empty value is refused.
+const EMPTY: &str = "an empty value counts as missing, so no request has it; use another value";
+
 impl<T> Route<T> {
     /// Creates a route that leads to one service.
     pub fn to(name: impl AsRef<str>, service: T) -> Self {
@@ -104,7 +108,8 @@ impl<T> Route<T> {
     }
 
     /// Sets the path. `{name}` stands for any segment, and `{*name}` at the end for all that follows: `/users/{id}`.
-    /// `/a` and `/a/` are different paths. Default: any path.
+    /// `/a` and `/a/` are different paths. A pattern with `%2F`, `\` or `;` needs
+    /// [`Routes::with_ambiguous_paths`](super::Routes::with_ambiguous_paths). Default: any path.
     #[must_use]
     pub fn path(mut self, pattern: impl AsRef<str>) -> Self {
         match PathPattern::whole(pattern.as_ref()) {
@@ -125,53 +130,64 @@ impl<T> Route<T> {
         self
     }
 
-    /// Adds a method. Default: any method.
+    /// Adds a method. Methods are case-sensitive, and the proxy refuses those in lower case. Default: any method.
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
+        if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+            self.refuse("method", method.as_str(), "write a method in upper case, such as GET");
+        }
         self.methods.push(method);
         self
     }
 
-    /// The header must have this value. If it has several lines, the last one that is not empty counts.
+    /// The header must have this value. If it has several lines, the last one that is not empty counts. The name
+    /// consists of letters, digits and `-`, because the proxy removes other fields. If it
+    /// [forwards](crate::check::UnusualNames::Forward) them, use [`when`](Self::when) for such a name.
     #[must_use]
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.condition("header", name, SessionKey::header(name), Some(value.as_ref()))
+        self.condition("header", name, SessionKey::header(name).ok(), Some(value.as_ref()))
     }
 
-    /// The request must have this header, with any value except the empty one.
+    /// The request must have this header, with any value except the empty one. The name is one of those that
+    /// [`header`](Self::header) accepts.
     #[must_use]
     pub fn has_header(self, name: &str) -> Self {
-        self.condition("header", name, SessionKey::header(name), None)
+        self.condition("header", name, SessionKey::header(name).ok(), None)
     }
 
     /// The cookie must have this value. If there are several of this name, the first one that is not empty counts.
     #[must_use]
     pub fn cookie(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.condition("cookie", name, SessionKey::cookie(name), Some(value.as_ref()))
+        self.condition("cookie", name, SessionKey::cookie(name).ok(), Some(value.as_ref()))
     }
 
     /// The request must have this cookie, with any value except the empty one.
     #[must_use]
     pub fn has_cookie(self, name: &str) -> Self {
-        self.condition("cookie", name, SessionKey::cookie(name), None)
+        self.condition("cookie", name, SessionKey::cookie(name).ok(), None)
     }
 
-    /// The query parameter must have this value, as it is written in the URL. If there are several of this name, the
-    /// first one that is not empty counts.
+    /// The query parameter must have this value. Name and value are plain text: `a b` is `a%20b` or `a+b` in the URL.
+    /// If there are several parameters of this name, the first one that is not empty counts.
+    ///
+    /// Some servers read the last one instead. Do not use this condition to keep clients from a resource.
     #[must_use]
     pub fn query(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.condition("query", name, SessionKey::query_parameter(name), Some(value.as_ref()))
+        self.condition("query", name, query::parameter(name), Some(value.as_ref()))
     }
 
-    /// The request must have this query parameter, with any value except the empty one.
+    /// The request must have this query parameter, with any value except the empty one. The name is plain text.
     #[must_use]
     pub fn has_query(self, name: &str) -> Self {
-        self.condition("query", name, SessionKey::query_parameter(name), None)
+        self.condition("query", name, query::parameter(name), None)
     }
 
-    /// Any part of the request must have this value, for example the address of the client.
+    /// Any part of the request must have this value, for example the address of the client. The value is not empty.
     #[must_use]
     pub fn when(mut self, part: SessionKey, value: impl AsRef<[u8]>) -> Self {
+        if value.as_ref().is_empty() {
+            self.refuse("when", "", EMPTY);
+        }
         self.conditions.push(Condition { name: None, key: part, value: Some(value.as_ref().into()) });
         self
     }
@@ -201,21 +217,27 @@ impl<T> Route<T> {
         self
     }
 
-    fn condition<E>(
-        mut self,
-        kind: &'static str,
-        name: &str,
-        key: Result<SessionKey, E>,
-        value: Option<&[u8]>,
-    ) -> Self {
-        match key {
-            Ok(key) => {
-                // Names of headers are case-insensitive, and those of cookies and query parameters are not.
-                let name = if kind == "header" { name.to_ascii_lowercase() } else { name.to_owned() };
-                self.conditions.push(Condition { name: Some((kind, name)), key, value: value.map(Into::into) });
-            }
-            Err(_) => self.refuse(kind, name, "use a name that requests can have, such as x-version"),
+    /// Adds a condition on a part of the request with a name. `key` is `None` if no request has a part of this name.
+    fn condition(mut self, kind: &'static str, name: &str, key: Option<SessionKey>, value: Option<&[u8]>) -> Self {
+        let Some(key) = key else {
+            self.refuse(kind, name, "use a name that requests can have, such as x-version");
+            return self;
+        };
+        // Names of headers are case-insensitive, and those of cookies and query parameters are not.
+        let is_header = kind == "header";
+        let name = if is_header { name.to_ascii_lowercase() } else { name.to_owned() };
+        if is_header && is_unusual(&name) {
+            self.refuse(kind, &name, "use letters, digits and -, because the proxy removes fields with other names");
         }
+        if let Some(value) = value {
+            let text = String::from_utf8_lossy(value);
+            if value.is_empty() {
+                self.refuse(kind, &text, EMPTY);
+            } else if is_header && (HeaderValue::from_bytes(value).is_err() || value.trim_ascii() != value) {
+                self.refuse(kind, &text, "the value of a header has no control characters and no spaces around it");
+            }
+        }
+        self.conditions.push(Condition { name: Some((kind, name)), key, value: value.map(Into::into) });
         self
     }
 
@@ -223,8 +245,13 @@ impl<T> Route<T> {
         self.wrong.get_or_insert(RouteError { setting, text: text.to_owned(), valid });
     }
 
-    /// Returns what is wrong with this route.
-    pub(super) fn check(&mut self) -> Result<(), InvalidRoute> {
+    /// Returns what is wrong with this route. Without `allows_ambiguous_paths`, requests with such paths are refused.
+    pub(super) fn check(&mut self, allows_ambiguous_paths: bool) -> Result<(), InvalidRoute> {
+        if !allows_ambiguous_paths && let Some(segment) = self.path.ambiguous_segment().map(ToOwned::to_owned) {
+            const VALID: &str = "requests with %2F, a backslash or a semicolon here are refused, because servers read \
+                                 them differently; use a path without them";
+            self.refuse("path", &segment, VALID);
+        }
         if let Action::Redirect(redirect) = &self.action
             && let Err(valid) = redirect.check(self.path.is_prefix)
         {

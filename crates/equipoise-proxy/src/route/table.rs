@@ -52,15 +52,34 @@ impl Site {
 }
 
 impl<T> Routes<T> {
-    /// Builds a table.
+    /// Builds a table. Requests with ambiguous paths are refused with status 400, if any route that can get a request
+    /// for the host has a path or rewrites it: see the [module](super#paths).
     ///
     /// # Errors
     ///
-    /// [`InvalidRoute`] for the first route that has an invalid setting.
+    /// [`InvalidRoute`] for the first route that has an invalid setting, or that no request could reach.
     pub fn new(routes: impl IntoIterator<Item = Route<T>>) -> Result<Self, InvalidRoute> {
+        Self::build(routes, false)
+    }
+
+    /// Builds a table of which requests with ambiguous paths get a route too: paths with an encoded slash (`%2F`), a
+    /// backslash, a parameter after a dot segment (`/..;/`), or parameters (`/admin;x`) without which another route
+    /// would get the request. See the [module](super#paths).
+    ///
+    /// Use it only if no route protects a path, or if all endpoints read these paths as this table does: as segments
+    /// that contain these characters.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRoute`] for the first route that has an invalid setting, or that no request could reach.
+    pub fn with_ambiguous_paths(routes: impl IntoIterator<Item = Route<T>>) -> Result<Self, InvalidRoute> {
+        Self::build(routes, true)
+    }
+
+    fn build(routes: impl IntoIterator<Item = Route<T>>, allows_ambiguous_paths: bool) -> Result<Self, InvalidRoute> {
         let mut routes: Vec<Route<T>> = routes.into_iter().collect();
         for route in &mut routes {
-            route.check()?;
+            route.check(allows_ambiguous_paths)?;
         }
         // Stable, so the order in which routes were written decides last.
         routes.sort_by_key(|route| Reverse(route.specificity()));
@@ -77,20 +96,7 @@ impl<T> Routes<T> {
                 }
             }
         }
-        Ok(Self { routes, hosts, sites, allows_ambiguous_paths: false })
-    }
-
-    /// Sets whether requests with ambiguous paths get a route: paths with an encoded slash (`%2F`), a backslash, a
-    /// parameter after a dot segment (`/..;/`), or parameters (`/admin;x`) without which another route would get the
-    /// request. See the [module](super#paths). Default: false, so they are refused with status 400 if any route that
-    /// can get a request for this host has a path or rewrites it.
-    ///
-    /// Allow them only if no route protects a path, or if all endpoints read these paths as this table does: as
-    /// segments that contain these characters.
-    #[must_use]
-    pub fn allow_ambiguous_paths(mut self, allow: bool) -> Self {
-        self.allows_ambiguous_paths = allow;
-        self
+        Ok(Self { routes, hosts, sites, allows_ambiguous_paths })
     }
 
     /// Returns the number of routes.
@@ -186,7 +192,7 @@ pub enum Missed {
     /// with status 404.
     #[error("there is no route for the path")]
     Route,
-    /// Servers disagree about the path, and routes depend on it: see [`Routes::allow_ambiguous_paths`]. A router
+    /// Servers disagree about the path, and routes depend on it: see [`Routes::with_ambiguous_paths`]. A router
     /// answers with status 400.
     #[error("the path is ambiguous")]
     AmbiguousPath,

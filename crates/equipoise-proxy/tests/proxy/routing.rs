@@ -77,7 +77,7 @@ async fn dots_and_encodings_do_not_pass_by_a_route() {
     for path in ["/admin", "/public/../admin/x", "/public/%2e%2e/admin", "//admin", "/%61dmin", "/./admin"] {
         assert_eq!(text(&router, get(path)).await, format!("admin app.test {path}"), "{path}");
     }
-    let allowed = Router::new(Routes::new(routes()).expect("valid routes").allow_ambiguous_paths(true));
+    let allowed = Router::new(Routes::with_ambiguous_paths(routes()).expect("valid routes"));
     let any = Router::new(Routes::new([Route::to("web", named("web"))]).expect("valid routes"));
     for path in ["/admin%2Fx", "/public/..;/admin", "/public/..%5cadmin"] {
         let response = send(&router, get(path).body(full("")).expect("a request")).await;
@@ -119,7 +119,7 @@ async fn path_parameters_do_not_pass_by_a_route() {
         ]
     };
     let router = router(routes());
-    let allowed = Router::new(Routes::new(routes()).expect("valid routes").allow_ambiguous_paths(true));
+    let allowed = Router::new(Routes::with_ambiguous_paths(routes()).expect("valid routes"));
     for path in ["/admin;x", "/admin;x/y", "/admin%3Bx", "/users;v=1/7", "/users/7/;x"] {
         let response = send(&router, get(path).body(full("")).expect("a request")).await;
         assert_eq!((response.status().as_u16(), failure(&response)), (400, Some("ambiguous_path")), "{path}");
@@ -299,6 +299,37 @@ async fn copies_beyond_the_limit_are_not_made() {
     assert_eq!((*seen.lock(), mirror.in_flight()), (3, 3));
 }
 
+#[tokio::test]
+async fn queries_are_compared_as_servers_read_them() {
+    let router = router([
+        Route::to("web", named("web")),
+        Route::to("admin", named("admin")).query("admin", "a b"),
+        Route::to("debug", named("debug")).has_query("debug"),
+    ]);
+    for (path, route) in [
+        ("/?admin=a%20b", "admin"),
+        ("/?%61dmin=%61+b", "admin"),
+        ("/?admin=a", "web"),
+        ("/?debu%67=1", "debug"),
+        ("/?debug=", "web"),
+    ] {
+        assert_eq!(text(&router, get(path)).await, format!("{route} app.test {path}"));
+    }
+}
+
+#[tokio::test]
+async fn ambiguous_paths_have_routes_if_they_are_allowed() {
+    let routes = [
+        Route::to("web", named("web")),
+        Route::to("matrix", named("matrix")).path("/matrix;v=1"),
+        Route::to("slash", named("slash")).path("/a%2Fb"),
+    ];
+    let router = Router::new(Routes::with_ambiguous_paths(routes).expect("valid routes"));
+    for (path, route) in [("/matrix;v=1", "matrix"), ("/matrix", "web"), ("/a%2fb", "slash"), ("/a/b", "web")] {
+        assert_eq!(text(&router, get(path)).await, format!("{route} app.test {path}"));
+    }
+}
+
 #[test]
 fn invalid_routes_are_refused_with_what_would_be_right() {
     let refused = |route: Route<()>| Routes::new([route]).map(drop).map_err(|error: InvalidRoute| error.to_string());
@@ -318,6 +349,34 @@ fn invalid_routes_are_refused_with_what_would_be_right() {
             web().header("a b", "1"),
             "route \"web\": header \"a b\": use a name that requests can have, such as x-version",
         ),
+        (
+            web().path("/matrix;v=1"),
+            "route \"web\": path \"matrix;v=1\": requests with %2F, a backslash or a semicolon here are refused, \
+             because servers read them differently; use a path without them",
+        ),
+        (
+            web().path_prefix("/a%2fb"),
+            "route \"web\": path \"a%2Fb\": requests with %2F, a backslash or a semicolon here are refused, \
+             because servers read them differently; use a path without them",
+        ),
+        (web().path("/a%00"), "route \"web\": path \"/a%00\": a path has no NUL"),
+        (
+            web().method(Method::from_bytes(b"get").expect("a method")),
+            "route \"web\": method \"get\": write a method in upper case, such as GET",
+        ),
+        (
+            web().header("X_Beta", "1"),
+            "route \"web\": header \"x_beta\": use letters, digits and -, because the proxy removes fields with other names",
+        ),
+        (
+            web().header("x-beta", "1 "),
+            "route \"web\": header \"1 \": the value of a header has no control characters and no spaces around it",
+        ),
+        (
+            web().cookie("c", ""),
+            "route \"web\": cookie \"\": an empty value counts as missing, so no request has it; use another value",
+        ),
+        (web().query("", "1"), "route \"web\": query \"\": use a name that requests can have, such as x-version"),
         (
             web().path("/a").rewrite_prefix("/b"),
             "route \"web\": rewrite_prefix \"\": a new prefix needs a route with path_prefix",

@@ -1,0 +1,80 @@
+use std::borrow::Cow;
+
+use equipoise_affinity::key::SessionKey;
+
+/// Returns the part of a request that is the value of a query parameter, decoded. `None` if no parameter can have the
+/// name.
+///
+/// Servers decode names and values before they use them, so a condition on the text of the URL could be avoided with
+/// `%61dmin` for `admin`.
+pub(super) fn parameter(name: &str) -> Option<SessionKey> {
+    let name: Box<[u8]> = name.as_bytes().into();
+    (!name.is_empty()).then(|| SessionKey::by(move |head| find(head.uri.query()?.as_bytes(), &name)))
+}
+
+/// Returns the first value of a parameter that is not empty.
+fn find<'q>(query: &'q [u8], name: &[u8]) -> Option<Cow<'q, [u8]>> {
+    query
+        .split(|byte| *byte == b'&')
+        .filter_map(|parameter| {
+            let equals = parameter.iter().position(|byte| *byte == b'=')?;
+            Some((parameter.get(..equals)?, parameter.get(equals + 1..)?))
+        })
+        .find(|(found, value)| !value.is_empty() && *decoded(found) == *name)
+        .map(|(_, value)| decoded(value))
+}
+
+/// Decodes percent-encodings, and `+`, which stands for a space in the queries of forms. A `%` that begins no encoding
+/// stays.
+fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match (byte, after.split_first_chunk()) {
+            (b'+', _) => b' ',
+            (b'%', Some((&[high, low], after))) => match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                _ => byte,
+            },
+            _ => byte,
+        });
+    }
+    Cow::Owned(bytes)
+}
+
+/// Returns the value of a hexadecimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| digit.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_compared_as_servers_read_them() {
+        for (query, value) in [
+            ("admin=1", Some("1")),
+            ("%61dmin=%31", Some("1")),
+            ("x=2&admin=&admin=a+b%2Bc&admin=3", Some("a b+c")),
+            ("admin=100%", Some("100%")),
+            ("admin=%+1%zz", Some("% 1%zz")),
+            ("admin=a=b", Some("a=b")),
+            ("admin", None),
+            ("Admin=1", None),
+            ("administrator=1", None),
+            ("", None),
+        ] {
+            let found = find(query.as_bytes(), b"admin");
+            assert_eq!(found.as_deref(), value.map(str::as_bytes), "{query}");
+        }
+        assert_eq!(find(b"a+b=1", b"a b").as_deref(), Some(&b"1"[..]));
+    }
+}
