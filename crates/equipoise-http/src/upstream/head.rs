@@ -3,8 +3,8 @@
 #[cfg(feature = "http2")]
 use http::uri::Scheme;
 use http::{
-    HeaderValue, Method, Request, Uri, Version,
-    header::{HOST, UPGRADE},
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
+    header::{CONNECTION, HOST, TE, UPGRADE},
     uri::{Authority, PathAndQuery},
 };
 
@@ -37,7 +37,7 @@ pub(super) fn is_extended_connect<B>(request: &Request<B>) -> bool {
 }
 
 /// Prepares a request for an HTTP/1.1 connection: the target in origin form (RFC 9112, section 3.2.1), or in authority
-/// form for CONNECT, and a `Host` header. A `Host` header that is there stays.
+/// form for CONNECT, and a `Host` header. A `Host` header that is there stays. `Connection` names `TE` if it is there.
 pub(super) fn for_http1<B>(request: &mut Request<B>, origin: &Origin) -> Result<(), Error> {
     // RFC 9110, section 6.2: a client sends the version of its own connection.
     *request.version_mut() = Version::HTTP_11;
@@ -48,6 +48,7 @@ pub(super) fn for_http1<B>(request: &mut Request<B>, origin: &Origin) -> Result<
         let host = host.map_err(|_| Error::unsupported("the authority of its URI cannot be a Host header"))?;
         request.headers_mut().insert(HOST, host);
     }
+    name_te(request.headers_mut());
     if is_connect {
         if is_extended_connect(request) {
             return Err(Error::unsupported("extended CONNECT needs HTTP/2, and the endpoint speaks HTTP/1.1"));
@@ -62,6 +63,19 @@ pub(super) fn for_http1<B>(request: &mut Request<B>, origin: &Origin) -> Result<
     Ok(())
 }
 
+/// The option of `Connection` that names `TE`.
+const TE_OPTION: HeaderValue = HeaderValue::from_static("te");
+
+/// Names `TE` in `Connection`, so that the next hop does not forward the field (RFC 9110, section 10.1.4).
+fn name_te(headers: &mut HeaderMap) {
+    let names_te = |line: &HeaderValue| {
+        line.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"te"))
+    };
+    if headers.contains_key(TE) && !headers.get_all(CONNECTION).iter().any(names_te) {
+        headers.append(CONNECTION, TE_OPTION);
+    }
+}
+
 /// Prepares a request for an HTTP/2 connection: a URI with scheme and host, and no `Host` header (RFC 9113, section
 /// 8.3.1). The host is that of a `Host` header, of the URI, or of the address.
 #[cfg(feature = "http2")]
@@ -72,7 +86,12 @@ pub(super) fn for_http2<B>(request: &mut Request<B>, origin: &Origin) -> Result<
         connect_target(request);
         return Ok(());
     }
-    let host = request.headers_mut().remove(HOST);
+    let headers = request.headers_mut();
+    // hyper would remove `TE` if `Connection` names it. It does if the request was prepared for HTTP/1.1 before.
+    if headers.get(CONNECTION) == Some(&TE_OPTION) {
+        headers.remove(CONNECTION);
+    }
+    let host = headers.remove(HOST);
     let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     let authority = named.or(parts.authority).unwrap_or_else(|| origin.authority.clone());
@@ -119,6 +138,38 @@ mod tests {
             ("*", "*", "10.0.0.1:80"),
         ] {
             assert_eq!(prepared(Method::GET, uri).unwrap(), (target.to_owned(), host.to_owned()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn connection_names_te_over_http1_only() {
+        let origin = Origin::parse("10.0.0.1:80").expect("an address");
+        let fields = |request: &Request<()>, name| -> Vec<String> {
+            request.headers().get_all(name).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+        };
+        for (connection, te, named) in [
+            (None, Some("trailers"), &["te"][..]),
+            (None, None, &[]),
+            (Some("upgrade"), Some("trailers"), &["upgrade", "te"]),
+            (Some("close, TE"), Some("trailers"), &["close, TE"]),
+        ] {
+            let mut request = Request::new(());
+            for (name, value) in [(CONNECTION, connection), (TE, te)] {
+                if let Some(value) = value {
+                    request.headers_mut().insert(name, HeaderValue::from_static(value));
+                }
+            }
+            for_http1(&mut request, &origin).unwrap();
+            assert_eq!(fields(&request, CONNECTION), named);
+            // Another connection is tried after one that was closed.
+            for_http1(&mut request, &origin).unwrap();
+            assert_eq!(fields(&request, CONNECTION), named);
+            #[cfg(feature = "http2")]
+            if connection.is_none() {
+                for_http2(&mut request, &origin).unwrap();
+                assert_eq!(fields(&request, CONNECTION), [""; 0]);
+                assert_eq!(fields(&request, TE).len(), usize::from(te.is_some()));
+            }
         }
     }
 

@@ -163,9 +163,9 @@ impl Exchange {
         if seen.cookies > 1 && self.version >= Version::HTTP_2 {
             join_cookies(headers);
         }
-        // On an HTTP/1.1 connection, `Connection` should name `TE` (RFC 9110, section 10.1.4). The version of the endpoint's
-        // connection is not known here: with HTTP/2, hyper would remove the field that `Connection` names, and gRPC needs
-        // it.
+        // On an HTTP/1.1 connection, `Connection` must name `TE` (RFC 9110, section 10.1.4). The version of the
+        // endpoint's connection is known to its client only, and `equipoise-http` does so. With HTTP/2, hyper would
+        // remove the field that `Connection` names, and gRPC needs it.
         if accepts_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
