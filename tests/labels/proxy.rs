@@ -45,7 +45,12 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
         ProxyError::NoRoute,
         ProxyError::Service("broken".into()),
     ];
-    let bodies = [RequestBodyError::Idle, RequestBodyError::Total, RequestBodyError::Client("broken".into())];
+    let bodies = [
+        RequestBodyError::Idle,
+        RequestBodyError::Silent,
+        RequestBodyError::Total,
+        RequestBodyError::Client("broken".into()),
+    ];
     // Errors have the labels of the refusals and failures that they contain.
     check(
         refusals

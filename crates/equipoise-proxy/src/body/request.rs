@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     error::RequestBodyError,
-    timer::{Elapsed, Timer},
+    timer::Timer,
     watch::{BodyWatch, Phase, ResponseWatch},
 };
 use crate::headers::strip_trailers;
@@ -66,7 +66,7 @@ where
         idle: Option<Duration>,
         total: Option<Instant>,
     ) -> Self {
-        let watch = (!inner.is_end_stream()).then(|| Arc::new(BodyWatch::new()));
+        let watch = (!inner.is_end_stream()).then(|| Arc::new(BodyWatch::new(inner.size_hint().exact().is_none())));
         let left = max_bytes.unwrap_or(u64::MAX);
         let timer = Timer::new(idle, total);
         let kept = VecDeque::new();
@@ -106,9 +106,9 @@ where
                     Some(Phase::Ended(at)) => ready!(this.timer.poll_elapsed(cx, Some(at))),
                     Some(Phase::Head) | None => ready!(this.timer.poll_elapsed(cx, None)),
                 };
-                Err(match elapsed {
-                    Elapsed::Idle => RequestBodyError::Idle,
-                    Elapsed::Total => RequestBodyError::Total,
+                Err(match this.watch {
+                    Some(watch) => watch.late(elapsed),
+                    None => elapsed.into(),
                 })
             }
             Poll::Ready(None) => {

@@ -42,9 +42,15 @@ impl Timeouts {
     /// ready. The client gets status 504 when it has passed, or 408 if the endpoint waits for the rest of the client's
     /// body. Default: 60 s.
     ///
+    /// If the length of the client's body is not known and the body stays open, as in gRPC calls with a stream of
+    /// messages, the proxy cannot tell which side is late. If neither side sends anything for this time or for the
+    /// [idle time](Self::idle), the call ends with status 408 ([`RequestBodyError::Silent`](crate::RequestBodyError)),
+    /// and does not count against the endpoint. Set both times above the longest silence of such calls.
+    ///
     /// A balancer counts status 504 as a failure of the endpoint, but cannot send the request to another one. Set the
-    /// balancer's [`attempt_timeout`](equipoise_tower::Balance::attempt_timeout) below this time, so that an
-    /// idempotent request is sent to another endpoint before this time has passed.
+    /// balancer's [`attempt_timeout`](equipoise_tower::Balance::attempt_timeout) below this time, so that an idempotent
+    /// request is sent to another endpoint before this time has passed. Attempts that take longer are failures of the
+    /// endpoint, also while the client's body is open.
     #[must_use]
     pub const fn head(mut self, timeout: Duration) -> Self {
         self.head = Some(timeout);

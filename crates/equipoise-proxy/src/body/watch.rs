@@ -10,13 +10,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::error::RequestBodyError;
+use super::{error::RequestBodyError, timer::Elapsed};
 use crate::timing::SharedInstant;
 
 /// What the proxy knows of a request's body while the inner service reads it. Clients of endpoints do not always pass
 /// the error of a body on, so the proxy cannot rely on their error alone.
 #[derive(Debug)]
 pub(crate) struct BodyWatch {
+    /// Whether the length of the body is not known.
+    is_stream: bool,
     /// When the latest frame came.
     latest: SharedInstant,
     failure: AtomicU8,
@@ -43,8 +45,9 @@ pub(super) enum Phase {
 }
 
 impl BodyWatch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_stream: bool) -> Self {
         Self {
+            is_stream,
             latest: SharedInstant::now(),
             failure: AtomicU8::new(0),
             waiting: AtomicBool::new(false),
@@ -65,13 +68,22 @@ impl BodyWatch {
             1 => Some(RequestBodyError::TooLarge),
             2 => Some(RequestBodyError::Idle),
             3 => Some(RequestBodyError::Total),
-            4 => Some(RequestBodyError::Client("the cause was passed to the inner service".into())),
+            4 => Some(RequestBodyError::Silent),
+            5 => Some(RequestBodyError::Client("the cause was passed to the inner service".into())),
             _ => None,
         }
     }
 
-    /// Returns whether the inner service has asked for a frame that the client has not sent. If so, the client and not
-    /// the endpoint is late.
+    /// Returns the failure of a body whose next frame has not come in time.
+    pub(crate) fn late(&self, elapsed: Elapsed) -> RequestBodyError {
+        match elapsed {
+            Elapsed::Idle if self.is_stream && self.ended.get().is_none() => RequestBodyError::Silent,
+            elapsed => elapsed.into(),
+        }
+    }
+
+    /// Returns whether the inner service has asked for a frame that the client has not sent. If so, the endpoint is not
+    /// known to be late.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -120,7 +132,8 @@ impl BodyWatch {
             RequestBodyError::TooLarge => 1,
             RequestBodyError::Idle => 2,
             RequestBodyError::Total => 3,
-            RequestBodyError::Client(_) => 4,
+            RequestBodyError::Silent => 4,
+            RequestBodyError::Client(_) => 5,
         };
         self.failure.store(code, Ordering::Relaxed);
     }

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::exchange::{Exchange, Next, Settings};
 use crate::{
-    body::{Arrived, Elapsed, First, ProxyBody, RequestBody, RequestBodyError, ResponseWatch, Timer},
+    body::{Arrived, Elapsed, First, ProxyBody, RequestBody, ResponseWatch, Timer},
     check::InvalidResponse,
     error::ProxyError,
 };
@@ -160,7 +160,7 @@ where
                             Some(watch) => match watch.failure() {
                                 // The inner service has not noticed.
                                 Some(failure) => ProxyError::RequestBody(failure),
-                                None if watch.is_waiting() => client_late(elapsed),
+                                None if watch.is_waiting() => ProxyError::RequestBody(watch.late(elapsed)),
                                 None => endpoint_late(elapsed),
                             },
                             None => endpoint_late(elapsed),
@@ -214,14 +214,6 @@ fn endpoint_late(elapsed: Elapsed) -> ProxyError {
         Elapsed::Idle => ProxyError::HeadTimeout,
         Elapsed::Total => ProxyError::TotalTimeout,
     }
-}
-
-/// The endpoint waits for the rest of the client's body.
-fn client_late(elapsed: Elapsed) -> ProxyError {
-    ProxyError::RequestBody(match elapsed {
-        Elapsed::Idle => RequestBodyError::Idle,
-        Elapsed::Total => RequestBodyError::Total,
-    })
 }
 
 impl<S: Service<Request<RequestBody<B>>>, B> fmt::Debug for ProxyFuture<S, B> {

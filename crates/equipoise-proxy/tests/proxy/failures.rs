@@ -197,3 +197,26 @@ async fn an_endpoint_that_does_not_respond_has_failed() {
         assert_eq!((requests.total, requests.failure_timeout), (1, 1), "{label}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_counts_against_the_endpoint_only_if_the_attempt_times_out() {
+    for (attempt_timeout, label, failures) in [(90, "body_silent", 0), (30, "service", 1)] {
+        let pool: Pool<()> = Pool::default();
+        pool.add(EndpointSpec::new("127.0.0.1:1"), ()).expect("a new endpoint");
+        let limit = Duration::from_secs(attempt_timeout);
+        let balanced = BalanceLayer::new(pool.clone()).attempt_timeout(limit).incoming();
+        let endpoint = service_fn(async |request: Request<Replayable<equipoise_proxy::RequestBody<Body>>>| {
+            // Like a client of an endpoint, it waits for the head while another task sends the body.
+            tokio::spawn(request.into_body().collect());
+            std::future::pending::<Result<Response<Body>, BoxError>>().await
+        });
+        let proxy = ReverseProxyLayer::new().layer(balanced.layer(endpoint));
+        let body = Stalled::after(&["message"], Duration::from_secs(1)).boxed_unsync();
+        let request = get("/").method(Method::POST).body(body).expect("a request");
+        let response = proxy.oneshot(request).await.unwrap_or_else(|never| match never {});
+        assert_eq!(failure(&response), Some(label));
+        drop(response);
+        let requests = pool.endpoints()[0].requests;
+        assert_eq!((requests.total, requests.failure_timeout), (1, failures), "{label}");
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 /// Sends each of the frames after a pause, and then waits for ever.
@@ -17,11 +17,18 @@ pub(crate) struct Stalled {
     frames: VecDeque<&'static str>,
     pause: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
+    length: Option<u64>,
 }
 
 impl Stalled {
     pub(crate) fn after(frames: &[&'static str], pause: Duration) -> Self {
-        Self { frames: frames.iter().copied().collect(), pause, sleep: None }
+        Self { frames: frames.iter().copied().collect(), pause, sleep: None, length: None }
+    }
+
+    /// Tells that the whole body has this length.
+    pub(crate) fn of_length(mut self, length: u64) -> Self {
+        self.length = Some(length);
+        self
     }
 }
 
@@ -38,5 +45,9 @@ impl Body for Stalled {
         std::task::ready!(sleep.as_mut().poll(cx));
         self.sleep = None;
         Poll::Ready(self.frames.pop_front().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

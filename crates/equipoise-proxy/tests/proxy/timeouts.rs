@@ -6,7 +6,7 @@ use http::{Method, Response};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use crate::{Body, Forwarded, failure, full, get, send, stalled::Stalled};
+use crate::{Body, Forwarded, failure, full, get, send, stalled::Stalled, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -36,22 +36,30 @@ async fn the_time_to_the_head_begins_again_with_each_frame_of_the_request() {
     })
     .await;
     // The endpoint waits for the client.
-    assert_eq!((response.status().as_u16(), failure(&response)), (408, Some("body_idle")));
+    assert_eq!((response.status().as_u16(), failure(&response)), (408, Some("body_silent")));
     assert_eq!(began.elapsed().as_millis() / 100, 35);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_stops_sending_gets_408() {
     let proxy = ReverseProxyLayer::new().timeouts(Timeouts::new().idle(SECOND));
-    let request = get("/").method(Method::POST).body(stalled(&["a"; 3], SECOND / 2)).expect("a request");
-    let response = send(&proxy, request, async |request: Forwarded| {
-        let body = request.into_body().collect().await?;
-        drop(body);
-        Ok(Response::new(full("")))
-    })
-    .await;
-    assert_eq!((response.status().as_u16(), failure(&response)), (408, Some("body_idle")));
-    assert_eq!(response.headers()["connection"], "close");
+    let body = || Stalled::after(&["a"; 3], SECOND / 2);
+    for (body, label, message) in [
+        (body().of_length(4), "body_idle", "the body of the request did not arrive in time\n"),
+        // Each side of a stream may wait for the other one.
+        (body(), "body_silent", "neither the client nor the backend sent anything in time\n"),
+    ] {
+        let request = get("/").method(Method::POST).body(body.boxed_unsync()).expect("a request");
+        let response = send(&proxy, request, async |request: Forwarded| {
+            let body = request.into_body().collect().await?;
+            drop(body);
+            Ok(Response::new(full("")))
+        })
+        .await;
+        assert_eq!((response.status().as_u16(), failure(&response)), (408, Some(label)));
+        assert_eq!(response.headers()["connection"], "close");
+        assert_eq!(text(response).await, message);
+    }
 }
 
 #[tokio::test(start_paused = true)]
