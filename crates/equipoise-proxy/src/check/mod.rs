@@ -9,6 +9,12 @@
 //! names and values with invalid characters, folded lines, white space before a colon, bare CR, a second
 //! `Content-Length` with another value, `Transfer-Encoding` in HTTP/1.0, and chunk sizes that are not hexadecimal.
 //!
+//! The chunks of a body are read while it is forwarded. So that a malformed chunk is noticed before an endpoint sees
+//! the request, the proxy first reads what has arrived with the head, up to 16 KiB. It does not do so with `Expect:
+//! 100-continue`, because hyper's server asks for the body when it is read. A malformed chunk that has arrived with
+//! such a head is noticed only after the endpoint has got the head. The client still gets status 400, and the
+//! connection to the endpoint is closed.
+//!
 //! hyper's parser repairs three things instead, so no check sees them:
 //!
 //! - a `Content-Length` beside `Transfer-Encoding`, which is removed;

@@ -74,7 +74,8 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(service: S, settings: Arc<Settings>, request: Request<B>) -> Self {
-        // To read the body is to send `100 Continue`. The endpoint may want to refuse the body instead.
+        // To read the body is to send `100 Continue`. The endpoint may want to refuse the body instead. A chunk that
+        // has arrived cannot be read without this either, so a malformed one is noticed later.
         let is_looked_at = request.headers().contains_key(TRANSFER_ENCODING) && !request.headers().contains_key(EXPECT);
         let (exchange, next) = Exchange::begin(settings, request);
         let timer = Timer::new(exchange.settings().timeouts.head, exchange.total);

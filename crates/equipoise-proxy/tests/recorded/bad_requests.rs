@@ -72,3 +72,17 @@ async fn a_request_that_the_parser_repairs_gets_400_and_the_connection_is_closed
         }
     }
 }
+
+/// With an expectation, the chunk cannot be read before the request is forwarded.
+#[tokio::test(start_paused = true)]
+async fn a_malformed_chunk_after_an_expectation_gets_400_and_no_request_is_complete() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    for (expect, reaches) in [("", 0), ("Expect: 100-continue\r\n", 1)] {
+        let request = format!("POST / HTTP/1.1\r\nHost: app.test\r\n{expect}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
+        let seen = exchange(ReverseProxyLayer::new(), request.as_bytes(), answer).await;
+        let response = String::from_utf8_lossy(&seen.response);
+        let last = response.rfind("HTTP/1.1 ").map(|at| &response[at..]).unwrap_or_default();
+        assert!(last.starts_with("HTTP/1.1 400 "), "{expect}: {response}");
+        assert_eq!((seen.upstream.len(), seen.partial.len()), (0, reaches), "{expect}");
+    }
+}
