@@ -73,6 +73,9 @@ impl ErrorResponses {
     /// Adds `Retry-After` with this time to responses with status 503 if a later attempt may succeed, for example
     /// because all endpoints are busy. The time is rounded up to seconds. Default: not added.
     ///
+    /// A pool does not know when an ejected endpoint will come back, so the time cannot be derived from it. The
+    /// `Retry-After` of an endpoint's own response is forwarded as it is.
+    ///
     /// All clients get the same time, so many of them may come back together. If that matters, use
     /// [`retry_after_with`](Self::retry_after_with).
     #[must_use]
