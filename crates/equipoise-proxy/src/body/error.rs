@@ -14,9 +14,9 @@ pub enum RequestBodyError {
     /// [`Timeouts::head`](crate::Timeouts::head) while the endpoint waited for the rest of the body. Status 408.
     #[error("the body of the request did not arrive in time")]
     Idle,
-    /// Neither the client nor the endpoint sent anything for the shorter one of these times, while the body was open
-    /// and its length not known. The proxy cannot tell which side is late: in a call with streams in both directions,
-    /// each may wait for the other one. Status 408.
+    /// Neither the client nor the endpoint sent anything for longer than [`Timeouts::idle`](crate::Timeouts::idle) or
+    /// [`Timeouts::head`](crate::Timeouts::head), while the body was open and its length not known. The proxy cannot tell
+    /// which side is late: in a call with streams in both directions, each may wait for the other one. Status 408.
     #[error("neither the client nor the backend sent anything in time")]
     Silent,
     /// The whole request took longer than [`Timeouts::total`](crate::Timeouts::total). Status 408.

@@ -8,6 +8,10 @@
 //! | `Host` and request target | [`HostRule`] | |
 //! | the client's address, scheme and host | [`ForwardingFields`] | |
 //! | `Via`, with loop detection | [`Via`] | [`Via`] |
+//!
+//! Trailers lose the fields that must not be there (RFC 9110, section 6.5.1): those for framing, routing,
+//! authentication, conditions, caching and the format of the body, and those of this module. Those of requests also
+//! lose fields with [unusual names](crate::check::UnusualNames).
 
 mod connection;
 mod field;

@@ -24,11 +24,20 @@ use crate::{
 /// 2. removes the fields of the client's connection, and adds fields about the client ([`headers`](crate::headers));
 /// 3. sends the request to the inner service, as HTTP/1.1 with a path as its target and the host in `Host`;
 /// 4. checks the response, removes the fields of the endpoint's connection, and forwards it. Bodies are streamed in
-///    both directions, with their trailers;
+///    both directions, with their trailers as far as the connections allow it (see below);
 /// 5. if the endpoint switches protocols, copies bytes in both directions ([`Tunnels`]).
 ///
 /// It never returns an error: the client gets a response for every failure ([`error`](crate::error)), with the
 /// extension [`Failed`](super::Failed).
+///
+/// Trailers pass on all HTTP/2 connections. On HTTP/1.1 connections, hyper sends only those that the field `Trailer` of
+/// the message names, and sends them to a client only if its request has `TE: trailers`. The proxy forwards both
+/// fields, and adds no `Trailer`, because it does not know the trailers when it forwards the head. So a trailer that
+/// `Trailer` does not name is lost between HTTP/2 and HTTP/1.1. [`headers`](crate::headers) names the trailers that are
+/// removed.
+///
+/// With `Expect: 100-continue`, an HTTP/1.1 client gets `100 Continue` when the inner service reads the body. An HTTP/2
+/// client never gets it, because hyper's server cannot send it. Such a client sends its body after a time of its own.
 ///
 /// The server adds the extensions [`PeerAddr`](equipoise_affinity::source::PeerAddr) and
 /// [`ConnectionInfo`](crate::headers::ConnectionInfo) to requests. Without them, endpoints learn nothing about the

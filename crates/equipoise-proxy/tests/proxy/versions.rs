@@ -8,7 +8,7 @@ use equipoise_proxy::{
     route::{Redirect, Route, RouteBody, Router, Routes},
 };
 use equipoise_tower::BoxError;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{
     BodyExt, Empty,
@@ -25,7 +25,7 @@ const BUFFER: usize = 256;
 type Sent = Channel<Bytes, Infallible>;
 
 fn grpc_status() -> HeaderMap {
-    HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
+    HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
 }
 
 /// Sends each frame back as it comes, and then trailers.
@@ -135,10 +135,15 @@ async fn what_the_proxy_answers_to_head_has_no_body_in_any_version() {
 }
 
 /// Starts a backend and a proxy in front of it.
-fn start(client_http2: bool, backend_http2: bool) -> DuplexStream {
+fn start<S, F>(client_http2: bool, backend_http2: bool, backend: S) -> DuplexStream
+where
+    S: Fn(Request<Incoming>) -> F + Send + Sync + Clone + 'static,
+    F: Future + Send + 'static,
+    F::Output: Into<Served>,
+{
     let client = service_fn(move |request: Request<RequestBody<Incoming>>| {
         let (near, far) = duplex(BUFFER);
-        serve(backend_http2, far, echo);
+        serve(backend_http2, far, backend.clone());
         send(backend_http2, near, request)
     });
     let proxy = ReverseProxy::new(client);
@@ -163,7 +168,7 @@ async fn part(sender: &mut Sender<Bytes, Infallible>, body: &mut Incoming, text:
 #[tokio::test(start_paused = true)]
 async fn bodies_are_streamed_in_both_directions_with_trailers_between_all_versions() {
     for (client_http2, backend_http2) in [(false, false), (false, true), (true, false), (true, true)] {
-        let io = start(client_http2, backend_http2);
+        let io = start(client_http2, backend_http2, echo);
         let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
         let mut request = Request::builder().method(Method::POST).uri("/call").header("te", "trailers");
         if !client_http2 {
@@ -180,5 +185,52 @@ async fn bodies_are_streamed_in_both_directions_with_trailers_between_all_versio
         drop(sender);
         let end = body.frame().await.expect("a frame").expect("no error");
         assert_eq!(end.trailers_ref(), Some(&grpc_status()), "{client_http2} {backend_http2}");
+    }
+}
+
+/// Answers with the trailers of the request in a field of the head, and with a trailer `x-end`.
+async fn with_trailers(request: Request<Incoming>) -> Result<Response<Sent>, Infallible> {
+    let announced = request.headers().get("x-announce").cloned();
+    let received = request.into_body().collect().await.expect("a body");
+    let names = received.trailers().into_iter().flat_map(HeaderMap::keys).map(HeaderName::as_str);
+    let names = names.collect::<Vec<_>>().join(",");
+    let (mut sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        let end = HeaderMap::from_iter([(HeaderName::from_static("x-end"), HeaderValue::from_static("1"))]);
+        sender.send_trailers(end).await.expect("the proxy reads");
+    });
+    let mut response = Response::new(body);
+    response.headers_mut().insert("x-received", names.parse().expect("a value"));
+    if announced.is_some() {
+        response.headers_mut().insert("trailer", HeaderValue::from_static("x-end"));
+    }
+    Ok(response)
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_over_http_1_pass_if_trailer_names_them_and_te_accepts_them() {
+    for (client_http2, backend_http2) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (is_announced, is_accepted) in [(true, true), (true, false), (false, true)] {
+            let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+            let mut request = Request::post("/").header("host", "app.test");
+            if is_announced {
+                request = request.header("trailer", "x-count").header("x-announce", "1");
+            }
+            if is_accepted {
+                request = request.header("te", "trailers");
+            }
+            let request = request.body(body).expect("a request");
+            let count = HeaderMap::from_iter([(HeaderName::from_static("x-count"), HeaderValue::from_static("1"))]);
+            tokio::spawn(async move { sender.send_trailers(count).await });
+            let io = start(client_http2, backend_http2, with_trailers);
+            let response = send(client_http2, io, request).await.expect("a response");
+            let is_received = response.headers()["x-received"] == "x-count";
+            let trailers = response.into_body().collect().await.expect("a body").trailers().cloned();
+            let case = format!("{client_http2} {backend_http2} {is_announced} {is_accepted}");
+            // Servers send trailers over HTTP/1.1 only if the client accepts them.
+            let only_http2 = client_http2 && backend_http2;
+            assert_eq!(is_received, is_announced || only_http2, "{case}");
+            assert_eq!(trailers.is_some(), is_announced && is_accepted || only_http2, "{case}");
+        }
     }
 }
