@@ -62,7 +62,7 @@ async fn main() -> anyhow::Result<()> {
     println!("served by: {served:?}");
 
     println!("\nExplanation of the next pick (the lowest score among those compared wins; failures raise it):");
-    print!("{}", pool.explain(&PickRequest::new()));
+    println!("{}", pool.explain(&PickRequest::new()));
     Ok(())
 }
 

@@ -98,15 +98,15 @@ fn main() -> anyhow::Result<()> {
 
     println!("30 requests; endpoint c fails all of its requests:");
     send(&pool, 30)?;
-    print!("{}", pool.explain(&PickRequest::new()));
+    println!("{}", pool.explain(&PickRequest::new()));
 
     println!("\na leaves and d joins: b and c keep their points, d starts with b's:");
     pool.update(["b", "c", "d"].map(EndpointSpec::new), |_| ())?;
-    print!("{}", pool.explain(&PickRequest::new()));
+    println!("{}", pool.explain(&PickRequest::new()));
 
     println!("\n30 more requests:");
     send(&pool, 30)?;
-    print!("{}", pool.explain(&PickRequest::new()));
+    println!("{}", pool.explain(&PickRequest::new()));
 
     println!("\nin the simulator: ten servers, one of which answers every request with an error after 1 ms:");
     let scenario = Scenario::of(10, Server::fifo(4)).clients(3).load(0.7).fault(Fault::sinkhole(0));

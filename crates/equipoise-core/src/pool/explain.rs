@@ -156,18 +156,18 @@ fn result(
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.picked {
-            Ok(id) => writeln!(f, "picked {id} at revision {}", self.revision.get())?,
-            Err(error) => writeln!(f, "no pick at revision {}: {error}", self.revision.get())?,
+            Ok(id) => write!(f, "picked {id} at revision {}", self.revision.get())?,
+            Err(error) => write!(f, "no pick at revision {}: {error}", self.revision.get())?,
         }
         if let BindingOutcome::Missed(missed) = self.binding_outcome {
-            writeln!(f, "  the endpoint that it is bound to is not used: {missed}")?;
+            write!(f, "\n  the endpoint that it is bound to is not used: {missed}")?;
         }
         let width = self.candidates.iter().map(|candidate| candidate.status.id.as_str().len()).max().unwrap_or(0);
         for Candidate { status, score, result } in &self.candidates {
             let score = score.map_or_else(|| "-".to_owned(), |score| format!("{score:.3}"));
-            writeln!(
+            write!(
                 f,
-                "  {:<width$}  {:<14}  score {score:>10}  in flight {:>4}  weight {:>3}  {}",
+                "\n  {:<width$}  {:<14}  score {score:>10}  in flight {:>4}  weight {:>3}  {}",
                 status.id, result, status.in_flight, status.weight, status.tier
             )?;
         }

@@ -80,7 +80,9 @@ fn every_member_gets_the_reason_why_it_was_not_picked() {
             CandidateResult::NotConsidered,
         ];
         assert_eq!(results, due, "{strategy:?}");
-        assert!(explanation.to_string().contains("picked e0"));
+        let text = explanation.to_string();
+        assert!(text.starts_with("picked e0 at revision ") && !text.ends_with('\n'), "{text}");
+        assert_eq!(text.lines().count(), 1 + due.len(), "{text}");
     }
 }
 
