@@ -11,7 +11,8 @@ mod report;
 mod run;
 mod scenario;
 
-#[doc(no_inline)]
+/// The crate `equipoise-health`: the settings of health checks and outlier detection that [`Scenario::health`] takes.
+#[doc(inline)]
 pub use equipoise_health as health;
 
 pub use crate::{
