@@ -24,8 +24,9 @@ pub(super) struct Activity {
     /// When the first byte came after the latest request. [`NEVER`] if none has come.
     head_since: AtomicU64,
     ended: AtomicBool,
-    /// Whether the client has not sent the end of a body. The response may have ended before.
-    in_body: AtomicBool,
+    /// Whether the latest body is complete, and hyper has used all its bytes. The service may read a body long after its
+    /// response has ended.
+    awaits_request: AtomicBool,
     /// The number of the first request that must be refused, because parsers can read it differently. [`NEVER`] if there
     /// is none.
     refused: AtomicU64,
@@ -41,6 +42,9 @@ const NEVER: u64 = u64::MAX;
 
 /// After how many milliseconds a cancelled request is forgotten: 10 in a second.
 const RESET_INTERVAL: u64 = 100;
+
+/// What a time means that is too long for the clock.
+const NO_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The minimum time between two looks at a busy HTTP/2 connection, whatever the timeout.
 const MIN_RECHECK: Duration = Duration::from_secs(1);
@@ -69,7 +73,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
-            in_body: AtomicBool::new(false),
+            awaits_request: AtomicBool::new(false),
             refused: AtomicU64::new(NEVER),
             is_writing: AtomicBool::new(false),
             write_timed_out: AtomicBool::new(false),
@@ -95,13 +99,17 @@ impl Activity {
         }
     }
 
-    /// Notes what the bytes were that hyper reads next: whether they end within a body, and which request must be refused,
-    /// if any. Its head has not been parsed yet.
-    pub(super) fn on_framing(&self, in_body: bool, refused: Option<u64>) {
-        self.in_body.store(in_body, Ordering::Relaxed);
+    /// Notes that hyper gets bytes. `refused` is the number of the request that must be refused, if there is one in them.
+    pub(super) fn on_bytes(&self, refused: Option<u64>) {
+        self.awaits_request.store(false, Ordering::Relaxed);
         if let Some(number) = refused {
             self.refused.store(number, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that hyper has asked for bytes, which it does when it has used those before, and none have come.
+    pub(super) fn on_no_bytes(&self, body_complete: bool) {
+        self.awaits_request.store(body_complete, Ordering::Relaxed);
     }
 
     /// Returns whether the request with this number must be refused. The first request of a connection has number 1.
@@ -229,19 +237,19 @@ impl Activity {
         }
         let head = self.head_since.load(Ordering::Relaxed);
         if head != NEVER {
-            return Some((self.after(head, limits.head_timeout)?, Due::Head));
+            return Some((self.after(head, limits.head_timeout), Due::Head));
         }
         if self.requests() == 0 {
-            return Some((self.after(0, limits.head_timeout)?, Due::Idle));
+            return Some((self.after(0, limits.head_timeout), Due::Idle));
         }
-        Some((self.after(self.idle_since.load(Ordering::Relaxed), limits.keep_alive_timeout)?, Due::Idle))
+        Some((self.after(self.idle_since.load(Ordering::Relaxed), limits.keep_alive_timeout), Due::Idle))
     }
 
     /// Returns when the buffers of an HTTP/1.1 connection are freed. `None` while it is busy, before its first
-    /// request, and while the end of a body is missing.
+    /// request, and while the body of a request is not complete or not used.
     pub(super) fn rest_due(&self) -> Option<Instant> {
-        let may_rest = self.is_idle() && self.requests() > 0 && !self.in_body.load(Ordering::Relaxed);
-        may_rest.then(|| self.after(self.idle_since.load(Ordering::Relaxed), REST_AFTER)).flatten()
+        let may_rest = self.is_idle() && self.requests() > 0 && self.awaits_request.load(Ordering::Relaxed);
+        may_rest.then(|| self.after(self.idle_since.load(Ordering::Relaxed), REST_AFTER))
     }
 
     /// Sets whether the socket stays open although hyper closes the connection.
@@ -255,9 +263,9 @@ impl Activity {
 
     /// Returns when an HTTP/2 connection must be closed, if no further request comes. While it is busy, it returns
     /// when to look again, because the end of a request does not wake the connection's task.
-    pub(super) fn http2_due(&self, limits: &ServerLimits) -> Option<Instant> {
+    pub(super) fn http2_due(&self, limits: &ServerLimits) -> Instant {
         if self.is_busy() {
-            return self.after(self.now(), limits.keep_alive_timeout.max(MIN_RECHECK));
+            return self.after(self.now(), limits.keep_alive_timeout.min(limits.write_timeout).max(MIN_RECHECK));
         }
         // A client may take the last frame of a response slowly, because of its flow control.
         let timeout = if self.holds_frames() { limits.write_timeout } else { limits.keep_alive_timeout };
@@ -266,11 +274,12 @@ impl Activity {
 
     /// Returns the time that is `duration` after the begin of the connection.
     pub(super) fn after_begin(&self, duration: Duration) -> Instant {
-        self.began.checked_add(duration).unwrap_or(self.began)
+        let at = self.began.checked_add(duration).or_else(|| self.began.checked_add(NO_LIMIT));
+        at.unwrap_or(self.began)
     }
 
-    fn after(&self, since: u64, timeout: Duration) -> Option<Instant> {
-        self.began.checked_add(Duration::from_millis(since).checked_add(timeout)?)
+    fn after(&self, since: u64, timeout: Duration) -> Instant {
+        self.after_begin(Duration::from_millis(since).saturating_add(timeout))
     }
 }
 
@@ -301,6 +310,33 @@ mod tests {
         // 20 in a second are cancelled: 10 more than are forgotten in this time.
         let found = ended(10_000, Duration::from_millis(25)).await.expect("a flood");
         assert!((750..850).contains(&found), "{found}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_without_a_limit_do_not_keep_a_connection_from_resting() {
+        let (activity, never) = (Activity::new(), Duration::MAX);
+        let limits = ServerLimits::new().head_timeout(never).keep_alive_timeout(never).write_timeout(never);
+        let later = Instant::now() + Duration::from_secs(1_000_000_000);
+        assert!(activity.http1_due(&limits).is_some_and(|(at, due)| at > later && due == Due::Idle));
+        activity.on_request();
+        activity.on_request_end(true);
+        activity.on_no_bytes(true);
+        assert!(activity.http1_due(&limits).is_some_and(|(at, due)| at > later && due == Due::Idle));
+        assert!(activity.http2_due(&limits) > later);
+        assert_eq!(activity.rest_due(), Some(activity.after_begin(REST_AFTER)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_does_not_rest_while_bytes_are_not_used() {
+        let activity = Activity::new();
+        activity.on_request();
+        activity.on_request_end(true);
+        activity.on_bytes(None);
+        assert_eq!(activity.rest_due(), None);
+        activity.on_no_bytes(false);
+        assert_eq!(activity.rest_due(), None);
+        activity.on_no_bytes(true);
+        assert!(activity.rest_due().is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -93,7 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                     Some(at_rest) => (self, service) = at_rest,
                     None => return,
                 },
-                None => return,
+                None => return Box::pin(shut_down(self.io)).await,
             }
         }
     }
@@ -152,7 +152,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                 let at = closing.stuck_at.or(rest_at).unwrap_or(at);
                 std::task::ready!(closing.alarm.poll(cx, at));
                 if rest_at.is_some() {
-                    // hyper closes the connection if no part of a request has come, but the socket stays open.
+                    // hyper closes the connection if no part of a request has come, but the socket stays open. Otherwise
+                    // it closes the connection after the next response, and the connection can no longer rest.
                     closing.draining = true;
                     activity.rest(true);
                     Pin::new(&mut connection).graceful_shutdown();
@@ -244,8 +245,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                     Pin::new(&mut connection).graceful_shutdown();
                     continue;
                 }
-                let Some(at) = activity.http2_due(limits) else { return Poll::Pending };
-                let at = closing.stuck_at.unwrap_or(at);
+                let at = closing.stuck_at.unwrap_or_else(|| activity.http2_due(limits));
                 std::task::ready!(closing.alarm.poll(cx, at));
                 if activity.is_busy() {
                     closing.stuck_at = None;
@@ -321,6 +321,11 @@ fn report(end: &End, activity: &Activity, counters: &Counters) {
 fn http2_reason(error: &hyper::Error) -> Option<h2::Reason> {
     let error: &h2::Error = error.source()?.downcast_ref()?;
     if error.is_library() { error.reason() } else { None }
+}
+
+/// Closes a connection. With TLS, this sends close_notify.
+async fn shut_down<T: AsyncRead + AsyncWrite + Unpin>(mut io: Io<T>) {
+    let _ = within(LINGER_TIMEOUT, io.shutdown()).await;
 }
 
 /// Reads until the client closes the connection.

@@ -63,6 +63,11 @@ impl Framing {
         matches!(self.state, State::Data { .. } | State::ChunkSize | State::Trailers)
     }
 
+    /// Returns whether the latest body is complete. False if its end is in doubt.
+    pub(super) fn is_body_complete(&self) -> bool {
+        matches!(self.state, State::RequestLine | State::Fields)
+    }
+
     /// Returns whether a part of a head has been read, and its end has not.
     pub(super) fn is_in_head(&self) -> bool {
         self.state == State::Fields || self.state == State::RequestLine && !self.line.is_empty()

@@ -131,8 +131,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
 
 /// Follows the messages in the bytes that hyper reads next.
 fn follow(framing: &mut Framing, activity: &Activity, bytes: &[u8]) {
-    let refused = framing.read(bytes);
-    activity.on_framing(framing.is_in_body(), refused);
+    activity.on_bytes(framing.read(bytes));
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
@@ -148,6 +147,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         if !this.unused.is_empty() {
             let part = this.unused.split_to(this.unused.len().min(buffer.remaining()));
             buffer.put_slice(&part);
+            this.activity.on_bytes(None);
             this.activity.on_read();
             return Poll::Ready(Ok(()));
         }
@@ -163,6 +163,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
             }
         } else if room && result.is_ready() {
             this.activity.on_end();
+        } else if room {
+            this.activity.on_no_bytes(this.framing.is_body_complete());
         }
         result
     }

@@ -1,15 +1,26 @@
 //! Connections at rest: those that had no request for a while keep no buffers, and their clients do not notice it. The
 //! pauses in these tests are longer than the time until a connection rests.
 
-use std::{convert::Infallible, future::ready, time::Duration};
+use std::{
+    convert::Infallible,
+    future::ready,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use equipoise_proxy::server::{Accepted, Server};
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    sync::mpsc,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    sync::{Notify, mpsc},
     task::JoinHandle,
 };
 use tower::{Service, service_fn};
@@ -155,4 +166,97 @@ async fn a_connection_does_not_rest_before_the_body_of_its_request_has_ended() {
     tokio::time::sleep(PAUSE).await;
     client.write_all(GET).await.expect("open");
     assert_eq!(received.recv().await.expect("a body"), GET);
+}
+
+/// The request after a body that is read late must not be lost.
+#[tokio::test(start_paused = true)]
+async fn a_connection_does_not_rest_before_the_body_of_its_request_has_been_read() {
+    let (may_read, read) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (waits, has_read) = (Arc::clone(&may_read), Arc::clone(&read));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (waits, has_read) = (Arc::clone(&waits), Arc::clone(&has_read));
+        tokio::spawn(async move {
+            waits.notified().await;
+            request.into_body().collect().await.expect("not broken");
+            has_read.notify_one();
+        });
+        ready(Ok::<_, Infallible>(ok()))
+    });
+    let server = Server::with_limits(service, long());
+    let (mut client, _serving) = serve(&server);
+    for _ in 0..2 {
+        // hyper passes the first chunk on before the service asks for it.
+        let body = "5\r\nhello\r\n".repeat(3);
+        let request = format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}0\r\n\r\n");
+        client.write_all(request.as_bytes()).await.expect("open");
+        assert!(!response(&mut client).await.contains("connection: close"));
+        tokio::time::sleep(PAUSE).await;
+        may_read.notify_one();
+        read.notified().await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_closes_connections_without_a_time_limit() {
+    let limits = long().head_timeout(Duration::MAX).keep_alive_timeout(Duration::MAX).write_timeout(Duration::MAX);
+    let server = Server::with_limits(answers(), limits);
+    let (_unused, serving_unused) = serve(&server);
+    let (mut used, serving_used) = serve(&server);
+    used.write_all(GET).await.expect("open");
+    response(&mut used).await;
+    tokio::time::sleep(PAUSE).await;
+    assert_eq!(server.shutdown(LONG).await, 0);
+    serving_unused.await.expect("no panic");
+    serving_used.await.expect("no panic");
+}
+
+/// A stream that notes whether it was shut down, as a stream with TLS needs it.
+struct Noting(DuplexStream, Arc<AtomicBool>);
+
+impl AsyncRead for Noting {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Noting {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_of_a_connection_at_rest_is_shut_down_when_it_ends() {
+    for first in [GET, b""] {
+        for ends in ["its timeout", "a shutdown", "its client"] {
+            let server = Server::with_limits(answers(), long());
+            let shut_down = Arc::new(AtomicBool::new(false));
+            let (mut client, stream) = tokio::io::duplex(1024);
+            let stream = Accepted::new(Noting(stream, Arc::clone(&shut_down)));
+            let serving = tokio::spawn(server.serve_connection(stream));
+            client.write_all(first).await.expect("open");
+            if !first.is_empty() {
+                response(&mut client).await;
+            }
+            tokio::time::sleep(PAUSE).await;
+            assert!(!shut_down.load(Ordering::Relaxed), "it is open");
+            match ends {
+                "its timeout" => {}
+                "a shutdown" => assert_eq!(server.shutdown(LONG).await, 0),
+                _ => client.shutdown().await.expect("open"),
+            }
+            serving.await.expect("no panic");
+            assert!(shut_down.load(Ordering::Relaxed), "ended by {ends}");
+        }
+    }
 }
