@@ -2,7 +2,7 @@ use bytes::Bytes;
 use equipoise_tower::__private::is_grpc;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -10,7 +10,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// The form of the response for an error. The request decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// One line of plain text.
     Text,
     /// A problem document (RFC 9457).
@@ -36,7 +36,7 @@ impl WantedForm {
         Self { is_grpc: version >= Version::HTTP_2 && is_grpc(request), accept, more_accept }
     }
 
-    pub(super) fn form(&self) -> Form {
+    pub(crate) fn form(&self) -> Form {
         match () {
             () if self.is_grpc => Form::Grpc,
             () if prefers_json(self.accept.iter().chain(&self.more_accept)) => Form::Json,
@@ -46,8 +46,9 @@ impl WantedForm {
 }
 
 impl Form {
-    /// Returns a response. `message` contains only characters of ASCII, and none that JSON or gRPC must escape.
-    pub(super) fn response(self, status: StatusCode, message: &str) -> Response<Bytes> {
+    /// Returns a response that must not be cached. `message` contains only characters of ASCII, and none that JSON or
+    /// gRPC must escape.
+    pub(crate) fn response(self, status: StatusCode, message: &str) -> Response<Bytes> {
         let (kind, body) = match self {
             Self::Grpc => ("application/grpc", String::new()),
             Self::Json => {
@@ -63,6 +64,7 @@ impl Form {
         let mut response = Response::new(Bytes::from(body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self == Self::Grpc {
             headers.insert(GRPC_STATUS, grpc_status(status).into());
             if let Ok(message) = HeaderValue::from_str(message) {

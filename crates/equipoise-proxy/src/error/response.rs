@@ -4,7 +4,7 @@ use bytes::Bytes;
 use equipoise_core::__private::guarded;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER},
+    header::{ALLOW, CONNECTION, RETRY_AFTER},
 };
 
 use super::{ProxyError, form::WantedForm, proxy_status::ProxyStatus};
@@ -115,7 +115,6 @@ impl ErrorResponses {
         let status = error.status();
         let mut response = form.form().response(status, &error.public_message());
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
         }

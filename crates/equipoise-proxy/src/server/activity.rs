@@ -27,6 +27,8 @@ pub(super) struct Activity {
     /// Whether the latest body is complete, and hyper has used all its bytes. The service may read a body long after its
     /// response has ended.
     awaits_request: AtomicBool,
+    /// Whether the connection becomes a tunnel after its latest response.
+    switched: AtomicBool,
     /// The number of the first request that must be refused, because parsers can read it differently. [`NEVER`] if there
     /// is none.
     refused: AtomicU64,
@@ -74,6 +76,7 @@ impl Activity {
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
             awaits_request: AtomicBool::new(false),
+            switched: AtomicBool::new(false),
             refused: AtomicU64::new(NEVER),
             is_writing: AtomicBool::new(false),
             write_timed_out: AtomicBool::new(false),
@@ -110,6 +113,15 @@ impl Activity {
     /// Notes that hyper has asked for bytes, which it does when it has used those before, and none have come.
     pub(super) fn on_no_bytes(&self, body_complete: bool) {
         self.awaits_request.store(body_complete, Ordering::Relaxed);
+    }
+
+    /// Notes that the connection becomes a tunnel after this response.
+    pub(super) fn on_switch(&self) {
+        self.switched.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_switched(&self) -> bool {
+        self.switched.load(Ordering::Relaxed)
     }
 
     /// Returns whether the request with this number must be refused. The first request of a connection has number 1.
@@ -196,9 +208,13 @@ impl Activity {
         self.requests.load(Ordering::Relaxed)
     }
 
+    pub(super) fn has_in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
+    }
+
     /// Returns whether a request is in flight, or bytes wait until the client takes some.
     pub(super) fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) > 0 || self.is_writing.load(Ordering::Relaxed)
+        self.has_in_flight() || self.is_writing.load(Ordering::Relaxed)
     }
 
     /// Returns whether the client has sent anything.

@@ -17,6 +17,7 @@ use super::{
     activity::{Activity, Due},
     io::Io,
     limits::ServerLimits,
+    rejection::Rejection,
     stats::Counters,
     streams::Streams,
     wait::Signal,
@@ -33,10 +34,6 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long bytes of the client are read and discarded after the last response. If a connection is closed while bytes
 /// have not been read, the operating system resets it, and the client may lose the response (RFC 9112, section 9.6).
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-
-const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 35\r\n\
-    content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n\r\n\
-    the request did not arrive in time\n";
 
 /// Serves one connection.
 pub(super) struct Connection<T> {
@@ -69,6 +66,16 @@ impl<S> HyperService for S where
 {
 }
 
+/// What the first bytes of a connection say, or those after a rest.
+enum Begin {
+    Http1,
+    Http2,
+    /// The client sent nothing, or not enough in time.
+    Nothing,
+    /// The head of a request was not complete in time.
+    HeadTimeout,
+}
+
 /// How a connection has ended.
 enum End {
     /// By itself, or because hyper was told to close it.
@@ -87,34 +94,44 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
     pub(super) async fn run(mut self, mut service: impl HyperService) {
         // The futures are large, and a connection without a request does not need them.
         loop {
-            match self.is_http2().await {
-                Some(true) => return Box::pin(self.http2(service)).await,
-                Some(false) => match Box::pin(self.http1(service)).await {
+            match self.begin().await {
+                Begin::Http2 => return Box::pin(self.http2(service)).await,
+                Begin::Http1 => match Box::pin(self.http1(service)).await {
                     Some(at_rest) => (self, service) = at_rest,
                     None => return,
                 },
-                None => return Box::pin(shut_down(self.io)).await,
+                Begin::Nothing => return Box::pin(shut_down(self.io)).await,
+                Begin::HeadTimeout => return Box::pin(reject(self.io, Rejection::HeadTimeout)).await,
             }
         }
     }
 
-    /// Waits for the first bytes, or for those after a rest. Returns `None` if the connection must be closed.
-    async fn is_http2(&mut self) -> Option<bool> {
+    /// Waits for the first bytes, or for those after a rest.
+    async fn begin(&mut self) -> Begin {
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
             if let Poll::Ready(result) = self.io.poll_is_http2(cx) {
-                return Poll::Ready(result.ok().filter(|_| !self.io.is_unused()));
+                return Poll::Ready(match result {
+                    Ok(_) if self.io.is_unused() => Begin::Nothing,
+                    Ok(true) => Begin::Http2,
+                    Ok(false) => Begin::Http1,
+                    Err(_) => Begin::Nothing,
+                });
             }
             let Some((at, due)) = self.activity.http1_due(&self.limits) else { return Poll::Pending };
             if due == Due::Idle && self.drain.poll(cx) {
-                return alarm.poll(cx, at.min(self.activity.after_begin(FIRST_REQUEST_TIMEOUT))).map(|()| None);
+                let at = at.min(self.activity.after_begin(FIRST_REQUEST_TIMEOUT));
+                return alarm.poll(cx, at).map(|()| Begin::Nothing);
             }
-            alarm.poll(cx, at).map(|()| {
-                match due {
-                    Due::Head => self.counters.head_timeouts.add(1),
-                    Due::Idle => self.counters.idle_timeouts.add(1),
+            alarm.poll(cx, at).map(|()| match due {
+                Due::Head => {
+                    self.counters.head_timeouts.add(1);
+                    Begin::HeadTimeout
                 }
-                None
+                Due::Idle => {
+                    self.counters.idle_timeouts.add(1);
+                    Begin::Nothing
+                }
             })
         })
         .await
@@ -183,24 +200,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         report(&end, &activity, &counters);
         let parts = parts?;
         let mut io = parts.io.into_inner();
-        match end {
-            End::Rest => {
-                io.rest(&parts.read_buf);
-                return Some((Self { io, activity, limits, counters, drain }, parts.service));
-            }
-            End::Head => {
-                let response = async {
-                    io.write_all(REQUEST_TIMEOUT).await?;
-                    io.shutdown().await
-                };
-                if let Some(Ok(())) = within(LINGER_TIMEOUT, response).await {
-                    linger(io).await;
-                }
-            }
-            End::Closed(_) if !closing.idle && !activity.has_ended() && activity.is_used() => {
-                linger(io).await;
-            }
-            _ => {}
+        if matches!(end, End::Rest) {
+            io.rest(&parts.read_buf);
+            return Some((Self { io, activity, limits, counters, drain }, parts.service));
+        }
+        let rejection = if matches!(end, End::Head) { Some(Rejection::HeadTimeout) } else { io.take_rejection() };
+        if let Some(rejection) = rejection {
+            reject(io, rejection).await;
+        } else if matches!(end, End::Closed(_)) && !closing.idle && !activity.has_ended() && activity.is_used() {
+            linger(io).await;
         }
         None
     }
@@ -321,6 +329,18 @@ fn report(end: &End, activity: &Activity, counters: &Counters) {
 fn http2_reason(error: &hyper::Error) -> Option<h2::Reason> {
     let error: &h2::Error = error.source()?.downcast_ref()?;
     if error.is_library() { error.reason() } else { None }
+}
+
+/// Sends the last response of an HTTP/1.1 connection, and closes the connection.
+async fn reject<T: AsyncRead + AsyncWrite + Unpin>(mut io: Io<T>, rejection: Rejection) {
+    io.leave_http1();
+    let response = async {
+        io.write_all(&rejection.bytes()).await?;
+        io.shutdown().await
+    };
+    if let Some(Ok(())) = within(LINGER_TIMEOUT, response).await {
+        linger(io).await;
+    }
 }
 
 /// Closes a connection. With TLS, this sends close_notify.

@@ -21,7 +21,7 @@ pub(super) struct Framing {
     line: Vec<u8>,
     /// Whether the last byte that was read of this line is a CR. The line may be longer than what is kept.
     ends_with_cr: bool,
-    /// The number of heads that have begun.
+    /// The number of heads whose first line has ended.
     heads: u64,
     head: Head,
 }
@@ -56,6 +56,11 @@ impl Framing {
     /// Reads nothing from now on.
     pub(super) fn stop(&mut self) {
         self.state = State::Off;
+    }
+
+    /// Returns how many heads have begun. A head begins when its first line has ended.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// Returns whether a part of a body has been read, and its end has not.

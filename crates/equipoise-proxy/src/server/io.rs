@@ -7,17 +7,20 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
     time::Instant,
 };
 
-use super::{activity::Activity, framing::Framing};
+use super::{activity::Activity, framing::Framing, rejection::Rejection};
 use crate::timing::Alarm;
 
 /// The fixed first bytes of an HTTP/2 connection.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const NOT_HTTP1: u64 = u64::MAX;
 
 /// The stream of a connection. It notes when bytes come, fails if the client takes no bytes for too long, and counts as
 /// a connection until it is dropped, also after it has switched protocols.
@@ -31,6 +34,10 @@ pub(super) struct Io<T> {
     first_end: usize,
     /// What hyper had read before a rest, but not used.
     unused: Bytes,
+    /// How many requests have responses that are written completely. [`NOT_HTTP1`] if hyper does not speak HTTP/1.
+    written: u64,
+    /// Why hyper refuses a request, if it does.
+    rejection: Option<Rejection>,
     write_timeout: Duration,
     /// When the client must have taken a byte. `None` if nothing waits to be written.
     write_due: Option<Instant>,
@@ -53,6 +60,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
             first_start: 0,
             first_end: 0,
             unused: Bytes::new(),
+            written: 0,
+            rejection: None,
             write_timeout,
             write_due: None,
             alarm: Alarm::default(),
@@ -89,13 +98,39 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
                 return Poll::Ready(Ok(false));
             }
         }
-        self.framing.stop();
+        self.leave_http1();
         Poll::Ready(Ok(true))
+    }
+
+    /// Notes that hyper does not speak HTTP/1 on this stream, or no longer. All bytes are written as they are.
+    pub(super) fn leave_http1(&mut self) {
+        self.framing.stop();
+        self.written = NOT_HTTP1;
     }
 
     /// Returns whether the client has ended the connection without any bytes.
     pub(super) fn is_unused(&self) -> bool {
         self.activity.has_ended() && self.first_end == 0
+    }
+
+    /// Returns why hyper has refused a request, if it has. The client has not got the response.
+    pub(super) fn take_rejection(&mut self) -> Option<Rejection> {
+        self.rejection.take()
+    }
+
+    /// Returns whether hyper writes its own response to a malformed request: all others are written. It has no body, so
+    /// it is not sent, and [`take_rejection`](Self::take_rejection) returns the reason.
+    fn is_rejection(&mut self, bytes: &[u8]) -> bool {
+        if self.written != self.activity.requests() || self.activity.has_switched() {
+            return false;
+        }
+        if self.rejection.is_none() {
+            let status = bytes.strip_prefix(b"HTTP/1.").and_then(|rest| StatusCode::from_bytes(rest.get(2..5)?).ok());
+            let status = status.filter(StatusCode::is_client_error);
+            let has_target = self.framing.heads() > self.written;
+            self.rejection = status.map(|status| Rejection::of_hyper(status, has_target));
+        }
+        self.rejection.is_some()
     }
 
     /// Writes what the client waits for.
@@ -131,6 +166,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
 
 /// Follows the messages in the bytes that hyper reads next.
 fn follow(framing: &mut Framing, activity: &Activity, bytes: &[u8]) {
+    if activity.has_switched() {
+        framing.stop();
+    }
     activity.on_bytes(framing.read(bytes));
 }
 
@@ -172,6 +210,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_rejection(buffer) {
+            return Poll::Ready(Ok(buffer.len()));
+        }
         self.poll_response_with(cx, |inner, cx| inner.poll_write(cx, buffer))
     }
 
@@ -180,6 +221,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_rejection(buffers.first().map_or(&[], |first| first)) {
+            return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
+        }
         self.poll_response_with(cx, |inner, cx| inner.poll_write_vectored(cx, buffers))
     }
 
@@ -188,13 +232,72 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_response_with(cx, AsyncWrite::poll_flush)
+        let flushed = self.poll_response_with(cx, AsyncWrite::poll_flush);
+        if flushed.is_ready() && self.written != NOT_HTTP1 && !self.activity.has_in_flight() {
+            self.written = self.activity.requests();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.activity.rests() {
+        if self.activity.rests() || self.rejection.is_some() {
             return Poll::Ready(Ok(()));
         }
         self.poll_write_with(cx, AsyncWrite::poll_shutdown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+        sync::Semaphore,
+    };
+
+    use super::*;
+
+    /// More than one length, so that the request must be refused.
+    const DOUBTFUL: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\n";
+
+    async fn opened() -> (DuplexStream, Io<DuplexStream>, Arc<Activity>) {
+        let (client, server) = tokio::io::duplex(1024);
+        let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("a permit");
+        let activity = Arc::new(Activity::new());
+        let io = Io::new(server, Arc::clone(&activity), Duration::from_secs(1), permit);
+        (client, io, activity)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bytes_of_a_tunnel_are_not_read_as_requests() {
+        for is_tunnel in [false, true] {
+            let (mut client, mut io, activity) = opened().await;
+            if is_tunnel {
+                activity.on_switch();
+            }
+            client.write_all(DOUBTFUL).await.expect("open");
+            io.read_exact(&mut [0; DOUBTFUL.len()]).await.expect("open");
+            assert_eq!(activity.is_refused(1), !is_tunnel);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_response_that_the_service_has_not_made_is_kept_back() {
+        let response = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        let (mut client, mut io, activity) = opened().await;
+        // That of the service.
+        activity.on_request();
+        activity.on_request_end(true);
+        io.write_all(response).await.expect("open");
+        assert_eq!(io.take_rejection(), None);
+        client.read_exact(&mut [0; 28]).await.expect("open");
+        // That of hyper.
+        io.flush().await.expect("open");
+        io.write_all(response).await.expect("open");
+        assert_eq!(io.take_rejection(), Some(Rejection::Malformed));
+        // Those of a tunnel.
+        activity.on_switch();
+        io.write_all(response).await.expect("open");
+        assert_eq!(io.take_rejection(), None);
+        client.read_exact(&mut [0; 28]).await.expect("open");
     }
 }

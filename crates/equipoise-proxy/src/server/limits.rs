@@ -65,7 +65,8 @@ impl ServerLimits {
     }
 
     /// Sets the maximum size of the head of a request, in bytes. Also the maximum size of trailers. A larger head gets
-    /// status 431, also if only its first line is too long. The response has no body. Default: 32 KiB, as in nginx.
+    /// status 431, or 414 if its first line alone is too large. In HTTP/2, the response has no body. Default: 32 KiB, as
+    /// in nginx.
     ///
     /// With HTTP/1.1, a head of more than 100 fields gets status 431 too. With HTTP/2, this is the limit after
     /// decompression, with 32 bytes for each field added (RFC 9113, section 6.5.2). It also limits the number of

@@ -39,6 +39,10 @@
 //!   another parser could read another length;
 //! - requests whose target has a fragment (`/a#b`).
 //!
+//! Each response of the server itself has a short body that tells the reason. It is plain text, or problem+json for a
+//! client that prefers JSON, if the head could be read. These have no body: responses of HTTP/2 to heads that are too
+//! large, and those to malformed requests behind another request whose response the client has not taken yet.
+//!
 //! # Threads
 //!
 //! By default, connections are tasks of the runtime that calls [`Server::serve`]. [`Server::serve_threads`] serves in
@@ -79,11 +83,13 @@
 //!   They count as connections until they end.
 
 mod activity;
+mod body;
 mod connection;
 mod framing;
 mod io;
 mod limits;
 mod listener;
+mod rejection;
 mod serve;
 mod stats;
 mod streams;

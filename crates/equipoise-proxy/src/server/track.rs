@@ -5,16 +5,22 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{activity::Activity, streams::on_frame, wait::Event};
+use super::{
+    activity::Activity,
+    body::{Busy, TrackedBody},
+    rejection::Rejection,
+    streams::on_frame,
+    wait::Event,
+};
 use crate::headers::{ConnectionInfo, remove_named_fields};
 
 /// The service of one connection: adds the extensions of the connection to requests, and counts them.
@@ -48,26 +54,16 @@ where
         if !is_http2 {
             remove_named_fields(request.headers_mut());
         }
-        let state = if self.activity.is_refused(requests) {
-            State::Refused
+        let is_connect = *request.method() == Method::CONNECT;
+        let busy = Some(Busy::new(Arc::clone(&self.activity)));
+        let is_refused = self.activity.is_refused(requests);
+        let state = if is_refused {
+            let response = Rejection::Malformed.response(request.headers(), request.version());
+            State::Rejected { response: Some(response) }
         } else {
             State::Waiting { service: self.service.clone(), request: Some(request) }
         };
-        let in_flight = Some(InFlight { activity: Arc::clone(&self.activity), answered: false });
-        Call { state, in_flight, last, is_http2 }
-    }
-}
-
-/// Counts a request until it is dropped.
-#[derive(Debug)]
-struct InFlight {
-    activity: Arc<Activity>,
-    answered: bool,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.activity.on_request_end(self.answered);
+        Call { state, busy, last: last || is_refused, is_http2, is_connect }
     }
 }
 
@@ -76,10 +72,11 @@ pin_project! {
     pub(super) struct Call<S, F> {
         #[pin]
         state: State<S, F>,
-        in_flight: Option<InFlight>,
+        busy: Option<Busy>,
         // Whether the connection must be closed after this response.
         last: bool,
         is_http2: bool,
+        is_connect: bool,
     }
 }
 
@@ -88,8 +85,7 @@ pin_project! {
     enum State<S, F> {
         Waiting { service: S, request: Option<Request<Incoming>> },
         Calling { #[pin] future: F },
-        // Parsers can read the request differently, so it must not be forwarded.
-        Refused,
+        Rejected { response: Option<Response<Bytes>> },
     }
 }
 
@@ -103,7 +99,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let result = loop {
+        let response = loop {
             match this.state.as_mut().project() {
                 StateProjection::Waiting { service, request } => {
                     ready!(service.poll_ready(cx)).map_err(Into::into)?;
@@ -112,112 +108,37 @@ where
                     let future = service.call(request);
                     this.state.set(State::Calling { future });
                 }
-                StateProjection::Calling { future } => {
-                    break ready!(future.poll(cx)).map(|response| response.map(Some));
-                }
-                StateProjection::Refused => {
-                    *this.last = true;
-                    let mut response = Response::new(None);
-                    *response.status_mut() = StatusCode::BAD_REQUEST;
-                    break Ok(response);
+                StateProjection::Calling { future } => break ready!(future.poll(cx)).map(|response| response.map(Ok)),
+                StateProjection::Rejected { response } => {
+                    // Polled again after it has returned its response.
+                    let Some(response) = response.take() else { return Poll::Pending };
+                    break Ok(response.map(Err));
                 }
             }
         };
-        let mut in_flight = this.in_flight.take();
-        if let Some(in_flight) = &mut in_flight {
-            in_flight.answered = true;
+        let mut busy = this.busy.take();
+        if let Some(busy) = &mut busy {
+            busy.answer();
         }
-        let mut response = result.map_err(Into::into)?;
+        let mut response = response.map_err(Into::into)?;
         // In HTTP/2, the body is not asked for anything until the client's flow control has room.
         on_frame(true);
-        if *this.last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if *this.last && !is_switch {
             // hyper closes the connection after a response with this field.
             response.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
         }
-        let frames = in_flight.as_ref().filter(|_| *this.is_http2).map(|in_flight| Arc::clone(&in_flight.activity));
-        Poll::Ready(Ok(response.map(|body| TrackedBody { body, in_flight, frames })))
-    }
-}
-
-pin_project! {
-    /// The body of a response, and `None` if the request was refused. The request is in flight until it is dropped.
-    pub(super) struct TrackedBody<B> {
-        #[pin]
-        body: Option<B>,
-        in_flight: Option<InFlight>,
-        // Where the frames of HTTP/2 are counted.
-        frames: Option<Arc<Activity>>,
-    }
-}
-
-impl<B: Body> Body for TrackedBody<B> {
-    type Data = TrackedData<B::Data>;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = match this.body.as_pin_mut() {
-            Some(body) => body.poll_frame(cx),
-            None => Poll::Ready(None),
-        };
-        on_frame(frame.is_ready());
-        frame.map_ok(|frame| frame.map_data(|data| TrackedData::new(data, this.frames.clone())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
-    }
-}
-
-/// A frame of a response. In HTTP/2, it is counted until it is written or discarded, because a request ends when its
-/// body has returned the last frame, not when the client has it.
-pub(super) struct TrackedData<D> {
-    data: D,
-    activity: Option<Arc<Activity>>,
-}
-
-impl<D> TrackedData<D> {
-    fn new(data: D, activity: Option<Arc<Activity>>) -> Self {
-        if let Some(activity) = &activity {
-            activity.on_frame();
+        let is_http2 = *this.is_http2;
+        let is_switch = is_switch || *this.is_connect && response.status().is_success();
+        if is_switch
+            && !is_http2
+            && let Some(busy) = &busy
+        {
+            busy.switch();
         }
-        Self { data, activity }
-    }
-}
-
-impl<D> Drop for TrackedData<D> {
-    fn drop(&mut self) {
-        if let Some(activity) = &self.activity {
-            activity.on_frame_end();
-        }
-    }
-}
-
-impl<D: Buf> Buf for TrackedData<D> {
-    fn remaining(&self) -> usize {
-        self.data.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.data.chunk()
-    }
-
-    fn chunks_vectored<'a>(&'a self, chunks: &mut [std::io::IoSlice<'a>]) -> usize {
-        self.data.chunks_vectored(chunks)
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.data.advance(count);
-        if let Some(activity) = &self.activity {
-            activity.on_frame_part();
-        }
-    }
-
-    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
-        self.data.copy_to_bytes(length)
+        Poll::Ready(Ok(response.map(|body| match body {
+            Ok(body) => TrackedBody::of_service(body, busy, is_http2),
+            Err(body) => TrackedBody::of_server(body, busy, is_http2),
+        })))
     }
 }

@@ -13,13 +13,16 @@ use crate::{GET, LONG, SHORT, answers, exchange, long, response, rest, start};
 #[tokio::test]
 async fn a_head_that_does_not_end_gets_408() {
     let running = start!(answers(), long().head_timeout(SHORT));
-    let mut client = running.connect().await;
-    client.write_all(b"GET / HTTP/1.1\r\nhost: a").await.expect("open");
-    let response = rest(&mut client).await;
-    assert!(response.starts_with("http/1.1 408 ") && response.contains("connection: close\r\n"), "{response}");
-    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
-    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{response}");
-    assert_eq!(running.server.stats().head_timeouts, 1);
+    // The second one could also become an HTTP/2 connection.
+    for head in ["GET / HTTP/1.1\r\nhost: a", "PRI * HTTP"] {
+        let mut client = running.connect().await;
+        client.write_all(head.as_bytes()).await.expect("open");
+        let response = rest(&mut client).await;
+        assert!(response.starts_with("http/1.1 408 ") && response.contains("connection: close\r\n"), "{response}");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{response}");
+    }
+    assert_eq!(running.server.stats().head_timeouts, 2);
 }
 
 #[tokio::test]
@@ -75,7 +78,21 @@ async fn a_head_that_is_too_large_gets_431_although_more_follows() {
     client.write_all(&flood).await.expect("the server reads the rest");
     let response = rest(&mut client).await;
     assert!(response.starts_with("http/1.1 431 "), "{response}");
+    assert!(response.ends_with("the header fields of the request are too large\n"), "{response}");
     assert_eq!(running.server.stats().malformed, 1);
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_large_gets_414() {
+    let running = start!(answers(), long().max_header_bytes(16 * 1024));
+    for after in [&b""[..], GET] {
+        let mut client = running.connect().await;
+        client.write_all(&[after, b"GET /"].concat()).await.expect("open");
+        client.write_all(&[b'a'; 256 * 1024]).await.expect("the server reads the rest");
+        let response = rest(&mut client).await;
+        let (_, last) = response.rsplit_once("http/1.1 ").expect("a response");
+        assert!(last.starts_with("414 ") && last.ends_with("the request target is too long\n"), "{response}");
+    }
 }
 
 #[tokio::test]
@@ -84,8 +101,32 @@ async fn bytes_that_are_not_http_get_400() {
     let mut client = running.connect().await;
     client.write_all(b"PRI not a preface\r\n\r\n").await.expect("open");
     let response = rest(&mut client).await;
-    assert!(response.starts_with("http/1.1 400 "), "{response}");
+    assert!(response.starts_with("http/1.1 400 ") && response.contains("connection: close\r\n"), "{response}");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains("content-type: text/plain") && head.ends_with("content-length: 55"), "{head}");
+    assert_eq!(body, "the request is malformed, or its length is not certain\n");
     assert_eq!(running.server.stats().malformed, 1);
+}
+
+#[tokio::test]
+async fn a_request_with_two_lengths_gets_a_body_in_the_form_that_its_client_prefers() {
+    let running = start!(answers(), long());
+    for (method, accept, kind, end) in [
+        ("POST", "*/*", "text/plain", "is not certain\n"),
+        ("POST", "application/json", "application/problem+json", "is not certain\"}\n"),
+        ("HEAD", "*/*", "text/plain", "\r\n\r\n"),
+    ] {
+        let mut client = running.connect().await;
+        let lengths = "content-length: 5\r\n".repeat(2);
+        let bad = format!("{method} / HTTP/1.1\r\nhost: a\r\naccept: {accept}\r\n{lengths}\r\nhello");
+        client.write_all(&[GET, bad.as_bytes()].concat()).await.expect("open");
+        let responses = rest(&mut client).await;
+        let (first, last) = responses.split_once("\r\n\r\nok").expect("two responses");
+        assert!(first.starts_with("http/1.1 200 "), "{first}");
+        assert!(last.starts_with("http/1.1 400 ") && last.contains("connection: close\r\n"), "{last}");
+        assert!(last.contains(&format!("content-type: {kind}")) && last.ends_with(end), "{last}");
+    }
+    assert_eq!(running.server.stats().malformed, 3);
 }
 
 #[tokio::test]

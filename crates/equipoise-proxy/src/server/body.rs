@@ -1,0 +1,184 @@
+use std::{
+    io::IoSlice,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{activity::Activity, streams::on_frame};
+
+/// Keeps a connection busy with a request until it is dropped.
+#[derive(Debug)]
+pub(super) struct Busy {
+    activity: Arc<Activity>,
+    answered: bool,
+}
+
+impl Busy {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        Self { activity, answered: false }
+    }
+
+    /// Notes that the response has begun.
+    pub(super) fn answer(&mut self) {
+        self.answered = true;
+    }
+
+    /// Notes that the connection becomes a tunnel after the response.
+    pub(super) fn switch(&self) {
+        self.activity.on_switch();
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.activity.on_request_end(self.answered);
+    }
+}
+
+pin_project! {
+    /// The body of a response. The connection is busy until it is dropped.
+    pub(super) struct TrackedBody<B> {
+        #[pin]
+        content: Content<B>,
+        busy: Option<Busy>,
+        // Where the frames of HTTP/2 are counted.
+        frames: Option<Arc<Activity>>,
+    }
+}
+
+pin_project! {
+    #[project = ContentProjection]
+    enum Content<B> {
+        Service { #[pin] body: B },
+        // The server has refused the request.
+        Server { body: Bytes },
+    }
+}
+
+impl<B> TrackedBody<B> {
+    /// Creates the body of a response of the service. `is_http2` tells whether its frames are counted.
+    pub(super) fn of_service(body: B, busy: Option<Busy>, is_http2: bool) -> Self {
+        Self::new(Content::Service { body }, busy, is_http2)
+    }
+
+    /// Creates the body of a response of the server itself.
+    pub(super) fn of_server(body: Bytes, busy: Option<Busy>, is_http2: bool) -> Self {
+        Self::new(Content::Server { body }, busy, is_http2)
+    }
+
+    fn new(content: Content<B>, busy: Option<Busy>, is_http2: bool) -> Self {
+        let frames = busy.as_ref().filter(|_| is_http2).map(|busy| Arc::clone(&busy.activity));
+        Self { content, busy, frames }
+    }
+}
+
+impl<B: Body> Body for TrackedBody<B> {
+    type Data = TrackedData<B::Data>;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let this = self.project();
+        let frames = &*this.frames;
+        let frame = match this.content.project() {
+            ContentProjection::Service { body } => {
+                let tracked = |data| TrackedData::new(Data::Service(data), frames.clone());
+                body.poll_frame(cx).map_ok(|frame| frame.map_data(tracked))
+            }
+            ContentProjection::Server { body } if body.is_empty() => Poll::Ready(None),
+            ContentProjection::Server { body } => {
+                let data = TrackedData::new(Data::Server(std::mem::take(body)), frames.clone());
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+        };
+        on_frame(frame.is_ready());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Service { body } => body.is_end_stream(),
+            Content::Server { body } => body.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Service { body } => body.size_hint(),
+            Content::Server { body } => SizeHint::with_exact(body.len() as u64),
+        }
+    }
+}
+
+/// A frame of a response. In HTTP/2, it is counted until it is written or discarded, because a request ends when its
+/// body has returned the last frame, not when the client has it.
+pub(super) struct TrackedData<D> {
+    data: Data<D>,
+    activity: Option<Arc<Activity>>,
+}
+
+enum Data<D> {
+    Service(D),
+    Server(Bytes),
+}
+
+impl<D> TrackedData<D> {
+    fn new(data: Data<D>, activity: Option<Arc<Activity>>) -> Self {
+        if let Some(activity) = &activity {
+            activity.on_frame();
+        }
+        Self { data, activity }
+    }
+}
+
+impl<D> Drop for TrackedData<D> {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            activity.on_frame_end();
+        }
+    }
+}
+
+impl<D: Buf> Buf for TrackedData<D> {
+    fn remaining(&self) -> usize {
+        match &self.data {
+            Data::Service(data) => data.remaining(),
+            Data::Server(data) => data.remaining(),
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match &self.data {
+            Data::Service(data) => data.chunk(),
+            Data::Server(data) => data.chunk(),
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, chunks: &mut [IoSlice<'a>]) -> usize {
+        match &self.data {
+            Data::Service(data) => data.chunks_vectored(chunks),
+            Data::Server(data) => data.chunks_vectored(chunks),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match &mut self.data {
+            Data::Service(data) => data.advance(count),
+            Data::Server(data) => data.advance(count),
+        }
+        if let Some(activity) = &self.activity {
+            activity.on_frame_part();
+        }
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        match &mut self.data {
+            Data::Service(data) => data.copy_to_bytes(length),
+            Data::Server(data) => data.copy_to_bytes(length),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
+
+use crate::{check::Refusal, error::WantedForm};
+
+/// Why the server itself answers a request, and the service does not get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// Its head was not complete in time.
+    HeadTimeout,
+    /// It is not valid HTTP, or other parsers could read it differently.
+    Malformed,
+    /// Its target is too long.
+    TargetTooLong,
+    /// Its fields are too large or too many.
+    FieldsTooLarge,
+}
+
+impl Rejection {
+    /// Returns the reason why hyper answers a request with this status. hyper has one status for heads that are too
+    /// large; `has_target` tells whether the first line of the head has ended.
+    pub(super) fn of_hyper(status: StatusCode, has_target: bool) -> Self {
+        match status {
+            StatusCode::URI_TOO_LONG => Self::TargetTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if has_target => Self::FieldsTooLarge,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::TargetTooLong,
+            _ => Self::Malformed,
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => Refusal::UriTooLong.status(),
+            Self::FieldsTooLarge => Refusal::FieldsTooLarge.status(),
+        }
+    }
+
+    fn message(self) -> String {
+        match self {
+            Self::HeadTimeout => "the request did not arrive in time".to_owned(),
+            Self::Malformed => "the request is malformed, or its length is not certain".to_owned(),
+            Self::TargetTooLong => Refusal::UriTooLong.to_string(),
+            Self::FieldsTooLarge => Refusal::FieldsTooLarge.to_string(),
+        }
+    }
+
+    /// Returns the response to a request with these headers.
+    pub(super) fn response(self, request: &HeaderMap, version: Version) -> Response<Bytes> {
+        WantedForm::of(request, version).form().response(self.status(), &self.message())
+    }
+
+    /// Returns the bytes of the last response of an HTTP/1.1 connection, to a request whose head is not known.
+    pub(super) fn bytes(self) -> Vec<u8> {
+        let (mut head, body) = self.response(&HeaderMap::new(), Version::HTTP_11).into_parts();
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        head.headers.insert(CONTENT_LENGTH, body.len().into());
+        let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
+        for (name, value) in &head.headers {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                bytes.extend_from_slice(part);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&body);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_status_and_a_body() {
+        for (rejection, first, last) in [
+            (Rejection::HeadTimeout, "HTTP/1.1 408 Request Timeout\r\n", "the request did not arrive in time\n"),
+            (Rejection::TargetTooLong, "HTTP/1.1 414 URI Too Long\r\n", "the request target is too long\n"),
+            (Rejection::FieldsTooLarge, "HTTP/1.1 431 Request Header Fields Too Large\r\n", "are too large\n"),
+        ] {
+            let text = String::from_utf8(rejection.bytes()).expect("text");
+            assert!(text.starts_with(first) && text.ends_with(last), "{text}");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(head.contains("\r\nconnection: close"), "{head}");
+            assert!(head.contains(&format!("\r\ncontent-length: {}", body.len())), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_too_large_may_have_a_long_target_or_large_fields() {
+        let large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        assert_eq!(Rejection::of_hyper(large, true), Rejection::FieldsTooLarge);
+        assert_eq!(Rejection::of_hyper(large, false), Rejection::TargetTooLong);
+        assert_eq!(Rejection::of_hyper(StatusCode::URI_TOO_LONG, true), Rejection::TargetTooLong);
+        assert_eq!(Rejection::of_hyper(StatusCode::BAD_REQUEST, false), Rejection::Malformed);
+    }
+}
