@@ -15,17 +15,15 @@ use equipoise::{
     tower::{RequestHead, ServedBy},
 };
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, header,
+    HeaderName, HeaderValue, Request, Response, StatusCode,
     uri::{Authority, PathAndQuery},
 };
-use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower::Service;
 
 use crate::{
     client::Client,
-    limits::{CountedBody, InFlight},
-    site::Site,
+    site::{Proxy, Site},
     source::causes,
 };
 
@@ -34,12 +32,11 @@ const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 #[derive(Clone)]
 pub(crate) struct Front {
     site: Arc<ArcSwap<Site>>,
-    in_flight: InFlight,
 }
 
 impl Front {
     pub(crate) fn new(site: Site) -> Self {
-        Self { site: Arc::new(ArcSwap::from_pointee(site)), in_flight: InFlight::default() }
+        Self { site: Arc::new(ArcSwap::from_pointee(site)) }
     }
 
     /// Exchanges the site for all later requests.
@@ -54,7 +51,7 @@ impl Front {
 }
 
 impl Service<Request<Incoming>> for Front {
-    type Response = Response<CountedBody>;
+    type Response = <Proxy as Service<Request<Incoming>>>::Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -69,14 +66,9 @@ impl Service<Request<Incoming>> for Front {
             request.extensions_mut().insert(client);
         }
         let mut access = Access::begin(&request, client, site.logs);
-        let Some(admitted) = self.in_flight.admit(&site.limits) else {
-            let response = overloaded();
-            access.answered(&response);
-            return Box::pin(async { Ok(response) });
-        };
         let response = site.proxy.clone().call(request);
         Box::pin(async move {
-            let mut response = response.await?.map(|body| CountedBody::new(body.boxed_unsync(), Some(admitted)));
+            let mut response = response.await?;
             access.answered(&response);
             let served_by = response.extensions().get().map(|ServedBy(id)| HeaderValue::from_str(id.as_str()));
             if let Some(Ok(id)) = served_by.filter(|_| site.served_by_header) {
@@ -85,14 +77,6 @@ impl Service<Request<Incoming>> for Front {
             Ok(response)
         })
     }
-}
-
-fn overloaded() -> Response<CountedBody> {
-    let body = Full::from("too many requests are in flight\n").map_err(|never| match never {});
-    let mut response = Response::new(CountedBody::new(body.boxed_unsync(), None));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }
 
 /// A request in the log. Its line of the access log is written when this is dropped: when the head of the response is

@@ -21,9 +21,12 @@ use crate::{
     source::{ConfigError, Source},
 };
 
+/// The proxy of a site.
+pub(crate) type Proxy = ReverseProxy<Router<Balanced>>;
+
 #[derive(Clone)]
 pub(crate) struct Site {
-    pub(crate) proxy: ReverseProxy<Router<Balanced>>,
+    pub(crate) proxy: Proxy,
     /// Finds the address of the client behind the trusted proxies.
     pub(crate) clients: ClientAddress,
     pub(crate) served_by_header: bool,

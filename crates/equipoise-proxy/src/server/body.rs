@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{activity::Activity, streams::on_frame};
+use super::{activity::Activity, in_flight::Admitted, streams::on_frame};
 
 /// Keeps a connection busy with a request until it is dropped.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pin_project! {
         busy: Option<Busy>,
         // Where the frames of HTTP/2 are counted.
         frames: Option<Arc<Activity>>,
+        admitted: Option<Arc<Admitted>>,
     }
 }
 
@@ -62,18 +63,18 @@ pin_project! {
 
 impl<B> TrackedBody<B> {
     /// Creates the body of a response of the service. `is_http2` tells whether its frames are counted.
-    pub(super) fn of_service(body: B, busy: Option<Busy>, is_http2: bool) -> Self {
-        Self::new(Content::Service { body }, busy, is_http2)
+    pub(super) fn of_service(body: B, busy: Option<Busy>, is_http2: bool, admitted: Option<Admitted>) -> Self {
+        Self::new(Content::Service { body }, busy, is_http2, admitted)
     }
 
     /// Creates the body of a response of the server itself.
     pub(super) fn of_server(body: Bytes, busy: Option<Busy>, is_http2: bool) -> Self {
-        Self::new(Content::Server { body }, busy, is_http2)
+        Self::new(Content::Server { body }, busy, is_http2, None)
     }
 
-    fn new(content: Content<B>, busy: Option<Busy>, is_http2: bool) -> Self {
+    fn new(content: Content<B>, busy: Option<Busy>, is_http2: bool, admitted: Option<Admitted>) -> Self {
         let frames = busy.as_ref().filter(|_| is_http2).map(|busy| Arc::clone(&busy.activity));
-        Self { content, busy, frames }
+        Self { content, busy, frames, admitted: admitted.map(Arc::new) }
     }
 }
 
@@ -83,15 +84,15 @@ impl<B: Body> Body for TrackedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
         let this = self.project();
-        let frames = &*this.frames;
+        let (frames, admitted) = (&*this.frames, &*this.admitted);
         let frame = match this.content.project() {
             ContentProjection::Service { body } => {
-                let tracked = |data| TrackedData::new(Data::Service(data), frames.clone());
+                let tracked = |data| TrackedData::new(Data::Service(data), frames.clone(), admitted.clone());
                 body.poll_frame(cx).map_ok(|frame| frame.map_data(tracked))
             }
             ContentProjection::Server { body } if body.is_empty() => Poll::Ready(None),
             ContentProjection::Server { body } => {
-                let data = TrackedData::new(Data::Server(std::mem::take(body)), frames.clone());
+                let data = TrackedData::new(Data::Server(std::mem::take(body)), frames.clone(), None);
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
         };
@@ -119,6 +120,8 @@ impl<B: Body> Body for TrackedBody<B> {
 pub(super) struct TrackedData<D> {
     data: Data<D>,
     activity: Option<Arc<Activity>>,
+    /// The request is in flight until all its frames are written or discarded.
+    _admitted: Option<Arc<Admitted>>,
 }
 
 enum Data<D> {
@@ -127,11 +130,11 @@ enum Data<D> {
 }
 
 impl<D> TrackedData<D> {
-    fn new(data: Data<D>, activity: Option<Arc<Activity>>) -> Self {
+    fn new(data: Data<D>, activity: Option<Arc<Activity>>, admitted: Option<Arc<Admitted>>) -> Self {
         if let Some(activity) = &activity {
             activity.on_frame();
         }
-        Self { data, activity }
+        Self { data, activity, _admitted: admitted }
     }
 }
 

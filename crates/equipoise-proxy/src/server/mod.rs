@@ -86,6 +86,7 @@ mod activity;
 mod body;
 mod connection;
 mod framing;
+mod in_flight;
 mod io;
 mod limits;
 mod listener;

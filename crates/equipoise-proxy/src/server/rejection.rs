@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH},
+    header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER},
 };
 
 use crate::{check::Refusal, error::WantedForm};
@@ -17,6 +17,8 @@ pub(super) enum Rejection {
     TargetTooLong,
     /// Its fields are too large or too many.
     FieldsTooLarge,
+    /// Too many requests are in flight.
+    Overloaded,
 }
 
 impl Rejection {
@@ -37,6 +39,7 @@ impl Rejection {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => Refusal::UriTooLong.status(),
             Self::FieldsTooLarge => Refusal::FieldsTooLarge.status(),
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -46,12 +49,17 @@ impl Rejection {
             Self::Malformed => "the request is malformed, or its length is not certain".to_owned(),
             Self::TargetTooLong => Refusal::UriTooLong.to_string(),
             Self::FieldsTooLarge => Refusal::FieldsTooLarge.to_string(),
+            Self::Overloaded => "too many requests are in flight".to_owned(),
         }
     }
 
     /// Returns the response to a request with these headers.
     pub(super) fn response(self, request: &HeaderMap, version: Version) -> Response<Bytes> {
-        WantedForm::of(request, version).form().response(self.status(), &self.message())
+        let mut response = WantedForm::of(request, version).form().response(self.status(), &self.message());
+        if self == Self::Overloaded {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 
     /// Returns the bytes of the last response of an HTTP/1.1 connection, to a request whose head is not known.

@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::{
     activity::Activity,
     connection::Connection,
+    in_flight::InFlightLimit,
     io::Io,
     limits::ServerLimits,
     listener::{Accepted, Listener, concerns_one_connection},
@@ -50,6 +51,7 @@ pub struct Server<S> {
 
 struct Shared {
     limits: ArcSwap<ServerLimits>,
+    in_flight: Arc<InFlightLimit>,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
     /// Listeners wait for it.
@@ -79,6 +81,7 @@ impl<S> Server<S> {
     pub fn with_limits(service: S, limits: ServerLimits) -> Self {
         let permits = Arc::new(Semaphore::new(limits.permits()));
         let shared = Shared {
+            in_flight: Arc::new(InFlightLimit::new(limits.max_in_flight)),
             limits: ArcSwap::from_pointee(limits),
             permits,
             counters: Arc::default(),
@@ -89,8 +92,8 @@ impl<S> Server<S> {
         Self { service, shared: Arc::new(shared) }
     }
 
-    /// Replaces the limits. Connections that are open keep the limits that they began with. A lower
-    /// [`max_connections`](ServerLimits::max_connections) closes no connection: until so many have ended that the new
+    /// Replaces the limits. Connections that are open keep the limits that they began with, except for
+    /// [`max_in_flight`](ServerLimits::max_in_flight). A lower [`max_connections`](ServerLimits::max_connections) closes no connection: until so many have ended that the new
     /// limit is met, further connections wait.
     ///
     /// # Panics
@@ -98,7 +101,8 @@ impl<S> Server<S> {
     /// If the new `max_connections` is lower than the number of open connections, and it is called outside of a tokio
     /// runtime.
     pub fn set_limits(&self, limits: ServerLimits) {
-        let Shared { permits, .. } = &*self.shared;
+        let Shared { permits, in_flight, .. } = &*self.shared;
+        in_flight.set_max(limits.max_in_flight);
         let new = limits.permits();
         let old = self.shared.limits.swap(Arc::new(limits)).permits();
         permits.add_permits(new.saturating_sub(old));
@@ -272,6 +276,8 @@ where
             info,
             activity,
             max_requests: limits.max_requests,
+            in_flight: Arc::clone(&shared.in_flight),
+            counters: Arc::clone(&shared.counters),
             drain: Arc::clone(&shared.drain),
         };
         async move { unless(&mut abort, connection.run(service)).await }

@@ -23,6 +23,8 @@ pub struct ServerStats {
     /// Number of HTTP/2 connections closed because the client sent too much of something that is cheap for it:
     /// cancelled requests, malformed frames, or `CONTINUATION` frames.
     pub floods: u64,
+    /// Number of requests that got status 503 because of [`max_in_flight`](super::ServerLimits::max_in_flight).
+    pub overloaded: u64,
     /// Number of connections aborted at the deadline of a shutdown.
     pub aborted: u64,
 }
@@ -36,10 +38,11 @@ pub(super) struct Counters {
     pub(super) write_timeouts: Counter,
     pub(super) malformed: Counter,
     pub(super) floods: Counter,
+    pub(super) overloaded: Counter,
     pub(super) aborted: Counter,
 }
 
-/// None of these changes with each request, so the connections may share them.
+/// None of these changes with each request that is served, so the connections may share them.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
@@ -64,6 +67,7 @@ impl Counters {
             write_timeouts: self.write_timeouts.get(),
             malformed: self.malformed.get(),
             floods: self.floods.get(),
+            overloaded: self.overloaded.get(),
             aborted: self.aborted.get(),
         }
     }

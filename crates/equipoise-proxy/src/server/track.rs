@@ -17,7 +17,9 @@ use tower_service::Service;
 use super::{
     activity::Activity,
     body::{Busy, TrackedBody},
+    in_flight::{Admitted, Full, InFlightLimit},
     rejection::Rejection,
+    stats::Counters,
     streams::on_frame,
     wait::Event,
 };
@@ -30,6 +32,8 @@ pub(super) struct Tracked<S> {
     pub(super) info: ConnectionInfo,
     pub(super) activity: Arc<Activity>,
     pub(super) max_requests: u64,
+    pub(super) in_flight: Arc<InFlightLimit>,
+    pub(super) counters: Arc<Counters>,
     pub(super) drain: Arc<Event>,
 }
 
@@ -56,14 +60,29 @@ where
         }
         let is_connect = *request.method() == Method::CONNECT;
         let busy = Some(Busy::new(Arc::clone(&self.activity)));
-        let is_refused = self.activity.is_refused(requests);
-        let state = if is_refused {
-            let response = Rejection::Malformed.response(request.headers(), request.version());
-            State::Rejected { response: Some(response) }
-        } else {
-            State::Waiting { service: self.service.clone(), request: Some(request) }
+        let (state, admitted, last) = match self.admit(requests, &request) {
+            Ok(admitted) => (State::Waiting { service: self.service.clone(), request: Some(request) }, admitted, last),
+            Err(rejection) => {
+                let response = rejection.response(request.headers(), request.version());
+                (State::Rejected { response: Some(response) }, None, last || rejection == Rejection::Malformed)
+            }
         };
-        Call { state, busy, last: last || is_refused, is_http2, is_connect }
+        Call { state, busy, admitted, last, is_http2, is_connect }
+    }
+}
+
+impl<S> Tracked<S> {
+    /// Decides whether the service gets the request, which has this number on its connection.
+    fn admit(&self, number: u64, request: &Request<Incoming>) -> Result<Option<Admitted>, Rejection> {
+        if self.activity.is_refused(number) {
+            return Err(Rejection::Malformed);
+        }
+        self.in_flight.admit().map_err(|Full| {
+            self.counters.overloaded.add(1);
+            let client = self.peer.map(tracing::field::display);
+            tracing::warn!(client, method = %request.method(), uri = %request.uri(), "too many requests are in flight");
+            Rejection::Overloaded
+        })
     }
 }
 
@@ -73,6 +92,8 @@ pin_project! {
         #[pin]
         state: State<S, F>,
         busy: Option<Busy>,
+        // Whether the server counts the request as one in flight.
+        admitted: Option<Admitted>,
         // Whether the connection must be closed after this response.
         last: bool,
         is_http2: bool,
@@ -136,8 +157,9 @@ where
         {
             busy.switch();
         }
+        let admitted = this.admitted.take();
         Poll::Ready(Ok(response.map(|body| match body {
-            Ok(body) => TrackedBody::of_service(body, busy, is_http2),
+            Ok(body) => TrackedBody::of_service(body, busy, is_http2, admitted),
             Err(body) => TrackedBody::of_server(body, busy, is_http2),
         })))
     }

@@ -1,14 +1,17 @@
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use equipoise_proxy::server::{Accepted, Server, ServerLimits, ServerStats};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+};
 use tower::service_fn;
 
-use crate::{GET, LONG, SHORT, answers, exchange, long, response, rest, start};
+use crate::{GET, LONG, SHORT, answers, exchange, get, long, response, rest, start};
 
 #[tokio::test]
 async fn a_head_that_does_not_end_gets_408() {
@@ -127,6 +130,59 @@ async fn a_request_with_two_lengths_gets_a_body_in_the_form_that_its_client_pref
         assert!(last.contains(&format!("content-type: {kind}")) && last.ends_with(end), "{last}");
     }
     assert_eq!(running.server.stats().malformed, 3);
+}
+
+#[tokio::test]
+async fn requests_above_the_limit_get_503_until_others_have_ended() {
+    let may_answer = Arc::new(Semaphore::new(0));
+    let permits = Arc::clone(&may_answer);
+    let held = service_fn(move |request: Request<Incoming>| {
+        let permits = Arc::clone(&permits);
+        async move {
+            if request.uri() == "/held" {
+                permits.acquire().await.expect("open").forget();
+            }
+            Ok::<_, Infallible>(crate::ok())
+        }
+    });
+    let running = start!(held, long().max_in_flight(1));
+    let mut first = running.connect().await;
+    let mut second = running.connect().await;
+    // So that the first request is in flight when its connection is polled with these bytes.
+    exchange(&mut first).await;
+    first.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");
+    while running.server.stats().overloaded == 0 {
+        second.write_all(GET).await.expect("open");
+        let mut status = [0; 12];
+        second.read_exact(&mut status).await.expect("a response");
+        let end = if status.ends_with(b"503") { &b"in flight\n"[..] } else { b"ok" };
+        let mut rest = Vec::new();
+        while !rest.ends_with(end) {
+            rest.push(second.read_u8().await.expect("a response"));
+        }
+        assert_eq!(status.ends_with(b"503"), rest.windows(16).any(|part| part == b"retry-after: 1\r\n"));
+    }
+    // The limit is that of all connections, also of those that are open.
+    running.server.set_limits(long().max_in_flight(2));
+    assert!(exchange(&mut second).await.starts_with("http/1.1 200"));
+    running.server.set_limits(long().max_in_flight(1));
+    may_answer.add_permits(1);
+    assert!(response(&mut first).await.starts_with("http/1.1 200"));
+    assert!(exchange(&mut first).await.starts_with("http/1.1 200"));
+    assert_eq!(running.server.stats().overloaded, 1);
+}
+
+#[tokio::test]
+async fn a_request_is_in_flight_until_its_client_has_taken_the_response() {
+    let large = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(LARGE))));
+    let running = start!(large, long().max_in_flight(1));
+    let mut sender = running.http2(1024).await;
+    let response = sender.send_request(get()).await.expect("a response");
+    let mut other = running.http2(1 << 20).await;
+    assert_eq!(other.send_request(get()).await.expect("a response").status(), 503);
+    assert_eq!(response.collect().await.expect("a body").to_bytes().len(), LARGE.len());
+    // The server drops the last frame after it has written it.
+    while other.send_request(get()).await.expect("a response").status() == 503 {}
 }
 
 #[tokio::test]
