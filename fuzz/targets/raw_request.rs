@@ -3,6 +3,7 @@
 #![no_main]
 
 #[path = "../../crates/equipoise-proxy/tests/recorded/reading.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
 mod reading;
 #[path = "../../crates/equipoise-proxy/tests/recorded/rig.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]

@@ -1,4 +1,4 @@
-//! The requests that a backend received, read with another parser than the server's.
+//! Requests, read with another parser than the server's.
 
 use crate::rig::{Accepted, Seen};
 
@@ -47,5 +47,20 @@ pub(crate) fn difference(seen: &Seen) -> Option<String> {
             Some(format!("{message:?} in {:?}", seen.accepted))
         }
         Some(_) => None,
+    })
+}
+
+/// Returns a request that the server's service got, and that the other parser does not read in the bytes of the client.
+pub(crate) fn misread(bytes: &[u8], served: &[Accepted]) -> Option<String> {
+    let mut rest = bytes;
+    served.iter().find_map(|served| {
+        let Some((read, after)) = parsed(rest) else {
+            return Some(format!("{served:?} in {}", rest.escape_ascii()));
+        };
+        rest = after;
+        // The server has the target as a URI.
+        let target = read.target.parse::<http::Uri>().map(|target| target.to_string()).unwrap_or_default();
+        let read = Accepted { target, ..read };
+        (read != *served).then(|| format!("{served:?} instead of {read:?}"))
     })
 }

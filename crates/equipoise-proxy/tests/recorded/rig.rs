@@ -9,7 +9,7 @@ use equipoise_proxy::{
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -117,6 +117,29 @@ pub(crate) async fn exchange(proxy: ReverseProxyLayer, request: &[u8], answer: &
     let (upstream, partial) = std::mem::take(&mut *upstream.lock().await);
     let accepted = all_accepted.lock().clone();
     Seen { response, upstream, partial, accepted }
+}
+
+/// Sends raw bytes to a server. Returns the complete requests that its service gets.
+pub(crate) async fn served(requests: &[u8]) -> Vec<Accepted> {
+    let served = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let notes = Arc::clone(&served);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let notes = Arc::clone(&notes);
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes().to_vec();
+            let (method, target) = (head.method.to_string(), head.uri.to_string());
+            notes.lock().push(Accepted { method, target, body });
+            Ok::<_, hyper::Error>(Response::new(Full::<Bytes>::from("ok")))
+        }
+    });
+    let (mut near, far) = duplex(1 << 20);
+    let server = tokio::spawn(Server::new(service).serve_connection(Connection::new(far)));
+    near.write_all(requests).await.expect("the server has a buffer");
+    let _ = timeout(STUCK, near.read_to_end(&mut Vec::new())).await;
+    drop(near);
+    timeout(STUCK, server).await.expect("the connection is closed").expect("no panic");
+    served.lock().clone()
 }
 
 /// Writes down what the server has read of a request.

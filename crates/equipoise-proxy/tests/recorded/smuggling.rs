@@ -4,8 +4,8 @@ use equipoise_proxy::ReverseProxyLayer;
 use proptest::prelude::*;
 
 use crate::{
-    reading::difference,
-    rig::{Seen, exchange},
+    reading::{difference, misread},
+    rig::{Accepted, Seen, exchange, served},
 };
 
 /// Lines about the length of a body, as attackers vary them.
@@ -47,10 +47,27 @@ const BODIES: [&str; 8] = [
     "G\r\nhello",
 ];
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")
+}
+
 fn run(request: &[u8]) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    runtime.expect("a runtime").block_on(exchange(ReverseProxyLayer::new(), request, answer))
+    runtime().block_on(exchange(ReverseProxyLayer::new(), request, answer))
+}
+
+fn serve(requests: &[u8]) -> Vec<Accepted> {
+    runtime().block_on(served(requests))
+}
+
+#[test]
+fn the_service_gets_all_requests_of_a_connection() {
+    let requests = b"GET http://app.test/a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n\
+        5\r\nhello\r\n0\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
+    let got = serve(requests);
+    assert_eq!(got.iter().map(|request| &*request.target).collect::<Vec<_>>(), ["http://app.test/a", "/b", "/c"]);
+    assert_eq!(misread(requests, &got), None);
+    assert!(misread(b"GET /a HTTP/1.1\r\n\r\n", &got).is_some());
 }
 
 proptest! {
@@ -100,5 +117,28 @@ proptest! {
             request.splice(at..end, [byte]);
         }
         prop_assert_eq!(difference(&run(&request)), None);
+    }
+
+    #[test]
+    fn the_service_gets_the_requests_that_another_parser_reads(
+        requests in proptest::collection::vec(
+            (proptest::collection::vec(0..LINES.len(), 0..3), 0..BODIES.len(), any::<bool>()),
+            1..4,
+        ),
+        change in (any::<proptest::sample::Index>(), 0_usize..3, prop_oneof![
+            Just(b'\r'), Just(b'\n'), Just(b' '), Just(b'0'), any::<u8>(),
+        ]),
+    ) {
+        let requests = requests.into_iter().map(|(lines, body, is_post)| {
+            let lines: String = lines.into_iter().map(|line| format!("{}\r\n", LINES[line])).collect();
+            let method = if is_post { "POST" } else { "GET" };
+            format!("{method} /outer HTTP/1.1\r\nHost: app.test\r\n{lines}\r\n{}", BODIES[body])
+        });
+        let mut requests = requests.collect::<String>().into_bytes();
+        let (at, removed, byte) = change;
+        let at = at.index(requests.len());
+        let end = (at + removed).min(requests.len());
+        requests.splice(at..end, [byte]);
+        prop_assert_eq!(misread(&requests, &serve(&requests)), None);
     }
 }
