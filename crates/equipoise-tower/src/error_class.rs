@@ -315,7 +315,8 @@ fn hyper(error: &hyper::Error) -> Option<FailureStage> {
     match error {
         _ if error.is_user() && is_dispatch_gone(error) => Some(FailureStage::NoResponse),
         _ if error.is_user() => Some(FailureStage::Caller),
-        _ if error.is_timeout() => Some(FailureStage::TimedOut),
+        // hyper's clients have one timeout: the server has not answered an HTTP/2 PING, and the connection is closed.
+        _ if error.is_timeout() => Some(FailureStage::NoResponse),
         // hyper cancels only requests that it has not begun to send.
         _ if error.is_canceled() => Some(FailureStage::NotSent),
         _ if error.is_incomplete_message() || error.is_closed() => Some(FailureStage::NoResponse),
