@@ -1,8 +1,7 @@
 //! The byte stream of a connection.
 
 use std::{
-    io::{self, IoSlice},
-    mem::MaybeUninit,
+    io::{self, IoSlice, Read},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -23,18 +22,56 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Asks the system whether the peer has sent bytes or has closed the connection. tokio learns this only when its
-    /// driver runs. Costs a system call.
-    pub(crate) fn has_input(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        let peeked = match self {
-            Self::Tcp(stream) => socket2::SockRef::from(stream).peek(&mut byte),
+    /// Reads what the system has received. `poll_read` returns it only after tokio's driver has run. To be called after
+    /// `poll_read` has returned `Pending`, so that the task is woken by later input. Costs a system call.
+    pub(crate) fn poll_read_now(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            let (raw, session) = stream.get_mut();
+            loop {
+                match session.read_tls(&mut Now(raw)) {
+                    Ok(0) => break,
+                    Ok(_) => {
+                        let state = session.process_new_packets();
+                        let state = state.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                        if state.plaintext_bytes_to_read() > 0 {
+                            break;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            // Session tickets, for example, are no data.
+            return Pin::new(stream).poll_read(cx, buf);
+        }
+        let _ = cx;
+        let mut bytes = [0; 64];
+        let most = bytes.len().min(buf.remaining());
+        match Now(self).read(&mut bytes[..most]) {
+            Ok(read) => {
+                buf.put_slice(&bytes[..read]);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// Reads from the system without asking tokio whether there is something to read.
+struct Now<'a>(&'a Stream);
+
+impl Read for Now<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.0 {
+            Stream::Tcp(stream) => (&*socket2::SockRef::from(stream)).read(bytes),
             #[cfg(unix)]
-            Self::Unix(stream) => socket2::SockRef::from(stream).peek(&mut byte),
+            Stream::Unix(stream) => (&*socket2::SockRef::from(stream)).read(bytes),
+            // Its bytes are not those of the system.
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => return stream.get_ref().0.has_input(),
-        };
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            Stream::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 }
 

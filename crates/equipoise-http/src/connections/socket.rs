@@ -23,7 +23,7 @@ use crate::connect::Stream;
 pub(crate) struct Control {
     /// 0: no reason yet. Otherwise the index of a [`CloseReason`] plus 1.
     reason: AtomicU8,
-    /// Whether the next read asks the system for input.
+    /// Whether the next read asks the system for input, without waiting for tokio's driver.
     asks_system: AtomicBool,
     /// Woken when all input so far was read and processed. Only if `is_watched`.
     reader: AtomicWaker,
@@ -135,13 +135,12 @@ impl<S: Unpin> AsyncRead for Socket<S> {
             self.control.asks_system.store(false, Ordering::Relaxed);
         }
         let filled = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let mut read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if asks_system && read.is_pending() {
+            read = self.stream.poll_read_now(cx, buf);
+        }
         let read = self.noted(read);
         self.has_ended |= matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == filled && buf.remaining() > 0;
-        if asks_system && read.is_pending() && self.stream.has_input() {
-            // Nothing may arrive on an idle connection but its end.
-            return Poll::Ready(Ok(()));
-        }
         if read.is_pending() && self.control.is_watched.load(Ordering::Acquire) {
             self.control.reader.wake();
         }

@@ -1,6 +1,12 @@
 //! TLS: certificates, server names, client certificates and ALPN.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io::{Read, Write},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use equipoise_http::{CloseReason, ConnectError, Settings, Tls, Upstream, Version};
@@ -11,15 +17,15 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
-    RootCertStore, ServerConfig,
+    RootCertStore, ServerConfig, ServerConnection,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::server::{get, send};
+use crate::server::{HELLO, get, post, send};
 
 /// A certificate authority, and what it has issued.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -48,9 +54,8 @@ async fn server(authority: &Authority, protocols: &[&[u8]], needs_client: bool) 
     changing_server(authority, &[protocols], needs_client).await
 }
 
-/// Starts a server as [`server`] does, that selects among other protocols for each further connection, and finally
-/// stays with the last ones.
-async fn changing_server(authority: &Authority, protocols: &[&[&[u8]]], needs_client: bool) -> String {
+/// Returns the configuration of a server whose certificate is valid for `orders.test`.
+fn config(authority: &Authority, needs_client: bool) -> ServerConfig {
     let (certificate, key) = authority.issue("orders.test");
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
@@ -65,7 +70,13 @@ async fn changing_server(authority: &Authority, protocols: &[&[&[u8]]], needs_cl
     } else {
         builder.with_no_client_auth()
     };
-    let mut config = builder.with_single_cert(chain, key).expect("its key");
+    builder.with_single_cert(chain, key).expect("its key")
+}
+
+/// Starts a server as [`server`] does, that selects among other protocols for each further connection, and finally
+/// stays with the last ones.
+async fn changing_server(authority: &Authority, protocols: &[&[&[u8]]], needs_client: bool) -> String {
+    let mut config = config(authority, needs_client);
     let acceptors = protocols.iter().map(|protocols| {
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config.clone()))
@@ -251,7 +262,7 @@ async fn many_requests_of_both_versions_are_served_over_two_connections() {
     let address = server(&authority, &[b"h2", b"http/1.1"], false).await;
     let settings = Settings::new().tls(trusting(&authority)).max_connections(2);
     // A request that is forgotten in the queue fails, instead of a test without end.
-    let settings = settings.wait_timeout(std::time::Duration::from_secs(60));
+    let settings = settings.wait_timeout(Duration::from_secs(60));
     let upstream = Upstream::with_settings(&address, &settings).unwrap();
     let client = |upstream: Upstream, at: usize| async move {
         for request in 0..12 {
@@ -307,6 +318,63 @@ async fn all_first_connections_are_opened_if_the_server_selects_http1() {
         assert!(send(&upstream, get("/")).await.is_ok());
         assert_eq!(upstream.status().opened, connections);
     }
+}
+
+/// Accepts a connection, and sends session tickets only when `go` receives something. Tells `sent`. Then answers one
+/// request.
+fn serve_with_late_tickets(
+    listener: &std::net::TcpListener,
+    config: ServerConfig,
+    go: &mpsc::Receiver<()>,
+    sent: &mpsc::Sender<()>,
+) -> std::io::Result<()> {
+    let mut stream = listener.accept()?.0;
+    let mut session = ServerConnection::new(Arc::new(config)).expect("a valid configuration");
+    while session.is_handshaking() {
+        session.read_tls(&mut stream)?;
+        session.process_new_packets().expect("a valid handshake");
+        while session.is_handshaking() && session.wants_write() {
+            session.write_tls(&mut stream)?;
+        }
+    }
+    assert!(session.wants_write(), "there are tickets");
+    let _ = go.recv();
+    while session.wants_write() {
+        session.write_tls(&mut stream)?;
+    }
+    let _ = sent.send(());
+    let mut tls = rustls::Stream::new(&mut session, &mut stream);
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\nx") {
+        let mut bytes = [0; 1024];
+        let more = tls.read(&mut bytes)?;
+        if more == 0 {
+            return Ok(());
+        }
+        read.extend_from_slice(&bytes[..more]);
+    }
+    tls.write_all(HELLO)
+}
+
+#[tokio::test]
+async fn session_tickets_are_not_the_end_of_a_connection() {
+    let authority = Authority::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let ((go, may_go), (sent, were_sent)) = (mpsc::channel(), mpsc::channel());
+    let config = config(&authority, false);
+    let server = std::thread::spawn(move || serve_with_late_tickets(&listener, config, &may_go, &sent));
+    let settings = Settings::new().tls(trusting(&authority)).prewarm(1).version(Version::Http1);
+    let upstream = Upstream::with_settings(&address, &settings).unwrap();
+    while upstream.status().idle < 1 {
+        tokio::task::yield_now().await;
+    }
+    // The thread is blocked meanwhile, so that tokio does not learn of the tickets.
+    go.send(()).unwrap();
+    were_sent.recv().unwrap();
+    let response = timeout(Duration::from_secs(10), send(&upstream, post("/", "x"))).await.expect("a response");
+    assert_eq!((response.unwrap().body().as_str(), upstream.status().opened), ("hello", 1));
+    server.join().unwrap().unwrap();
 }
 
 #[cfg(feature = "platform-roots")]
