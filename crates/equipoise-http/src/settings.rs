@@ -142,12 +142,12 @@ impl Settings {
 
     /// Sets the maximum number of requests that wait for a connection while all connections are in use. Further
     /// requests fail at once with [`Error::Busy`](crate::Error::Busy), and a balancer sends them to another endpoint.
-    /// Default: 1024, as in Envoy. Requests that wait are served in order. A request is served before them if it is sent
-    /// again, because the connection that it had was closed.
+    /// Default: 1024, as in Envoy. Requests that wait are served in order. A request whose connection was closed, and
+    /// which is therefore sent again, goes to the front.
     ///
-    /// Requests for which a connection is being opened do not count. A new HTTP/2 connection is expected to serve as many
-    /// of them as the connection before it may have streams, and the first one `max_streams`. With 0, a request is sent
-    /// only if a connection is free or can be opened.
+    /// Requests for which a connection is being opened do not count. A new HTTP/2 connection is expected to have the
+    /// stream limit of the previous one. The first is expected to have `max_streams`. With 0, a request is sent only if a
+    /// connection is free or can be opened.
     #[must_use]
     pub fn max_waiting(mut self, max: usize) -> Self {
         self.max_waiting = max;
@@ -214,8 +214,8 @@ impl Settings {
     /// opened, because others follow before it is full. Default: 0.
     ///
     /// They are opened once: when the [`Upstream`](crate::Upstream) is created inside a tokio runtime, otherwise with
-    /// its first request, and again with the first request after [`Upstream::close`](crate::Upstream::close). A
-    /// connection that cannot be opened, or that is closed later, is not replaced until a request needs it.
+    /// its first request. A connection that cannot be opened, or that is closed later, is not replaced until a request
+    /// needs it.
     #[must_use]
     pub fn prewarm(mut self, connections: usize) -> Self {
         self.prewarm = connections;

@@ -226,7 +226,6 @@ impl Connections {
     /// Closes the connections that are idle now, and those that are in use when their requests end.
     pub(crate) fn close(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        self.is_warm.store(self.settings.prewarm == 0, Ordering::Relaxed);
         self.close_idle();
     }
 

@@ -92,6 +92,18 @@ async fn connections_are_opened_before_they_are_needed() {
 }
 
 #[tokio::test]
+async fn connections_are_not_opened_ahead_again_after_a_close() {
+    let (server, upstream) = Server::with_upstream(&Settings::new().prewarm(2)).await;
+    let _first = (server.accept().await, server.accept().await);
+    while upstream.status().idle < 2 {
+        tokio::task::yield_now().await;
+    }
+    upstream.close();
+    let (_peer, response) = join!(server.serve(EMPTY), send(&upstream, get("/")));
+    assert_eq!((response.unwrap().status().as_u16(), upstream.status().open), (204, 1));
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_an_error_with_its_address() {
     let address = Server::start().await.address();
     let upstream = Upstream::new(&address).unwrap();
