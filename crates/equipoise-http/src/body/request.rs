@@ -1,5 +1,7 @@
 use std::{
+    any::Any,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,6 +18,8 @@ pub(crate) struct RequestBody {
     /// `None` if the body is empty, which needs no allocation.
     inner: Option<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>,
     gate: Option<Gate>,
+    /// Dropped together with the body: when all of it was handed over, or it is not needed any more.
+    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl RequestBody {
@@ -26,11 +30,11 @@ impl RequestBody {
         B::Error: Into<BoxError>,
     {
         let inner = (!body.is_end_stream()).then(|| Box::pin(Erased { body }) as _);
-        Self { inner, gate: None }
+        Self { inner, gate: None, held: None }
     }
 
     pub(crate) fn empty() -> Self {
-        Self { inner: None, gate: None }
+        Self { inner: None, gate: None, held: None }
     }
 
     /// Returns whether the body is empty, so that the request can be sent again with another empty body.
@@ -43,9 +47,18 @@ impl RequestBody {
         self.gate = Some(gate);
     }
 
-    /// Lets the body pass.
-    pub(crate) fn let_pass(&mut self) {
+    /// Keeps a value as long as the body. Does nothing if the body is empty.
+    pub(crate) fn hold(&mut self, value: Arc<dyn Any + Send + Sync>) {
+        if !self.is_empty() {
+            self.held = Some(value);
+        }
+    }
+
+    /// Ends the effects of [`hold_back`](Self::hold_back) and [`hold`](Self::hold), because the request is sent on
+    /// another connection.
+    pub(crate) fn release(&mut self) {
         self.gate = None;
+        self.held = None;
     }
 }
 

@@ -8,6 +8,7 @@
 //! | it is idle | the sweep, and a request that needs an open one ([`Http1::is_open`]) | no task |
 //! | a request waits for the head of its response | the task of the request ([`Http1::send`]) | that task |
 //! | the body of a response is not complete | the task that polls the body ([`Http1::drive`]) | that task |
+//! | the head of a response has arrived before the request was sent | a task of its own ([`Http1::finish`]) | that task |
 //! | it is a tunnel | a task of its own ([`Http1::into_tunnel`]) | that task |
 //!
 //! Request, response and body frames go through channels of hyper between the driver and the same task, so these
@@ -53,6 +54,8 @@ pub(crate) struct Http1 {
     /// Whether the driver has ended.
     is_over: bool,
     control: Arc<Control>,
+    /// Held by the body of the request, until hyper drops it.
+    upload: Arc<()>,
     /// Whether it was idle before. The server may have closed such a connection meanwhile.
     pub(crate) is_reused: bool,
     /// The number of requests that were sent.
@@ -116,6 +119,7 @@ impl Http1 {
             relay,
             is_over: false,
             control,
+            upload: Arc::default(),
             is_reused: false,
             requests: 0,
             idle_since: 0,
@@ -157,6 +161,20 @@ impl Http1 {
         !self.is_over && self.sender.is_ready()
     }
 
+    /// Returns whether a part of the request is not written yet.
+    pub(crate) fn is_sending(&self) -> bool {
+        Arc::strong_count(&self.upload) > 1 || self.control.is_blocked()
+    }
+
+    /// Drives the connection until the request and its response are complete, or the connection has ended.
+    pub(crate) async fn finish(&mut self) {
+        std::future::poll_fn(|cx| {
+            let is_over = !self.drive(cx) || self.is_ready();
+            if is_over { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     /// Returns whether the connection is closed.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
@@ -183,6 +201,10 @@ impl Http1 {
         self.control.close_because(reason);
     }
 
+    pub(crate) fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
     /// Returns why the connection will be closed, if this is known already.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         self.control.reason()
@@ -191,9 +213,10 @@ impl Http1 {
     /// Sends a request and drives the connection until the head of the response.
     pub(crate) async fn send(
         &mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         self.requests += 1;
+        request.body_mut().hold(Arc::clone(&self.upload) as _);
         self.rest();
         let response = self.sender.try_send_request(request);
         // Only the driver, in the same task, makes the response ready. So the response needs no waker, and must not

@@ -23,4 +23,5 @@ pub use self::status::{CloseReason, ConnectionStatus};
 pub(crate) use self::{
     http1::Http1,
     pool::{Connection, Connections, Demand},
+    socket::Control,
 };

@@ -25,6 +25,8 @@ pub(crate) struct Control {
     reason: AtomicU8,
     /// Whether the next read asks the system for input, without waiting for tokio's driver.
     asks_system: AtomicBool,
+    /// Whether the system has not accepted all output so far.
+    is_blocked: AtomicBool,
     /// Woken when all input so far was read and processed. Only if `is_watched`.
     reader: AtomicWaker,
     is_watched: AtomicBool,
@@ -41,6 +43,11 @@ impl Control {
     /// Makes the next read ask the system whether the peer has closed the connection.
     pub(crate) fn ask_system(&self) {
         self.asks_system.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the system has not accepted all output so far.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// Sets the task that is woken while the input is watched. It must register again after each time it was woken.
@@ -116,6 +123,12 @@ impl<S> Socket<S> {
         self.has_ended |= matches!(polled, Poll::Ready(Err(_)));
         polled
     }
+
+    /// Takes note of an error, and of output that the system does not accept.
+    fn noted_output<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.control.is_blocked.store(polled.is_pending(), Ordering::Relaxed);
+        self.noted(polled)
+    }
 }
 
 impl<S> Drop for Socket<S> {
@@ -151,7 +164,7 @@ impl<S: Unpin> AsyncRead for Socket<S> {
 impl<S: Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.noted(written)
+        self.noted_output(written)
     }
 
     fn poll_write_vectored(
@@ -160,7 +173,7 @@ impl<S: Unpin> AsyncWrite for Socket<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.noted(written)
+        self.noted_output(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -169,7 +182,7 @@ impl<S: Unpin> AsyncWrite for Socket<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.noted(flushed)
+        self.noted_output(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -23,7 +23,7 @@ pub enum CloseReason {
     /// A request on it failed: the connection broke, or the response was malformed.
     Failed,
     /// A request on it was given up: its future, or its response body, was dropped before the end. Also if a response
-    /// was complete before its request was.
+    /// that is no success (2xx) was complete before its request was.
     Abandoned,
     /// It had become a tunnel (an upgrade or `CONNECT`), and the tunnel has ended.
     Tunnel,

@@ -15,6 +15,7 @@ use super::head::{for_http2, is_extended_connect};
 use super::{
     head::{asks_to_upgrade, check, for_http1},
     response::{Held, ResponseBody},
+    upload::Upload,
 };
 #[cfg(feature = "http2")]
 use crate::connections::Http2Stream;
@@ -106,8 +107,9 @@ async fn over_http1(
                 && !response.status().is_success()
             {
                 expectation.refuse();
+                return Ok(attach(connections, connection, response, false));
             }
-            return Ok(attach(connections, connection, response));
+            return Ok(attach(connections, connection, response, true));
         }
         Err(failed) => failed,
     };
@@ -117,7 +119,7 @@ async fn over_http1(
     connection.close_because(if is_stale { CloseReason::Peer } else { CloseReason::Failed });
     match unsent.or(kept.filter(|_| is_stale)) {
         Some(mut again) => {
-            again.body_mut().let_pass();
+            again.body_mut().release();
             Err(Failed::Stale(Box::new(again), error))
         }
         None => Err(Failed::Final(Error::Exchange(error.into()))),
@@ -193,11 +195,13 @@ fn has_doubtful_length(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Decides who has the connection after the head of the response.
+/// Decides who has the connection after the head of the response. `wants_request`: whether the rest of the request is sent
+/// if it was not sent before.
 fn attach(
     connections: &Arc<Connections>,
     connection: Http1,
     response: Response<hyper::body::Incoming>,
+    wants_request: bool,
 ) -> Response<ResponseBody> {
     if has_doubtful_length(response.headers()) {
         connection.close_because(CloseReason::Failed);
@@ -208,6 +212,11 @@ fn attach(
             tokio::spawn(driver);
         }
         return response.map(|body| ResponseBody::new(body, None));
+    }
+    if wants_request && connection.is_sending() {
+        // After another response, the server probably does not want the rest of the request (RFC 9110, section 10.1.1).
+        let upload = Upload::start(connections, connection, response.status().is_success());
+        return response.map(|body| ResponseBody::uploading(body, upload));
     }
     // A small body has arrived together with its head.
     if connection.is_ready() || http_body::Body::is_end_stream(response.body()) {

@@ -4,6 +4,7 @@ mod exchange;
 mod head;
 mod response;
 mod service;
+mod upload;
 
 pub use self::{
     response::ResponseBody,

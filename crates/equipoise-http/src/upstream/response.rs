@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::upload::Upload;
 #[cfg(feature = "http2")]
 use crate::connections::OpenStream;
 use crate::{
@@ -18,8 +19,9 @@ use crate::{
 
 /// The body of a response of an [`Upstream`](crate::Upstream): the data and the trailers, as they arrive.
 ///
-/// Reading the body drives its connection. While the body is not polled, an HTTP/1.1 connection reads nothing, and what
-/// is left of the request's body is not sent. When the body has ended, its connection is used for other requests. If it
+/// Reading the body drives its connection: while the body is not polled, an HTTP/1.1 connection reads nothing more than
+/// fits into its buffer. If the response begins before the request is sent, a task sends the rest of the request. When the
+/// body has ended, its connection is used for other requests. If it
 /// is dropped before its end, an HTTP/1.1 connection is closed, and an HTTP/2 stream is reset. Small bodies that arrive
 /// together with their head no longer need the connection.
 pub struct ResponseBody {
@@ -31,6 +33,8 @@ pub struct ResponseBody {
 /// What a body needs until its end.
 pub(super) enum Held {
     Http1(Http1, Arc<Connections>),
+    /// Its task drives the connection.
+    Upload(Upload),
     /// Its task drives the connection. The stream counts until the end of the body.
     #[cfg(feature = "http2")]
     Http2(#[expect(dead_code, reason = "it is only held")] OpenStream),
@@ -39,6 +43,15 @@ pub(super) enum Held {
 impl ResponseBody {
     pub(super) fn new(incoming: Incoming, held: Option<Held>) -> Self {
         Self { incoming, held }
+    }
+
+    /// Creates the body of a response that has begun before its request was sent.
+    pub(super) fn uploading(incoming: Incoming, upload: Upload) -> Self {
+        if !incoming.is_end_stream() {
+            return Self::new(incoming, Some(Held::Upload(upload)));
+        }
+        upload.end_response();
+        Self::new(incoming, None)
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
@@ -63,6 +76,7 @@ impl ResponseBody {
                 connection.drive(cx);
                 connections.after_response(connection);
             }
+            Some(Held::Upload(upload)) => upload.end_response(),
             #[cfg(feature = "http2")]
             Some(Held::Http2(_)) => {}
             None => {}
@@ -78,11 +92,11 @@ impl Body for ResponseBody {
         let frame = std::task::ready!(self.poll_incoming(cx));
         match &frame {
             Some(Ok(frame)) if frame.is_data() && !self.incoming.is_end_stream() => {}
-            Some(Err(_)) => {
-                if let Some(Held::Http1(connection, _)) = self.held.take() {
-                    connection.close_because(CloseReason::Failed);
-                }
-            }
+            Some(Err(_)) => match self.held.take() {
+                Some(Held::Http1(connection, _)) => connection.close_because(CloseReason::Failed),
+                Some(Held::Upload(upload)) => upload.fail(),
+                _ => {}
+            },
             _ => self.finish(cx),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| Error::Body(error.into()))))

@@ -15,3 +15,4 @@ mod server;
 mod stress;
 #[cfg(all(feature = "http2", feature = "tls"))]
 mod tls;
+mod uploads;

@@ -83,6 +83,14 @@ impl Peer {
         }
     }
 
+    /// Reads so many bytes.
+    pub(crate) async fn skip(&mut self, bytes: usize) {
+        while self.read.len() < bytes {
+            assert!(self.stream.read_buf(&mut self.read).await.expect("bytes") > 0, "the client closed the connection");
+        }
+        self.read.drain(..bytes);
+    }
+
     /// Reads the head of a request.
     pub(crate) async fn head(&mut self) -> String {
         self.read_until("\r\n\r\n").await
