@@ -342,6 +342,10 @@ fn is_dispatch_gone(error: &hyper::Error) -> bool {
 /// | RST_STREAM sent by hyper | `Caller`: the request's body failed |
 /// | a request that h2 refuses | `Caller` |
 /// | any other RST_STREAM | not known |
+///
+/// hyper runs the I/O of a connection and the opening of its streams in two tasks. If GOAWAY arrives in one thread at the
+/// moment at which another one opens a stream, hyper reports GOAWAY also if the server may process this stream, and resets
+/// it. The two cases have the same error. `equipoise-http` runs both in one task, so only the first one occurs there.
 #[cfg(feature = "http2")]
 fn h2(error: &h2::Error) -> Option<FailureStage> {
     match error.reason() {

@@ -128,6 +128,11 @@ impl Http1 {
         })
     }
 
+    /// Counts the connection as opened.
+    pub(super) fn opened(&self) {
+        self.control.opened();
+    }
+
     /// Does what I/O is possible now. Returns whether the connection still works.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.is_over {

@@ -1,26 +1,21 @@
 //! The HTTP/2 connections of an endpoint. Each is run by a task and carries many requests.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
-    },
-    task::Poll,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
+use equipoise_tower::FailureStage;
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http2},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{body::Incoming, client::conn::TrySendError};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     clock::CoarseClock,
-    slots::{Slots, Want},
+    http2_driver::{Driver, Ended, Sender},
+    slots::Slots,
     socket::Control,
     status::CloseReason,
 };
@@ -44,10 +39,6 @@ const COMPARED: usize = 16;
 /// The value of [`Http2::streams`] if the connection is closed because its slot is needed.
 const CLOSING: usize = usize::MAX;
 
-/// hyper's end of a connection that sends requests. The last one that is dropped wakes the task of the connection, so it
-/// is dropped while the queue is not locked.
-pub(super) type Sender = http2::SendRequest<RequestBody>;
-
 /// How many bytes of a response the server may send before they are read. With a round trip of 1 ms, a response gets at
 /// most 256 MB/s.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -60,6 +51,11 @@ fn connection_window(max_streams: usize) -> u32 {
     const MAX_WINDOW: u32 = (1 << 31) - 1;
     let streams = u32::try_from(max_streams).unwrap_or(u32::MAX);
     STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
+}
+
+/// Returns whether a connection has failed, instead of being closed by the server with GOAWAY.
+fn is_failure(error: &hyper::Error) -> bool {
+    FailureStage::of(error) != FailureStage::NotSent
 }
 
 /// An HTTP/2 connection.
@@ -140,63 +136,38 @@ impl Http2Set {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        // No stream is opened before the server's limit is known.
-        builder.timer(TokioTimer::new()).initial_max_send_streams(0);
-        builder.initial_stream_window_size(STREAM_WINDOW);
-        builder.initial_connection_window_size(connection_window(self.max_streams));
-        builder.keep_alive_interval(self.pings.interval);
-        builder.keep_alive_timeout(self.pings.timeout).keep_alive_while_idle(self.pings.while_idle);
-        let shaken = builder.handshake(TokioIo::new(socket)).await;
-        let (sender, mut connection) = shaken.map_err(|error| ConnectError::Handshake { source: error.into() })?;
-        let settings = std::future::poll_fn(|cx| {
-            control.register(cx.waker());
-            control.watch_input();
-            let ended = std::pin::Pin::new(&mut connection).poll(cx);
-            match ended {
-                _ if connection.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) => Poll::Ready(Err("the peer has closed the connection".into())),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        settings.await.map_err(|source| ConnectError::Handshake { source })?;
-        if self.pings.interval.is_some() {
-            control.sends_pings();
-        }
+        let (sender, mut driver) = Driver::handshake(socket, |builder| {
+            builder.initial_stream_window_size(STREAM_WINDOW);
+            builder.initial_connection_window_size(connection_window(self.max_streams));
+            builder.keep_alive_interval(self.pings.interval);
+            builder.keep_alive_timeout(self.pings.timeout).keep_alive_while_idle(self.pings.while_idle);
+        })
+        .await?;
+        control.opened();
         let opened = Arc::new(Http2 {
             sender: Mutex::new(Some(sender)),
-            control: Arc::clone(&control),
+            control,
             streams: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             idle_since: AtomicU64::new(self.clock.now()),
             expires_at,
             generation,
-            has_extended_connect: connection.is_extended_connect_protocol_enabled(),
+            has_extended_connect: driver.has_extended_connect(),
         });
         let max_streams = self.max_streams;
-        self.set_limit(&opened, max_streams.min(connection.current_max_send_streams()));
+        self.set_limit(&opened, max_streams.min(driver.max_streams()));
         self.change(|list| list.push(Arc::clone(&opened)));
         // Weak, so that the connection ends when it is neither in the set nor in use.
         let (watched, set) = (Arc::downgrade(&opened), Arc::downgrade(self));
         tokio::spawn(async move {
+            let mut was_used = false;
             let run = std::future::poll_fn(|cx| {
-                // The first poll finds the input watched since the handshake.
-                if control.is_watched()
-                    && let Some(set) = set.upgrade()
-                {
-                    control.ignore_input();
-                    control.register(cx.waker());
-                    // Requests that begin to wait now watch the input again, or are seen here.
-                    fence(Ordering::SeqCst);
-                    if set.slots.waiting(Want::Any) > 0 {
-                        control.watch_input();
-                    }
-                }
-                let polled = std::pin::Pin::new(&mut connection).poll(cx);
-                if let Some(opened) = watched.upgrade() {
-                    let limit = max_streams.min(connection.current_max_send_streams());
+                let opened = watched.upgrade();
+                was_used = opened.as_ref().is_some_and(|opened| opened.is_used());
+                let polled = driver.poll(cx);
+                if let Some(opened) = opened {
+                    let limit = max_streams.min(driver.max_streams());
                     if opened.limit.load(Ordering::Relaxed) != limit
                         && let Some(set) = set.upgrade()
                     {
@@ -206,11 +177,17 @@ impl Http2Set {
                 }
                 polled
             });
-            // An error is reported to the requests too.
-            let _ = run.await;
-            if let (Some(ended), Some(set)) = (watched.upgrade(), set.upgrade()) {
-                set.retire(&ended, CloseReason::Peer);
+            let ended = run.await;
+            if let (Some(connection), Some(set)) = (watched.upgrade(), set.upgrade()) {
+                let reason = match ended {
+                    Ended::PingTimeout => CloseReason::PingTimeout,
+                    // An error is reported to the requests too.
+                    Ended::Closed(Err(error)) if was_used && is_failure(&error) => CloseReason::Failed,
+                    Ended::Closed(_) => CloseReason::Peer,
+                };
+                set.retire(&connection, reason);
             }
+            driver.finish().await;
         });
         Ok(())
     }
@@ -229,13 +206,6 @@ impl Http2Set {
         self.expected_streams.load(Ordering::Relaxed)
     }
 
-    /// Lets the connections notice when the server raises its limit. They stop when no request waits.
-    pub(super) fn watch_limits(&self) {
-        for connection in self.list.load().iter() {
-            connection.control.begin_to_watch_input();
-        }
-    }
-
     /// Takes a stream of the connection with the fewest open streams. `None` if all are full. Its time is constant, unless
     /// many connections are full. Serves no request that waits, so that it can be called under the lock of the queue. The
     /// senders of connections that are no longer used are added to `ended`.
@@ -249,7 +219,7 @@ impl Http2Set {
                 continue;
             };
             let limit = connection.limit.load(Ordering::Relaxed);
-            // Lazily, because of `CLOSING`.
+            // `then`, not `then_some`: `CLOSING + 1` would overflow.
             let more = |streams: usize| (streams < limit).then(|| streams + 1);
             if connection.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
                 continue;
@@ -374,6 +344,11 @@ impl Http2 {
         self.sender.lock().clone().filter(|sender| !sender.is_closed())
     }
 
+    /// Returns whether it has streams.
+    fn is_used(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn expires_at(&self) -> u64 {
         self.expires_at
     }
@@ -384,7 +359,7 @@ impl Http2 {
 
     /// Returns since when the connection has no stream. `None` if it has one.
     pub(super) fn idle_since(&self) -> Option<u64> {
-        (self.streams.load(Ordering::Relaxed) == 0).then(|| self.idle_since.load(Ordering::Relaxed))
+        (!self.is_used()).then(|| self.idle_since.load(Ordering::Relaxed))
     }
 }
 
@@ -399,12 +374,15 @@ impl Stream {
         self.is_reused
     }
 
-    /// Sends a request and waits for the head of the response. The stream counts until it is dropped.
+    /// Sends a request and waits for the head of the response. The stream counts until it is dropped, and until the body
+    /// of the request was sent.
     pub(crate) async fn send(
         self,
-        request: Request<RequestBody>,
-    ) -> (OpenStream, Result<Response<Incoming>, TrySendError<Request<RequestBody>>>) {
+        mut request: Request<RequestBody>,
+    ) -> (Arc<OpenStream>, Result<Response<Incoming>, TrySendError<Request<RequestBody>>>) {
         let Self { mut sender, open, .. } = self;
+        let open = Arc::new(open);
+        request.body_mut().hold(Arc::clone(&open) as _);
         let response = sender.try_send_request(request);
         drop(sender);
         let response = response.await;

@@ -4,6 +4,8 @@ mod clock;
 mod http1;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "http2")]
+mod http2_driver;
 mod idle;
 #[cfg(test)]
 mod interleavings;

@@ -146,8 +146,8 @@ impl Connections {
         self.make_room();
     }
 
-    /// Closes idle connections that have not the HTTP version that waiting requests need, if these need their slots. Those
-    /// that have it would have been used.
+    /// Waiting requests may need slots that are held by idle connections of the other HTTP version. Closes such
+    /// connections.
     #[cfg(feature = "http2")]
     fn make_room(&self) {
         let mut idle = Vec::new();
@@ -212,8 +212,7 @@ impl Connections {
         }
     }
 
-    /// Ends an attempt to open a connection. If it has failed, the requests get the error that have nothing else to
-    /// wait for.
+    /// Ends an attempt to open a connection. If it has failed, requests with nothing else to wait for get the error.
     fn ended(self: &Arc<Self>, opening: &Opening, opened: Result<(), ConnectError>) {
         let want = opening.want;
         let failed: Vec<Entry<Connection>> = {
@@ -276,9 +275,9 @@ impl Connections {
         let (socket, control) = Socket::new(stream, slot, Arc::clone(&self.counters), CloseReason::Abandoned);
         let mut connection = Http1::handshake(socket, control, self.expiry(), generation).await?;
         if !connection.is_alive() {
-            connection.close_because(CloseReason::Peer);
             return Err(ConnectError::Handshake { source: "the peer has closed the connection".into() });
         }
+        connection.opened();
         #[cfg(feature = "http2")]
         if want == Want::Any && !self.speaks_http1() {
             self.learn(false);

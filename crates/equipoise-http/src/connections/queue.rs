@@ -147,8 +147,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Returns how many requests with this want wait although each connection that is being opened is expected to serve
-    /// `each` of them.
+    /// Returns how many waiting requests remain if each connection being opened serves `each` of them.
     pub(super) fn uncovered(&self, want: Want, each: usize) -> usize {
         self.len(want).saturating_sub(self.opening(want).saturating_mul(each))
     }

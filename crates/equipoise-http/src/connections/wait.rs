@@ -19,8 +19,8 @@ use super::{
 };
 use crate::error::{Busy, ConnectError, Error};
 
-/// By how many milliseconds an attempt to open a connection may exceed its timeout. After it, the runtime of the attempt
-/// is supposed to stand still, and requests no longer rely on the attempt.
+/// By how many milliseconds an attempt to open a connection may exceed its timeout. After it, it is assumed that the
+/// runtime of the attempt is stuck, and requests no longer rely on the attempt.
 const MAX_DELAY: u64 = 1_000;
 
 /// A request in the queue. If it is given up, what it may have got is given to the next one.
@@ -164,10 +164,6 @@ impl Serve for Connections {
             }
         }
         self.open_for_waiting();
-        #[cfg(feature = "http2")]
-        if self.slots.waiting(Want::Any) > 0 {
-            self.http2.watch_limits();
-        }
     }
 }
 

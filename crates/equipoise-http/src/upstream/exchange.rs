@@ -25,23 +25,26 @@ use crate::{
     error::Error,
 };
 
-/// How often a request goes to another connection because the one it got was closed. A server that closes each of its
-/// connections at once does not keep a request busy for ever.
+/// How often a request that was sent goes to another connection because the one it got was closed.
 const MAX_STALE: usize = 3;
+
+/// How often a request goes to another connection, also if it was not sent. Connections that have become idle together
+/// may be closed together. But a server that closes each of its connections at once does not keep a request busy for ever.
+const MAX_AGAIN: usize = 16;
 
 pub(super) async fn exchange(
     connections: Arc<Connections>,
     mut request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Error> {
     check(&request)?;
-    let (mut stale, mut waited) = (0, Duration::ZERO);
+    let (mut stale, mut again, mut waited) = (0, 0, Duration::ZERO);
     loop {
         let can_repeat = request.body().is_empty() && is_safe(request.method());
         let demand = Demand {
             // If one idle connection was closed, others have probably been closed too.
-            is_checked: !can_repeat || stale > 0,
+            is_checked: !can_repeat || again > 0,
             is_http1: asks_to_upgrade(&request),
-            is_again: stale > 0,
+            is_again: again > 0,
         };
         let sent = match connections.connection(demand, &mut waited).await? {
             Connection::Http1(connection) => {
@@ -59,21 +62,33 @@ pub(super) async fn exchange(
         };
         match sent {
             Ok(response) => return Ok(response),
-            Err(Failed::Stale(unsent, _)) if stale < MAX_STALE => request = *unsent,
-            Err(Failed::Stale(_, error)) => return Err(Error::Exchange(error.into())),
+            Err(Failed::Unsent(unsent, _)) if again < MAX_AGAIN => request = *unsent,
+            Err(Failed::Stale(copy, _)) if stale < MAX_STALE && again < MAX_AGAIN => {
+                stale += 1;
+                request = *copy;
+            }
+            Err(Failed::Unsent(_, error) | Failed::Stale(_, error)) => return Err(Error::Exchange(error.into())),
             Err(Failed::Final(error)) => return Err(error),
         }
-        stale += 1;
+        again += 1;
     }
 }
 
 /// Why a request got no response.
 enum Failed {
-    /// The server had closed the connection. The request can be sent again: it was not sent or not processed, or is
-    /// safe.
+    /// The server had closed the connection before the request was sent.
+    Unsent(Box<Request<RequestBody>>, hyper::Error),
+    /// The server has closed the connection. The request can be sent again: it was not processed, or is safe.
     Stale(Box<Request<RequestBody>>, hyper::Error),
     /// The request cannot be sent again.
     Final(Error),
+}
+
+impl Failed {
+    fn unsent(mut request: Request<RequestBody>, error: hyper::Error) -> Self {
+        request.body_mut().release();
+        Self::Unsent(Box::new(request), error)
+    }
 }
 
 /// Returns whether sending the request twice has the same effect as sending it once (RFC 9110, section 9.2.1).
@@ -117,13 +132,11 @@ async fn over_http1(
     let error = failed.into_error();
     let is_stale = (is_reused || unsent.is_some()) && was_closed(&error);
     connection.close_because(if is_stale { CloseReason::Peer } else { CloseReason::Failed });
-    match unsent.or(kept.filter(|_| is_stale)) {
-        Some(mut again) => {
-            again.body_mut().release();
-            Err(Failed::Stale(Box::new(again), error))
-        }
-        None => Err(Failed::Final(Error::Exchange(error.into()))),
-    }
+    Err(match (unsent, kept) {
+        (Some(unsent), _) => Failed::unsent(unsent, error),
+        (None, Some(kept)) if is_stale => Failed::Stale(Box::new(kept), error),
+        _ => Failed::Final(Error::Exchange(error.into())),
+    })
 }
 
 #[cfg(feature = "http2")]
@@ -155,10 +168,11 @@ async fn over_http2(
                 FailureStage::NoResponse => can_repeat,
                 _ => false,
             };
-            match unsent.or_else(|| kept.filter(|_| can_be_sent_again())) {
-                Some(again) => Err(Failed::Stale(Box::new(again), error)),
-                None => Err(Failed::Final(Error::Exchange(error.into()))),
-            }
+            Err(match (unsent, kept) {
+                (Some(unsent), _) => Failed::unsent(unsent, error),
+                (None, Some(kept)) if can_be_sent_again() => Failed::Stale(Box::new(kept), error),
+                _ => Failed::Final(Error::Exchange(error.into())),
+            })
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) enum Held {
     Upload(Upload),
     /// Its task drives the connection. The stream counts until the end of the body.
     #[cfg(feature = "http2")]
-    Http2(#[expect(dead_code, reason = "it is only held")] OpenStream),
+    Http2(#[expect(dead_code, reason = "it is only held")] Arc<OpenStream>),
 }
 
 impl ResponseBody {

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use equipoise_http::{CloseReason, ConnectError, Error, Settings, Upstream, Version};
 use equipoise_tower::FailureStage;
+use futures::{SinkExt, channel::mpsc};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -271,6 +272,7 @@ async fn a_server_without_http2_is_an_error_of_connecting() {
     let error = response.unwrap_err();
     assert_eq!(FailureStage::of(&error), FailureStage::NotSent);
     assert!(matches!(error.connect_error(), Some(ConnectError::Handshake { .. })), "{error:?}");
+    assert_eq!((upstream.status().opened, upstream.status().failed), (0, 1));
 }
 
 /// Starts a server with CONNECT and, if `is_extended`, extended CONNECT. A tunnel echoes what it gets. Other requests
@@ -410,6 +412,95 @@ async fn a_request_that_goaway_has_refused_goes_to_another_connection() {
     };
     let (_peer, response) = join!(serve, send(&upstream, get("/")));
     assert_eq!((response.unwrap().body().as_str(), upstream.status().opened), ("hello", 2));
+}
+
+/// An empty SETTINGS frame.
+const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+/// The number of the first stream of a client.
+const FIRST: u8 = 1;
+
+/// A response without a body: HEADERS with the status 200, and the end of the stream.
+fn response(stream: u8) -> [u8; 10] {
+    [0, 0, 1, 1, 5, 0, 0, 0, stream, 0x88]
+}
+
+#[tokio::test]
+async fn connections_that_have_said_goaway_get_no_more_requests_while_old_streams_last() {
+    const CONNECTIONS: usize = 6;
+    const STREAMS: u8 = 16;
+    const LAST: u8 = 2 * STREAMS - 1;
+    let settings = Settings::new().version(Version::Http2).max_streams(STREAMS.into());
+    let (server, upstream) = Server::with_upstream(&settings).await;
+    let old = futures::future::join_all((0..CONNECTIONS * usize::from(STREAMS)).map(|_| send(&upstream, get("/old"))));
+    let mut old = std::pin::pin!(old);
+    let leave = async {
+        let mut peers = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut peer = server.accept().await;
+            peer.write(SETTINGS).await;
+            peers.push(peer);
+        }
+        for peer in &mut peers {
+            // HEADERS of the last stream.
+            peer.read_bytes_until(&[1, 5, 0, 0, 0, LAST]).await;
+        }
+        for peer in &mut peers {
+            for stream in (FIRST..LAST).step_by(2) {
+                peer.write(&response(stream)).await;
+            }
+        }
+        server.event().await;
+        for peer in &mut peers {
+            // GOAWAY, after which the last stream is served.
+            peer.write(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, LAST, 0, 0, 0, 0]).await;
+        }
+        server.event().await;
+        peers
+    };
+    let _peers = tokio::select! {
+        peers = leave => peers,
+        _ = &mut old => panic!("streams without a response"),
+    };
+    let answer = async {
+        let mut peer = server.accept().await;
+        peer.write(SETTINGS).await;
+        peer.read_bytes_until(b"\x01\x05\0\0\0\x01").await;
+        peer.write(&response(FIRST)).await;
+        peer
+    };
+    let new = async { join!(answer, send(&upstream, get("/new"))) };
+    let (_peer, got) = tokio::select! {
+        new = timeout(Duration::from_secs(10), new) => new.expect("a connection"),
+        _ = &mut old => panic!("streams without a response"),
+    };
+    assert_eq!((got.unwrap().status().as_u16(), upstream.status().open), (200, CONNECTIONS + 1));
+}
+
+#[tokio::test]
+async fn a_stream_counts_until_its_request_is_sent() {
+    let settings = Settings::new().version(Version::Http2).max_streams(1).max_connections(1);
+    let (server, upstream) = Server::with_upstream(&settings).await;
+    let (mut sender, receiver) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
+    let request = Request::post("/").body(StreamBody::new(receiver)).unwrap();
+    let answer = async {
+        let mut peer = server.accept().await;
+        peer.write(SETTINGS).await;
+        peer.read_bytes_until(b"\x01\x04\0\0\0\x01").await;
+        peer.write(&response(FIRST)).await;
+        peer
+    };
+    let (mut peer, response) = join!(answer, send(&upstream, request));
+    assert_eq!(response.unwrap().status(), 200);
+    let mut next = Box::pin(send(&upstream, get("/")));
+    assert!(futures::poll!(&mut next).is_pending());
+    assert_eq!(upstream.status().waiting, 1);
+    sender.send(Ok(Frame::data(Bytes::from("end")))).await.unwrap();
+    drop(sender);
+    let next_arrives = timeout(Duration::from_secs(10), peer.read_bytes_until(b"\x01\x05\0\0\0\x03"));
+    tokio::select! {
+        arrived = next_arrives => drop(arrived.expect("the next request")),
+        _ = &mut next => panic!("no response was sent"),
+    }
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn a_server_that_closes_the_connection_is_no_ping_timeout() {
     while upstream.status().open > 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!((upstream.status().opened, upstream.status().closed(CloseReason::Peer)), (1, 1));
+    assert_eq!((upstream.status().opened, upstream.status().closed(CloseReason::Failed)), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
