@@ -13,7 +13,8 @@ use pin_project_lite::pin_project;
 use super::expect::Gate;
 
 /// The body of a request, whatever the type of the caller's body. A connection sends bodies of one type only, and it is
-/// used for requests of several types.
+/// used for requests of several types. The default is an empty body.
+#[derive(Default)]
 pub(crate) struct RequestBody {
     /// `None` if the body is empty, which needs no allocation.
     inner: Option<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>,
@@ -31,10 +32,6 @@ impl RequestBody {
     {
         let inner = (!body.is_end_stream()).then(|| Box::pin(Erased { body }) as _);
         Self { inner, gate: None, held: None }
-    }
-
-    pub(crate) fn empty() -> Self {
-        Self { inner: None, gate: None, held: None }
     }
 
     /// Returns whether the body is empty, so that the request can be sent again with another empty body.

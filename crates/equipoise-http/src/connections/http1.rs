@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | it is being opened | the task that opens it, once ([`Http1::is_alive`]) | no task |
 //! | it is idle | the sweep, and a request that needs an open one ([`Http1::is_open`]) | no task |
-//! | a request waits for the head of its response | the task of the request ([`Http1::send`]) | that task |
+//! | a request waits for the head of its response | the task of the request ([`Http1::poll_response`]) | that task |
 //! | the body of a response is not complete | the task that polls the body ([`Http1::drive`]) | that task |
 //! | the head of a response has arrived before the request was sent | a task of its own ([`Http1::finish`]) | that task |
 //! | it is a tunnel | a task of its own ([`Http1::into_tunnel`]) | that task |
@@ -28,15 +28,12 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
+use http::Request;
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{socket::Control, status::CloseReason};
+use super::{Responded, socket::Control, status::CloseReason};
 use crate::{body::RequestBody, error::ConnectError};
 
 /// Does the I/O of a connection while it is polled. It ends when the connection is closed or has become a tunnel.
@@ -215,28 +212,31 @@ impl Http1 {
         self.control.reason()
     }
 
-    /// Sends a request and drives the connection until the head of the response.
-    pub(crate) async fn send(
-        &mut self,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    /// Begins to send a request. Poll the returned future with [`poll_response`](Self::poll_response).
+    pub(crate) fn begin(&mut self, mut request: Request<RequestBody>) -> impl Future<Output = Responded> + use<> {
         self.requests += 1;
         request.body_mut().hold(Arc::clone(&self.upload) as _);
         self.rest();
-        let response = self.sender.try_send_request(request);
-        // Only the driver, in the same task, makes the response ready. So the response needs no waker, and must not
-        // return `Pending` because of tokio's budget.
-        let mut response = std::pin::pin!(tokio::task::unconstrained(response));
-        std::future::poll_fn(|cx| {
-            self.drive(cx);
-            let polled = response.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            if polled.is_pending() && self.is_over {
-                self.discard_driver();
-                return response.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            }
-            polled
-        })
-        .await
+        // Only the driver, in the same task, makes the response ready. So the response must not return `Pending` because
+        // of tokio's budget.
+        tokio::task::unconstrained(self.sender.try_send_request(request))
+    }
+
+    /// Drives the connection until the head of the response.
+    pub(crate) fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut response: Pin<&mut impl Future<Output = Responded>>,
+    ) -> Poll<Responded> {
+        self.drive(cx);
+        // The response needs no waker, for the same reason.
+        let silent = &mut Context::from_waker(Waker::noop());
+        let polled = response.as_mut().poll(silent);
+        if polled.is_pending() && self.is_over {
+            self.discard_driver();
+            return response.as_mut().poll(silent);
+        }
+        polled
     }
 
     /// Returns the request to its future if the driver has ended without taking it, because the server had closed the

@@ -7,12 +7,12 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use equipoise_tower::FailureStage;
-use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use http::Request;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
+    Responded,
     clock::CoarseClock,
     http2_driver::{Driver, Ended, Sender},
     slots::Slots,
@@ -374,29 +374,22 @@ impl Stream {
         self.is_reused
     }
 
-    /// Sends a request and waits for the head of the response. The stream counts until it is dropped, and until the body
-    /// of the request was sent.
-    pub(crate) async fn send(
-        self,
-        mut request: Request<RequestBody>,
-    ) -> (Arc<OpenStream>, Result<Response<Incoming>, TrySendError<Request<RequestBody>>>) {
+    /// Begins to send a request. The returned future ends with the head of the response. The stream counts until it is
+    /// dropped, and until the body of the request was sent.
+    pub(crate) fn begin(self, mut request: Request<RequestBody>) -> (Arc<OpenStream>, impl Future<Output = Responded>) {
         let Self { mut sender, open, .. } = self;
         let open = Arc::new(open);
         request.body_mut().hold(Arc::clone(&open) as _);
-        let response = sender.try_send_request(request);
-        drop(sender);
-        let response = response.await;
-        if let Err(error) = &response
-            && error.message().is_some()
-        {
-            // The connection takes no more requests.
-            open.set.retire(&open.connection, CloseReason::Peer);
-        }
-        (open, response)
+        (open, sender.try_send_request(request))
     }
 }
 
 impl OpenStream {
+    /// Takes the connection out of use, because it takes no more requests.
+    pub(crate) fn retire(&self) {
+        self.set.retire(&self.connection, CloseReason::Peer);
+    }
+
     /// Takes the connection out of use for further requests, because the stream has become a tunnel. Its end cannot be
     /// seen, so the connection would seem to have more free streams than it has.
     pub(crate) fn become_tunnel(&self) {

@@ -18,6 +18,9 @@ mod status;
 mod sweep;
 mod wait;
 
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::TrySendError};
+
 #[cfg(feature = "http2")]
 pub(crate) use self::http2::{OpenStream, Stream as Http2Stream};
 pub use self::idle::Idle;
@@ -27,3 +30,7 @@ pub(crate) use self::{
     pool::{Connection, Connections, Demand},
     socket::Control,
 };
+use crate::body::RequestBody;
+
+/// The head of a response, or why there is none, with the request if it was not sent.
+type Responded = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;

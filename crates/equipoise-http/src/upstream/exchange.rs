@@ -1,6 +1,6 @@
 //! Sends a request over a connection, and again over another one if the first was closed while it was idle.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 #[cfg(feature = "http2")]
 use equipoise_tower::FailureStage;
@@ -8,7 +8,7 @@ use http::{
     HeaderMap, Method, Request, Response,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use hyper::upgrade::OnUpgrade;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 #[cfg(feature = "http2")]
 use super::head::{for_http2, is_extended_connect};
@@ -32,63 +32,62 @@ const MAX_STALE: usize = 3;
 /// may be closed together. But a server that closes each of its connections at once does not keep a request busy for ever.
 const MAX_AGAIN: usize = 16;
 
-pub(super) async fn exchange(
+/// Sends a request and returns the head of its response.
+pub(super) fn exchange(
     connections: Arc<Connections>,
     mut request: Request<RequestBody>,
-) -> Result<Response<ResponseBody>, Error> {
-    check(&request)?;
+) -> impl Future<Output = Result<Response<ResponseBody>, Error>> {
     let (mut stale, mut again, mut waited) = (0, 0, Duration::ZERO);
-    loop {
-        let can_repeat = request.body().is_empty() && is_safe(request.method());
-        let demand = Demand {
-            // If one idle connection was closed, others have probably been closed too.
-            is_checked: !can_repeat || again > 0,
-            is_http1: asks_to_upgrade(&request),
-            is_again: again > 0,
-        };
-        let sent = match connections.connection(demand, &mut waited).await? {
-            Connection::Http1(connection) => {
-                for_http1(&mut request, &connections.origin)?;
-                over_http1(&connections, connection, request, can_repeat).await
-            }
-            #[cfg(feature = "http2")]
-            Connection::Http2(stream) => {
-                if is_extended_connect(&request) && !stream.has_extended_connect() {
-                    return Err(Error::unsupported("the endpoint does not accept extended CONNECT (RFC 8441)"));
+    // Not an `async fn`, whose future would have room for its arguments twice.
+    async move {
+        check(&request)?;
+        loop {
+            let can_repeat = request.body().is_empty() && is_safe(request.method());
+            let demand = Demand {
+                // If one idle connection was closed, others have probably been closed too.
+                is_checked: !can_repeat || again > 0,
+                is_http1: asks_to_upgrade(&request),
+                is_again: again > 0,
+            };
+            let sent = match connections.connection(demand, &mut waited).await? {
+                Connection::Http1(mut connection) => {
+                    for_http1(&mut request, &connections.origin)?;
+                    let sent = over_http1(&connections, &mut connection, &mut request, can_repeat).await;
+                    sent.map(|(response, wants_request)| attach(&connections, connection, response, wants_request))
                 }
-                for_http2(&mut request, &connections.origin)?;
-                over_http2(&connections, stream, request, can_repeat).await
+                #[cfg(feature = "http2")]
+                Connection::Http2(stream) => {
+                    if is_extended_connect(&request) && !stream.has_extended_connect() {
+                        return Err(Error::unsupported("the endpoint does not accept extended CONNECT (RFC 8441)"));
+                    }
+                    for_http2(&mut request, &connections.origin)?;
+                    over_http2(&connections, stream, &mut request, can_repeat).await
+                }
+            };
+            match sent {
+                Ok(response) => return Ok(response),
+                Err(Failed { left: Left::Unsent, .. }) if again < MAX_AGAIN => {}
+                Err(Failed { left: Left::Copy, .. }) if stale < MAX_STALE && again < MAX_AGAIN => stale += 1,
+                Err(Failed { error, .. }) => return Err(Error::Exchange(error.into())),
             }
-        };
-        match sent {
-            Ok(response) => return Ok(response),
-            Err(Failed::Unsent(unsent, _)) if again < MAX_AGAIN => request = *unsent,
-            Err(Failed::Stale(copy, _)) if stale < MAX_STALE && again < MAX_AGAIN => {
-                stale += 1;
-                request = *copy;
-            }
-            Err(Failed::Unsent(_, error) | Failed::Stale(_, error)) => return Err(Error::Exchange(error.into())),
-            Err(Failed::Final(error)) => return Err(error),
+            again += 1;
         }
-        again += 1;
     }
 }
 
-/// Why a request got no response.
-enum Failed {
-    /// The server had closed the connection before the request was sent.
-    Unsent(Box<Request<RequestBody>>, hyper::Error),
-    /// The server has closed the connection. The request can be sent again: it was not processed, or is safe.
-    Stale(Box<Request<RequestBody>>, hyper::Error),
-    /// The request cannot be sent again.
-    Final(Error),
+/// Why a request got no response over a connection.
+struct Failed {
+    error: hyper::Error,
+    left: Left,
 }
 
-impl Failed {
-    fn unsent(mut request: Request<RequestBody>, error: hyper::Error) -> Self {
-        request.body_mut().release();
-        Self::Unsent(Box::new(request), error)
-    }
+/// What is left of a request that got no response.
+enum Left {
+    /// The request, because it was not sent.
+    Unsent,
+    /// A copy. The request can be sent again: it was not processed, or is safe.
+    Copy,
+    Nothing,
 }
 
 /// Returns whether sending the request twice has the same effect as sending it once (RFC 9110, section 9.2.1).
@@ -96,35 +95,37 @@ fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
+/// Also returns whether the rest of the request is sent if it was not sent before.
 async fn over_http1(
-    connections: &Arc<Connections>,
-    mut connection: Http1,
-    mut request: Request<RequestBody>,
+    connections: &Connections,
+    connection: &mut Http1,
+    request: &mut Request<RequestBody>,
     can_repeat: bool,
-) -> Result<Response<ResponseBody>, Failed> {
+) -> Result<(Response<Incoming>, bool), Failed> {
     connections.count_request();
     let is_reused = connection.is_reused;
-    // A new connection was not closed before, so its requests are not kept.
-    let kept = (is_reused && can_repeat).then(|| head_of(&request));
     let expectation = (Expectation::is_in(request.headers()) && !request.body().is_empty()).then(Expectation::default);
     if let Some(expectation) = expectation.clone() {
         request.body_mut().hold_back(expectation.gate(connections.settings.continue_timeout));
-        hyper::ext::on_informational(&mut request, move |response| {
+        hyper::ext::on_informational(&mut *request, move |response| {
             if response.status() == http::StatusCode::CONTINUE {
                 expectation.meet();
             }
         });
     }
-    let mut failed = match connection.send(request).await {
+    // A new connection was not closed before, so its requests are not kept.
+    let is_kept = is_reused && can_repeat;
+    let mut response = pin!(connection.begin(take(request, is_kept)));
+    let mut failed = match poll_fn(|cx| connection.poll_response(cx, response.as_mut())).await {
         Ok(response) => {
             // A server that ignores the expectation may answer with success before it has read the body.
             if let Some(expectation) = expectation
                 && !response.status().is_success()
             {
                 expectation.refuse();
-                return Ok(attach(connections, connection, response, false));
+                return Ok((response, false));
             }
-            return Ok(attach(connections, connection, response, true));
+            return Ok((response, true));
         }
         Err(failed) => failed,
     };
@@ -132,25 +133,30 @@ async fn over_http1(
     let error = failed.into_error();
     let is_stale = (is_reused || unsent.is_some()) && was_closed(&error);
     connection.close_because(if is_stale { CloseReason::Peer } else { CloseReason::Failed });
-    Err(match (unsent, kept) {
-        (Some(unsent), _) => Failed::unsent(unsent, error),
-        (None, Some(kept)) if is_stale => Failed::Stale(Box::new(kept), error),
-        _ => Failed::Final(Error::Exchange(error.into())),
-    })
+    let left = match unsent {
+        Some(unsent) => {
+            *request = unsent;
+            request.body_mut().release();
+            Left::Unsent
+        }
+        None if is_kept && is_stale => Left::Copy,
+        None => Left::Nothing,
+    };
+    Err(Failed { error, left })
 }
 
 #[cfg(feature = "http2")]
 async fn over_http2(
     connections: &Connections,
     stream: Http2Stream,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     can_repeat: bool,
 ) -> Result<Response<ResponseBody>, Failed> {
     connections.count_request();
-    let kept = request.body().is_empty().then(|| head_of(&request));
+    let is_kept = request.body().is_empty();
     let can_repeat = can_repeat && stream.is_reused();
-    let (stream, sent) = stream.send(request).await;
-    match sent {
+    let (stream, response) = stream.begin(take(request, is_kept));
+    match response.await {
         Ok(response) => {
             if response.extensions().get::<OnUpgrade>().is_some() {
                 stream.become_tunnel();
@@ -162,29 +168,45 @@ async fn over_http2(
         Err(mut failed) => {
             let unsent = failed.take_message();
             let error = failed.into_error();
-            let can_be_sent_again = || match FailureStage::of(&error) {
+            let can_be_repeated = match FailureStage::of(&error) {
                 // The server has refused the stream, or has sent GOAWAY with an earlier stream as the last one.
                 FailureStage::NotSent => true,
                 FailureStage::NoResponse => can_repeat,
                 _ => false,
             };
-            Err(match (unsent, kept) {
-                (Some(unsent), _) => Failed::unsent(unsent, error),
-                (None, Some(kept)) if can_be_sent_again() => Failed::Stale(Box::new(kept), error),
-                _ => Failed::Final(Error::Exchange(error.into())),
-            })
+            let left = match unsent {
+                Some(unsent) => {
+                    stream.retire();
+                    *request = unsent;
+                    request.body_mut().release();
+                    Left::Unsent
+                }
+                None if is_kept && can_be_repeated => Left::Copy,
+                None => Left::Nothing,
+            };
+            Err(Failed { error, left })
         }
     }
 }
 
-/// Returns a copy of a request without a body.
+/// Takes a request out of its place. If `is_kept`, leaves a copy of its head there, for a request without a body.
+fn take(request: &mut Request<RequestBody>, is_kept: bool) -> Request<RequestBody> {
+    let copy = if is_kept { head_of(request) } else { Request::default() };
+    std::mem::replace(request, copy)
+}
+
+/// Returns a copy of a request without a body. It has only the extension that decides how a request is sent: a copy of
+/// the others would cost more than that of the header fields.
 fn head_of(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
+    let mut copy = Request::<RequestBody>::default();
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
+    #[cfg(feature = "http2")]
+    if let Some(protocol) = request.extensions().get::<hyper::ext::Protocol>() {
+        copy.extensions_mut().insert(protocol.clone());
+    }
     copy
 }
 
@@ -214,7 +236,7 @@ fn has_doubtful_length(headers: &HeaderMap) -> bool {
 fn attach(
     connections: &Arc<Connections>,
     connection: Http1,
-    response: Response<hyper::body::Incoming>,
+    response: Response<Incoming>,
     wants_request: bool,
 ) -> Response<ResponseBody> {
     if has_doubtful_length(response.headers()) {
@@ -238,4 +260,27 @@ fn attach(
         return response.map(|body| ResponseBody::new(body, None));
     }
     response.map(|body| ResponseBody::new(body, Some(Held::Http1(connection, Arc::clone(connections)))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_request_has_the_head_of_the_one_that_is_sent() {
+        let request = Request::head("/a?b").header("x-a", "1").extension(1_u8).body(RequestBody::default());
+        let mut request = request.expect("a valid request");
+        #[cfg(feature = "http2")]
+        request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+        let sent = take(&mut request, true);
+        let head = |request: &Request<RequestBody>| {
+            (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone())
+        };
+        assert_eq!(head(&request), head(&sent));
+        assert_eq!((request.extensions().get::<u8>(), sent.extensions().get()), (None, Some(&1_u8)));
+        #[cfg(feature = "http2")]
+        assert!(
+            request.extensions().get::<hyper::ext::Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket")
+        );
+    }
 }
