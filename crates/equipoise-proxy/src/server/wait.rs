@@ -4,10 +4,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::unconstrained};
 
 /// Something that happens once, for which all connections wait.
 #[derive(Debug, Default)]
@@ -41,11 +41,13 @@ impl Event {
 
     pub(super) fn signal(self: &Arc<Self>) -> Signal {
         let mut receiver = self.sender.subscribe();
-        let future = Box::pin(async move {
+        let future = async move {
             // An error would mean that the sender is gone, but the signal keeps it.
             let _ = receiver.wait_for(|begun| *begun).await;
-        });
-        Signal { event: Arc::clone(self), future, waker: None }
+            receiver
+        };
+        // A task with an exhausted budget would be woken to poll the future again, which a signal does not do.
+        Signal { event: Arc::clone(self), future: Box::pin(unconstrained(future)), waker: None, receiver: None }
     }
 }
 
@@ -55,8 +57,10 @@ impl Event {
 /// changed, which does not happen in a task.
 pub(super) struct Signal {
     event: Arc<Event>,
-    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    future: Pin<Box<dyn Future<Output = watch::Receiver<bool>> + Send>>,
     waker: Option<Waker>,
+    /// What the future has returned. It is kept, so that the event counts this signal until it is dropped.
+    receiver: Option<watch::Receiver<bool>>,
 }
 
 impl Signal {
@@ -74,6 +78,52 @@ impl Signal {
             return false;
         }
         self.waker = Some(cx.waker().clone());
-        self.future.as_mut().poll(cx).is_ready()
+        if self.receiver.is_none() {
+            let Poll::Ready(receiver) = self.future.as_mut().poll(cx) else { return false };
+            self.receiver = Some(receiver);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Wake};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_with_an_exhausted_budget_is_woken() {
+        let (event, flag) = (Arc::new(Event::default()), Arc::new(Flag::default()));
+        let mut signal = event.signal();
+        std::future::poll_fn(|cx| {
+            while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+            assert!(!signal.poll(&mut Context::from_waker(&Waker::from(Arc::clone(&flag)))));
+            event.begin();
+            Poll::Ready(())
+        })
+        .await;
+        assert!(flag.0.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_signal_counts_until_it_is_dropped() {
+        let event = Arc::new(Event::default());
+        let mut signal = event.signal();
+        // As another thread begins the event while this one polls.
+        event.sender.send_replace(true);
+        assert!(signal.poll(&mut Context::from_waker(Waker::noop())));
+        assert_eq!(event.waiting(), 1);
+        drop(signal);
+        assert_eq!(event.waiting(), 0);
     }
 }
