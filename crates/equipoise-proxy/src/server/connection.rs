@@ -230,8 +230,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_local_error_reset_streams(MAX_LOCAL_RESETS);
         // hyper's timers panic in a runtime without a timer.
-        if !self.limits.ping_interval.is_zero() && sleep_until(Instant::now()).is_some() {
-            builder.keep_alive_interval(self.limits.ping_interval).keep_alive_timeout(self.limits.ping_timeout);
+        let pings = self.limits.http2_pings().filter(|_| sleep_until(Instant::now()).is_some());
+        if let Some((interval, timeout)) = pings {
+            builder.keep_alive_interval(interval).keep_alive_timeout(timeout);
         }
         if self.limits.extended_connect {
             builder.enable_connect_protocol();

@@ -7,6 +7,9 @@ const MIN_BUFFER_BYTES: usize = 8 * 1024;
 const MIN_WINDOW: u32 = 65_535;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 
+/// hyper adds these times to the current one, and panics if the clock cannot represent the sum.
+const MAX_PING: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The limits of a [`Server`](super::Server). Each method names its default.
 ///
 /// ```
@@ -176,7 +179,8 @@ impl ServerLimits {
 
     /// Sets when the server asks an HTTP/2 client whether it is still there (PING): after `interval` without a frame of
     /// the client. The connection is closed, and its requests are cancelled, if no answer comes within `timeout`. An
-    /// `interval` of `Duration::ZERO` turns this off. Default: 60 s and 20 s.
+    /// `interval` of `Duration::ZERO` turns this off. A time above 365 days counts as 365 days, so an `interval` of
+    /// `Duration::MAX` never passes either. Default: 60 s and 20 s.
     ///
     /// Answers do not keep an idle connection open: [`keep_alive_timeout`](Self::keep_alive_timeout) closes it.
     #[must_use]
@@ -189,6 +193,12 @@ impl ServerLimits {
     /// Returns the number of connections as permits of a semaphore, which leave room for those of a shutdown.
     pub(super) fn permits(&self) -> usize {
         self.max_connections.min(tokio::sync::Semaphore::MAX_PERMITS / 2)
+    }
+
+    /// Returns the interval and the timeout of PING that hyper accepts. `None` if PING is turned off.
+    pub(super) fn http2_pings(&self) -> Option<(Duration, Duration)> {
+        let pings = (self.ping_interval.min(MAX_PING), self.ping_timeout.min(MAX_PING));
+        (!self.ping_interval.is_zero()).then_some(pings)
     }
 
     /// Returns the flow-control window that HTTP/2 accepts.

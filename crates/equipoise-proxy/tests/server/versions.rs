@@ -212,3 +212,21 @@ async fn an_http2_connection_with_a_tunnel_is_not_idle() {
     serving.await.expect("no panic");
     assert_eq!(server.stats().idle_timeouts, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn pings_of_http2_may_have_no_limit() {
+    for (interval, timeout) in [(Duration::MAX, LONG), (LONG, Duration::MAX), (Duration::MAX, Duration::MAX)] {
+        let limits = long().keep_alive_timeout(LONG * 10).http2_ping(interval, timeout);
+        let server = Server::with_limits(answers(), limits);
+        let (client, stream) = tokio::io::duplex(1024);
+        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        for _ in 0..2 {
+            assert_eq!(sender.send_request(get()).await.expect("a response").status(), 200);
+            tokio::time::sleep(LONG * 2).await;
+        }
+    }
+}
