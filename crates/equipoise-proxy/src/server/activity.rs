@@ -277,14 +277,16 @@ impl Activity {
         self.rests.load(Ordering::Relaxed)
     }
 
-    /// Returns when an HTTP/2 connection must be closed, if no further request comes. While it is busy, it returns
-    /// when to look again, because the end of a request does not wake the connection's task.
-    pub(super) fn http2_due(&self, limits: &ServerLimits) -> Instant {
+    /// Returns when an HTTP/2 connection must be closed, if no further request comes: at once if it is `draining` and
+    /// idle. While it is busy, it returns when to look again, because the end of a request does not wake the connection's
+    /// task.
+    pub(super) fn http2_due(&self, limits: &ServerLimits, draining: bool) -> Instant {
+        let idle_timeout = if draining { Duration::ZERO } else { limits.keep_alive_timeout };
         if self.is_busy() {
-            return self.after(self.now(), limits.keep_alive_timeout.min(limits.write_timeout).max(MIN_RECHECK));
+            return self.after(self.now(), idle_timeout.min(limits.write_timeout).max(MIN_RECHECK));
         }
         // A client may take the last frame of a response slowly, because of its flow control.
-        let timeout = if self.holds_frames() { limits.write_timeout } else { limits.keep_alive_timeout };
+        let timeout = if self.holds_frames() { limits.write_timeout } else { idle_timeout };
         self.after(self.idle_since.load(Ordering::Relaxed), timeout)
     }
 

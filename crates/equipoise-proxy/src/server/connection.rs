@@ -254,7 +254,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                     Pin::new(&mut connection).graceful_shutdown();
                     continue;
                 }
-                let at = closing.stuck_at.unwrap_or_else(|| activity.http2_due(limits));
+                let at = closing.stuck_at.unwrap_or_else(|| activity.http2_due(limits, closing.draining));
                 std::task::ready!(closing.alarm.poll(cx, at));
                 if activity.is_busy() {
                     closing.stuck_at = None;
@@ -263,8 +263,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                 if closing.stuck_at.is_some() {
                     return Poll::Ready(End::Stuck);
                 }
-                let counter = if activity.holds_frames() { &counters.write_timeouts } else { &counters.idle_timeouts };
-                counter.add(1);
+                if activity.holds_frames() {
+                    counters.write_timeouts.add(1);
+                } else if !closing.draining {
+                    counters.idle_timeouts.add(1);
+                }
+                // hyper waits until the client has answered a PING. This limits the time, also if it drains already.
                 closing.begin();
                 Pin::new(&mut connection).graceful_shutdown();
             }

@@ -1,8 +1,9 @@
 //! Clients that attack with raw frames of HTTP/2, while others must be served.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use equipoise_proxy::server::{Accepted, Server};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -12,7 +13,11 @@ use tokio::{
 };
 use tower::service_fn;
 
-use crate::{LONG, SHORT, answers, exchange, long, start};
+use crate::{
+    LONG, SHORT, answers, exchange, long, ok,
+    shutdown::{held, semaphores},
+    start,
+};
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -38,6 +43,15 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// The start of a connection.
 fn start() -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat()
+}
+
+/// Returns the kinds of received frames.
+fn kinds(received: &[u8]) -> impl Iterator<Item = u8> {
+    let frames = std::iter::successors(Some(received), |rest| {
+        let length = u32::from_be_bytes([0, *rest.first()?, *rest.get(1)?, *rest.get(2)?]);
+        rest.get(9 + length as usize..)
+    });
+    frames.filter_map(|frame| frame.get(3).copied())
 }
 
 /// The numbers of streams that a client opens.
@@ -126,10 +140,34 @@ async fn a_client_that_does_not_answer_a_ping_is_closed() {
     let mut received = Vec::new();
     client.read_to_end(&mut received).await.expect("closed");
     const PING: u8 = 6;
-    let kinds = std::iter::successors(Some(&received[..]), |rest| {
-        let length = u32::from_be_bytes([0, *rest.first()?, *rest.get(1)?, *rest.get(2)?]);
-        rest.get(9 + length as usize..)
-    });
-    assert!(kinds.filter_map(|frame| frame.get(3)).any(|kind| *kind == PING));
+    assert!(kinds(&received).any(|kind| kind == PING));
     assert_eq!(running.server.shutdown(LONG).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_no_ping_does_not_hold_a_shutdown() {
+    const GOAWAY: u8 = 7;
+    for is_busy in [false, true] {
+        let (begun, may_answer) = semaphores();
+        let server = Server::with_limits(held!(begun, may_answer), long().http2_ping(Duration::ZERO, LONG));
+        let (mut client, stream) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        client.write_all(&start()).await.expect("open");
+        if is_busy {
+            client.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD)).await.expect("open");
+            begun.acquire().await.expect("not closed").forget();
+        }
+        let began = tokio::time::Instant::now();
+        let shutdown = tokio::spawn(server.shutdown(LONG));
+        let mut received = Vec::new();
+        while !kinds(&received).any(|kind| kind == GOAWAY) {
+            client.read_buf(&mut received).await.expect("open");
+        }
+        may_answer.add_permits(1);
+        assert_eq!(shutdown.await.expect("no panic"), 0);
+        assert!(began.elapsed() < LONG / 4, "{:?}", began.elapsed());
+        client.read_to_end(&mut received).await.expect("closed");
+        assert_eq!(kinds(&received).any(|kind| kind == HEADERS), is_busy, "the response");
+        assert_eq!(server.stats().idle_timeouts, 0);
+    }
 }
