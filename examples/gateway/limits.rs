@@ -4,8 +4,12 @@ use equipoise::proxy::server::ServerLimits;
 
 use crate::config::Limits;
 
-/// The maximum size of the bodies of an HTTP/2 connection that wait for their endpoints: the least that HTTP/2 allows.
-const WINDOW: u32 = 65_535;
+/// The maximum size of the part of a request body that waits for its endpoint, in HTTP/2. `max_in_flight` limits the
+/// number of bodies.
+const STREAM_WINDOW: u32 = 32 * 1024;
+
+/// The same of all bodies of a connection. 7 bodies that wait leave the window of one more.
+const CONNECTION_WINDOW: u32 = 8 * STREAM_WINDOW;
 
 impl Limits {
     /// Returns the limits of the connections.
@@ -21,6 +25,7 @@ impl Limits {
             .head_timeout(self.head_timeout)
             .keep_alive_timeout(self.keep_alive_timeout)
             .write_timeout(self.write_timeout)
-            .http2_connection_window(WINDOW)
+            .http2_connection_window(CONNECTION_WINDOW)
+            .http2_stream_window(STREAM_WINDOW)
     }
 }

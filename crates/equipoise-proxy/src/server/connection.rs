@@ -226,7 +226,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             .max_header_list_size(self.limits.max_header_bytes)
             .max_send_buf_size(self.limits.buffer_bytes().min(u32::MAX as usize))
             .initial_connection_window_size(self.limits.connection_window())
-            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_stream_window_size(self.limits.stream_window())
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_local_error_reset_streams(MAX_LOCAL_RESETS);
         // hyper's timers panic in a runtime without a timer.
@@ -277,10 +277,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         report(&end, activity, counters);
     }
 }
-
-/// How many bytes of a request body the client may send before the service reads them: the least that HTTP/2 has by
-/// default. With hyper's default, one body that is not read would stop all others.
-const STREAM_WINDOW: u32 = 65_535;
 
 /// How many streams the client may reset before hyper has passed their requests on. The default of h2, stated because
 /// the documentation of the module names it.

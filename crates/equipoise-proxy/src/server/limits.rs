@@ -3,7 +3,8 @@ use std::time::Duration;
 /// hyper refuses smaller buffers.
 const MIN_BUFFER_BYTES: usize = 8 * 1024;
 
-/// The window with which each HTTP/2 connection begins, and the maximum (RFC 9113, section 6.9).
+/// The window with which each HTTP/2 connection begins, and the maximum (RFC 9113, section 6.9). Also the window with
+/// which streams begin by default.
 const MIN_WINDOW: u32 = 65_535;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 
@@ -37,6 +38,7 @@ pub struct ServerLimits {
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) connection_window: u32,
+    pub(super) stream_window: u32,
 }
 
 impl ServerLimits {
@@ -57,7 +59,8 @@ impl ServerLimits {
             extended_connect: true,
             ping_interval: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(20),
-            connection_window: 256 * 1024,
+            connection_window: 512 * 1024,
+            stream_window: MIN_WINDOW,
         }
     }
 
@@ -153,11 +156,26 @@ impl ServerLimits {
     }
 
     /// Sets how many bytes of request bodies an HTTP/2 client may send, over all streams of a connection, before the
-    /// service has read them (the flow-control window of the connection). Default: 256 KiB. The minimum is 65 535, with
+    /// service has read them (the flow-control window of the connection). Default: 512 KiB. The minimum is 65 535, with
     /// which each connection begins, and the maximum is 2³¹ − 1.
+    ///
+    /// A body that the service does not read takes a [stream's window](Self::http2_stream_window) of this. If such bodies
+    /// take all of it, no other body of the connection goes on. With the defaults, 7 of them leave the window of one more
+    /// stream.
     #[must_use]
     pub const fn http2_connection_window(mut self, bytes: u32) -> Self {
         self.connection_window = bytes;
+        self
+    }
+
+    /// Sets how many bytes of one request body an HTTP/2 client may send before the service has read them (the
+    /// flow-control window of a stream). Default: 65 535, as HTTP/2 has it. The minimum is 1, and the maximum is 2³¹ − 1.
+    ///
+    /// A client sends at most so many bytes of a body in one round trip. With a smaller window, more bodies that are not
+    /// read fit into the [connection's window](Self::http2_connection_window).
+    #[must_use]
+    pub const fn http2_stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes;
         self
     }
 
@@ -201,9 +219,14 @@ impl ServerLimits {
         (!self.ping_interval.is_zero()).then_some(pings)
     }
 
-    /// Returns the flow-control window that HTTP/2 accepts.
+    /// Returns the flow-control window of a connection that HTTP/2 accepts.
     pub(super) fn connection_window(&self) -> u32 {
         self.connection_window.clamp(MIN_WINDOW, MAX_WINDOW)
+    }
+
+    /// Returns the flow-control window of a stream that HTTP/2 accepts. With 0, no body could be sent.
+    pub(super) fn stream_window(&self) -> u32 {
+        self.stream_window.clamp(1, MAX_WINDOW)
     }
 
     /// Returns the size of buffers that hyper accepts.

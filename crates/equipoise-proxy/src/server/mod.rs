@@ -55,15 +55,22 @@
 //! - HTTP/1.1: a buffer for reading and one for writing, each at most
 //!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent. A connection that has had
 //!   no request for 250 ms keeps no buffers until bytes come.
-//! - HTTP/2: in addition, the [window](ServerLimits::http2_connection_window) of request bodies that the service has
-//!   not yet read, and for each stream its head and the frame that is being sent. While other requests are in flight on
-//!   the connection, the last frame of a response may stay for longer than the
-//!   [`write_timeout`](ServerLimits::write_timeout) if the client does not take it. Otherwise the connection is closed
-//!   after this time.
+//! - HTTP/2: request bodies that the service has not yet read, up to the
+//!   [window of the connection](ServerLimits::http2_connection_window). For each of the
+//!   [streams](ServerLimits::max_concurrent_streams), also the head of its request
+//!   ([`max_header_bytes`](ServerLimits::max_header_bytes)), a send buffer
+//!   ([`max_buffer_bytes`](ServerLimits::max_buffer_bytes)), and two frames of the response's body: one that exceeds the
+//!   buffer, and the next one, which hyper takes from the body before the client's flow control has room for it. The
+//!   size of a frame is that which the body returns.
 //!
-//! With the default limits, 16 384 connections may hold 2 GiB in the buffers of HTTP/1.1, or 4 GiB in request bodies of
-//! HTTP/2, if all clients send as much as they can and the service reads nothing. Set
-//! [`max_connections`](ServerLimits::max_connections) for the memory of the machine.
+//! If a client does not take the last frame of a response within [`write_timeout`](ServerLimits::write_timeout), the
+//! connection is closed. If other requests are in flight on it, the frame stays until they have ended.
+//!
+//! With the default limits, a connection of HTTP/1.1 may hold 128 KiB and one frame. One of HTTP/2 may hold 10 MiB
+//! (512 KiB in request bodies, and 96 KiB for each of 100 streams) and 200 frames. 16 384 connections may thus hold 2 GiB
+//! with HTTP/1.1, or 158 GiB with HTTP/2, if all clients do their worst. Set
+//! [`max_connections`](ServerLimits::max_connections) and the limits of HTTP/2 for the memory of the machine, or limit
+//! the requests in flight in the service.
 //!
 //! These attacks with HTTP/2 end with the connection, and other connections do not notice them:
 //!

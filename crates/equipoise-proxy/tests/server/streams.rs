@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_proxy::server::{Accepted, Server};
+use equipoise_proxy::server::{Accepted, Server, ServerLimits};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -169,4 +169,48 @@ async fn the_last_request_of_an_http2_connection_closes_it() {
     }
     // Requests that are on their way when the connection is closed are served too.
     assert!((2..100).contains(&answered), "{answered}");
+}
+
+/// Uploads bodies that the service does not read, and then one that it reads. Returns whether that one arrives.
+async fn arrives_beside(stalled: usize, limits: ServerLimits) -> bool {
+    const SIZE: usize = 128 * 1024;
+    let service = service_fn(async |request: Request<Incoming>| {
+        if request.uri().path() == "/stalled" {
+            std::future::pending::<()>().await;
+        }
+        let body = request.into_body().collect().await.expect("a body").to_bytes();
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body.len().to_string())))
+    });
+    let server = Server::with_limits(service, limits);
+    let (client, stream) = tokio::io::duplex(1 << 20);
+    tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    let handshake = Builder::new(TokioExecutor::new()).handshake(TokioIo::new(client));
+    let (client, connection): (SendRequest<Full<Bytes>>, _) = handshake.await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let upload = |path: &str| {
+        let request = Request::post(format!("http://app.test{path}")).body(Full::from(vec![b'.'; SIZE]));
+        let (mut client, request) = (client.clone(), request.expect("a request"));
+        async move { client.send_request(request).await }
+    };
+    for _ in 0..stalled {
+        tokio::spawn(upload("/stalled"));
+    }
+    // The clock is paused, so this waits until nothing else can run: all have sent what they may.
+    tokio::time::sleep(SHORT).await;
+    match tokio::time::timeout(SHORT, upload("/")).await {
+        Ok(response) => {
+            let body = response.expect("a response").into_body().collect().await.expect("a body").to_bytes();
+            body == SIZE.to_string()
+        }
+        Err(_) => false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_not_read_do_not_stop_others_until_the_window_is_used_up() {
+    assert!(arrives_beside(7, long()).await);
+    // By default, 8 bytes would be left: 512 KiB are that much more than 8 windows of streams.
+    let limits = long().http2_connection_window(8 * 65_535);
+    assert!(!arrives_beside(8, limits.clone()).await);
+    assert!(arrives_beside(8, limits.http2_stream_window(32 * 1024)).await);
 }
