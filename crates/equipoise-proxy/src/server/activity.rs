@@ -29,6 +29,12 @@ pub(super) struct Activity {
     awaits_request: AtomicBool,
     /// Whether the connection becomes a tunnel after its latest response.
     switched: AtomicBool,
+    /// When hyper began to wait for bytes of a body. [`NEVER`] if bytes have come since.
+    body_wait_since: AtomicU64,
+    /// Whether hyper has asked for bytes of a body in its latest poll. It does not if the service has dropped the body.
+    waits_for_body: AtomicBool,
+    /// Whether the response to the latest request has begun.
+    is_answering: AtomicBool,
     /// The number of the first request that must be refused, because parsers can read it differently. [`NEVER`] if there
     /// is none.
     refused: AtomicU64,
@@ -60,6 +66,8 @@ const REST_AFTER: Duration = Duration::from_millis(250);
 pub(super) enum Due {
     /// The head of a request was begun, and must be complete.
     Head,
+    /// The client sends nothing of a body for which the service waits.
+    Body,
     /// The client sends nothing.
     Idle,
 }
@@ -77,6 +85,9 @@ impl Activity {
             ended: AtomicBool::new(false),
             awaits_request: AtomicBool::new(false),
             switched: AtomicBool::new(false),
+            body_wait_since: AtomicU64::new(NEVER),
+            waits_for_body: AtomicBool::new(false),
+            is_answering: AtomicBool::new(false),
             refused: AtomicU64::new(NEVER),
             is_writing: AtomicBool::new(false),
             write_timed_out: AtomicBool::new(false),
@@ -105,6 +116,7 @@ impl Activity {
     /// Notes that hyper gets bytes. `refused` is the number of the request that must be refused, if there is one in them.
     pub(super) fn on_bytes(&self, refused: Option<u64>) {
         self.awaits_request.store(false, Ordering::Relaxed);
+        self.body_wait_since.store(NEVER, Ordering::Relaxed);
         if let Some(number) = refused {
             self.refused.store(number, Ordering::Relaxed);
         }
@@ -122,6 +134,19 @@ impl Activity {
 
     pub(super) fn has_switched(&self) -> bool {
         self.switched.load(Ordering::Relaxed)
+    }
+
+    /// Notes that hyper's HTTP/1.1 connection is polled.
+    pub(super) fn on_poll(&self) {
+        self.waits_for_body.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes that hyper has asked for bytes within a body, and none have come.
+    pub(super) fn on_body_wait(&self) {
+        self.waits_for_body.store(true, Ordering::Relaxed);
+        if self.body_wait_since.load(Ordering::Relaxed) == NEVER {
+            self.body_wait_since.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// Returns whether the request with this number must be refused. The first request of a connection has number 1.
@@ -157,7 +182,13 @@ impl Activity {
     pub(super) fn on_request(&self) -> u64 {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         self.head_since.store(NEVER, Ordering::Relaxed);
+        self.is_answering.store(false, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Notes that the response to a request begins.
+    pub(super) fn on_response(&self) {
+        self.is_answering.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a request has ended. `answered` is whether its response has begun.
@@ -246,10 +277,16 @@ impl Activity {
         ahead > u64::from(limits.max_reset_streams) * RESET_INTERVAL
     }
 
-    /// Returns when and why an HTTP/1.1 connection must be closed. `None` while it is busy.
+    /// Returns when and why an HTTP/1.1 connection must be closed. `None` while it is busy and the service does not wait
+    /// for the client.
     pub(super) fn http1_due(&self, limits: &ServerLimits) -> Option<(Instant, Due)> {
         if self.is_busy() {
-            return None;
+            let since = self.body_wait_since.load(Ordering::Relaxed);
+            let waits = self.waits_for_body.load(Ordering::Relaxed) && since != NEVER;
+            if !waits || self.is_answering.load(Ordering::Relaxed) || self.is_writing.load(Ordering::Relaxed) {
+                return None;
+            }
+            return Some((self.after(since, limits.body_timeout), Due::Body));
         }
         let head = self.head_since.load(Ordering::Relaxed);
         if head != NEVER {
@@ -340,7 +377,7 @@ mod tests {
         activity.on_request_end(true);
         activity.on_no_bytes(true);
         assert!(activity.http1_due(&limits).is_some_and(|(at, due)| at > later && due == Due::Idle));
-        assert!(activity.http2_due(&limits) > later);
+        assert!(activity.http2_due(&limits, false) > later);
         assert_eq!(activity.rest_due(), Some(activity.after_begin(REST_AFTER)));
     }
 

@@ -26,6 +26,7 @@ impl Busy {
     /// Notes that the response has begun.
     pub(super) fn answer(&mut self) {
         self.answered = true;
+        self.activity.on_response();
     }
 
     /// Notes that the connection becomes a tunnel after the response.

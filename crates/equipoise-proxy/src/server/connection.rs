@@ -80,8 +80,8 @@ enum Begin {
 enum End {
     /// By itself, or because hyper was told to close it.
     Closed(hyper::Result<()>),
-    /// The head of a request was not complete in time.
-    Head,
+    /// The head of a request was not complete in time, or nothing of its body has come.
+    Late(Due),
     /// It did not close itself in time.
     Stuck,
     /// The client cancelled too many requests.
@@ -101,7 +101,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                     None => return,
                 },
                 Begin::Nothing => return Box::pin(shut_down(self.io)).await,
-                Begin::HeadTimeout => return Box::pin(reject(self.io, Rejection::HeadTimeout)).await,
+                Begin::HeadTimeout => return Box::pin(reject(self.io, Rejection::Timeout)).await,
             }
         }
     }
@@ -128,7 +128,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                     self.counters.head_timeouts.add(1);
                     Begin::HeadTimeout
                 }
-                Due::Idle => {
+                // No body is waited for here.
+                Due::Body | Due::Idle => {
                     self.counters.idle_timeouts.add(1);
                     Begin::Nothing
                 }
@@ -153,6 +154,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let mut closing = Closing::default();
         let end = poll_fn(|cx| {
             loop {
+                activity.on_poll();
                 if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(End::Closed(result));
                 }
@@ -185,8 +187,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
                 if closing.stuck_at.is_some() {
                     return Poll::Ready(End::Stuck);
                 }
-                if due == Due::Head {
-                    return Poll::Ready(End::Head);
+                if due != Due::Idle {
+                    return Poll::Ready(End::Late(due));
                 }
                 counters.idle_timeouts.add(1);
                 closing.begin();
@@ -204,7 +206,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             io.rest(&parts.read_buf);
             return Some((Self { io, activity, limits, counters, drain }, parts.service));
         }
-        let rejection = if matches!(end, End::Head) { Some(Rejection::HeadTimeout) } else { io.take_rejection() };
+        let rejection = if matches!(end, End::Late(_)) { Some(Rejection::Timeout) } else { io.take_rejection() };
         if let Some(rejection) = rejection {
             reject(io, rejection).await;
         } else if matches!(end, End::Closed(_)) && !closing.idle && !activity.has_ended() && activity.is_used() {
@@ -321,7 +323,8 @@ fn report(end: &End, activity: &Activity, counters: &Counters) {
             }
             tracing::debug!(%error, "a connection has ended");
         }
-        End::Head => counters.head_timeouts.add(1),
+        End::Late(Due::Body) => counters.body_timeouts.add(1),
+        End::Late(_) => counters.head_timeouts.add(1),
         End::ResetFlood => counters.floods.add(1),
     }
 }

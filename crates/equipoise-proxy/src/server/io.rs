@@ -203,6 +203,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
             this.activity.on_end();
         } else if room {
             this.activity.on_no_bytes(this.framing.is_body_complete());
+            if this.framing.is_in_body() {
+                this.activity.on_body_wait();
+            }
         }
         result
     }

@@ -28,6 +28,7 @@ pub struct ServerLimits {
     pub(super) max_in_flight: usize,
     pub(super) max_header_bytes: u32,
     pub(super) head_timeout: Duration,
+    pub(super) body_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
     pub(super) write_timeout: Duration,
     pub(super) max_requests: u64,
@@ -50,6 +51,7 @@ impl ServerLimits {
             max_in_flight: usize::MAX,
             max_header_bytes: 32 * 1024,
             head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(75),
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
             max_requests: u64::MAX,
@@ -106,6 +108,19 @@ impl ServerLimits {
     #[must_use]
     pub const fn head_timeout(mut self, timeout: Duration) -> Self {
         self.head_timeout = timeout;
+        self
+    }
+
+    /// Sets how long an HTTP/1.1 client may send no byte of a request's body while the service waits for one. Then it gets
+    /// status 408, and the connection is closed. Default: 75 s.
+    ///
+    /// The time is limited until the response begins. A [`ReverseProxy`](crate::ReverseProxy) limits it for all bodies,
+    /// also in HTTP/2 and during the response, by [`Timeouts::idle`](crate::Timeouts::idle), which is shorter by default.
+    /// If you make that time longer, make this one longer too. Neither limits a body of which a few bytes come in each
+    /// such time: [`Timeouts::total`](crate::Timeouts::total) does.
+    #[must_use]
+    pub const fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.body_timeout = timeout;
         self
     }
 

@@ -50,7 +50,12 @@
 //!
 //! # Clients that are slow, idle or hostile
 //!
-//! [`ServerLimits`] has a limit for each, with its default. What a connection may hold in memory:
+//! [`ServerLimits`] has a limit for each, with its default, except for request bodies: only
+//! [`body_timeout`](ServerLimits::body_timeout) limits them, and only in HTTP/1.1. The service must limit the time of a
+//! body in HTTP/2, and that of one which arrives byte by byte. A [`ReverseProxy`](crate::ReverseProxy) does so with
+//! [`Timeouts::idle`](crate::Timeouts::idle) and, if it is set, [`Timeouts::total`](crate::Timeouts::total).
+//!
+//! What a connection may hold in memory:
 //!
 //! - HTTP/1.1: a buffer for reading and one for writing, each at most
 //!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent. A connection that has had

@@ -9,8 +9,8 @@ use crate::{check::Refusal, error::WantedForm};
 /// Why the server itself answers a request, and the service does not get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejection {
-    /// Its head was not complete in time.
-    HeadTimeout,
+    /// It was not complete in time.
+    Timeout,
     /// It is not valid HTTP, or other parsers could read it differently.
     Malformed,
     /// Its target is too long.
@@ -35,7 +35,7 @@ impl Rejection {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TargetTooLong => Refusal::UriTooLong.status(),
             Self::FieldsTooLarge => Refusal::FieldsTooLarge.status(),
@@ -45,7 +45,7 @@ impl Rejection {
 
     fn message(self) -> String {
         match self {
-            Self::HeadTimeout => "the request did not arrive in time".to_owned(),
+            Self::Timeout => "the request did not arrive in time".to_owned(),
             Self::Malformed => "the request is malformed, or its length is not certain".to_owned(),
             Self::TargetTooLong => Refusal::UriTooLong.to_string(),
             Self::FieldsTooLarge => Refusal::FieldsTooLarge.to_string(),
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn each_reason_has_a_status_and_a_body() {
         for (rejection, first, last) in [
-            (Rejection::HeadTimeout, "HTTP/1.1 408 Request Timeout\r\n", "the request did not arrive in time\n"),
+            (Rejection::Timeout, "HTTP/1.1 408 Request Timeout\r\n", "the request did not arrive in time\n"),
             (Rejection::TargetTooLong, "HTTP/1.1 414 URI Too Long\r\n", "the request target is too long\n"),
             (Rejection::FieldsTooLarge, "HTTP/1.1 431 Request Header Fields Too Large\r\n", "are too large\n"),
         ] {

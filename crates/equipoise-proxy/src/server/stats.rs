@@ -14,6 +14,8 @@ pub struct ServerStats {
     pub accept_errors: u64,
     /// Number of connections closed because the head of a request was not complete in time.
     pub head_timeouts: u64,
+    /// Number of connections closed because the body of a request did not go on in time.
+    pub body_timeouts: u64,
     /// Number of connections closed because no request came in time.
     pub idle_timeouts: u64,
     /// Number of connections and HTTP/2 streams closed because the client took no bytes in time.
@@ -34,6 +36,7 @@ pub(super) struct Counters {
     pub(super) accepted: Counter,
     pub(super) accept_errors: Counter,
     pub(super) head_timeouts: Counter,
+    pub(super) body_timeouts: Counter,
     pub(super) idle_timeouts: Counter,
     pub(super) write_timeouts: Counter,
     pub(super) malformed: Counter,
@@ -63,6 +66,7 @@ impl Counters {
             accepted: self.accepted.get(),
             accept_errors: self.accept_errors.get(),
             head_timeouts: self.head_timeouts.get(),
+            body_timeouts: self.body_timeouts.get(),
             idle_timeouts: self.idle_timeouts.get(),
             write_timeouts: self.write_timeouts.get(),
             malformed: self.malformed.get(),

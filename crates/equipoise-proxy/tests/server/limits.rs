@@ -49,6 +49,65 @@ async fn the_time_for_a_head_does_not_begin_again_with_each_byte() {
     slow.abort();
 }
 
+const UPLOAD: &[u8] = b"POST / HTTP/1.1\r\nhost: app.test\r\ncontent-length: 5\r\n\r\n";
+
+/// A service that answers when the body of the request has ended.
+macro_rules! reads {
+    () => {
+        service_fn(async |request: Request<Incoming>| {
+            request.into_body().collect().await.map(|_| Response::new(Full::<Bytes>::from("ok")))
+        })
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_go_on_gets_408() {
+    let server = Server::with_limits(reads!(), long().body_timeout(SHORT));
+    let (mut client, stream) = tokio::io::duplex(1024);
+    tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    // The time begins again with each part.
+    for part in [UPLOAD, b"he"] {
+        client.write_all(part).await.expect("open");
+        tokio::time::sleep(SHORT * 3 / 4).await;
+    }
+    let mut response = String::new();
+    client.read_to_string(&mut response).await.expect("closed");
+    assert!(response.starts_with("HTTP/1.1 408 ") && response.contains("connection: close\r\n"), "{response}");
+    let stats = server.stats();
+    assert_eq!((stats.body_timeouts, stats.head_timeouts), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_goes_on_is_not_limited() {
+    let server = Server::with_limits(reads!(), long().body_timeout(SHORT));
+    let (mut client, stream) = tokio::io::duplex(1024);
+    tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    for part in [UPLOAD, b"h", b"e", b"l", b"l", b"o"] {
+        client.write_all(part).await.expect("open");
+        tokio::time::sleep(SHORT * 3 / 4).await;
+    }
+    assert!(response(&mut client).await.starts_with("http/1.1 200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_read_the_body_may_take_its_time() {
+    for waits_before in [Duration::ZERO, SHORT / 2] {
+        let slow = service_fn(move |request: Request<Incoming>| async move {
+            let mut body = request.into_body();
+            let _ = tokio::time::timeout(waits_before, body.frame()).await;
+            drop(body);
+            tokio::time::sleep(LONG).await;
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
+        });
+        let server = Server::with_limits(slow, long().body_timeout(SHORT));
+        let (mut client, stream) = tokio::io::duplex(1024);
+        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        client.write_all(UPLOAD).await.expect("open");
+        assert!(response(&mut client).await.starts_with("http/1.1 200 "));
+        assert_eq!(server.stats().body_timeouts, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_connection_without_a_byte_is_closed() {
     let running = start!(answers(), long().head_timeout(SHORT));

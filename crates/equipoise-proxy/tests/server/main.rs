@@ -39,7 +39,7 @@ fn ok() -> Text {
 
 /// Limits that do not pass in a test.
 fn long() -> ServerLimits {
-    ServerLimits::new().head_timeout(LONG).keep_alive_timeout(LONG).write_timeout(LONG)
+    ServerLimits::new().head_timeout(LONG).body_timeout(LONG).keep_alive_timeout(LONG).write_timeout(LONG)
 }
 
 /// A service that answers each request at once.
