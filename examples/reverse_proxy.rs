@@ -33,10 +33,13 @@ async fn main() -> anyhow::Result<()> {
     tokio::signal::ctrl_c().await?;
 
     println!("finishing the requests in flight");
-    let aborted = server.shutdown(Duration::from_secs(10)).await;
-    // WebSockets would stay open for as long as their clients want.
-    tunnels.close();
-    tunnels.closed().await;
+    // WebSockets would stay open for as long as their clients want. They are closed at once, because the shutdown waits for
+    // those over HTTP/2.
+    let close_tunnels = async {
+        tunnels.close();
+        tunnels.closed().await;
+    };
+    let (aborted, ()) = tokio::join!(server.shutdown(Duration::from_secs(10)), close_tunnels);
     println!("{aborted} connections were aborted; {:?}", server.stats());
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -24,6 +24,9 @@ use crate::{
     site::Site,
     source::{ConfigError, Source},
 };
+
+/// The maximum time for tunnels to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A configuration that is valid, as far as this can be known without opening sockets.
 pub(crate) struct Checked {
@@ -197,20 +200,26 @@ impl Gateway {
     }
 
     /// Accepts no more connections, and waits until the requests in flight and the tunnels have ended, for the
-    /// configured time in all. Then it aborts the requests and closes the tunnels.
-    pub(crate) async fn shutdown(mut self) {
-        let (began, timeout) = (Instant::now(), self.shutdown_timeout);
+    /// configured time in all. Shortly before its end, it closes the tunnels. Then it aborts the requests.
+    pub(crate) async fn shutdown(self) {
+        let Self { listeners, admin, mut removed, tunnels, shutdown_timeout: timeout, .. } = self;
         // First, so that commands go to a process that takes the ports over.
-        if let Some(admin) = self.admin {
+        if let Some(admin) = admin {
             admin.shutdown(Duration::ZERO).await;
         }
-        let listeners = join_all(self.listeners.into_iter().map(|listening| listening.shutdown(timeout)));
-        // Reloads may have given removed listeners more time.
-        let removed = time::timeout(timeout, async { while self.removed.join_next().await.is_some() {} });
-        let _ = tokio::join!(listeners, removed);
-        // After the requests, because each can become a tunnel.
-        let _ = time::timeout(timeout.saturating_sub(began.elapsed()), self.tunnels.closed()).await;
-        self.tunnels.close();
-        self.tunnels.closed().await;
+        let ended = async {
+            let listeners = join_all(listeners.into_iter().map(|listening| listening.shutdown(timeout)));
+            // Reloads may have given removed listeners more time.
+            let removed = time::timeout(timeout, async { while removed.join_next().await.is_some() {} });
+            let _ = tokio::join!(listeners, removed);
+            tunnels.closed().await;
+        };
+        // Not at the deadline: a tunnel over HTTP/2 is a stream, and would be aborted with its connection.
+        let close = async {
+            time::sleep(timeout - CLOSE_TIMEOUT.min(timeout / 10)).await;
+            tunnels.close();
+            std::future::pending().await
+        };
+        tokio::select! { () = ended => {}, () = close => {} }
     }
 }

@@ -91,8 +91,9 @@
 //! # What the server does not do
 //!
 //! - TLS. A [`Listener`] can return any stream, and [`Server::serve_connection`] serves a stream after a handshake.
-//! - Connections that have switched protocols (WebSocket) are not part of a shutdown: see [`Tunnels`](crate::Tunnels).
-//!   They count as connections until they end.
+//! - HTTP/1.1 connections that have switched protocols (WebSocket) are not part of a shutdown. They count as connections
+//!   until they end. A WebSocket over HTTP/2 is a stream of its connection, so a shutdown waits for it as for a request.
+//!   Close both while the server shuts down: see [`Tunnels`](crate::Tunnels).
 
 mod activity;
 mod body;

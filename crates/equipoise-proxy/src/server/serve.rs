@@ -135,6 +135,8 @@ impl<S> Server<S> {
     ///   sent on the same HTTP/1.1 connection are not (RFC 9112, section 9.6).
     /// - Accepted connections that wait at [`max_connections`](ServerLimits::max_connections) are served: the limit
     ///   grows by 64, because tunnels count as connections until they end.
+    /// - Tunnels over HTTP/2 are waited for as requests are, those over HTTP/1.1 are not: see
+    ///   [`Tunnels`](crate::Tunnels).
     /// - Connections that are open after the time `grace` are aborted. `Duration::ZERO` aborts all of them.
     ///
     /// The shutdown begins when the future is first polled. It cannot be undone: drop the future to wait no longer. In

@@ -23,8 +23,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The tunnels of a proxy: their settings, how many are open, and how they are closed.
 ///
-/// A server that shuts down waits only for requests, not for tunnels. Close them with [`close`](Self::close), and wait
-/// for them with [`closed`](Self::closed). Clones share the tunnels.
+/// A server that shuts down does not wait for a tunnel whose client uses HTTP/1.1. It waits for one over HTTP/2 as for a
+/// request, because the tunnel is a stream of its connection, and aborts it at the deadline. So close the tunnels with
+/// [`close`](Self::close) while the server shuts down, before its deadline, and wait for them with
+/// [`closed`](Self::closed). Clones share the tunnels.
 ///
 /// - If one side stops sending, the other side is told, and the other direction stays open (half-close).
 /// - A tunnel ends if no byte passes in either direction for the [idle timeout](Self::idle_timeout).
@@ -38,7 +40,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let tunnels = Tunnels::new().idle_timeout(Duration::from_secs(60));
-/// // Give a clone to the proxy. At shutdown:
+/// // Give a clone to the proxy. While the server shuts down:
 /// tunnels.close();
 /// tunnels.closed().await;
 /// assert_eq!(tunnels.open(), 0);

@@ -177,30 +177,37 @@ async fn unix_sockets_have_no_peer_address() {
     let _ = std::fs::remove_file(&path);
 }
 
+/// Opens a tunnel over HTTP/2 to a service that sends back what it receives.
+macro_rules! http2_tunnel {
+    ($server:ident, $serving:ident, $client:ident, $tunnel:ident) => {
+        let echoes = service_fn(async |mut request: Request<Incoming>| {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let (mut read, mut write) = tokio::io::split(TokioIo::new(upgrade.await.expect("switched")));
+                tokio::io::copy(&mut read, &mut write).await.expect("open");
+                write.shutdown().await.expect("open");
+            });
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        let $server = Server::new(echoes);
+        let (client, stream) = tokio::io::duplex(1024);
+        let $serving = tokio::spawn($server.serve_connection(Accepted::new(stream)));
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut $client, connection) =
+            hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        // The server's settings must have arrived. The clock is paused, so this waits until nothing else can run.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let request = Request::connect("http://app.test/").extension(hyper::ext::Protocol::from_static("websocket"));
+        let response = $client.send_request(request.body(Full::<Bytes>::default()).expect("a request")).await;
+        let upgraded = hyper::upgrade::on(response.expect("a response")).await;
+        let mut $tunnel = TokioIo::new(upgraded.expect("switched"));
+    };
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_http2_connection_with_a_tunnel_is_not_idle() {
-    let echoes = service_fn(async |mut request: Request<Incoming>| {
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let (mut read, mut write) = tokio::io::split(TokioIo::new(upgrade.await.expect("switched")));
-            tokio::io::copy(&mut read, &mut write).await.expect("open");
-            write.shutdown().await.expect("open");
-        });
-        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-    });
-    let server = Server::new(echoes);
-    let (client, stream) = tokio::io::duplex(1024);
-    let serving = tokio::spawn(server.serve_connection(Accepted::new(stream)));
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.expect("HTTP/2");
-    tokio::spawn(connection);
-    // The server's settings must have arrived. The clock is paused, so this waits until nothing else can run.
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    let request = Request::connect("http://app.test/").extension(hyper::ext::Protocol::from_static("websocket"));
-    let response = sender.send_request(request.body(Full::<Bytes>::default()).expect("a request")).await;
-    let upgraded = hyper::upgrade::on(response.expect("a response")).await;
-    let mut tunnel = TokioIo::new(upgraded.expect("switched"));
+    http2_tunnel!(server, serving, _client, tunnel);
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_secs(50)).await;
         tunnel.write_u8(b'.').await.expect("open");
@@ -211,6 +218,19 @@ async fn an_http2_connection_with_a_tunnel_is_not_idle() {
     assert!(tunnel.read_u8().await.is_err(), "the end");
     serving.await.expect("no panic");
     assert_eq!(server.stats().idle_timeouts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_a_tunnel_over_http2() {
+    http2_tunnel!(server, serving, _client, tunnel);
+    let shutdown = tokio::spawn(server.shutdown(LONG));
+    tokio::time::sleep(LONG / 2).await;
+    assert!(!shutdown.is_finished());
+    tunnel.write_u8(b'.').await.expect("open");
+    assert_eq!(tunnel.read_u8().await.expect("echoed"), b'.');
+    tunnel.shutdown().await.expect("open");
+    assert_eq!(shutdown.await.expect("no panic"), 0);
+    serving.await.expect("no panic");
 }
 
 #[tokio::test(start_paused = true)]
