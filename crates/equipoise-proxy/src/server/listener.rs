@@ -106,15 +106,27 @@ pub(super) fn accept_waiting<T>(mut accept: impl FnMut() -> io::Result<T>) -> im
     attempts.take(MAX_WAITING).map_while(|attempt| attempt).flatten()
 }
 
-/// Returns whether an error of `accept` concerns only a connection that the client has given up, or none.
+/// The number of `EPROTO` on Linux. It has no [`io::ErrorKind`].
+#[cfg(target_os = "linux")]
+const PROTOCOL_ERROR: Option<i32> = Some(71);
+#[cfg(not(target_os = "linux"))]
+const PROTOCOL_ERROR: Option<i32> = None;
+
+/// Returns whether an error of `accept` concerns only a connection that was given up, or none. Linux returns the network
+/// errors of a new connection from `accept`.
 pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
+    let kinds = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
             | io::ErrorKind::Interrupted
-    )
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::TimedOut
+    );
+    kinds || PROTOCOL_ERROR.is_some_and(|number| error.raw_os_error() == Some(number))
 }
 
 #[cfg(test)]
@@ -133,6 +145,18 @@ mod tests {
         ];
         let accept = || results.pop().expect("not asked again").map_err(io::Error::from);
         assert_eq!(accept_waiting(accept).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn network_errors_concern_one_connection() {
+        for (name, number) in
+            [("EPROTO", 71), ("ENETDOWN", 100), ("ENETUNREACH", 101), ("ETIMEDOUT", 110), ("EHOSTUNREACH", 113)]
+        {
+            assert!(concerns_one_connection(&io::Error::from_raw_os_error(number)), "{name}");
+        }
+        const EMFILE: i32 = 24;
+        assert!(!concerns_one_connection(&io::Error::from_raw_os_error(EMFILE)));
     }
 
     #[test]
