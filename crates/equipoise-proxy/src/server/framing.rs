@@ -73,9 +73,10 @@ impl Framing {
         matches!(self.state, State::RequestLine | State::Fields)
     }
 
-    /// Returns whether a part of a head has been read, and its end has not.
+    /// Returns whether a part of a head has been read, and its end has not. A CR may belong to an empty line before the
+    /// head.
     pub(super) fn is_in_head(&self) -> bool {
-        self.state == State::Fields || self.state == State::RequestLine && !self.line.is_empty()
+        self.state == State::Fields || self.state == State::RequestLine && !matches!(&self.line[..], [] | [b'\r'])
     }
 
     /// Reads the next bytes. Returns the number of the first request that must be refused, if its head ends in these

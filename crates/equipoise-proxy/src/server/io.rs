@@ -73,7 +73,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
     pub(super) fn rest(&mut self, unused: &[u8]) {
         (self.first_start, self.first_end) = (0, 0);
         // A copy, because an empty slice keeps its whole buffer too.
-        self.unused = Bytes::copy_from_slice(unused);
+        self.unused = if is_empty_lines(unused) { Bytes::new() } else { Bytes::copy_from_slice(unused) };
     }
 
     /// Reads the first bytes and returns whether they begin an HTTP/2 connection. After a request, they never do.
@@ -91,7 +91,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
                 self.activity.on_end();
                 return Poll::Ready(Ok(false));
             }
-            self.activity.on_read();
+            let first = self.first.get(..self.first_end).unwrap_or_default();
+            if !is_empty_lines(first) {
+                self.activity.on_read();
+            } else if self.activity.requests() > 0 {
+                // hyper would keep its buffers for them. A CR may be the begin of one.
+                let part = first.strip_suffix(b"\r").unwrap_or(first);
+                follow(&mut self.framing, &self.activity, part);
+                self.first_end -= part.len();
+                self.first[0] = b'\r';
+                continue;
+            }
             if self.activity.requests() > 0
                 || !PREFACE.starts_with(self.first.get(..self.first_end).unwrap_or_default())
             {
@@ -164,6 +174,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
     }
 }
 
+/// Returns whether bytes before a head are only empty lines, which have no meaning (RFC 9112, section 2.2).
+fn is_empty_lines(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b'\n').all(|line| matches!(line, [] | [b'\r']))
+}
+
 /// Follows the messages in the bytes that hyper reads next.
 fn follow(framing: &mut Framing, activity: &Activity, bytes: &[u8]) {
     if activity.has_switched() {
@@ -192,12 +207,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {
         let (before, room) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            let was_in_body = this.framing.is_in_body();
+            let (was_in_body, was_in_head) = (this.framing.is_in_body(), this.framing.is_in_head());
+            let heads = this.framing.heads();
             follow(&mut this.framing, &this.activity, buffer.filled().get(before..).unwrap_or_default());
-            if was_in_body && !this.framing.is_in_head() {
-                this.activity.on_body();
-            } else {
+            if was_in_head || this.framing.is_in_head() || this.framing.heads() > heads {
                 this.activity.on_read();
+            } else if was_in_body {
+                this.activity.on_body();
             }
         } else if room && result.is_ready() {
             this.activity.on_end();

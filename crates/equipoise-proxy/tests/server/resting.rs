@@ -85,6 +85,46 @@ async fn a_head_after_a_rest_must_end_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_line_after_a_request_begins_no_head() {
+    for empty in ["\r\n", "\n", "\r\n\r\n"] {
+        let server = Server::with_limits(answers(), long().head_timeout(PAUSE));
+        let (mut client, _serving) = serve(&server);
+        client.write_all(&[GET, empty.as_bytes()].concat()).await.expect("open");
+        response(&mut client).await;
+        for pause in [Duration::ZERO, PAUSE] {
+            tokio::time::sleep(pause).await;
+            // In several parts, the first of which may end within a line.
+            for part in [empty, "\r", "\n"] {
+                client.write_all(part.as_bytes()).await.expect("open");
+                tokio::time::sleep(PAUSE).await;
+            }
+            client.write_all(GET).await.expect("open");
+            assert!(!response(&mut client).await.contains("connection: close"));
+        }
+        client.write_all(empty.as_bytes()).await.expect("open");
+        let began = tokio::time::Instant::now();
+        assert_eq!(server.shutdown(LONG).await, 0);
+        assert!(began.elapsed() < PAUSE / 10, "{:?}", began.elapsed());
+        assert_eq!((server.stats().head_timeouts, server.stats().idle_timeouts), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_cr_before_a_head_is_refused_after_a_rest() {
+    let server = Server::with_limits(answers(), long());
+    let (mut client, _serving) = serve(&server);
+    client.write_all(GET).await.expect("open");
+    response(&mut client).await;
+    for part in [&b"\r"[..], GET] {
+        tokio::time::sleep(PAUSE).await;
+        client.write_all(part).await.expect("open");
+    }
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.expect("closed");
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", answer.escape_ascii());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_closes_connections_at_rest() {
     let server = Server::with_limits(answers(), long());
     let (mut client, serving) = serve(&server);
