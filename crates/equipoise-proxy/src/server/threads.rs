@@ -38,8 +38,8 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     /// Serves each listener in a thread of its own, until [`shutdown`](Server::shutdown) begins. Each thread has a
-    /// single-threaded tokio runtime: a request and its connections stay in one thread, and no work moves between the
-    /// threads. All share the limits of this server.
+    /// single-threaded tokio runtime: a client's connection and the calls of the service for it stay in one thread. All
+    /// threads share the limits of this server.
     ///
     /// Use it with one listener for each CPU core, all with one address: [`bind_shared`](super::bind_shared). A runtime
     /// with several threads distributes work better if requests need much CPU time, or if there are few connections.
@@ -90,9 +90,11 @@ where
                 Ok(open) => open,
                 Err(error) => return drop(opened.send(Err(error))),
             };
+            // A shutdown that begins from now on waits for it.
+            let serving = server.serve(listener);
             let _ = opened.send(Ok(()));
             runtime.block_on(async move {
-                tokio::spawn(server.serve(listener));
+                tokio::spawn(serving);
                 // An error means that the threads must end.
                 let _ = running.changed().await;
             });

@@ -84,3 +84,19 @@ async fn no_thread_runs_if_a_listener_cannot_be_used() {
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
     assert!(TcpStream::connect(address).await.is_err(), "the other listener is closed");
 }
+
+#[tokio::test]
+async fn a_shutdown_waits_for_threads_that_have_just_begun() {
+    for _ in 0..20 {
+        let server = Server::with_limits(answers(), long());
+        let listeners = bind_shared("127.0.0.1:0".parse().expect("an address"), 1).expect("a free port");
+        let address = listeners[0].local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).await.expect("the operating system accepts");
+        client.write_all(GET).await.expect("open");
+        let response = tokio::spawn(async move { rest(&mut client).await });
+        let threads = server.serve_threads(listeners).expect("threads");
+        assert_eq!(server.shutdown(LONG).await, 0);
+        threads.join();
+        assert!(response.await.expect("not reset").starts_with("http/1.1 200"));
+    }
+}
