@@ -37,7 +37,8 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.activity.on_request_end(self.answered);
+        // If the service panics, the client has not cancelled the request.
+        self.activity.on_request_end(self.answered || std::thread::panicking());
     }
 }
 

@@ -123,7 +123,9 @@ where
         let response = loop {
             match this.state.as_mut().project() {
                 StateProjection::Waiting { service, request } => {
-                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        break Err(error);
+                    }
                     // It is taken once, and then the state changes.
                     let Some(request) = request.take() else { return Poll::Pending };
                     let future = service.call(request);

@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -15,9 +16,9 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::Semaphore;
-use tower::service_fn;
+use tower::{Service, service_fn};
 
-use crate::{LONG, SHORT, answers, get, long, start};
+use crate::{LONG, SHORT, Text, answers, get, long, start};
 
 /// A body that never ends. It tells when it is dropped.
 struct Endless(Arc<Semaphore>);
@@ -153,6 +154,50 @@ async fn a_client_that_cancels_all_its_requests_is_closed() {
     assert_eq!(running.server.shutdown(LONG).await, 0);
     let stats = running.server.stats();
     assert_eq!(stats.floods, 1, "{stats:?}");
+}
+
+/// How a [`Broken`] service fails.
+#[derive(Clone, Copy, PartialEq)]
+enum Fails {
+    WhenPolled,
+    WhenCalled,
+    ByPanic,
+}
+
+#[derive(Clone)]
+struct Broken(Fails);
+
+impl Service<Request<Incoming>> for Broken {
+    type Response = Text;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Text>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(if self.0 == Fails::WhenPolled { Err(io::Error::other("broken")) } else { Ok(()) })
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        let fails = self.0;
+        Box::pin(async move {
+            assert!(fails != Fails::ByPanic, "this panic is a part of the test");
+            Err(io::Error::other("broken"))
+        })
+    }
+}
+
+#[tokio::test]
+async fn requests_that_the_service_fails_do_not_count_as_cancelled() {
+    for fails in [Fails::WhenPolled, Fails::WhenCalled, Fails::ByPanic] {
+        let running = start!(Broken(fails), long().max_reset_streams(2));
+        let mut client = running.http2(65_535).await;
+        for _ in 0..8 {
+            client.ready().await.expect("open");
+            assert!(client.send_request(get()).await.is_err());
+        }
+        drop(client);
+        assert_eq!(running.server.shutdown(LONG).await, 0);
+        assert_eq!(running.server.stats().floods, 0);
+    }
 }
 
 #[tokio::test]
