@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{activity::Activity, in_flight::Admitted, streams::on_frame};
+use super::{activity::Activity, in_flight::Admitted, streams::Progress};
 
 /// Keeps a connection busy with a request until it is dropped.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pin_project! {
         #[pin]
         content: Content<B>,
         busy: Option<Busy>,
-        // Where the frames of HTTP/2 are counted.
-        frames: Option<Arc<Activity>>,
+        // `None` in HTTP/1.1.
+        progress: Option<Arc<Progress>>,
         admitted: Option<Arc<Admitted>>,
     }
 }
@@ -64,19 +64,19 @@ pin_project! {
 }
 
 impl<B> TrackedBody<B> {
-    /// Creates the body of a response of the service. `is_http2` tells whether its frames are counted.
-    pub(super) fn of_service(body: B, busy: Option<Busy>, is_http2: bool, admitted: Option<Admitted>) -> Self {
-        Self::new(Content::Service { body }, busy, is_http2, admitted)
+    /// Creates the body of a response of the service. `progress` is that of the HTTP/2 stream.
+    pub(super) fn of_service(
+        body: B,
+        busy: Option<Busy>,
+        progress: Option<Arc<Progress>>,
+        admitted: Option<Admitted>,
+    ) -> Self {
+        Self { content: Content::Service { body }, busy, progress, admitted: admitted.map(Arc::new) }
     }
 
     /// Creates the body of a response of the server itself.
-    pub(super) fn of_server(body: Bytes, busy: Option<Busy>, is_http2: bool) -> Self {
-        Self::new(Content::Server { body }, busy, is_http2, None)
-    }
-
-    fn new(content: Content<B>, busy: Option<Busy>, is_http2: bool, admitted: Option<Admitted>) -> Self {
-        let frames = busy.as_ref().filter(|_| is_http2).map(|busy| Arc::clone(&busy.activity));
-        Self { content, busy, frames, admitted: admitted.map(Arc::new) }
+    pub(super) fn of_server(body: Bytes, busy: Option<Busy>, progress: Option<Arc<Progress>>) -> Self {
+        Self { content: Content::Server { body }, busy, progress, admitted: None }
     }
 }
 
@@ -86,19 +86,21 @@ impl<B: Body> Body for TrackedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
         let this = self.project();
-        let (frames, admitted) = (&*this.frames, &*this.admitted);
+        let (progress, admitted) = (&*this.progress, &*this.admitted);
         let frame = match this.content.project() {
             ContentProjection::Service { body } => {
-                let tracked = |data| TrackedData::new(Data::Service(data), frames.clone(), admitted.clone());
+                let tracked = |data| TrackedData::new(Data::Service(data), progress.clone(), admitted.clone());
                 body.poll_frame(cx).map_ok(|frame| frame.map_data(tracked))
             }
             ContentProjection::Server { body } if body.is_empty() => Poll::Ready(None),
             ContentProjection::Server { body } => {
-                let data = TrackedData::new(Data::Server(std::mem::take(body)), frames.clone(), None);
+                let data = TrackedData::new(Data::Server(std::mem::take(body)), progress.clone(), None);
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
         };
-        on_frame(frame.is_ready());
+        if let Some(progress) = progress {
+            progress.on_poll(frame.is_ready());
+        }
         frame
     }
 
@@ -121,7 +123,7 @@ impl<B: Body> Body for TrackedBody<B> {
 /// body has returned the last frame, not when the client has it.
 pub(super) struct TrackedData<D> {
     data: Data<D>,
-    activity: Option<Arc<Activity>>,
+    progress: Option<Arc<Progress>>,
     /// The request is in flight until all its frames are written or discarded.
     _admitted: Option<Arc<Admitted>>,
 }
@@ -132,18 +134,18 @@ enum Data<D> {
 }
 
 impl<D> TrackedData<D> {
-    fn new(data: Data<D>, activity: Option<Arc<Activity>>, admitted: Option<Arc<Admitted>>) -> Self {
-        if let Some(activity) = &activity {
-            activity.on_frame();
+    fn new(data: Data<D>, progress: Option<Arc<Progress>>, admitted: Option<Arc<Admitted>>) -> Self {
+        if let Some(progress) = &progress {
+            progress.on_frame();
         }
-        Self { data, activity, _admitted: admitted }
+        Self { data, progress, _admitted: admitted }
     }
 }
 
 impl<D> Drop for TrackedData<D> {
     fn drop(&mut self) {
-        if let Some(activity) = &self.activity {
-            activity.on_frame_end();
+        if let Some(progress) = &self.progress {
+            progress.on_frame_end();
         }
     }
 }
@@ -175,8 +177,8 @@ impl<D: Buf> Buf for TrackedData<D> {
             Data::Service(data) => data.advance(count),
             Data::Server(data) => data.advance(count),
         }
-        if let Some(activity) = &self.activity {
-            activity.on_frame_part();
+        if let Some(progress) = &self.progress {
+            progress.on_frame_part();
         }
     }
 

@@ -137,8 +137,8 @@ impl ServerLimits {
     /// Sets how long a client may take no byte of what the server has to send. Then the connection is closed.
     /// Default: 60 s, as in nginx.
     ///
-    /// In HTTP/2, it is also the maximum time for each frame of a response body, if the client's flow control stops a
-    /// stream. Then the stream is reset. The time also limits connections that have switched protocols.
+    /// In HTTP/2, it is also the maximum time for which the client's flow control lets no byte of a response pass. Then the
+    /// stream is reset. The time also limits connections that have switched protocols.
     #[must_use]
     pub const fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;

@@ -20,7 +20,7 @@ use super::{
     in_flight::{Admitted, Full, InFlightLimit},
     rejection::Rejection,
     stats::Counters,
-    streams::on_frame,
+    streams::Progress,
     wait::Event,
 };
 use crate::headers::{ConnectionInfo, remove_named_fields};
@@ -67,7 +67,7 @@ where
                 (State::Rejected { response: Some(response) }, None, last || rejection == Rejection::Malformed)
             }
         };
-        Call { state, busy, admitted, last, is_http2, is_connect }
+        Call { state, busy, admitted, last, is_connect }
     }
 }
 
@@ -96,7 +96,6 @@ pin_project! {
         admitted: Option<Admitted>,
         // Whether the connection must be closed after this response.
         last: bool,
-        is_http2: bool,
         is_connect: bool,
     }
 }
@@ -144,25 +143,27 @@ where
             busy.answer();
         }
         let mut response = response.map_err(Into::into)?;
-        // In HTTP/2, the body is not asked for anything until the client's flow control has room.
-        on_frame(true);
+        let progress = Progress::current();
+        if let Some(progress) = &progress {
+            // Some versions of hyper ask the body for nothing until the client's flow control has room.
+            progress.on_poll(true);
+        }
         let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if *this.last && !is_switch {
             // hyper closes the connection after a response with this field.
             response.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
         }
-        let is_http2 = *this.is_http2;
         let is_switch = is_switch || *this.is_connect && response.status().is_success();
         if is_switch
-            && !is_http2
+            && progress.is_none()
             && let Some(busy) = &busy
         {
             busy.switch();
         }
         let admitted = this.admitted.take();
         Poll::Ready(Ok(response.map(|body| match body {
-            Ok(body) => TrackedBody::of_service(body, busy, is_http2, admitted),
-            Err(body) => TrackedBody::of_server(body, busy, is_http2),
+            Ok(body) => TrackedBody::of_service(body, busy, progress, admitted),
+            Err(body) => TrackedBody::of_server(body, busy, progress),
         })))
     }
 }

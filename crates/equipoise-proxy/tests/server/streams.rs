@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use equipoise_proxy::server::{Accepted, Server, ServerLimits};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, channel::Channel};
 use hyper::{
     body::{Body, Frame, Incoming},
     client::conn::http2::{Builder, SendRequest},
@@ -49,7 +49,7 @@ async fn a_stream_whose_client_takes_nothing_is_reset() {
         }
     });
     let running = start!(endless, long().write_timeout(SHORT));
-    // Without any window, the body is not even asked for its first frame.
+    // Without any window, nothing of the body passes.
     for window in [0, 10_000] {
         let mut client = running.http2(window).await;
         let response = client.send_request(get()).await.expect("a response");
@@ -68,12 +68,11 @@ async fn a_stream_whose_client_takes_nothing_is_reset() {
     assert_eq!(running.server.stats().write_timeouts, 2);
 }
 
-/// Serves a connection whose responses are one frame of 64 KiB, of which the client's flow control lets a few bytes pass
-/// at once.
+/// Serves a connection whose responses have frames of 64 KiB, of which the client's flow control lets a few bytes pass at
+/// once.
 macro_rules! large_frames {
-    ($client:ident, $server:ident, $serving:ident, $limits:expr) => {
-        let large =
-            service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(LARGE))));
+    ($client:ident, $server:ident, $serving:ident, $body:expr, $limits:expr) => {
+        let large = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new($body)));
         let $server = Server::with_limits(large, $limits);
         let (client, stream) = tokio::io::duplex(1 << 20);
         let $serving = tokio::spawn($server.serve_connection(Accepted::new(stream)));
@@ -89,10 +88,39 @@ macro_rules! large_frames {
 
 const LARGE: &[u8] = &[b'.'; 64 * 1024];
 
+/// A body of one frame.
+fn one_frame() -> Full<Bytes> {
+    Full::from(LARGE)
+}
+
+/// Returns a body of three frames.
+async fn three_frames() -> Channel<Bytes, Infallible> {
+    let (mut sender, body) = Channel::new(3);
+    for _ in 0..3 {
+        sender.send_data(Bytes::from_static(LARGE)).await.expect("room");
+    }
+    body
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_client_takes_its_frames_slowly_is_not_reset() {
+    // The client takes each frame for four times this time, and nothing for at most half of it.
+    large_frames!(client, server, serving, three_frames().await, long().write_timeout(LONG / 4));
+    let mut body = client.send_request(get()).await.expect("a response").into_body();
+    let mut received = 0;
+    while let Some(frame) = body.frame().await {
+        received += frame.expect("not reset").data_ref().map_or(0, Bytes::len);
+        tokio::time::sleep(LONG / 8).await;
+    }
+    assert_eq!((received, server.stats().write_timeouts), (3 * LARGE.len(), 0));
+    drop(client);
+    serving.await.expect("no panic");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_not_idle_while_its_client_takes_the_last_frame() {
     // The client takes each response for twice this time, and nothing for at most half of it.
-    large_frames!(client, server, serving, long().keep_alive_timeout(LONG / 2));
+    large_frames!(client, server, serving, one_frame(), long().keep_alive_timeout(LONG / 2));
     for _ in 0..2 {
         let mut body = client.send_request(get()).await.expect("a response").into_body();
         let mut received = 0;
@@ -111,7 +139,7 @@ async fn a_connection_is_not_idle_while_its_client_takes_the_last_frame() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_client_does_not_take_the_last_frame_is_closed() {
-    large_frames!(client, server, serving, long().write_timeout(SHORT).keep_alive_timeout(2 * LONG));
+    large_frames!(client, server, serving, one_frame(), long().write_timeout(SHORT).keep_alive_timeout(2 * LONG));
     let response = client.send_request(get()).await.expect("a response");
     serving.await.expect("no panic");
     assert_eq!((server.stats().write_timeouts, server.stats().idle_timeouts), (1, 0));
