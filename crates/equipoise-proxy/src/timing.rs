@@ -35,7 +35,7 @@ impl SharedInstant {
     }
 }
 
-/// Returns a future that ends at a time. `None` if the runtime has no timer.
+/// Returns a future that ends at a time. `None` if the runtime has no timer, which is found by a panic of tokio.
 pub(crate) fn sleep_until(at: Instant) -> Option<Pin<Box<Sleep>>> {
     guarded(|| Box::pin(tokio::time::sleep_until(at)))
 }
@@ -45,14 +45,14 @@ pub(crate) fn sleep_until(at: Instant) -> Option<Pin<Box<Sleep>>> {
 /// A timer that is set for an earlier time stays as it is, and is set anew when it has fired. So a time that moves
 /// with each request does not cost each request a lock of the runtime's timers.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Alarm {
+    /// `None` before the first poll, and `Some(None)` if the runtime has no timer.
+    sleep: Option<Option<Pin<Box<Sleep>>>>,
+}
 
 impl Alarm {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        if self.0.is_none() {
-            self.0 = sleep_until(at);
-        }
-        let Some(sleep) = &mut self.0 else { return Poll::Pending };
+        let Some(sleep) = self.sleep.get_or_insert_with(|| sleep_until(at)) else { return Poll::Pending };
         loop {
             // It may still be set for an earlier time, and then fires too early. It must never fire too late.
             if sleep.deadline() > at {
@@ -95,6 +95,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             assert!(sleep_until(Instant::now()).is_none());
+            let mut alarm = Alarm::default();
+            std::future::poll_fn(|cx| Poll::Ready(assert!(alarm.poll(cx, Instant::now()).is_pending()))).await;
+            // The timer is not looked for again, because that panics inside.
+            assert!(matches!(alarm.sleep, Some(None)));
             assert_eq!(within(Duration::ZERO, tokio::task::yield_now()).await, Some(()));
         });
     }
