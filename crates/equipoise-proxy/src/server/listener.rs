@@ -1,12 +1,9 @@
 use std::{io, net::SocketAddr};
 
+use socket2::{SockAddr, SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::headers::ConnectionInfo;
-
-/// The maximum number of connections that are accepted when a listener is closed. It is as large as the backlog of usual
-/// systems. Without it, clients that connect faster than they are accepted would keep the listener open.
-const MAX_WAITING: usize = 4096;
 
 /// Accepts connections. Implemented for [`Tcp`](super::Tcp), and for tokio's `TcpListener` and `UnixListener`.
 ///
@@ -26,13 +23,16 @@ pub trait Listener: Send {
     /// concerns only one connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Io>>> + Send;
 
-    /// Closes the listener, and returns the connections that the system has accepted and [`accept`](Self::accept) has
-    /// not returned yet. The server serves them. Default: none, so the system resets them.
-    fn close(self) -> Vec<Accepted<Self::Io>>
-    where
-        Self: Sized,
-    {
-        Vec::new()
+    /// Accepts a connection that the system has accepted already, without waiting. Returns `None` if there is none. A
+    /// shutdown of the server calls it until then, and drops the listener. Default: `None`, so the system resets the
+    /// connections that [`accept`](Self::accept) has not returned.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the operating system. The server tries again if the error concerns only one connection, or if too
+    /// many files are open.
+    fn accept_waiting(&mut self) -> io::Result<Option<Accepted<Self::Io>>> {
+        Ok(None)
     }
 }
 
@@ -86,24 +86,23 @@ impl Listener for tokio::net::UnixListener {
         Ok(Accepted::new(stream))
     }
 
-    fn close(self) -> Vec<Accepted<Self::Io>> {
-        let Ok(listener) = self.into_std() else { return Vec::new() };
-        let waiting = accept_waiting(|| listener.accept()).filter_map(|(stream, _)| {
-            stream.set_nonblocking(true).ok()?;
-            Some(Accepted::new(tokio::net::UnixStream::from_std(stream).ok()?))
-        });
-        waiting.collect()
+    fn accept_waiting(&mut self) -> io::Result<Option<Accepted<Self::Io>>> {
+        let Some((socket, _)) = accept_now(SockRef::from(&*self))? else { return Ok(None) };
+        Ok(Some(Accepted::new(tokio::net::UnixStream::from_std(socket.into())?)))
     }
 }
 
-/// Accepts the connections that wait, with the `accept` of a listener that does not block. It is the system's, because
-/// the runtime may not know of the newest connections yet.
-pub(super) fn accept_waiting<T>(mut accept: impl FnMut() -> io::Result<T>) -> impl Iterator<Item = T> {
-    let attempts = std::iter::repeat_with(move || match accept() {
-        Ok(connection) => Some(Some(connection)),
-        Err(error) => concerns_one_connection(&error).then_some(None),
-    });
-    attempts.take(MAX_WAITING).map_while(|attempt| attempt).flatten()
+/// Accepts a connection without waiting. It asks the system, because the runtime may not know of the newest connections
+/// yet.
+pub(super) fn accept_now(listener: SockRef<'_>) -> io::Result<Option<(Socket, SockAddr)>> {
+    match listener.accept() {
+        Ok((socket, peer)) => {
+            socket.set_nonblocking(true)?;
+            Ok(Some((socket, peer)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The number of `EPROTO` on Linux. It has no [`io::ErrorKind`].
@@ -129,23 +128,17 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     kinds || PROTOCOL_ERROR.is_some_and(|number| error.raw_os_error() == Some(number))
 }
 
+/// Returns whether `accept` has failed because the process or the system has too many open files. The numbers of these
+/// errors are the same on all Unix systems.
+pub(super) fn is_out_of_files(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_that_was_given_up_does_not_hide_those_behind_it() {
-        let mut results = vec![
-            Ok(3),
-            Err(io::ErrorKind::WouldBlock),
-            Ok(2),
-            Err(io::ErrorKind::Interrupted),
-            Err(io::ErrorKind::ConnectionAborted),
-            Ok(1),
-        ];
-        let accept = || results.pop().expect("not asked again").map_err(io::Error::from);
-        assert_eq!(accept_waiting(accept).collect::<Vec<_>>(), [1, 2]);
-    }
 
     #[cfg(target_os = "linux")]
     #[test]
@@ -157,17 +150,5 @@ mod tests {
         }
         const EMFILE: i32 = 24;
         assert!(!concerns_one_connection(&io::Error::from_raw_os_error(EMFILE)));
-    }
-
-    #[test]
-    fn clients_that_connect_without_end_do_not_keep_a_listener_open() {
-        assert_eq!(accept_waiting(|| Ok(())).count(), MAX_WAITING);
-        let mut errors = 0;
-        let accept = || -> io::Result<()> {
-            errors += 1;
-            Err(io::ErrorKind::ConnectionAborted.into())
-        };
-        assert_eq!(accept_waiting(accept).count(), 0);
-        assert_eq!(errors, MAX_WAITING);
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, io, sync::Arc, task::Poll, time::Duration};
 
 use arc_swap::ArcSwap;
 use equipoise_tower::BoxError;
@@ -18,7 +18,7 @@ use super::{
     in_flight::InFlightLimit,
     io::Io,
     limits::ServerLimits,
-    listener::{Accepted, Listener, concerns_one_connection},
+    listener::{Accepted, Listener, concerns_one_connection, is_out_of_files},
     stats::{Counters, ServerStats},
     track::Tracked,
     wait::{Event, Signal},
@@ -28,6 +28,10 @@ use crate::timing::{sleep_until, within};
 /// The pause after the first of several errors while accepting. It doubles with each error, up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// The maximum number of connections that are accepted when a listener is closed. It is as large as the backlog of usual
+/// systems. Without it, clients that connect faster than they are accepted would keep the listener open.
+const MAX_WAITING: usize = 4096;
 
 /// The number of connections that a shutdown adds to the limit. Without them, accepted connections that wait at the
 /// limit would wait for the whole grace if tunnels, which may not end, are as many as the limit.
@@ -66,6 +70,11 @@ impl Shared {
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         // An error would mean that the semaphore is closed, which never happens.
         Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    fn on_accept_error(&self, error: &io::Error) {
+        self.counters.accept_errors.add(1);
+        tracing::warn!(%error, "a connection could not be accepted");
     }
 }
 
@@ -126,8 +135,9 @@ impl<S> Server<S> {
 
     /// Shuts the server down, and returns how many connections were aborted.
     ///
-    /// - The calls of [`serve`](Self::serve) [close](Listener::close) their listeners and return. The connections that
-    ///   the system has accepted before are served. The next steps begin when all listeners are closed.
+    /// - The calls of [`serve`](Self::serve) close their listeners and return. The connections that the system has
+    ///   [accepted](Listener::accept_waiting) before are served. The next steps begin when all listeners are closed, or
+    ///   have to wait because too many files are open.
     /// - Idle connections are closed. Requests in flight are finished, with `Connection: close` or GOAWAY. A connection
     ///   that was opened less than a second ago may still send its first request.
     /// - A request whose head has begun to arrive is served, within the
@@ -186,11 +196,38 @@ where
         async move {
             let mut waiting = None;
             unless(&mut close, self.clone().accept(&mut listener, &mut waiting)).await;
-            // The system has accepted these connections already, and would reset them.
-            for accepted in waiting.into_iter().chain(listener.close()) {
+            if let Some(accepted) = waiting {
                 tokio::spawn(self.serve_connection(accepted));
             }
+            self.accept_waiting(listener, close).await;
         }
+    }
+
+    /// Accepts the connections that the system has accepted already and would reset, and closes the listener. The
+    /// connections that are open are told of the shutdown when `close` is dropped.
+    async fn accept_waiting<L: Listener>(self, mut listener: L, close: Signal) {
+        // The shutdown waits for it, until its deadline.
+        let _drain = self.shared.drain.signal();
+        let (mut close, mut pause) = (Some(close), FIRST_PAUSE);
+        for _ in 0..MAX_WAITING {
+            match listener.accept_waiting() {
+                Ok(Some(accepted)) => drop(tokio::spawn(self.serve_connection(accepted))),
+                Ok(None) => return,
+                Err(error) => {
+                    self.shared.on_accept_error(&error);
+                    if concerns_one_connection(&error) {
+                        continue;
+                    }
+                    if !is_out_of_files(&error) || self.shared.abort.has_begun() {
+                        return;
+                    }
+                    // Connections that end make room.
+                    close = None;
+                    self::pause(&mut pause).await;
+                }
+            }
+        }
+        drop(close);
     }
 
     /// Accepts connections. One that has to wait at the limit is in `waiting` meanwhile.
@@ -210,16 +247,10 @@ where
                     tokio::spawn(self.connection(accepted, permit, shared.drain.signal(), shared.abort.signal()));
                 }
                 Err(error) => {
-                    shared.counters.accept_errors.add(1);
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    if concerns_one_connection(&error) {
-                        continue;
+                    shared.on_accept_error(&error);
+                    if !concerns_one_connection(&error) {
+                        self::pause(&mut pause).await;
                     }
-                    match Instant::now().checked_add(pause).and_then(sleep_until) {
-                        Some(sleep) => sleep.await,
-                        None => tokio::task::yield_now().await,
-                    }
-                    pause = pause.saturating_mul(2).min(MAX_PAUSE);
                 }
             }
         }
@@ -294,6 +325,15 @@ impl<S: fmt::Debug> fmt::Debug for Server<S> {
             .field("stats", &self.stats())
             .finish()
     }
+}
+
+/// Waits for a time, and doubles it.
+async fn pause(pause: &mut Duration) {
+    match Instant::now().checked_add(*pause).and_then(sleep_until) {
+        Some(sleep) => sleep.await,
+        None => tokio::task::yield_now().await,
+    }
+    *pause = pause.saturating_mul(2).min(MAX_PAUSE);
 }
 
 /// Runs a future until it ends or the event begins.

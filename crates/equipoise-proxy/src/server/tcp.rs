@@ -7,7 +7,7 @@ use std::{
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::listener::{Accepted, Listener, accept_waiting};
+use super::listener::{Accepted, Listener, accept_now};
 use crate::headers::ConnectionInfo;
 
 /// The default time without bytes after which the operating system asks whether the client is still there.
@@ -65,8 +65,8 @@ impl Listener for Tcp {
         accept(&self.listener, self.keep_alive).await
     }
 
-    fn close(self) -> Vec<Accepted<TcpStream>> {
-        close(self.listener, self.keep_alive)
+    fn accept_waiting(&mut self) -> io::Result<Option<Accepted<TcpStream>>> {
+        accept_waiting(&self.listener, self.keep_alive)
     }
 }
 
@@ -77,8 +77,8 @@ impl Listener for TcpListener {
         accept(self, KEEP_ALIVE).await
     }
 
-    fn close(self) -> Vec<Accepted<TcpStream>> {
-        close(self, KEEP_ALIVE)
+    fn accept_waiting(&mut self) -> io::Result<Option<Accepted<TcpStream>>> {
+        accept_waiting(self, KEEP_ALIVE)
     }
 }
 
@@ -87,13 +87,10 @@ async fn accept(listener: &TcpListener, keep_alive: Duration) -> io::Result<Acce
     Ok(accepted(stream, peer, keep_alive))
 }
 
-fn close(listener: TcpListener, keep_alive: Duration) -> Vec<Accepted<TcpStream>> {
-    let Ok(listener) = listener.into_std() else { return Vec::new() };
-    let waiting = accept_waiting(|| listener.accept()).filter_map(|(stream, peer)| {
-        stream.set_nonblocking(true).ok()?;
-        Some(accepted(TcpStream::from_std(stream).ok()?, peer, keep_alive))
-    });
-    waiting.collect()
+fn accept_waiting(listener: &TcpListener, keep_alive: Duration) -> io::Result<Option<Accepted<TcpStream>>> {
+    let Some((socket, peer)) = accept_now(SockRef::from(listener))? else { return Ok(None) };
+    let peer = peer.as_socket().ok_or_else(|| io::Error::other("the client has no IP address"))?;
+    Ok(Some(accepted(TcpStream::from_std(socket.into())?, peer, keep_alive)))
 }
 
 fn accepted(stream: TcpStream, peer: SocketAddr, keep_alive: Duration) -> Accepted<TcpStream> {
@@ -116,7 +113,7 @@ fn accepted(stream: TcpStream, peer: SocketAddr, keep_alive: Duration) -> Accept
 /// addresses. With port 0, all share the free port that the first one gets.
 ///
 /// If one of them is dropped, Linux resets the connections that wait to be accepted there. A shutdown of a
-/// [`Server`](super::Server) serves them first, with [`Listener::close`].
+/// [`Server`](super::Server) serves them first, with [`Listener::accept_waiting`].
 ///
 /// # Errors
 ///

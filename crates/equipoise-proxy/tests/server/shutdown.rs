@@ -101,7 +101,7 @@ async fn a_shutdown_waits_for_a_listener_that_is_being_closed() {
     struct Closing {
         listener: TcpListener,
         begun: Arc<Semaphore>,
-        may_close: mpsc::Receiver<()>,
+        may_close: Option<mpsc::Receiver<()>>,
     }
 
     impl Listener for Closing {
@@ -111,10 +111,12 @@ async fn a_shutdown_waits_for_a_listener_that_is_being_closed() {
             std::future::pending().await
         }
 
-        fn close(self) -> Vec<Accepted<TcpStream>> {
-            self.begun.add_permits(1);
-            self.may_close.recv().expect("a permission");
-            Listener::close(self.listener)
+        fn accept_waiting(&mut self) -> io::Result<Option<Accepted<TcpStream>>> {
+            if let Some(may_close) = self.may_close.take() {
+                self.begun.add_permits(1);
+                may_close.recv().expect("a permission");
+            }
+            self.listener.accept_waiting()
         }
     }
 
@@ -122,7 +124,8 @@ async fn a_shutdown_waits_for_a_listener_that_is_being_closed() {
     let listener = bind().await;
     let address = listener.local_addr().expect("bound");
     let server = Server::with_limits(answers(), long());
-    let accepting = tokio::spawn(server.clone().serve(Closing { listener, begun: Arc::clone(&begun), may_close }));
+    let accepting =
+        tokio::spawn(server.clone().serve(Closing { listener, begun: Arc::clone(&begun), may_close: Some(may_close) }));
     let mut client = TcpStream::connect(address).await.expect("the operating system accepts");
     client.write_all(GET).await.expect("open");
 
