@@ -11,7 +11,11 @@ use tokio::{
 };
 use tower::service_fn;
 
-use crate::{GET, LONG, SHORT, answers, exchange, get, long, response, rest, start};
+use crate::{
+    GET, LONG, SHORT, answers, exchange, get, long, response, rest,
+    shutdown::{held, semaphores},
+    start,
+};
 
 #[tokio::test]
 async fn a_head_that_does_not_end_gets_408() {
@@ -389,4 +393,17 @@ async fn an_upload_that_goes_on_after_the_response_is_no_head() {
     }
     let stats = server.stats();
     assert_eq!((stats.idle_timeouts, stats.head_timeouts), (2, 0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_direction_cancels_its_request() {
+    let (begun, may_answer) = semaphores();
+    let running = start!(held!(begun, may_answer), long());
+    let mut client = running.connect().await;
+    client.write_all(GET).await.expect("open");
+    begun.acquire().await.expect("not closed").forget();
+    client.shutdown().await.expect("open");
+    assert_eq!(rest(&mut client).await, "");
+    assert_eq!(running.server.shutdown(LONG).await, 0);
+    assert_eq!(Arc::strong_count(&may_answer), 2, "the service and the test");
 }
