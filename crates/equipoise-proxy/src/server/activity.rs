@@ -17,7 +17,7 @@ pub(super) struct Activity {
     in_flight: AtomicU32,
     /// Number of frames of responses that HTTP/2 has got from their bodies, and has not written.
     held_frames: AtomicU32,
-    /// When the requests that were dropped before their response began will be forgotten: each takes [`RESET_INTERVAL`].
+    /// The time at which no cancelled request is counted any more. Each cancelled request moves it by [`RESET_INTERVAL`].
     resets_until: AtomicU64,
     /// When a request has ended, or a held frame was written.
     idle_since: AtomicU64,
@@ -159,8 +159,8 @@ impl Activity {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that bytes were written, or that they wait. After a wait, the time without a request begins, and so does
-    /// that of a head which has come meanwhile.
+    /// Notes that bytes were written, or that they wait. When the waiting bytes are written, the idle time begins again.
+    /// If a part of a head has arrived meanwhile, its time begins again too.
     pub(super) fn on_write(&self, waits: bool) {
         if self.is_writing.load(Ordering::Relaxed) == waits {
             return;

@@ -43,7 +43,7 @@ impl Drop for Busy {
 }
 
 pin_project! {
-    /// The body of a response. The connection is busy until it is dropped.
+    /// The body of a response. The connection is busy until this body is dropped.
     pub(super) struct TrackedBody<B> {
         #[pin]
         content: Content<B>,

@@ -165,7 +165,7 @@ impl Head {
     fn field(&mut self, line: &[u8]) {
         if let Some(value) = value_of(line, b"content-length") {
             self.lengths = self.lengths.saturating_add(1);
-            // Of a longer line, the end may be missing.
+            // A longer line was cut, so its value may be incomplete.
             self.length = if line.len() < MAX_LINE { content_length(value.trim_ascii()) } else { None };
         } else if value_of(line, b"transfer-encoding").is_some() {
             self.codings = self.codings.saturating_add(1);

@@ -182,7 +182,7 @@ where
 {
     /// Accepts connections and serves each in a task, until [`shutdown`](Self::shutdown) begins.
     ///
-    /// A shutdown waits for the future from this call on, also before it is first polled.
+    /// A shutdown waits until this future has ended, even if it has not been polled yet. Drop it if you do not use it.
     ///
     /// Errors of the listener do not end it: they are counted, and accepting is tried again. If the error does not
     /// concern a single connection, for example because too many files are open, it pauses first, for 10 ms to 1 s.
@@ -235,7 +235,8 @@ where
         let shared = Arc::clone(&self.shared);
         let mut pause = FIRST_PAUSE;
         loop {
-            // Waits for room, but does not hold it: another listener may get the next connection.
+            // Waits until the limit allows one more connection, but reserves no place. Another listener can take the
+            // place first.
             let Some(permit) = shared.permit().await else { return };
             drop(permit);
             match listener.accept().await {

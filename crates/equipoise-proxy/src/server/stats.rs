@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// Number of connections that are open, without those that have switched protocols. With those that wait for
-    /// [`max_connections`](super::ServerLimits::max_connections) in
-    /// [`serve_connection`](super::Server::serve_connection) or in a shutdown.
+    /// Number of open connections. Includes accepted connections that wait for
+    /// [`max_connections`](super::ServerLimits::max_connections). Excludes HTTP/1.1 connections that have switched
+    /// protocols.
     pub open: u64,
     /// Number of connections that were accepted and served.
     pub accepted: u64,
