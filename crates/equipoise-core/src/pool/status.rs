@@ -105,6 +105,28 @@ impl<T> Pool<T> {
         Some(snapshot.availability(slot))
     }
 
+    /// Returns a clone of the target of an endpoint, for example to read the state of its connections. `None` if the pool
+    /// has no endpoint with this id. Takes O(1) time.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), "a client")?;
+    /// assert_eq!(pool.target("a:80"), Some("a client"));
+    /// assert_eq!(pool.target("b:80"), None);
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn target(&self, id: impl AsRef<str>) -> Option<T>
+    where
+        T: Clone + Send + Sync + 'static,
+    {
+        let snapshot = self.inner.snapshot.load();
+        let members = snapshot.members();
+        let slot = *members.index.get(id.as_ref())?;
+        members.handle(slot, 0)?.target.downcast_ref().cloned()
+    }
+
     /// Returns the current state of all endpoints, in the order of their [slots](crate::Slot), for status pages and
     /// metrics. Takes O(n) time for n endpoints. Allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
