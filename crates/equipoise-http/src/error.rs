@@ -95,7 +95,8 @@ impl Error {
 
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Self {
-        Self::Connect(NotSent::new(error))
+        let unsent = if error.is_unresolved() { NotSent::unresolved(error) } else { NotSent::new(error) };
+        Self::Connect(unsent)
     }
 }
 
@@ -165,4 +166,15 @@ pub enum ConnectError {
         /// The [connect timeout](crate::Settings::connect_timeout) that has passed.
         timeout: Duration,
     },
+}
+
+impl ConnectError {
+    /// Returns whether there is no IP address for the host name.
+    fn is_unresolved(&self) -> bool {
+        match self {
+            Self::Resolve { .. } | Self::NoAddress { .. } => true,
+            Self::Shared(shared) => shared.is_unresolved(),
+            _ => false,
+        }
+    }
 }

@@ -84,7 +84,7 @@ impl Error {
     /// | 400 | [`Error::Request`], or [`Error::Endpoint`] with the stage [`Caller`](FailureStage::Caller) |
     /// | 501 | [`Error::Unsupported`] |
     /// | 502 | [`Error::Address`], or [`Error::Endpoint`] with any other stage |
-    /// | 503 | [`Error::Pick`], or [`Error::Endpoint`] with the stage [`Overloaded`](FailureStage::Overloaded) |
+    /// | 503 | [`Error::Pick`], or [`Error::Endpoint`] with the stage [`Overloaded`](FailureStage::Overloaded) or a [`NotSent::unresolved`] |
     /// | 504 | [`Error::Endpoint`] with the stage [`TimedOut`](FailureStage::TimedOut) |
     pub fn status(&self) -> StatusCode {
         match self {
@@ -96,9 +96,17 @@ impl Error {
                 FailureStage::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
                 FailureStage::TimedOut => StatusCode::GATEWAY_TIMEOUT,
                 FailureStage::Caller => StatusCode::BAD_REQUEST,
+                FailureStage::NotSent if self.is_unresolved() => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::BAD_GATEWAY,
             },
         }
+    }
+
+    /// Returns whether the host name of the final endpoint could not be resolved.
+    fn is_unresolved(&self) -> bool {
+        let first: &(dyn std::error::Error + 'static) = self;
+        let mut causes = std::iter::successors(Some(first), |error| error.source());
+        causes.any(|error| error.downcast_ref().is_some_and(NotSent::is_unresolved))
     }
 
     /// Returns a short text for clients that explains the [`status`](Self::status). It contains no endpoint id, no
@@ -106,6 +114,7 @@ impl Error {
     pub fn public_message(&self) -> &'static str {
         match self.status() {
             StatusCode::BAD_REQUEST => "the request could not be forwarded",
+            StatusCode::SERVICE_UNAVAILABLE if self.is_unresolved() => "the name of the backend cannot be resolved",
             StatusCode::SERVICE_UNAVAILABLE => "no backend can take the request now",
             StatusCode::NOT_IMPLEMENTED => "such a request is not supported",
             StatusCode::GATEWAY_TIMEOUT => "the backend did not answer in time",
@@ -307,12 +316,24 @@ impl UnsupportedRequest {
 #[error("the request was not sent")]
 pub struct NotSent {
     source: BoxError,
+    unresolved: bool,
 }
 
 impl NotSent {
     /// Creates an error for a request that was not sent. `source` is the cause: why the request was not sent.
     pub fn new(source: impl Into<BoxError>) -> Self {
-        Self { source: source.into() }
+        Self { source: source.into(), unresolved: false }
+    }
+
+    /// Creates an error for a request that was not sent because the host name of the endpoint has no IP address, or
+    /// could not be resolved. If it is the error of the final attempt, [`Error::status`] is 503.
+    pub fn unresolved(source: impl Into<BoxError>) -> Self {
+        Self { source: source.into(), unresolved: true }
+    }
+
+    /// Returns whether the host name of the endpoint could not be resolved.
+    pub fn is_unresolved(&self) -> bool {
+        self.unresolved
     }
 }
 

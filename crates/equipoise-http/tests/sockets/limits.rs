@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use equipoise_http::{Busy, ConnectError, Error, Resolve, ResolveFuture, Settings, Upstream};
+use equipoise_core::{EndpointSpec, Pool};
+use equipoise_http::{Busy, ConnectError, Error, HttpClient, Resolve, ResolveFuture, Settings, Upstream};
 use equipoise_tower::FailureStage;
 use tokio::join;
 use tower::ServiceExt;
@@ -143,6 +144,21 @@ async fn a_name_without_addresses_is_a_clear_error() {
     let error = send(&empty, get("/")).await.unwrap_err();
     assert!(matches!(error.connect_error(), Some(ConnectError::NoAddress { .. })));
     assert_eq!(FailureStage::of(&error), FailureStage::NotSent);
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_is_told_with_status_503() {
+    let settings = Settings::new().resolver(Known(Vec::new()));
+    for address in ["elsewhere.test:80", "orders.test:80"] {
+        let pool = Pool::default();
+        pool.try_update([EndpointSpec::new(address)], |spec| Upstream::with_settings(spec.address(), &settings))
+            .unwrap();
+        let error = HttpClient::new(pool).get("/").await.unwrap_err();
+        assert_eq!(
+            (error.status().as_u16(), error.public_message()),
+            (503, "the name of the backend cannot be resolved")
+        );
+    }
 }
 
 #[derive(Debug)]
