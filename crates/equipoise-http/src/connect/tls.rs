@@ -148,6 +148,12 @@ impl Tls {
         Ok(self)
     }
 
+    /// Returns the configuration of rustls, for example for health checks with the same certificates. The
+    /// [server name](Self::server_name) is not part of it.
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
     fn of_roots(roots: RootCertStore) -> Self {
         let roots = Arc::new(roots);
         let config = Arc::new(builder().with_root_certificates(Arc::clone(&roots)).with_no_client_auth());
