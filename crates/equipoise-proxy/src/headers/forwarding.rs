@@ -147,6 +147,11 @@ impl ForwardingFields {
         self
     }
 
+    /// Returns how the address of a client is determined behind these proxies, for example for logs or session keys.
+    pub fn client(&self) -> &ClientAddress {
+        &self.client
+    }
+
     /// Sets one action for all fields.
     #[must_use]
     pub fn all(self, action: FieldAction) -> Self {

@@ -78,7 +78,7 @@ pub use self::{
     body::{RouteBody, RouteBodyError},
     mirror::Mirror,
     redirect::Redirect,
-    router::{MatchedRoute, Router, RouterFuture},
+    router::{MatchedRoute, RouteNote, Router, RouterFuture},
     rule::{InvalidRoute, Route, RouteError},
     split::{InvalidSplit, Split},
     table::{Found, Missed, Routes},

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -88,9 +88,43 @@ impl<S: fmt::Debug> fmt::Debug for Router<S> {
     }
 }
 
-/// A response extension: the name of the route that the request took.
+/// A response extension: the name of the route that the request took. The response of a
+/// [`ReverseProxy`](crate::ReverseProxy) for an error has it only if the request had a [`RouteNote`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchedRoute(pub Arc<str>);
+
+/// A request extension in which a [`Router`] notes the route of the request. Add it to requests if the route of failed
+/// requests matters, for example for an access log: a response for a timeout knows nothing else of the router. Clones
+/// share the note.
+///
+/// ```
+/// use equipoise_proxy::route::RouteNote;
+///
+/// let note = RouteNote::new();
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(note.clone());
+/// // After the request has been sent through a router:
+/// println!("{}", note.name().unwrap_or("no route"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RouteNote(Arc<OnceLock<Arc<str>>>);
+
+impl RouteNote {
+    /// Creates an empty note.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the name of the route. `None` if no route gets the request, or if no router has got it yet.
+    pub fn name(&self) -> Option<&str> {
+        self.0.get().map(|name| &**name)
+    }
+
+    pub(crate) fn matched(&self) -> Option<MatchedRoute> {
+        self.0.get().cloned().map(MatchedRoute)
+    }
+}
 
 impl<S, B, R> Service<Request<B>> for Router<S>
 where
@@ -131,6 +165,10 @@ where
     R: Body<Data = Bytes> + Send,
     R::Error: Into<BoxError>,
 {
+    if let Some(RouteNote(note)) = request.extensions().get() {
+        // Of several routers, the outermost one decides.
+        note.get_or_init(|| Arc::clone(&route.name));
+    }
     let segments = route.path.segments.len();
     let split = match &route.action {
         Action::Service(split) => split,

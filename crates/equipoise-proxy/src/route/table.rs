@@ -6,7 +6,7 @@ use super::{
     host::{HostIndex, HostPattern, asked_for},
     normal::{is_ambiguous, normalized, without_parameters},
     path::{ASTERISK, PathPattern},
-    rule::{InvalidRoute, Route},
+    rule::{Action, InvalidRoute, Route},
     trie::Trie,
 };
 
@@ -178,6 +178,15 @@ impl<'t, T> Found<'t, T> {
     /// Returns the name of the route.
     pub fn name(&self) -> &'t str {
         &self.route.name
+    }
+
+    /// Returns the service that the route chooses for the request: see [`Split::choose`](super::Split::choose). A split
+    /// without a key draws one at random. `None` if the route answers with a redirect.
+    pub fn service(&self, head: RequestHead<'_>) -> Option<&'t T> {
+        match &self.route.action {
+            Action::Service(split) => split.choose(head),
+            Action::Redirect(_) => None,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
         normalize_response, remove_hop_by_hop, remove_unusual_names, requested_upgrade, te_trailers,
     },
+    route::RouteNote,
     seen::Seen,
     tunnel::Tunnels,
 };
@@ -81,6 +82,8 @@ pub(super) struct Exchange {
     /// When the whole request must have ended.
     pub(super) total: Option<Instant>,
     upgrade: Option<Upgrade>,
+    /// Where a router notes the route, if the request has such a note.
+    route: Option<RouteNote>,
 }
 
 /// A request to switch to another protocol.
@@ -116,7 +119,8 @@ impl Exchange {
         let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
         let (version, form) = (request.version(), WantedForm::of(request.headers(), request.version()));
         let is_head = *request.method() == Method::HEAD;
-        let mut exchange = Self { settings, version, is_head, form, total, upgrade: None };
+        let route = request.extensions().get().cloned();
+        let mut exchange = Self { settings, version, is_head, form, total, upgrade: None, route };
         let next = match exchange.prepare(request) {
             Ok(next) => next,
             Err(refusal) => Next::Respond(exchange.failed(refusal.into())),
@@ -355,6 +359,9 @@ impl Exchange {
             response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         }
         response.extensions_mut().insert(Failed(Arc::new(error)));
+        if let Some(route) = self.route.as_ref().and_then(RouteNote::matched) {
+            response.extensions_mut().insert(route);
+        }
         response
     }
 }

@@ -7,9 +7,9 @@ use equipoise_affinity::{
 use equipoise_proxy::{
     ProxyBody, ReverseProxy, ReverseProxyLayer,
     headers::{ConnectionInfo, ForwardingFields, HostRule, ReportedField},
-    route::{InvalidRoute, MatchedRoute, Mirror, Redirect, Route, RouteBody, Router, Routes, Split},
+    route::{InvalidRoute, MatchedRoute, Mirror, Redirect, Route, RouteBody, RouteNote, Router, Routes, Split},
 };
-use equipoise_tower::BoxError;
+use equipoise_tower::{BoxError, RequestHead};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
@@ -397,4 +397,46 @@ fn invalid_routes_are_refused_with_what_would_be_right() {
         assert_eq!(refused(route), Err(message.to_owned()));
     }
     assert_eq!(refused(web()), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_request_with_a_note_names_its_route() {
+    let fails = BoxCloneSyncService::new(service_fn(async |_: Routed| Err(BoxError::from("broken"))));
+    let hangs = BoxCloneSyncService::new(service_fn(|_: Routed| std::future::pending()));
+    let router = router([
+        Route::to("fails", fails).path_prefix("/fails"),
+        Route::to("hangs", hangs).path_prefix("/hangs"),
+        Route::to("nested", named("nested")).path("/nested"),
+    ]);
+    for (path, status, route) in [
+        ("/fails", 502, Some("fails")),
+        ("/hangs", 504, Some("hangs")),
+        ("/nested", 200, Some("nested")),
+        ("/", 404, None),
+    ] {
+        let mut request = get(path).body(full("")).expect("a request");
+        let note = RouteNote::new();
+        request.extensions_mut().insert(note.clone());
+        let response = send(&router, request).await;
+        let matched = response.extensions().get().map(|MatchedRoute(name)| &**name);
+        assert_eq!((response.status().as_u16(), matched, note.name()), (status, route, route), "{path}");
+    }
+    let response = send(&router, get("/fails").body(full("")).expect("a request")).await;
+    assert_eq!(response.extensions().get::<MatchedRoute>(), None);
+}
+
+#[test]
+fn the_table_tells_the_service_of_a_route() {
+    let split = Split::new([("none", 0), ("all", 1)]).expect("a weight");
+    let routes = Routes::new([
+        Route::split("split", split),
+        Route::redirect("away", Redirect::temporary().host("other.test")).path("/away"),
+    ]);
+    let routes = routes.expect("valid routes");
+    let service = |path: &str| {
+        let request = Request::get(path).body(()).expect("a request");
+        let head = RequestHead::of(&request);
+        routes.find(head).expect("a route").service(head).copied()
+    };
+    assert_eq!((service("/"), service("/away")), (Some("all"), None));
 }
