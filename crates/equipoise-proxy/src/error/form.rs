@@ -8,7 +8,22 @@ use http::{
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// The form of the response for an error. The request decides it.
+/// In which form [`ErrorResponses`](super::ErrorResponses) explains an error to clients. gRPC calls always get a status of
+/// gRPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorFormat {
+    /// Clients that prefer JSON (`Accept: application/json` or `application/problem+json`) get JSON, and all others plain
+    /// text. This is the default.
+    #[default]
+    Negotiated,
+    /// One line of plain text.
+    Text,
+    /// A problem document (RFC 9457).
+    Json,
+}
+
+/// The form of the response for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// One line of plain text.
@@ -36,26 +51,28 @@ impl WantedForm {
         Self { is_grpc: version >= Version::HTTP_2 && is_grpc(request), accept, more_accept }
     }
 
-    pub(crate) fn form(&self) -> Form {
-        match () {
-            () if self.is_grpc => Form::Grpc,
-            () if prefers_json(self.accept.iter().chain(&self.more_accept)) => Form::Json,
-            () => Form::Text,
+    /// Returns the form of the response.
+    pub(crate) fn form(&self, format: ErrorFormat) -> Form {
+        match format {
+            _ if self.is_grpc => Form::Grpc,
+            ErrorFormat::Json => Form::Json,
+            ErrorFormat::Negotiated if prefers_json(self.accept.iter().chain(&self.more_accept)) => Form::Json,
+            ErrorFormat::Negotiated | ErrorFormat::Text => Form::Text,
         }
     }
 }
 
 impl Form {
-    /// Returns a response that must not be cached. `message` contains only characters of ASCII, and none that JSON or
-    /// gRPC must escape.
+    /// Returns a response that must not be cached.
     pub(crate) fn response(self, status: StatusCode, message: &str) -> Response<Bytes> {
         let (kind, body) = match self {
             Self::Grpc => ("application/grpc", String::new()),
             Self::Json => {
                 let title = status.canonical_reason().unwrap_or("Error");
                 let document = format!(
-                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{message}\"}}\n",
-                    status.as_u16()
+                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{}\"}}\n",
+                    status.as_u16(),
+                    escaped_for_json(message),
                 );
                 ("application/problem+json", document)
             }
@@ -67,7 +84,7 @@ impl Form {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self == Self::Grpc {
             headers.insert(GRPC_STATUS, grpc_status(status).into());
-            if let Ok(message) = HeaderValue::from_str(message) {
+            if let Ok(message) = HeaderValue::try_from(encoded_for_grpc(message)) {
                 headers.insert(GRPC_MESSAGE, message);
             }
         } else {
@@ -75,6 +92,31 @@ impl Form {
         }
         response
     }
+}
+
+/// Escapes a text for a string in JSON.
+fn escaped_for_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => escaped.extend(['\\', character]),
+            '\0'..='\x1f' => escaped += &format!("\\u{:04x}", u32::from(character)),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// Encodes a text for `grpc-message`: bytes that are not printable ASCII, and `%`, are percent-encoded.
+fn encoded_for_grpc(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
 }
 
 /// Returns the number of the gRPC status that means the same as a status of HTTP.
@@ -132,7 +174,7 @@ mod tests {
     }
 
     fn form_of(request: &HeaderMap, version: Version) -> Form {
-        WantedForm::of(request, version).form()
+        WantedForm::of(request, version).form(ErrorFormat::default())
     }
 
     #[test]
@@ -161,6 +203,25 @@ mod tests {
             (document["status"].as_u64(), document["detail"].as_str()),
             (Some(400), Some("the request has no Host"))
         );
+    }
+
+    #[test]
+    fn a_fixed_format_does_not_depend_on_the_request() {
+        let (json, html) = (accepting("application/json"), accepting("text/html"));
+        assert_eq!(WantedForm::of(&html, Version::HTTP_11).form(ErrorFormat::Json), Form::Json);
+        assert_eq!(WantedForm::of(&json, Version::HTTP_11).form(ErrorFormat::Text), Form::Text);
+        let grpc = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
+        assert_eq!(WantedForm::of(&grpc, Version::HTTP_2).form(ErrorFormat::Json), Form::Grpc);
+    }
+
+    #[test]
+    fn any_text_can_be_written_into_json_and_grpc() {
+        let text = "\"a\" \\ 50 %\r\nä";
+        let response = Form::Json.response(StatusCode::BAD_GATEWAY, text);
+        let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(document["detail"], text);
+        let response = Form::Grpc.response(StatusCode::BAD_GATEWAY, text);
+        assert_eq!(response.headers()[GRPC_MESSAGE], "\"a\" \\ 50 %25%0D%0A%C3%A4");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::StatusCode;
 use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 
 pub(crate) use self::form::WantedForm;
-pub use self::{proxy_status::ProxyStatus, response::ErrorResponses};
+pub use self::{form::ErrorFormat, proxy_status::ProxyStatus, response::ErrorResponses};
 use crate::{
     body::RequestBodyError,
     check::{InvalidResponse, Refusal},

@@ -4,7 +4,10 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER},
 };
 
-use crate::{check::Refusal, error::WantedForm};
+use crate::{
+    check::Refusal,
+    error::{ErrorFormat, WantedForm},
+};
 
 /// Why the server itself answers a request, and the service does not get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,8 @@ impl Rejection {
 
     /// Returns the response to a request with these headers.
     pub(super) fn response(self, request: &HeaderMap, version: Version) -> Response<Bytes> {
-        let mut response = WantedForm::of(request, version).form().response(self.status(), &self.message());
+        let mut response =
+            WantedForm::of(request, version).form(ErrorFormat::default()).response(self.status(), &self.message());
         if self == Self::Overloaded {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -14,7 +14,7 @@ use tokio::{
 use tower::service_fn;
 
 use crate::{
-    LONG, SHORT, answers, exchange, long, ok,
+    LONG, SHORT, answers, exchange, long,
     shutdown::{held, semaphores},
     start,
 };

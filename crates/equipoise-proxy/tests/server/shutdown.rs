@@ -19,7 +19,7 @@ use tokio::{
 };
 use tower::service_fn;
 
-use crate::{GET, LONG, SHORT, answers, bind, exchange, get, long, ok, response, rest, start};
+use crate::{GET, LONG, SHORT, answers, bind, exchange, get, long, response, rest, start};
 
 /// A service that tells when a request begins, and waits for the permission to answer it.
 macro_rules! held {
@@ -30,7 +30,7 @@ macro_rules! held {
             async move {
                 begun.add_permits(1);
                 may_answer.acquire().await.expect("not closed").forget();
-                Ok::<_, Infallible>(ok())
+                Ok::<_, Infallible>($crate::ok())
             }
         })
     }};

@@ -9,7 +9,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower::service_fn;
 
 use crate::{
-    GET, LONG, answers, long, ok, response, rest,
+    GET, LONG, answers, long, response, rest,
     shutdown::{held, semaphores},
 };
 
