@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     activity::{Activity, Due},
+    idle::IdleConnections,
     io::Io,
     limits::ServerLimits,
     rejection::Rejection,
@@ -41,6 +42,8 @@ pub(super) struct Connection<T> {
     pub(super) activity: Arc<Activity>,
     pub(super) limits: Arc<ServerLimits>,
     pub(super) counters: Arc<Counters>,
+    /// The connections that wait for a request.
+    pub(super) idle: Arc<IdleConnections>,
     /// Tells it to finish its requests and close.
     pub(super) drain: Signal,
 }
@@ -108,7 +111,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
 
     /// Waits for the first bytes, or for those after a rest.
     async fn begin(&mut self) -> Begin {
-        let mut alarm = Alarm::default();
+        let (idle, mut alarm) = (self.idle.add(), Alarm::default());
         poll_fn(|cx| {
             if let Poll::Ready(result) = self.io.poll_is_http2(cx) {
                 return Poll::Ready(match result {
@@ -122,6 +125,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
             if due == Due::Idle && self.drain.poll(cx) {
                 let at = at.min(self.activity.after_begin(FIRST_REQUEST_TIMEOUT));
                 return alarm.poll(cx, at).map(|()| Begin::Nothing);
+            }
+            if due == Due::Idle && idle.poll_must_close(cx) {
+                self.counters.displaced.add(1);
+                return Poll::Ready(Begin::Nothing);
             }
             alarm.poll(cx, at).map(|()| match due {
                 Due::Head => {
@@ -140,7 +147,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
 
     /// Serves requests. Returns the connection and the service if the connection is at rest.
     async fn http1<S: HyperService>(self, service: S) -> Option<(Self, S)> {
-        let Self { io, activity, limits, counters, mut drain } = self;
+        let Self { io, activity, limits, counters, idle, mut drain } = self;
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -204,7 +211,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<T> {
         let mut io = parts.io.into_inner();
         if matches!(end, End::Rest) {
             io.rest(&parts.read_buf);
-            return Some((Self { io, activity, limits, counters, drain }, parts.service));
+            return Some((Self { io, activity, limits, counters, idle, drain }, parts.service));
         }
         let rejection = if matches!(end, End::Late(_)) { Some(Rejection::Timeout) } else { io.take_rejection() };
         if let Some(rejection) = rejection {

@@ -66,7 +66,8 @@ impl ServerLimits {
         }
     }
 
-    /// Sets the maximum number of open connections of all listeners together, at least 1. At the limit, the server
+    /// Sets the maximum number of open connections of all listeners together, at least 1. At the limit, the HTTP/1.1
+    /// connection that has waited longest for a request is closed when another connection comes. If none waits, the server
     /// stops accepting: further connections wait in the operating system's queue of the listener. Default: 16 384.
     #[must_use]
     pub const fn max_connections(mut self, max: usize) -> Self {

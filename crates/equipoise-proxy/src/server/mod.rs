@@ -77,6 +77,10 @@
 //! [`max_connections`](ServerLimits::max_connections) and the limits of HTTP/2 for the memory of the machine, or limit
 //! the requests in flight in the service.
 //!
+//! At `max_connections`, the HTTP/1.1 connection that has waited longest for a request is closed when another connection
+//! comes, so clients that hold connections without using them do not keep out others. Connections with a request, those
+//! that have begun the head of one, and those of HTTP/2 are not closed for others.
+//!
 //! These attacks with HTTP/2 end with the connection, and other connections do not notice them:
 //!
 //! - "Rapid reset" (CVE-2023-44487): [`max_reset_streams`](ServerLimits::max_reset_streams) limits requests that were
@@ -102,6 +106,7 @@ mod activity;
 mod body;
 mod connection;
 mod framing;
+mod idle;
 mod in_flight;
 mod io;
 mod limits;

@@ -1,4 +1,4 @@
-use std::{fmt, io, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use arc_swap::ArcSwap;
 use equipoise_tower::BoxError;
@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::{
     activity::Activity,
     connection::Connection,
+    idle::IdleConnections,
     in_flight::InFlightLimit,
     io::Io,
     limits::ServerLimits,
@@ -57,6 +58,7 @@ struct Shared {
     limits: ArcSwap<ServerLimits>,
     in_flight: Arc<InFlightLimit>,
     permits: Arc<Semaphore>,
+    idle: Arc<IdleConnections>,
     counters: Arc<Counters>,
     /// Listeners wait for it.
     close: Arc<Event>,
@@ -76,6 +78,27 @@ impl Shared {
         self.counters.accept_errors.add(1);
         tracing::warn!(%error, "a connection could not be accepted");
     }
+
+    /// Waits until there is room for a connection, or an idle connection that can be closed for it.
+    async fn room(&self) {
+        let mut permit = pin!(self.permit());
+        poll_fn(|cx| match permit.as_mut().poll(cx) {
+            Poll::Pending if !self.idle.poll_any(cx) => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// Waits until there is room for a connection. At the limit, closes one idle connection.
+    async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
+        let (mut permit, mut closes) = (pin!(self.permit()), false);
+        poll_fn(|cx| {
+            let room = permit.as_mut().poll(cx);
+            closes = closes || room.is_pending() && self.idle.poll_close(cx);
+            room
+        })
+        .await
+    }
 }
 
 impl<S> Server<S> {
@@ -93,6 +116,7 @@ impl<S> Server<S> {
             in_flight: Arc::new(InFlightLimit::new(limits.max_in_flight)),
             limits: ArcSwap::from_pointee(limits),
             permits,
+            idle: Arc::default(),
             counters: Arc::default(),
             close: Arc::default(),
             drain: Arc::default(),
@@ -235,15 +259,13 @@ where
         let shared = Arc::clone(&self.shared);
         let mut pause = FIRST_PAUSE;
         loop {
-            // Waits until the limit allows one more connection, but reserves no place. Another listener can take the
-            // place first.
-            let Some(permit) = shared.permit().await else { return };
-            drop(permit);
+            // Reserves no place. Another listener can take the place first.
+            shared.room().await;
             match listener.accept().await {
                 Ok(accepted) => {
                     pause = FIRST_PAUSE;
                     *waiting = Some(accepted);
-                    let Some(permit) = shared.permit().await else { return };
+                    let Some(permit) = shared.make_room().await else { return };
                     let Some(accepted) = waiting.take() else { return };
                     tokio::spawn(self.connection(accepted, permit, shared.drain.signal(), shared.abort.signal()));
                 }
@@ -260,7 +282,7 @@ where
     /// Serves one connection that was accepted elsewhere, for example after a TLS handshake, until it is closed.
     ///
     /// It counts as one of the server's connections from this call until the future ends or is dropped. At the
-    /// [limit](ServerLimits::max_connections), it waits until another one is closed.
+    /// [limit](ServerLimits::max_connections), it waits until another one is closed: one without a request is closed for it.
     ///
     /// # Panics
     ///
@@ -273,7 +295,7 @@ where
         let (drain, mut abort) = (self.shared.drain.signal(), self.shared.abort.signal());
         async move {
             let mut permit = None;
-            unless(&mut abort, async { permit = server.shared.permit().await }).await;
+            unless(&mut abort, async { permit = server.shared.make_room().await }).await;
             if let Some(permit) = permit {
                 let connection = server.connection(accepted, permit, drain, abort);
                 drop(server);
@@ -302,6 +324,7 @@ where
             activity: Arc::clone(&activity),
             limits: Arc::clone(&limits),
             counters: Arc::clone(&shared.counters),
+            idle: Arc::clone(&shared.idle),
             drain,
         };
         let service = Tracked {
@@ -339,8 +362,8 @@ async fn pause(pause: &mut Duration) {
 
 /// Runs a future until it ends or the event begins.
 async fn unless(event: &mut Signal, future: impl Future<Output = ()>) {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
         if event.poll(cx) {
             return Poll::Ready(());
         }

@@ -18,6 +18,9 @@ pub struct ServerStats {
     pub body_timeouts: u64,
     /// Number of connections closed because no request came in time.
     pub idle_timeouts: u64,
+    /// Number of connections without a request that were closed to make room for another one at
+    /// [`max_connections`](super::ServerLimits::max_connections).
+    pub displaced: u64,
     /// Number of connections and HTTP/2 streams closed because the client took no bytes in time.
     pub write_timeouts: u64,
     /// Number of connections closed because of bytes that are not valid HTTP, or of an HTTP/1.1 head that is too large.
@@ -38,6 +41,7 @@ pub(super) struct Counters {
     pub(super) head_timeouts: Counter,
     pub(super) body_timeouts: Counter,
     pub(super) idle_timeouts: Counter,
+    pub(super) displaced: Counter,
     pub(super) write_timeouts: Counter,
     pub(super) malformed: Counter,
     pub(super) floods: Counter,
@@ -68,6 +72,7 @@ impl Counters {
             head_timeouts: self.head_timeouts.get(),
             body_timeouts: self.body_timeouts.get(),
             idle_timeouts: self.idle_timeouts.get(),
+            displaced: self.displaced.get(),
             write_timeouts: self.write_timeouts.get(),
             malformed: self.malformed.get(),
             floods: self.floods.get(),

@@ -249,27 +249,52 @@ async fn a_request_is_in_flight_until_its_client_has_taken_the_response() {
 }
 
 #[tokio::test]
-async fn at_the_limit_further_connections_wait() {
-    let running = start!(answers(), long().max_connections(1));
-    let mut first = running.connect().await;
+async fn at_the_limit_the_connection_that_is_idle_longest_makes_room() {
+    let running = start!(answers(), long().max_connections(2));
+    let (mut unused, mut first) = (running.connect().await, running.connect().await);
     exchange(&mut first).await;
+    // Both are idle for ever, and the first one has waited longest.
     let mut second = running.connect().await;
-    second.write_all(GET).await.expect("the operating system accepts");
-    exchange(&mut first).await;
-    assert_eq!(running.server.stats().accepted, 1);
-    drop(first);
-    assert!(response(&mut second).await.starts_with("http/1.1 200"));
+    assert!(exchange(&mut second).await.starts_with("http/1.1 200"));
+    assert_eq!(rest(&mut unused).await, "");
+    let mut third = running.connect().await;
+    assert!(exchange(&mut third).await.starts_with("http/1.1 200"));
+    assert_eq!(rest(&mut first).await, "");
     let stats = running.server.stats();
-    assert_eq!((stats.accepted, stats.open), (2, 1));
+    assert_eq!((stats.accepted, stats.displaced, stats.idle_timeouts), (4, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_limit_further_connections_wait_for_those_with_a_request() {
+    let server = Server::with_limits(answers(), long().max_connections(1));
+    let serve = || {
+        let (client, stream) = tokio::io::duplex(1024);
+        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        client
+    };
+    let (mut first, mut second) = (serve(), serve());
+    let (begin, end) = GET.split_at(10);
+    first.write_all(begin).await.expect("open");
+    second.write_all(GET).await.expect("open");
+    tokio::time::sleep(LONG / 2).await;
+    assert_eq!(server.stats().accepted, 1);
+    first.write_all(end).await.expect("open");
+    assert!(response(&mut first).await.starts_with("http/1.1 200"));
+    // The first one is idle now, and makes room.
+    assert!(response(&mut second).await.starts_with("http/1.1 200"));
+    assert_eq!((server.stats().accepted, server.stats().displaced), (2, 1));
 }
 
 #[tokio::test]
 async fn limits_can_be_replaced_while_connections_are_open() {
     let running = start!(answers(), long().max_connections(3).max_requests_per_connection(3));
     let mut clients = Vec::new();
+    let (begin, end) = GET.split_at(10);
     for _ in 0..3 {
         let mut client = running.connect().await;
         exchange(&mut client).await;
+        // So that it is not idle.
+        client.write_all(begin).await.expect("open");
         clients.push(client);
     }
     running.server.set_limits(long().max_connections(1).max_requests_per_connection(1));
@@ -277,8 +302,9 @@ async fn limits_can_be_replaced_while_connections_are_open() {
     waiting.write_all(GET).await.expect("the operating system accepts");
     // Open connections keep their limits, and are not replaced until only one is left.
     while let Some(mut client) = clients.pop() {
-        assert!(!exchange(&mut client).await.contains("connection: close"));
         assert_eq!(running.server.stats().accepted, 3);
+        client.write_all(end).await.expect("open");
+        assert!(!response(&mut client).await.contains("connection: close"));
     }
     assert!(response(&mut waiting).await.contains("connection: close\r\n"), "the new limit");
     drop(waiting);
