@@ -1,10 +1,10 @@
 //! One pool of the configuration: its endpoints with their connections, its health checks and its affinity, as one
 //! service.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use equipoise::{
-    Availability, Balance, HttpClient, Pool, SourcePrefix, StrategySpec, TryUpdateError, Upstream,
+    Availability, Balance, EndpointSpec, HttpClient, Pool, SourcePrefix, StrategySpec, TryUpdateError, Upstream,
     affinity::{
         Affinity, AffinityLayer, AffinitySpec, WithAffinity,
         by_name::{BuildAffinityError, BuildContext},
@@ -22,6 +22,7 @@ use crate::{
     affinity,
     client::client_address,
     config::{Check, PoolTable},
+    connections::Connections,
     source::{ConfigError, Source},
 };
 
@@ -32,6 +33,7 @@ pub(crate) type Balanced = WithAffinity<HttpClient>;
 pub(crate) struct Backend {
     table: PoolTable,
     strategy: StrategySpec,
+    connections: Connections,
     affinity_spec: AffinitySpec,
     pub(crate) pool: Pool<Upstream>,
     pub(crate) health: Health,
@@ -42,6 +44,8 @@ pub(crate) struct Backend {
     checking: Option<Arc<HealthGuard>>,
     /// The health checks of a configuration that is not applied yet.
     new_checks: Option<Health>,
+    /// Whether the endpoints get new connections when the configuration is applied.
+    reconnects: bool,
 }
 
 impl Backend {
@@ -54,12 +58,13 @@ impl Backend {
         let span = table.span();
         let table = table.get_ref().clone();
         let strategy = strategy(&table, source)?;
-        let health = health(&table, source)?;
+        let connections = Connections::new(&table, source)?;
+        let health = health(&table, &connections, source)?;
         let pool = Pool::new(match table.outlier {
             Some(_) => AnyStrategy::new(health.watch(strategy.build())),
             None => strategy.build(),
         });
-        set_endpoints(&pool, &table, source)?;
+        set_endpoints(&pool, &table, |spec, _| connections.upstream(spec).map(Some), source)?;
         let affinity_spec = affinity_spec(&table, source)?;
         let key = hash_key(&table, source)?;
         match &table.hash_on {
@@ -79,6 +84,7 @@ impl Backend {
         Ok(Self {
             table,
             strategy,
+            connections,
             affinity_spec,
             pool,
             health,
@@ -87,6 +93,7 @@ impl Backend {
             service,
             checking: None,
             new_checks: None,
+            reconnects: false,
         })
     }
 
@@ -114,18 +121,25 @@ impl Backend {
             false => affinity(&affinity_spec, pool, &table, secrets, source)?,
         };
         let service = service(pool, &affinity, new.key.clone());
-        let new_checks = (self.table.health != table.health).then(|| new.health.clone());
-        Ok(Self { table, affinity_spec, affinity, key: new.key.clone(), service, new_checks, ..self.clone() })
+        let (connections, reconnects) = (new.connections.clone(), self.connections != new.connections);
+        let new_checks = (reconnects || self.table.health != table.health).then(|| new.health.clone());
+        let key = new.key.clone();
+        Ok(Self { table, connections, affinity_spec, affinity, key, service, new_checks, reconnects, ..self.clone() })
     }
 
     /// Gives the pool the endpoints and the health checks of its settings, and starts the checks. Endpoints that stay
-    /// keep their state, their connections and their requests.
+    /// keep their state and their requests, and their connections unless these have other settings now.
     pub(crate) fn apply(&mut self, source: &Source) -> Result<(), ConfigError> {
         if let Some(new) = self.new_checks.take() {
             self.health.replace_checks(&new);
         }
         self.checking.get_or_insert_with(|| Arc::new(self.health.spawn(&self.pool)));
-        set_endpoints(&self.pool, &self.table, source)
+        let (connections, reconnects) = (&self.connections, std::mem::take(&mut self.reconnects));
+        let make = |spec: &EndpointSpec, present: Option<&Upstream>| match present {
+            Some(_) if !reconnects => Ok(None),
+            _ => connections.upstream(spec).map(Some),
+        };
+        set_endpoints(&self.pool, &self.table, make, source)
     }
 
     /// Takes over the administrative states of endpoints from a pool that this one replaces.
@@ -161,7 +175,7 @@ fn strategy(table: &PoolTable, source: &Source) -> Result<StrategySpec, ConfigEr
     }
 }
 
-fn health(table: &PoolTable, source: &Source) -> Result<Health, ConfigError> {
+fn health(table: &PoolTable, connections: &Connections, source: &Source) -> Result<Health, ConfigError> {
     let mut builder = Health::builder();
     if let Some(outliers) = table.outlier {
         builder = builder.outliers(outliers);
@@ -170,10 +184,16 @@ fn health(table: &PoolTable, source: &Source) -> Result<Health, ConfigError> {
         return builder.build().map_err(|error| source.caused(0..0, &error));
     };
     let (span, checks) = (checks.span(), checks.get_ref());
+    let addresses = || table.endpoints.get_ref().iter().map(|endpoint| endpoint.get_ref().address.get_ref());
+    if let Some(socket) = addresses().find(|address| address.starts_with(['/', '.']) || address.starts_with("unix:")) {
+        let message = "health checks cannot reach a Unix socket: leave out health, or use another address";
+        return Err(source.error(span, format_args!("{message} than {socket:?}")));
+    }
     let builder = match (checks.check, &checks.path) {
         (Check::Http, path) => {
             let probe = HttpProbe::new(path.as_deref().unwrap_or("/"));
-            builder.check("http", checks.schedule, probe.map_err(|error| source.caused(span.clone(), &error))?)
+            let probe = probe.map_err(|error| source.caused(span.clone(), &error))?;
+            builder.check("http", checks.schedule, connections.probe(probe))
         }
         (Check::Tcp, None) => builder.check("tcp", checks.schedule, TcpProbe::new()),
         (Check::Tcp, Some(_)) => {
@@ -183,7 +203,14 @@ fn health(table: &PoolTable, source: &Source) -> Result<Health, ConfigError> {
     builder.build().map_err(|error| source.caused(span, &error))
 }
 
-fn set_endpoints(pool: &Pool<Upstream>, table: &PoolTable, source: &Source) -> Result<(), ConfigError> {
+/// Gives a pool the endpoints of its table. `make` returns the connections to an endpoint, or `None` to keep those that
+/// it has.
+fn set_endpoints<E: Error + 'static>(
+    pool: &Pool<Upstream>,
+    table: &PoolTable,
+    make: impl FnMut(&EndpointSpec, Option<&Upstream>) -> Result<Option<Upstream>, E>,
+    source: &Source,
+) -> Result<(), ConfigError> {
     let endpoints = &table.endpoints;
     if endpoints.get_ref().is_empty() {
         return Err(source.error(endpoints.span(), "a pool needs at least one endpoint"));
@@ -193,7 +220,7 @@ fn set_endpoints(pool: &Pool<Upstream>, table: &PoolTable, source: &Source) -> R
         Upstream::new(address.get_ref()).map_err(|error| source.caused(address.span(), &error))?;
     }
     let specs = endpoints.get_ref().iter().map(|endpoint| endpoint.get_ref().spec());
-    let update = pool.try_update(specs, |spec| Upstream::new(spec.address()));
+    let update = pool.try_update_with(specs, make);
     update.map(drop).map_err(|error| {
         let span = if let TryUpdateError::Update(error) = &error { table.span_of(error) } else { endpoints.span() };
         source.caused(span, &error)

@@ -6,8 +6,10 @@ use equipoise::{
     EndpointSpec, InvalidSpec, Tier, UpdateError,
     health::{Outliers, Schedule},
 };
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use toml::Spanned;
+
+use crate::values::{address, buffer_bytes, header_bytes, positive, time, timeout};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,10 +58,42 @@ pub(crate) struct Listener {
     #[serde(default)]
     pub(crate) route: Vec<Spanned<RouteTable>>,
     pub(crate) trusted_proxies: Option<Spanned<Vec<String>>>,
+    /// The fields in which the trusted proxies report what they know of the client.
+    pub(crate) written_by_proxies: Option<Spanned<Vec<Field>>>,
     #[serde(default)]
     pub(crate) served_by_header: bool,
     #[serde(default)]
+    pub(crate) errors: Errors,
+    #[serde(default)]
     pub(crate) limits: Limits,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Field {
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    Forwarded,
+}
+
+/// The responses of the gateway to requests that fail.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Errors {
+    pub(crate) format: Format,
+    /// Texts by status.
+    pub(crate) text: BTreeMap<String, Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Format {
+    #[default]
+    Negotiated,
+    Text,
+    Json,
 }
 
 /// The table `limits` of a listener. `gateway.toml` describes each key.
@@ -70,35 +104,35 @@ pub(crate) struct Limits {
     pub(crate) max_connections: usize,
     #[serde(deserialize_with = "positive")]
     pub(crate) max_in_flight: usize,
-    #[serde(deserialize_with = "positive")]
+    #[serde(deserialize_with = "header_bytes")]
     pub(crate) max_header_bytes: u32,
-    #[serde(deserialize_with = "positive")]
+    #[serde(deserialize_with = "buffer_bytes")]
     pub(crate) max_buffer_bytes: u32,
     #[serde(deserialize_with = "positive")]
     pub(crate) max_concurrent_streams: u32,
     pub(crate) max_reset_streams: u32,
     #[serde(deserialize_with = "positive")]
     pub(crate) max_requests_per_connection: u64,
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "timeout")]
     pub(crate) head_timeout: Duration,
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "timeout")]
     pub(crate) keep_alive_timeout: Duration,
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "timeout")]
     pub(crate) write_timeout: Duration,
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouteTable {
-    pub(crate) host: Option<String>,
-    pub(crate) path_prefix: Option<String>,
-    pub(crate) method: Option<String>,
+    pub(crate) host: Option<Spanned<String>>,
+    pub(crate) path_prefix: Option<Spanned<String>>,
+    pub(crate) method: Option<Spanned<String>>,
     #[serde(default)]
-    pub(crate) header: BTreeMap<String, String>,
+    pub(crate) header: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
-    pub(crate) cookie: BTreeMap<String, String>,
+    pub(crate) cookie: BTreeMap<String, Spanned<String>>,
     pub(crate) pool: Spanned<String>,
-    pub(crate) weight: Option<u32>,
+    pub(crate) weight: Option<Spanned<u32>>,
 }
 
 #[derive(Clone, Deserialize, PartialEq)]
@@ -107,6 +141,9 @@ pub(crate) struct PoolTable {
     pub(crate) strategy: Option<Spanned<String>>,
     pub(crate) slow_start: Option<Spanned<String>>,
     pub(crate) hash_on: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) protocol: Protocol,
+    pub(crate) tls: Option<Spanned<TlsTable>>,
     pub(crate) endpoints: Spanned<Vec<Spanned<EndpointTable>>>,
     pub(crate) health: Option<Spanned<HealthTable>>,
     pub(crate) outlier: Option<Outliers>,
@@ -136,6 +173,26 @@ impl PoolTable {
         let mut endpoints = self.endpoints.get_ref().iter().map(Spanned::get_ref);
         endpoints.rfind(|endpoint| endpoint.id().get_ref() == id)
     }
+}
+
+/// The version of HTTP towards the endpoints.
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Protocol {
+    #[default]
+    Auto,
+    Http1,
+    Http2,
+}
+
+/// TLS towards the endpoints.
+#[derive(Clone, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, expecting = "a table such as { ca_file = \"ca.pem\" }")]
+pub(crate) struct TlsTable {
+    pub(crate) ca_file: Option<Spanned<PathBuf>>,
+    pub(crate) server_name: Option<Spanned<String>>,
+    pub(crate) certificate_file: Option<Spanned<PathBuf>>,
+    pub(crate) key_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Clone, Deserialize, PartialEq)]
@@ -219,33 +276,4 @@ impl Default for Log {
 
 fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
-}
-
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<SocketAddr>, D::Error> {
-    let text = Spanned::<String>::deserialize(deserializer)?;
-    match text.get_ref().parse() {
-        Ok(address) => Ok(Spanned::new(text.span(), address)),
-        Err(_) => Err(de::Error::custom(format_args!(
-            "{:?} is not an address to listen on: write it as \"127.0.0.1:8080\" or \"[::]:8080\"",
-            text.get_ref()
-        ))),
-    }
-}
-
-fn positive<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default + PartialEq,
-{
-    match T::deserialize(deserializer)? {
-        zero if zero == T::default() => Err(de::Error::custom("0 would admit nothing: use 1 or more")),
-        number => Ok(number),
-    }
-}
-
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let invalid =
-        || de::Error::custom(format_args!("{text:?} is not a duration: write a number and a unit, such as \"30s\""));
-    equipoise::spec::time::read(&text).ok_or_else(invalid)
 }

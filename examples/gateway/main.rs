@@ -18,6 +18,7 @@ mod affinity;
 mod backend;
 mod client;
 mod config;
+mod connections;
 mod front;
 mod gateway;
 mod limits;
@@ -25,6 +26,7 @@ mod listening;
 mod secrets;
 mod site;
 mod source;
+mod values;
 
 use std::{
     io,

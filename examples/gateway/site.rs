@@ -1,23 +1,24 @@
 //! What a listener serves: its routes, behind a reverse proxy.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use equipoise::{
-    affinity::source::{ClientAddress, ForwardedHeader, TrustedProxies},
+    affinity::source::{ClientAddress, TrustedProxies},
     proxy::{
         ReverseProxy, ReverseProxyLayer, Tunnels,
-        headers::ForwardingFields,
-        route::{Route, Router, Routes, Split},
+        error::{ErrorFormat, ErrorResponses},
+        headers::{FieldAction, ForwardingFields, ReportedField},
+        route::{Route, RouteError, Router, Routes, Split},
     },
     spec::most_similar,
 };
-use http::Method;
+use http::{Method, StatusCode};
 use toml::Spanned;
 use tower::Layer;
 
 use crate::{
     backend::{Backend, Balanced},
-    config::{Limits, Listener, RouteTable},
+    config::{Errors, Field, Format, Limits, Listener, RouteTable},
     source::{ConfigError, Source},
 };
 
@@ -44,18 +45,54 @@ impl Site {
         source: &Source,
     ) -> Result<Self, ConfigError> {
         let routes = routes(listener, pools, source)?;
-        let trusted = match &listener.trusted_proxies {
-            Some(proxies) => {
-                let networks: Result<TrustedProxies, _> = proxies.get_ref().join(",").parse();
-                networks.map_err(|error| source.caused(proxies.span(), &error))?
-            }
-            None => TrustedProxies::none(),
-        };
-        let clients = ClientAddress::behind(trusted.clone()).header(ForwardedHeader::XForwardedFor);
-        let layer = ReverseProxyLayer::new().forwarding(ForwardingFields::behind(trusted)).tunnels(tunnels.clone());
-        let proxy = layer.layer(Router::new(routes));
+        let forwarding = forwarding(listener, source)?;
+        let clients = forwarding.client().clone();
+        let layer = ReverseProxyLayer::new().forwarding(forwarding).tunnels(tunnels.clone());
+        let proxy = layer.errors(errors(&listener.errors, source)?).layer(Router::new(routes));
         Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits: listener.limits.clone(), logs })
     }
+}
+
+/// Returns what endpoints learn about clients. Fields that endpoints do not get by default are passed on if the trusted
+/// proxies write them.
+fn forwarding(listener: &Listener, source: &Source) -> Result<ForwardingFields, ConfigError> {
+    let Some(proxies) = &listener.trusted_proxies else {
+        return match &listener.written_by_proxies {
+            Some(fields) => {
+                Err(source.error(fields.span(), "written_by_proxies has no effect without trusted_proxies"))
+            }
+            None => Ok(ForwardingFields::new()),
+        };
+    };
+    let trusted: Result<TrustedProxies, _> = proxies.get_ref().join(",").parse();
+    let rules = ForwardingFields::behind(trusted.map_err(|error| source.caused(proxies.span(), &error))?);
+    let Some(written) = listener.written_by_proxies.as_ref().map(Spanned::get_ref) else { return Ok(rules) };
+    let action = |field| if written.contains(&field) { FieldAction::Append } else { FieldAction::Remove };
+    let reported = written.iter().map(|field| match field {
+        Field::XForwardedFor => ReportedField::XForwardedFor,
+        Field::XForwardedProto => ReportedField::XForwardedProto,
+        Field::XForwardedHost => ReportedField::XForwardedHost,
+        Field::XForwardedPort => ReportedField::XForwardedPort,
+        Field::Forwarded => ReportedField::Forwarded,
+    });
+    let rules = rules.written_by_proxies(reported);
+    Ok(rules.x_forwarded_port(action(Field::XForwardedPort)).forwarded(action(Field::Forwarded)))
+}
+
+fn errors(errors: &Errors, source: &Source) -> Result<ErrorResponses, ConfigError> {
+    let mut responses = ErrorResponses::new().format(match errors.format {
+        Format::Negotiated => ErrorFormat::Negotiated,
+        Format::Text => ErrorFormat::Text,
+        Format::Json => ErrorFormat::Json,
+    });
+    for (status, text) in &errors.text {
+        let parsed =
+            status.parse().ok().filter(|status: &StatusCode| status.is_client_error() || status.is_server_error());
+        let wrong =
+            || source.error(text.span(), format_args!("{status:?} is not the status of an error: use 400 to 599"));
+        responses = responses.message(parsed.ok_or_else(wrong)?, text.get_ref());
+    }
+    Ok(responses)
 }
 
 /// Builds the table of routes. Routes with the same conditions share their requests by weight.
@@ -77,13 +114,13 @@ fn routes(
         let group: Vec<_> = listener.route.iter().skip(index).filter(same).collect();
         let mut choices = Vec::new();
         for route in &group {
-            let weight = match (route.get_ref().weight, group.len()) {
+            let weight = match (&route.get_ref().weight, group.len()) {
                 (None, 1) => 1,
-                (Some(_), 1) => {
+                (Some(weight), 1) => {
                     let message = "weight has no effect, because no other route has the same conditions: leave it out";
-                    return Err(source.error(route.span(), message));
+                    return Err(source.error(weight.span(), message));
                 }
-                (Some(weight), _) => weight,
+                (Some(weight), _) => *weight.get_ref(),
                 (None, _) => {
                     let message = "another route has the same conditions: give each a weight to share the requests";
                     return Err(source.error(route.span(), message));
@@ -96,7 +133,7 @@ fn routes(
         let split = Split::new(choices).map_err(|error| source.caused(route.span(), &error))?;
         let built = with_conditions(Route::split(names.join("|"), split), route, source)?;
         // Checked alone, so that the error has the line of this route.
-        Routes::new([built.clone()]).map_err(|error| source.caused(route.span(), &error.error))?;
+        Routes::new([built.clone()]).map_err(|error| source.caused(span_of(&error.error, route), &error.error))?;
         routes.push(built);
     }
     match &listener.pool {
@@ -123,19 +160,33 @@ fn with_conditions(
 ) -> Result<Route<Balanced>, ConfigError> {
     let RouteTable { host, path_prefix, method, header, cookie, .. } = route.get_ref();
     if let Some(host) = host {
-        built = built.host(host);
+        built = built.host(host.get_ref());
     }
     if let Some(prefix) = path_prefix {
-        built = built.path_prefix(prefix);
+        built = built.path_prefix(prefix.get_ref());
     }
     if let Some(method) = method {
+        let (method, span) = (method.get_ref(), method.span());
         let parsed =
             method.parse().ok().filter(|parsed: &Method| !parsed.as_str().bytes().any(|b| b.is_ascii_lowercase()));
-        let wrong = || source.error(route.span(), format_args!("{method:?} is not a method: write it as \"GET\""));
+        let wrong = || source.error(span, format_args!("{method:?} is not a method: write it as \"GET\""));
         built = built.method(parsed.ok_or_else(wrong)?);
     }
-    let built = header.iter().fold(built, |built, (name, value)| built.header(name, value));
-    Ok(cookie.iter().fold(built, |built, (name, value)| built.cookie(name, value)))
+    let built = header.iter().fold(built, |built, (name, value)| built.header(name, value.get_ref()));
+    Ok(cookie.iter().fold(built, |built, (name, value)| built.cookie(name, value.get_ref())))
+}
+
+/// Returns the place of what the table of routes has refused.
+fn span_of(error: &RouteError, route: &Spanned<RouteTable>) -> Range<usize> {
+    let table = route.get_ref();
+    let value = match error.setting {
+        "host" => table.host.as_ref(),
+        "path_prefix" => table.path_prefix.as_ref(),
+        "header" => table.header.get(&error.text),
+        "cookie" => table.cookie.get(&error.text),
+        _ => None,
+    };
+    value.map_or_else(|| route.span(), Spanned::span)
 }
 
 fn unknown_pool(name: &str, pools: &BTreeMap<String, Backend>) -> String {

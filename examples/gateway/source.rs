@@ -38,9 +38,19 @@ impl Source {
     /// Reads the text as the tables of a configuration.
     pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
-            let message = error.message();
-            self.error(error.span().unwrap_or_default(), format_args!("{message}{}", suggestion(message)))
+            let (span, message) = (error.span().unwrap_or_default(), explained(error.message()));
+            match self.key_of(span.start) {
+                Some(key) => self.error(span, format_args!("{key}: {message}")),
+                None => self.error(span, message),
+            }
         })
+    }
+
+    /// Returns the key of the value that begins at a byte of the text.
+    fn key_of(&self, value: usize) -> Option<&str> {
+        let key = self.text.get(..value)?.trim_end().strip_suffix('=')?.trim_end();
+        let end = |c: char| c.is_whitespace() || matches!(c, '{' | '[' | ',');
+        Some(key.rsplit(end).next()?.trim_matches('"')).filter(|key| !key.is_empty())
     }
 }
 
@@ -53,6 +63,26 @@ pub(crate) fn causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Returns a message of serde in the words of the file, and the known name that was probably meant.
+fn explained(message: &str) -> String {
+    let wrong = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "));
+    match wrong.and_then(|rest| rest.split_once(", expected ")) {
+        Some((found, valid)) => format!("found {found}: write {}", in_words(valid)),
+        None if message == "wanted string or table" => format!("write {}", in_words("a string")),
+        None => format!("{message}{}", suggestion(message)),
+    }
+}
+
+/// Returns what a type of Rust is called in the file.
+fn in_words(valid: &str) -> &str {
+    match valid {
+        "a string" => "a text in quotes",
+        "a boolean" => "true or false",
+        "u32" | "u64" | "usize" => "a whole number that is not negative",
+        valid => valid,
+    }
 }
 
 /// Returns which known name was probably meant. Serde's message has the unknown name and then the known ones, each in

@@ -13,6 +13,8 @@ mod backend;
 mod client;
 #[path = "../../examples/gateway/config.rs"]
 mod config;
+#[path = "../../examples/gateway/connections.rs"]
+mod connections;
 #[path = "../../examples/gateway/front.rs"]
 mod front;
 #[path = "../../examples/gateway/gateway.rs"]
@@ -27,6 +29,8 @@ mod secrets;
 mod site;
 #[path = "../../examples/gateway/source.rs"]
 mod source;
+#[path = "../../examples/gateway/values.rs"]
+mod values;
 
 use std::{fs, process};
 

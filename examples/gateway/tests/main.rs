@@ -16,4 +16,5 @@ mod process;
 mod reload;
 mod routing;
 mod secrets;
+mod secure;
 mod shutdown;

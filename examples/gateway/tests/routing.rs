@@ -152,3 +152,62 @@ async fn tells_clients_behind_trusted_proxies_apart(settings: &str) {
     }
     assert_eq!(used.len(), 4);
 }
+
+#[tokio::test]
+async fn fields_that_the_proxies_in_front_write_are_passed_on() {
+    let backend = Backend::answering(|head| async move {
+        let fields = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"];
+        fields.map(|name| header(&head, name).unwrap_or("-").to_owned()).join(" | ")
+    });
+    let sent = "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: app.test\r\n\
+                x-forwarded-port: 443\r\nforwarded: for=192.0.2.7\r\n";
+    for (written, received) in [
+        ("", "192.0.2.7, 127.0.0.1 | http | localhost | - | -"),
+        (
+            "written_by_proxies = [\"x-forwarded-for\", \"x-forwarded-proto\", \"x-forwarded-port\"]",
+            "192.0.2.7, 127.0.0.1 | https | localhost | 443 | -",
+        ),
+        (
+            "written_by_proxies = [\"forwarded\", \"x-forwarded-host\"]",
+            "127.0.0.1 | http | app.test | - | for=192.0.2.7, for=127.0.0.1;host=localhost;proto=http",
+        ),
+    ] {
+        let config = format!(
+            r#"
+            [[listener]]
+            bind = "127.0.0.1:0"
+            pool = "web"
+            trusted_proxies = ["loopback"]
+            {written}
+            [pool.web]
+            endpoints = [{{ address = "{}" }}]
+            "#,
+            backend.address(),
+        );
+        let folder = Folder::new();
+        let mut gateway = Gateway::start(&folder, &config).await;
+        let answer = gateway.connect(0).await.request("GET /", sent).await.unwrap();
+        assert_eq!(answer.body, received, "{written}");
+        // The log has the client behind the proxies.
+        assert!(gateway.logs("access").await.contains("client=192.0.2.7"));
+    }
+}
+
+#[tokio::test]
+async fn errors_have_the_configured_format_and_text() {
+    let config = r#"
+        [[listener]]
+        bind = "127.0.0.1:0"
+        pool = "web"
+        errors = { format = "json", text = { 502 = "Sorry, \"web\" is broken." } }
+        [pool.web]
+        # No program listens on this port.
+        endpoints = [{ address = "127.0.0.1:1" }]
+    "#;
+    let folder = Folder::new();
+    let gateway = Gateway::start(&folder, config).await;
+    let answer = gateway.connect(0).await.get("/").await;
+    assert_eq!((answer.status, answer.header("content-type")), (502, Some("application/problem+json")));
+    let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["detail"], "Sorry, \"web\" is broken.");
+}

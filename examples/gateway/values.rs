@@ -1,0 +1,67 @@
+//! The values of keys: texts and numbers that only some values of their type are valid for.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error};
+use toml::Spanned;
+
+/// The least that hyper accepts for a buffer.
+const MIN_BUFFER_BYTES: u32 = 8 * 1024;
+
+/// Enough for the head of a plain request of a browser.
+const MIN_HEADER_BYTES: u32 = 1024;
+
+pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<SocketAddr>, D::Error> {
+    let text = Spanned::<String>::deserialize(deserializer)?;
+    match text.get_ref().parse() {
+        Ok(address) => Ok(Spanned::new(text.span(), address)),
+        Err(_) => Err(D::Error::custom(format_args!(
+            "{:?} is not an address to listen on: write it as \"127.0.0.1:8080\" or \"[::]:8080\"",
+            text.get_ref()
+        ))),
+    }
+}
+
+pub(crate) fn positive<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialEq,
+{
+    match T::deserialize(deserializer)? {
+        zero if zero == T::default() => Err(D::Error::custom("0 would admit nothing: use 1 or more")),
+        number => Ok(number),
+    }
+}
+
+pub(crate) fn header_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    at_least(deserializer, MIN_HEADER_BYTES)
+}
+
+pub(crate) fn buffer_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    at_least(deserializer, MIN_BUFFER_BYTES)
+}
+
+fn at_least<'de, D: Deserializer<'de>>(deserializer: D, min: u32) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        small if small < min => Err(D::Error::custom(format_args!("{small} bytes are too few: use {min} or more"))),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Reads a time, which may be 0.
+pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let invalid =
+        || D::Error::custom(format_args!("{text:?} is not a duration: write a number and a unit, such as \"30s\""));
+    equipoise::spec::time::read(&text).ok_or_else(invalid)
+}
+
+/// Reads a time of 1 ms or more.
+pub(crate) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    match time(deserializer)? {
+        short if short < Duration::from_millis(1) => {
+            Err(D::Error::custom(format_args!("{short:?} is too short: use \"1ms\" or more, such as \"30s\"")))
+        }
+        timeout => Ok(timeout),
+    }
+}
