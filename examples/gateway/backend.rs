@@ -1,7 +1,7 @@
 //! One pool of the configuration: its endpoints with their connections, its health checks and its affinity, as one
 //! service.
 
-use std::{error::Error, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, error::Error, sync::Arc};
 
 use equipoise::{
     Availability, Balance, EndpointSpec, HttpClient, Pool, SourcePrefix, StrategySpec, TryUpdateError, Upstream,
@@ -142,8 +142,17 @@ impl Backend {
         set_endpoints(&self.pool, &self.table, make, source)
     }
 
-    /// Takes over the administrative states of endpoints from a pool that this one replaces.
-    pub(crate) fn take_admin_states(&self, old: &Self) {
+    /// Takes over the connections to endpoints, and their administrative states, from a pool that this one replaces.
+    pub(crate) fn take_over(&self, old: &Self, source: &Source) -> Result<(), ConfigError> {
+        if self.connections == old.connections {
+            let of_old: BTreeMap<_, _> =
+                old.pool.endpoints().into_iter().map(|status| (status.id, status.address)).collect();
+            let stays = |spec: &EndpointSpec| of_old.get(spec.id()).is_some_and(|address| **address == *spec.address());
+            let take = |spec: &EndpointSpec, _: Option<&Upstream>| {
+                Ok::<_, Infallible>(if stays(spec) { old.pool.target(spec.id()) } else { None })
+            };
+            set_endpoints(&self.pool, &self.table, take, source)?;
+        }
         for status in old.health.statuses() {
             let admin = status.conditions.iter().find(|condition| condition.source == health::Source::Operator);
             match admin.map(|condition| condition.availability) {
@@ -154,6 +163,7 @@ impl Backend {
                 None => {}
             }
         }
+        Ok(())
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use equipoise::{
-    proxy::{Failed, route::MatchedRoute},
+    EndpointId,
+    proxy::{Failed, ProxyError, route::RouteNote},
     tower::{RequestHead, ServedBy},
 };
 use http::{
@@ -32,11 +37,17 @@ const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 #[derive(Clone)]
 pub(crate) struct Front {
     site: Arc<ArcSwap<Site>>,
+    requests: Arc<AtomicU64>,
 }
 
 impl Front {
     pub(crate) fn new(site: Site) -> Self {
-        Self { site: Arc::new(ArcSwap::from_pointee(site)) }
+        Self { site: Arc::new(ArcSwap::from_pointee(site)), requests: Arc::default() }
+    }
+
+    /// Returns the number of requests that the server has let pass since the listener was opened.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Exchanges the site for all later requests.
@@ -61,11 +72,13 @@ impl Service<Request<Incoming>> for Front {
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let site = self.site();
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let client = site.clients.of(RequestHead::of(&request)).map(Client);
         if let Some(client) = client {
             request.extensions_mut().insert(client);
         }
         let mut access = Access::begin(&request, client, site.logs);
+        request.extensions_mut().insert(access.route.clone());
         let response = site.proxy.clone().call(request);
         Box::pin(async move {
             let mut response = response.await?;
@@ -86,9 +99,10 @@ struct Access {
     began: Instant,
     client: Option<Client>,
     request: Request<()>,
+    /// The name of a route is that of its pools.
+    route: RouteNote,
     status: Option<StatusCode>,
-    pool: Option<MatchedRoute>,
-    endpoint: Option<ServedBy>,
+    endpoint: Option<EndpointId>,
 }
 
 impl Access {
@@ -103,25 +117,33 @@ impl Access {
         let mut kept = Request::new(());
         kept.method_mut().clone_from(request.method());
         kept.uri_mut().clone_from(request.uri());
-        Self { logs, began: Instant::now(), client, request: kept, status: None, pool: None, endpoint: None }
+        let (began, route) = (Instant::now(), RouteNote::new());
+        Self { logs, began, client, request: kept, route, status: None, endpoint: None }
     }
 
     /// Keeps what the line tells of the response. A failure has a line of its own, with or without the access log.
     fn answered<B>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
         self.status = Some(response.status());
-        self.pool = extensions.get().cloned();
-        self.endpoint = extensions.get().cloned();
+        self.endpoint = extensions.get().map(|ServedBy(id)| id.clone());
         if let Some(Failed(error)) = extensions.get() {
+            self.endpoint = endpoint_of(error);
             tracing::warn!(
                 client = self.client.map(|client| tracing::field::display(client.0)),
                 method = %self.request.method(),
                 target = %self.target(),
+                pool = self.route.name().map(tracing::field::display),
                 error = causes(&**error),
                 "a request has failed",
             );
         }
     }
+}
+
+/// Returns the endpoint of the last attempt.
+fn endpoint_of(error: &ProxyError) -> Option<EndpointId> {
+    let mut causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    causes.find_map(|error| error.downcast_ref::<equipoise::tower::Error>()?.endpoint().cloned())
 }
 
 impl Drop for Access {
@@ -135,8 +157,8 @@ impl Drop for Access {
             method = %self.request.method(),
             target = %self.target(),
             status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
-            pool = self.pool.as_ref().map(|MatchedRoute(name)| tracing::field::display(name)),
-            endpoint = self.endpoint.as_ref().map(|ServedBy(id)| tracing::field::display(id)),
+            pool = self.route.name().map(tracing::field::display),
+            endpoint = self.endpoint.as_ref().map(tracing::field::display),
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         );
     }

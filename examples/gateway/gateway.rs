@@ -8,18 +8,17 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use equipoise::proxy::{Tunnels, server::ServerLimits};
 use futures::future::join_all;
-use tokio::{net::TcpListener, task::JoinSet, time};
+use tokio::{task::JoinSet, time};
 use toml::Spanned;
 
 use crate::{
-    admin::{Admin, State},
+    admin::{Admin, ListenerState, Running, State},
     backend::Backend,
     config::Config,
     front::Front,
-    listening::{Listening, bind},
+    listening::{Bound, Listening},
     secrets::{Keys, Secrets},
     site::Site,
     source::{ConfigError, Source},
@@ -78,7 +77,7 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 pub(crate) struct Gateway {
     /// Whether other processes may listen on the same addresses.
     shares_ports: bool,
-    state: Arc<ArcSwap<State>>,
+    running: Arc<Running>,
     listeners: Vec<Listening<Front>>,
     admin: Option<Listening<Admin>>,
     pub(crate) keys: Keys,
@@ -94,7 +93,7 @@ impl Gateway {
     pub(crate) fn new(shares_ports: bool) -> Self {
         Self {
             shares_ports,
-            state: Arc::default(),
+            running: Arc::default(),
             listeners: Vec::new(),
             admin: None,
             keys: Keys::new(),
@@ -108,14 +107,16 @@ impl Gateway {
     /// state of their endpoints. If it fails, nothing has changed.
     pub(crate) fn apply(&mut self, new: Checked) -> Result<(), ConfigError> {
         let Checked { config, source, secrets, mut pools } = new;
-        let running = self.state.load_full();
-        let mut anew = Vec::new();
+        let (running, mut anew) = (Arc::clone(&self.running), Vec::new());
+        // A command would be lost if it reached a pool that is being replaced.
+        let _no_commands = running.hold_commands();
+        let state = running.state();
         for (name, pool) in &mut pools {
-            let Some(running) = running.pools.get(name) else { continue };
-            match running.why_not(pool) {
-                None => *pool = running.with_settings_of(pool, &secrets.context, &source)?,
+            let Some(old) = state.pools.get(name) else { continue };
+            match old.why_not(pool) {
+                None => *pool = old.with_settings_of(pool, &secrets.context, &source)?,
                 Some(setting) => {
-                    pool.take_admin_states(running);
+                    pool.take_over(old, &source)?;
                     anew.push((name.clone(), setting));
                 }
             }
@@ -157,12 +158,16 @@ impl Gateway {
         let admin = config.admin.as_ref().map(|admin| *admin.bind.get_ref());
         let removed_admin = self.admin.take_if(|running| Some(running.configured) != admin);
         if let Some((bind, socket)) = admin.zip(admin_socket) {
-            let admin = Admin::new(Arc::clone(&self.state));
+            let admin = Admin::new(Arc::clone(&self.running));
             self.admin = Some(Listening::start(bind, socket, admin, ServerLimits::new().max_connections(64)));
         }
         self.shutdown_timeout = config.shutdown_timeout;
-        let fronts = self.listeners.iter().map(|listening| (listening.configured, listening.service.clone()));
-        self.state.store(Arc::new(State { text: source.text, pools, fronts: fronts.collect() }));
+        let listeners = self.listeners.iter().map(|listening| ListenerState {
+            bind: listening.configured,
+            front: listening.service.clone(),
+            stats: Box::new(listening.stats()),
+        });
+        running.replace(State { text: source.text, pools, listeners: listeners.collect() });
         // A set keeps tasks that have ended until they are joined.
         while self.removed.try_join_next().is_some() {}
         for listening in removed {
@@ -180,11 +185,25 @@ impl Gateway {
         &self,
         config: &Config,
         source: &Source,
-    ) -> Result<(BTreeMap<SocketAddr, TcpListener>, Option<TcpListener>), ConfigError> {
+    ) -> Result<(BTreeMap<SocketAddr, Bound>, Option<Bound>), ConfigError> {
+        let stays =
+            |running: SocketAddr| config.listener.get_ref().iter().any(|listener| *listener.bind.get_ref() == running);
+        let admin_stays = |running| config.admin.as_ref().is_some_and(|admin| *admin.bind.get_ref() == running);
+        let listeners = self.listeners.iter().filter(|running| !stays(running.configured));
+        let admin = self.admin.iter().filter(|running| !admin_stays(running.configured));
+        let leaving: Vec<_> = listeners
+            .map(|running| (running.configured, running.socket()))
+            .chain(admin.map(|running| (running.configured, running.socket())))
+            .collect();
         let open = |address: &Spanned<SocketAddr>| {
-            let failed = |error| format!("cannot listen on {}: {error}", address.get_ref());
-            let socket = bind(*address.get_ref(), self.shares_ports);
-            socket.map_err(|error| source.error(address.span(), failed(error)))
+            let bind = *address.get_ref();
+            let same: Vec<_> =
+                leaving.iter().filter(|(other, _)| overlap(*other, bind)).map(|(_, socket)| *socket).collect();
+            let socket = match self.shares_ports || same.is_empty() {
+                true => Bound::new(bind, self.shares_ports),
+                false => Bound::beside(&same, bind),
+            };
+            socket.map_err(|error| source.error(address.span(), format_args!("cannot listen on {bind}: {error}")))
         };
         let mut sockets = BTreeMap::new();
         for bind in config.listener.get_ref().iter().map(|listener| &listener.bind) {
@@ -218,7 +237,7 @@ impl Gateway {
         let close = async {
             time::sleep(timeout - CLOSE_TIMEOUT.min(timeout / 10)).await;
             tunnels.close();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! { () = ended => {}, () = close => {} }
     }

@@ -2,7 +2,8 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use equipoise::proxy::server::{Server, ServerLimits, bind_shared};
+use equipoise::proxy::server::{Server, ServerLimits, ServerStats, bind_shared};
+use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// The number of connections that may wait to be accepted. The system may have a lower limit.
@@ -14,12 +15,40 @@ pub(crate) struct Listening<S> {
     pub(crate) configured: SocketAddr,
     pub(crate) service: S,
     server: Server<S>,
+    /// The same socket as the server's, to change its options.
+    handle: Socket,
+}
+
+/// A socket that no server uses yet.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    handle: Socket,
+}
+
+impl Bound {
+    /// Opens a socket: see [`bind`].
+    pub(crate) fn new(address: SocketAddr, share: bool) -> io::Result<Self> {
+        let listener = bind(address, share)?;
+        let handle = SockRef::from(&listener).try_clone()?;
+        Ok(Self { listener, handle })
+    }
+
+    /// Opens a socket although sockets of this process, which are closed soon, have the address or a part of it. So no
+    /// connection is refused meanwhile.
+    pub(crate) fn beside(leaving: &[&Socket], address: SocketAddr) -> io::Result<Self> {
+        let share = |socket: &Socket, share| socket.set_reuse_port(share);
+        leaving.iter().try_for_each(|socket| share(socket, true))?;
+        let bound = Self::new(address, true);
+        let all = leaving.iter().copied().chain(bound.as_ref().ok().map(|bound| &bound.handle));
+        all.into_iter().try_for_each(|socket| share(socket, false))?;
+        bound
+    }
 }
 
 /// Opens a socket. If `share` is true, other processes that share it too may listen on the same address, and the system
 /// spreads connections over them. So a new process can take over the port before the old one ends. If `share` is false,
 /// an address that another program uses is an error.
-pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     if share {
         let listener = bind_shared(address, 1)?.pop().ok_or(io::ErrorKind::AddrNotAvailable)?;
         return TcpListener::from_std(listener);
@@ -33,19 +62,33 @@ pub(crate) fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> 
 
 impl<S> Listening<S> {
     /// Starts to serve.
-    pub(crate) fn start<B>(configured: SocketAddr, listener: TcpListener, service: S, limits: ServerLimits) -> Self
+    pub(crate) fn start<B>(configured: SocketAddr, socket: Bound, service: S, limits: ServerLimits) -> Self
     where
         S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         S::Future: Send,
         B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
+        let Bound { listener, handle } = socket;
         if let Ok(address) = listener.local_addr() {
             tracing::info!("listening on {address}");
         }
         let server = Server::with_limits(service.clone(), limits);
         tokio::spawn(server.clone().serve(listener));
-        Self { configured, service, server }
+        Self { configured, service, server, handle }
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.handle
+    }
+
+    /// Returns a function for the counters of the connections.
+    pub(crate) fn stats(&self) -> impl Fn() -> ServerStats + Send + Sync + use<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let server = self.server.clone();
+        move || server.stats()
     }
 
     /// Replaces the limits. Open connections keep theirs.
@@ -55,7 +98,10 @@ impl<S> Listening<S> {
 
     /// Accepts no more connections, and finishes the requests in flight within a time.
     pub(crate) async fn shutdown(self, timeout: Duration) {
-        let aborted = self.server.shutdown(timeout).await;
-        tracing::info!("closed {}; {aborted} connections were aborted", self.configured);
+        let Self { configured, server, handle, .. } = self;
+        // It would keep the socket open.
+        drop(handle);
+        let aborted = server.shutdown(timeout).await;
+        tracing::info!("closed {configured}; {aborted} connections were aborted");
     }
 }

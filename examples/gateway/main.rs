@@ -35,13 +35,20 @@ use std::{
 };
 
 use clap::Parser;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 use crate::{
     config::LogFormat,
     gateway::{Checked, Gateway},
     secrets::Keys,
 };
+
+/// The maximum number of lines that wait to be written.
+const LOG_LINES: usize = 10_000;
 
 #[derive(Parser)]
 #[command(about = "A gateway with a configuration file")]
@@ -58,9 +65,15 @@ struct Args {
     takeover: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
+        let ended = runtime.block_on(run(&args));
+        // Without waiting for threads that resolve a name, which can take a minute.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -79,7 +92,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let mut gateway = Gateway::new(args.takeover);
     let checked = Checked::read(&args.config, &gateway.keys)?;
-    log_to_stderr(checked.config.log.format);
+    let _writes_the_rest_when_dropped = log_to_stderr(checked.config.log.format);
     gateway.apply(checked)?;
     tracing::info!("started");
     while signals.next_is_reload().await {
@@ -100,12 +113,16 @@ fn reload(gateway: &mut Gateway, file: &Path) {
     }
 }
 
-fn log_to_stderr(format: LogFormat) {
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false);
+/// Logs to stderr from a thread of its own, so that a slow reader of the log does not hold up requests. While
+/// [`LOG_LINES`] lines wait, further ones are dropped.
+fn log_to_stderr(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(io::stderr());
+    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false);
     match format {
         LogFormat::Line => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    guard
 }
 
 struct Signals {

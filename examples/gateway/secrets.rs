@@ -16,15 +16,11 @@ use crate::{
 /// The secrets of the running gateway.
 pub(crate) struct Keys {
     tokens: Arc<Tokens>,
-    /// All secrets since the start. Their cookies are accepted.
-    known: Vec<Vec<u8>>,
 }
 
 /// The secrets of a configuration.
 pub(crate) struct Secrets {
     ring: KeyRing,
-    /// Those of the configuration, and then those that were known before.
-    all: Vec<Vec<u8>>,
     /// What affinities are built from.
     pub(crate) context: BuildContext,
 }
@@ -32,46 +28,40 @@ pub(crate) struct Secrets {
 impl Keys {
     pub(crate) fn new() -> Self {
         // Cookies of other gateways are accepted if they have the same secret and this text.
-        Self { tokens: Arc::new(Tokens::new(KeyRing::default(), "gateway")), known: Vec::new() }
+        Self { tokens: Arc::new(Tokens::new(KeyRing::default(), "gateway")) }
     }
 
     /// Reads the secrets of a configuration.
     pub(crate) fn read(&self, file: Option<&Spanned<PathBuf>>, source: &Source) -> Result<Secrets, ConfigError> {
         let context = BuildContext::new().peer(client_address);
         let Some(file) = file else {
-            return Ok(Secrets { ring: KeyRing::default(), all: self.known.clone(), context });
+            return Ok(Secrets { ring: KeyRing::default(), context });
         };
         let wrong = |message: &str| source.error(file.span(), format_args!("{}: {message}", file.get_ref().display()));
         let failed = |error: &dyn Error| wrong(&causes(error));
         let text = std::fs::read(file.get_ref()).map_err(|error| failed(&error))?;
         let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-        let mut all: Vec<_> = lines.map(<[u8]>::to_vec).collect();
-        if all.is_empty() {
+        let secrets: Vec<_> = lines.collect();
+        if secrets.is_empty() {
             return Err(wrong("there is no secret: write one, for example with `openssl rand -hex 32`"));
         }
-        for known in &self.known {
-            if !all.contains(known) {
-                all.push(known.clone());
-            }
-        }
-        let ring = ring(&all).map_err(|error| match error {
+        let ring = ring(&secrets).map_err(|error| match error {
             KeyError::DuplicateKid { .. } => {
-                wrong("two secrets, of which one may be an old one, have the same id by chance: use another one")
+                wrong("two secrets are equal, or have the same id by chance: replace one of them")
             }
             error => failed(&error),
         })?;
-        Ok(Secrets { ring, all, context: context.tokens(Arc::clone(&self.tokens)) })
+        Ok(Secrets { ring, context: context.tokens(Arc::clone(&self.tokens)) })
     }
 
-    /// Signs new cookies with the first one of these secrets.
-    pub(crate) fn rotate(&mut self, secrets: Secrets) {
+    /// Signs new cookies with the first one of these secrets, and accepts cookies of these secrets only.
+    pub(crate) fn rotate(&self, secrets: Secrets) {
         self.tokens.rotate(secrets.ring);
-        self.known = secrets.all;
     }
 }
 
 /// Returns a ring in which the first secret signs.
-fn ring(secrets: &[Vec<u8>]) -> Result<KeyRing, KeyError> {
+fn ring(secrets: &[&[u8]]) -> Result<KeyRing, KeyError> {
     let mut keys = secrets.iter().map(|secret| TokenKey::new(id(secret), secret));
     let Some(signing) = keys.next() else { return Ok(KeyRing::default()) };
     keys.try_fold(KeyRing::new(signing?), |ring, key| ring.accept(key?))

@@ -64,6 +64,30 @@ async fn the_state_of_endpoints_is_told_as_json() {
     assert_eq!(a["health"]["availability"], "up");
     let total = |at: usize| endpoints[at]["status"]["requests"]["total"].as_u64().unwrap();
     assert_eq!(total(0) + total(1), 1);
+    let served = &endpoints[usize::from(total(1) == 1)]["connections"];
+    assert_eq!((&served["open"], &served["idle"], &served["opened"]), (&1.into(), &1.into(), &1.into()));
+    assert_eq!(served["closed"]["peer"], 0);
+}
+
+#[tokio::test]
+async fn the_state_of_listeners_is_told_as_json() {
+    let (_folder, gateway, _backends) = start().await;
+    let mut client = gateway.connect(0).await;
+    client.get("/").await;
+    client.get("/").await;
+    let listeners = gateway.connect(1).await.get("/listeners").await.body;
+    let listeners: serde_json::Value = serde_json::from_str(&listeners).unwrap();
+    let listener = &listeners[0];
+    assert_eq!(listener["bind"], "127.0.0.1:0");
+    assert_eq!((&listener["requests"]["total"], &listener["requests"]["refused"]), (&2.into(), &0.into()));
+    assert_eq!((&listener["connections"]["open"], &listener["connections"]["accepted"]), (&1.into(), &1.into()));
+}
+
+#[tokio::test]
+async fn ids_in_paths_are_percent_decoded() {
+    let (_folder, gateway, _backends) = start().await;
+    let answer = gateway.connect(1).await.post("/endpoints/%61/drain").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "web: a is draining\n"));
 }
 
 #[tokio::test]

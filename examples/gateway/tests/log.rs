@@ -34,12 +34,14 @@ async fn the_cause_of_a_failure_is_in_the_log_only() {
         let answer = gateway.connect(0).await.get("/x").await;
         assert_eq!((answer.status, answer.body.trim_end()), (502, "the backend could not be reached or failed"));
         let line = gateway.logs("a request has failed").await;
-        for part in ["WARN", "client=127.0.0.1", "method=GET", "target=/x", dead, "does not accept a connection"] {
+        for part in
+            ["WARN", "client=127.0.0.1", "method=GET", "target=/x", "pool=web", dead, "does not accept a connection"]
+        {
             assert!(line.contains(part), "{part}: {line}");
         }
         if access {
             let line = gateway.logs("status=502").await;
-            assert!(line.contains("target=/x"), "{line}");
+            assert!(line.contains("target=/x") && line.contains("pool=web endpoint=127.0.0.1:1"), "{line}");
         }
     }
 }
@@ -58,5 +60,5 @@ async fn a_request_without_an_answer_is_in_the_access_log() {
     soon(has_begun.recv()).await.unwrap();
     drop(client);
     let line = gateway.logs("status=cancelled").await;
-    assert!(line.contains("method=GET") && line.contains("target=/x"), "{line}");
+    assert!(line.contains("method=GET") && line.contains("target=/x") && line.contains("pool=web"), "{line}");
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     backend::Backend,
-    client::soon,
+    client::{Client, soon},
     process::{Folder, Gateway},
 };
 
@@ -32,6 +32,31 @@ async fn counted(gateway: &Gateway) -> Vec<u64> {
     let endpoints: serde_json::Value = serde_json::from_str(&endpoints).unwrap();
     let total = |endpoint: &serde_json::Value| endpoint["status"]["requests"]["total"].as_u64().unwrap();
     endpoints.as_array().unwrap().iter().map(total).collect()
+}
+
+/// Returns how many connections to endpoints were opened.
+async fn opened(gateway: &Gateway) -> u64 {
+    let endpoints = gateway.connect(1).await.get("/endpoints").await.body;
+    let endpoints: serde_json::Value = serde_json::from_str(&endpoints).unwrap();
+    endpoints.as_array().unwrap().iter().map(|one| one["connections"]["opened"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn a_listener_can_be_widened_and_narrowed_on_its_port() {
+    let a = Backend::start("a");
+    let folder = Folder::new();
+    // Chosen by the system, and free again.
+    let port = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let on = |ip: &str| config(1, "", &[&a]).replacen("127.0.0.1:0", &format!("{ip}:{port}"), 1);
+    let mut gateway = Gateway::start(&folder, &on("127.0.0.1")).await;
+    for (ip, address) in [("0.0.0.0", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2")] {
+        gateway.reload(&folder, &on(ip)).await;
+        gateway.logs("0 connections were aborted").await;
+        assert_eq!(Client::connect(&format!("{address}:{port}")).await.get("/").await.body, "a", "{ip}");
+    }
+    gateway.reload(&folder, &on("127.0.0.1")).await;
+    gateway.logs("closed 0.0.0.0").await;
+    assert!(soon(tokio::net::TcpStream::connect(format!("127.0.0.2:{port}"))).await.is_err());
 }
 
 #[tokio::test]
@@ -90,6 +115,7 @@ async fn a_pool_whose_strategy_changes_starts_anew_and_keeps_administrative_stat
     gateway.reload(&folder, &config(1, "", &[&a, &b]).replace("round-robin", "p2c")).await;
     gateway.logs("pool web was built anew, because its strategy has changed").await;
     assert_eq!(counted(&gateway).await, [0, 0]);
+    assert_eq!(opened(&gateway).await, 1, "connections stay");
     let answer = gateway.connect(1).await.post(&format!("/endpoints/{}/ready", b.address())).await.body;
     assert_eq!(answer, format!("web: {} is up\n", b.address()));
     for _ in 0..10 {

@@ -67,6 +67,14 @@ async fn ten_thousand_idle_connections_cost_little_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_do_not_keep_out_other_clients_with_the_default_limits() {
+    let attacked = Attacked::with_limits("").await;
+    let count = (max_files() / 2).min(10_000);
+    let clients = attacked.endures(100, open(&attacked, count, b"")).await;
+    assert_eq!(clients.len(), count);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_without_an_end_are_refused() {
     let attacked = Attacked::start().await;
     let flood = b"x-flood: ................................................\r\n".repeat(64 * 1024);

@@ -35,7 +35,12 @@ struct Attacked {
 }
 
 impl Attacked {
+    /// Starts a gateway whose limits the attacks do not reach.
     async fn start() -> Self {
+        Self::with_limits("max_connections = 20000, max_in_flight = 20000").await
+    }
+
+    async fn with_limits(limits: &str) -> Self {
         let backend = Hostile::start().await;
         let folder = Folder::new();
         let config = format!(
@@ -45,7 +50,7 @@ impl Attacked {
             [[listener]]
             bind = "127.0.0.1:0"
             pool = "web"
-            limits = {{ max_connections = 20000, max_in_flight = 20000 }}
+            limits = {{ {limits} }}
             [pool.web]
             endpoints = [{{ address = "{}" }}]
             "#,
