@@ -32,10 +32,11 @@
 //! let response = client.get("http://orders/today").await?;
 //! println!("{}", response.status());
 //!
-//! // The connections of an endpoint.
-//! let lease = pool.pick(&equipoise::PickRequest::new())?;
-//! let status = lease.target().status();
-//! println!("{} open, {} idle, {} failed", status.open, status.idle, status.closed(CloseReason::Failed));
+//! // The connections to an endpoint.
+//! if let Some(upstream) = pool.target("10.0.0.1:8080") {
+//!     let status = upstream.status();
+//!     println!("{} open, {} idle, {} failed", status.open, status.idle, status.closed(CloseReason::Failed));
+//! }
 //! # Ok(())
 //! # }
 //! ```

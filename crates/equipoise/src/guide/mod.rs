@@ -6,14 +6,20 @@
 )]
 //! - [`strategies`]: choose a strategy.
 #![cfg_attr(feature = "tower", doc = "- [`layers`]: which tower layers go above the balancer, and which below.")]
-#![cfg_attr(feature = "tower", doc = "- [`proxies`]: write a gateway or reverse proxy.")]
+#![cfg_attr(
+    all(feature = "http", feature = "proxy-server", feature = "health"),
+    doc = "- [`proxies`]: write a gateway or reverse proxy."
+)]
 #![cfg_attr(feature = "health", doc = "- [`health`]: find out which endpoints are healthy.")]
 #![cfg_attr(feature = "affinity", doc = "- [`affinity`]: send all requests of a session to the same endpoint.")]
 #![cfg_attr(
-    all(feature = "tower", feature = "health"),
+    all(feature = "http", feature = "proxy-server", feature = "health"),
     doc = "- [`shutdown`]: take out an endpoint, or stop the application, without losing requests."
 )]
-#![cfg_attr(all(feature = "tower", feature = "health"), doc = "- [`observing`]: what to log and what to measure.")]
+#![cfg_attr(
+    all(feature = "http", feature = "proxy-server", feature = "health"),
+    doc = "- [`observing`]: what to log and what to measure."
+)]
 //! - [`your_own`]: write a strategy and test it.
 
 #[cfg(feature = "affinity")]
@@ -24,11 +30,11 @@ pub mod clients;
 pub mod health;
 #[cfg(feature = "tower")]
 pub mod layers;
-#[cfg(all(feature = "tower", feature = "health"))]
+#[cfg(all(feature = "http", feature = "proxy-server", feature = "health"))]
 pub mod observing;
-#[cfg(feature = "tower")]
+#[cfg(all(feature = "http", feature = "proxy-server", feature = "health"))]
 pub mod proxies;
-#[cfg(all(feature = "tower", feature = "health"))]
+#[cfg(all(feature = "http", feature = "proxy-server", feature = "health"))]
 pub mod shutdown;
 pub mod strategies;
 pub mod your_own;

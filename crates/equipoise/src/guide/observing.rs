@@ -7,6 +7,7 @@
 //! | extensions of each response | which endpoint served it ([`ServedBy`](crate::tower::ServedBy)), at which attempt if it was not the first ([`Attempt`](crate::tower::Attempt)), and whether the session stayed at its endpoint ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
 //! | an [observer](crate::tower::Observe) | each step of a request |
+//! | a [reverse proxy](#a-reverse-proxy) and its server | the route of a request, why a request failed, the connections of clients |
 //! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes to its endpoint ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the availability of each endpoint with its reasons, and each change |
 //!
@@ -71,6 +72,70 @@
 //! assert_eq!(lines[0], "200 endpoint=a attempts=1");
 //! assert_eq!(lines[1], "502 endpoint=a attempts=1 error=endpoint a failed: reset by peer");
 //! assert!(lines[2].starts_with("503 endpoint=- attempts=0 error=the pool has no endpoints"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A reverse proxy
+//!
+//! A [`ReverseProxy`](crate::proxy::ReverseProxy) returns no errors: it answers for them. The extensions of its responses
+//! tell what has happened: [`Failed`](crate::proxy::Failed) has the error,
+//! [`MatchedRoute`](crate::proxy::route::MatchedRoute) the name of the route, and `ServedBy` the endpoint. So that the
+//! response for an error has the route, too, add a [`RouteNote`](crate::proxy::route::RouteNote) to the request, which
+//! costs two allocations:
+//!
+//! ```
+//! use equipoise::proxy::{Failed, route::{MatchedRoute, RouteNote}};
+//! use equipoise::tower::ServedBy;
+//! use http::{Request, Response};
+//!
+//! /// The line of an access log, from the response of a proxy.
+//! fn line<B>(response: &Response<B>) -> String {
+//!     let extensions = response.extensions();
+//!     let route = extensions.get().map_or("-", |MatchedRoute(name)| name);
+//!     match (extensions.get(), extensions.get()) {
+//!         (Some(Failed(error)), _) => format!("{} route={route} failed={}", response.status(), error.as_str()),
+//!         (None, Some(ServedBy(endpoint))) => format!("{} route={route} endpoint={endpoint}", response.status()),
+//!         (None, None) => format!("{} route={route}", response.status()), // such as a redirect
+//!     }
+//! }
+//!
+//! # use bytes::Bytes;
+//! # use equipoise::proxy::{ReverseProxy, route::{Route, RouteBody, Router, Routes}};
+//! # use tower::ServiceExt;
+//! # type Body = http_body_util::Full<Bytes>;
+//! # type Routed = Request<RouteBody<equipoise::proxy::RequestBody<Body>>>;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let fails = tower::service_fn(async |_: Routed| Err::<Response<Body>, _>(std::io::Error::other("broken")));
+//! # let proxy = ReverseProxy::new(Router::new(Routes::new([Route::to("web", fails)])?));
+//! let mut request = Request::get("/").header("host", "app.test").body(Body::default())?;
+//! request.extensions_mut().insert(RouteNote::new());
+//! let response = proxy.oneshot(request).await?;
+//! assert_eq!(line(&response), "502 Bad Gateway route=web failed=service");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The connections are counted on both sides. [`Server::stats`](crate::proxy::server::Server::stats) has those of
+//! clients: how many are open, and how many were closed because a client was slow, idle or malformed.
+//! [`Upstream::status`](crate::Upstream::status) has those to an endpoint, with the reasons why they were closed:
+//!
+//! ```
+//! use equipoise::{EndpointSpec, Pool, Upstream, http::CloseReason};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::default();
+//! pool.try_update([EndpointSpec::new("10.0.0.1:8080")], |spec| Upstream::new(spec.address()))?;
+//! for endpoint in pool.endpoints() {
+//!     let Some(upstream) = pool.target(&endpoint.id) else { continue };
+//!     let status = upstream.status();
+//!     println!("connections_open{{endpoint={:?}}} {}", endpoint.id.as_str(), status.open);
+//!     for reason in CloseReason::ALL {
+//!         println!("connections_closed{{reason={:?}}} {}", reason.as_str(), status.closed(reason));
+//!     }
+//! }
 //! # Ok(())
 //! # }
 //! ```
@@ -247,6 +312,9 @@
 //! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_threshold) |
 //! | health changes by source | `Health::changes` | ejections that repeat: after each ejection, the endpoint fails its next request |
 //! | sessions by outcome | `Affinity::stats` | sessions that move; stores that do not answer |
+//! | connections to endpoints, opened and closed by reason | [`Upstream::status`](crate::Upstream::status) | few requests per connection; `failed`, `ping_timeout` |
+//! | connections of clients | [`Server::stats`](crate::proxy::server::Server::stats) | a number near `max_connections`; timeouts and `malformed` |
+//! | failed requests by kind | [`Failed`](crate::proxy::Failed): `ProxyError::as_str` | any rise |
 //!
 //! # What to log
 //!

@@ -63,8 +63,11 @@
 //!
 //! # Tunnels and endless bodies
 //!
-//! WebSockets and event streams do not end by themselves. The library reports when they should end, by two futures.
-//! [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease)
+//! WebSockets and event streams do not end by themselves. A [`ReverseProxy`](crate::proxy::ReverseProxy) ends the tunnels
+//! of an endpoint when its future `closing` (below) ends, and tunnels in which no byte has passed for the
+//! [idle timeout](crate::proxy::Tunnels::idle_timeout). It does not end bodies that still make progress.
+//!
+//! Code that copies the bytes itself learns from two futures when they should end. [`TunnelLease`](crate::tower::TunnelLease), [`LeasedBody`](crate::tower::LeasedBody) and [`Lease`](crate::Lease)
 //! have a method for each of them:
 //!
 //! | future | ends when the endpoint | use it |
@@ -72,7 +75,8 @@
 //! | [`draining`](crate::tower::TunnelLease::draining) | drains, is set to maintenance, or is removed | to end the stream in an orderly way before the deadline of the drain |
 //! | [`closing`](crate::tower::TunnelLease::closing) | reaches the deadline of its drain, is set to maintenance, or is removed | for clients with session affinity: if their stream ended earlier, they would reconnect to the draining endpoint |
 //!
-//! The library cuts off nothing: a tunnel that waits for neither future stays open until one side closes it.
+//! A balancer without a `ReverseProxy` cuts off nothing: a tunnel that waits for neither future stays open until one side
+//! closes it.
 //!
 //! # Replacing a target
 //!
@@ -90,8 +94,9 @@
 //! | --- | --- |
 //! | requests in flight | go on to their end |
 //! | failover | never goes to the removed endpoint |
-//! | tunnels, such as WebSockets | their futures `draining` and `closing` end; they stay open until one side closes them |
+//! | tunnels, such as WebSockets | their futures `draining` and `closing` end; a `ReverseProxy` closes them then |
 //! | sessions bound to the endpoint | move to other endpoints with their next request |
+//! | idle connections of [`HttpClient`](crate::HttpClient) | are closed at once |
 //! | idle connections of hyper and reqwest clients | are closed by the client after its `pool_idle_timeout` (90 s by default) |
 //! | a target, such as a tonic channel | is dropped with its last lease |
 //!
@@ -109,103 +114,76 @@
 //!    noticed. This takes the interval of their checks, times the number of failed checks after which a server counts
 //!    as down.
 //! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current
-//!    request; HTTP/2 connections get a GOAWAY. In axum this is `with_graceful_shutdown`, with hyper-util
-//!    `GracefulShutdown`.
-//! 3. **Set a deadline**, after which remaining connections are dropped. It must be shorter than the time after which
-//!    your platform kills the process (30 s by default in Kubernetes).
-//! 4. **Drop the rest**: the pool, the balancer, the guard of `Health::spawn`.
+//!    request; HTTP/2 connections get a GOAWAY. [`Server::shutdown`](crate::proxy::server::Server::shutdown) does this.
+//!    In axum it is `with_graceful_shutdown`, with hyper-util `GracefulShutdown`.
+//! 3. **End the tunnels**, for which the server does not wait, because they are no longer requests: wait for
+//!    [`Tunnels::closed`](crate::proxy::Tunnels::closed), and call [`Tunnels::close`](crate::proxy::Tunnels::close) at the
+//!    deadline. Tunnels can begin until the last request has ended, so this comes after step 2.
+//! 4. **Set a deadline** for both, after which remaining connections are dropped. It must be shorter than the time after
+//!    which your platform kills the process (30 s by default in Kubernetes).
+//! 5. **Drop the rest**: the pool, the balancer, the guard of `Health::spawn`. End the tokio runtime with
+//!    `Runtime::shutdown_background`: otherwise it waits for threads that resolve a name.
 //!
 //! Do not drain or remove the application's own endpoints while it stops: requests in flight may still need them for
 //! failover. A balancer has no task or queue that must be shut down. Only `Health` has a task, which ends when its
 //! guard is dropped.
 //!
-//! Step 2 does not wait for tunnels, because the HTTP server no longer controls an upgraded connection. To wait for
-//! them, call [`Pool::idle`](crate::Pool::idle) for each endpoint: it also waits for every
-//! [`TunnelLease`](crate::tower::TunnelLease).
-//!
 //! ```
-//! use std::{convert::Infallible, time::Duration};
+//! use std::time::{Duration, Instant};
 //!
-//! use bytes::Bytes;
-//! use equipoise::tower::Replayable;
-//! use equipoise::{Balance, EndpointSpec, Pool};
-//! use futures::future::join_all;
-//! use http::{Request, Response};
-//! use http_body_util::Full;
-//! use hyper::body::Incoming;
-//! use hyper_util::{
-//!     rt::{TokioExecutor, TokioIo},
-//!     server::{conn::auto, graceful::GracefulShutdown},
-//!     service::TowerToHyperService,
-//! };
+//! use equipoise::HttpClient;
+//! use equipoise::proxy::{ReverseProxy, server::Server};
 //! use tokio::{net::TcpListener, time::timeout};
-//! use tower::{ServiceBuilder, service_fn};
 //!
 //! /// Serves until `stop` ends, then for at most 20 s until all requests and tunnels have ended.
-//! async fn serve<S, B>(
-//!     listener: TcpListener,
-//!     service: S,
-//!     pool: Pool<impl Send + Sync + 'static>,
-//!     stop: impl Future<Output = ()>,
-//! ) -> std::io::Result<()>
-//! where
-//!     S: tower::Service<Request<Incoming>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
-//!     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-//!     B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-//! {
-//!     let graceful = GracefulShutdown::new();
-//!     let mut stop = std::pin::pin!(stop);
-//!     loop {
-//!         let (stream, _) = tokio::select! {
-//!             accepted = listener.accept() => accepted?,
-//!             () = &mut stop => break,
-//!         };
-//!         let server = auto::Builder::new(TokioExecutor::new());
-//!         let service = TowerToHyperService::new(service.clone());
-//!         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-//!         tokio::spawn(graceful.watch(connection));
+//! async fn serve(listener: TcpListener, client: HttpClient, stop: impl Future<Output = ()>) {
+//!     let proxy = ReverseProxy::new(client);
+//!     let tunnels = proxy.tunnels().clone();
+//!     let server = Server::new(proxy);
+//!     tokio::spawn(server.clone().serve(listener));
+//!     stop.await;
+//!
+//!     let (began, grace) = (Instant::now(), Duration::from_secs(20));
+//!     let aborted = server.shutdown(grace).await;
+//!     if timeout(grace.saturating_sub(began.elapsed()), tunnels.closed()).await.is_err() || aborted > 0 {
+//!         eprintln!("stopped with {aborted} connections and {} tunnels", tunnels.open());
 //!     }
-//!     drop(listener);
-//!     let ended = async {
-//!         graceful.shutdown().await;
-//!         join_all(pool.endpoints().into_iter().map(|endpoint| pool.idle(endpoint.id))).await;
-//!     };
-//!     if timeout(Duration::from_secs(20), ended).await.is_err() {
-//!         eprintln!("stopped with requests in flight");
-//!     }
-//!     Ok(())
+//!     tunnels.close();
+//!     tunnels.closed().await;
 //! }
+//! # use std::{convert::Infallible, sync::Arc};
+//! # use equipoise::{EndpointSpec, Pool, Upstream};
+//! # use http::{Request, Response};
 //! # use http_body_util::BodyExt;
-//! # use hyper_util::client::legacy::Client;
+//! # use hyper::body::Incoming;
+//! # use tokio::sync::Notify;
 //! #
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! #     // The request that is in flight asks the application to stop.
-//! #     let stop = std::sync::Arc::new(tokio::sync::Notify::new());
-//! #     let pool = Pool::default();
-//! #     pool.update(["a"].map(EndpointSpec::new), |_| {
-//! #         let stop = std::sync::Arc::clone(&stop);
-//! #         service_fn(move |_: Request<Replayable<Incoming>>| {
-//! #             stop.notify_one();
-//! #             async {
-//! #                 for _ in 0..100 {
-//! #                     tokio::task::yield_now().await;
-//! #                 }
-//! #                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("done")))
+//! #     let stop = Arc::new(Notify::new());
+//! #     let stops = Arc::clone(&stop);
+//! #     let backend = tower::service_fn(move |_: Request<Incoming>| {
+//! #         stops.notify_one();
+//! #         async {
+//! #             for _ in 0..100 {
+//! #                 tokio::task::yield_now().await;
 //! #             }
-//! #         })
-//! #     })?;
-//! #     let service = ServiceBuilder::new()
-//! #         .map_request(|request: Request<Incoming>| request.map(Replayable::new))
-//! #         .service(Balance::new(pool.clone()));
-//! #     let listener = TcpListener::bind("127.0.0.1:0").await?;
-//! #     let address = listener.local_addr()?;
-//! #     let stopped = std::sync::Arc::clone(&stop);
-//! #     let server = tokio::spawn(serve(listener, service, pool, async move { stopped.notified().await }));
-//! #     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-//! #     let response = client.request(Request::get(format!("http://{address}/")).body(Full::default())?).await?;
+//! #             Ok::<_, Infallible>(Response::new("done".to_owned()))
+//! #         }
+//! #     });
+//! #     let client = |address: std::net::SocketAddr| {
+//! #         let pool = Pool::default();
+//! #         pool.try_update([EndpointSpec::new(address.to_string())], |spec| Upstream::new(spec.address()))?;
+//! #         Ok::<_, Box<dyn std::error::Error>>(HttpClient::new(pool))
+//! #     };
+//! #     let (behind, front) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+//! #     let (to_backend, to_gateway) = (client(behind.local_addr()?)?, client(front.local_addr()?)?);
+//! #     tokio::spawn(Server::new(backend).serve(behind));
+//! #     let gateway = tokio::spawn(serve(front, to_backend, async move { stop.notified().await }));
+//! #     let response = to_gateway.get("/").await?;
 //! #     assert_eq!(response.into_body().collect().await?.to_bytes(), "done");
-//! #     server.await??;
+//! #     gateway.await?;
 //! #     Ok(())
 //! # }
 //! ```
@@ -217,5 +195,12 @@
 //! | a drain | the `deadline` of [`Health::drain`](crate::health::Health::drain), or tokio's `timeout` around [`Pool::idle`](crate::Pool::idle) |
 //! | a request that waits for an endpoint | [`Balance::queue_timeout`](crate::Balance::queue_timeout); without it, requests do not wait |
 //! | one attempt | a timeout [below the balancer](super::layers#timeouts), or [`Balance::attempt_timeout`](crate::Balance::attempt_timeout) |
-//! | a request with all attempts | a timeout above the balancer |
-//! | a response body, a tunnel | the library has no limit: use a timeout in the code that copies the bytes |
+//! | a request with all attempts | [`Timeouts::total`](crate::proxy::Timeouts::total) of a reverse proxy, or a timeout above the balancer |
+//! | the head of a response | [`Timeouts::head`](crate::proxy::Timeouts::head): 60 s by default |
+//! | a body that stalls | [`Timeouts::idle`](crate::proxy::Timeouts::idle): 60 s between frames by default |
+//! | a tunnel that is silent | [`Tunnels::idle_timeout`](crate::proxy::Tunnels::idle_timeout): 10 minutes by default |
+//! | a client that sends or reads slowly | [`ServerLimits`](crate::proxy::server::ServerLimits) |
+//! | the shutdown of a server | the argument of [`Server::shutdown`](crate::proxy::server::Server::shutdown) |
+//!
+//! Without a `ReverseProxy`, the library has no limit for bodies and tunnels: use a timeout in the code that copies the
+//! bytes.
