@@ -18,7 +18,7 @@ pub(crate) fn compare() {
         let mut nanos: Vec<f64> = (0..ROUNDS)
             .map(|_| {
                 let time = together(threads, CALLS, || {
-                    if let Some(connection) = idle.pop() {
+                    if let Some(connection) = idle.pop(|_| true) {
                         let _ = black_box(idle.push(black_box(connection)));
                     }
                 });

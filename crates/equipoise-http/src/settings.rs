@@ -124,7 +124,8 @@ impl Settings {
     /// HTTP/2 together. Default: 1024, as in Envoy. 0 counts as 1. If all of them are in use, further requests
     /// [wait](Self::max_waiting). A connection that has become a tunnel (an upgrade or `CONNECT`) counts until it is
     /// closed. An attempt to open a connection counts until it ends, also if its request was given up. It makes progress
-    /// only while the tokio runtime of its request runs.
+    /// only while the tokio runtime of its request runs. Idle connections of one runtime are closed if requests of another
+    /// one need their places.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.max_connections = max.max(1);

@@ -31,7 +31,10 @@ use futures::task::AtomicWaker;
 use http::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    runtime::{Handle, Id},
+};
 
 use super::{Responded, socket::Control, status::CloseReason};
 use crate::{body::RequestBody, error::ConnectError};
@@ -51,6 +54,8 @@ pub(crate) struct Http1 {
     /// Whether the driver has ended.
     is_over: bool,
     control: Arc<Control>,
+    /// The runtime in which it was opened. Only requests of this runtime may use it: its socket needs the I/O driver.
+    pub(super) runtime: Id,
     /// Held by the body of the request, until hyper drops it.
     upload: Arc<()>,
     /// Whether it was idle before. The server may have closed such a connection meanwhile.
@@ -116,6 +121,7 @@ impl Http1 {
             relay,
             is_over: false,
             control,
+            runtime: Handle::current().id(),
             upload: Arc::default(),
             is_reused: false,
             requests: 0,

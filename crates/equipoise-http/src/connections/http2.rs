@@ -9,7 +9,10 @@ use arc_swap::ArcSwap;
 use equipoise_tower::FailureStage;
 use http::Request;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    runtime::{Handle, Id},
+};
 
 use super::{
     Responded,
@@ -75,6 +78,8 @@ pub(super) struct Http2 {
     expires_at: u64,
     /// The generation of the endpoint's connections in which it was opened.
     generation: u64,
+    /// The runtime of its task. Only requests of this runtime may use it.
+    runtime: Id,
     /// Whether the server accepts extended CONNECT requests (RFC 8441).
     has_extended_connect: bool,
 }
@@ -153,6 +158,7 @@ impl Http2Set {
             idle_since: AtomicU64::new(self.clock.now()),
             expires_at,
             generation,
+            runtime: Handle::current().id(),
             has_extended_connect: driver.has_extended_connect(),
         });
         let max_streams = self.max_streams;
@@ -206,13 +212,13 @@ impl Http2Set {
         self.expected_streams.load(Ordering::Relaxed)
     }
 
-    /// Takes a stream of the connection with the fewest open streams. `None` if all are full. Its time is constant, unless
+    /// Takes a stream of the connection of this runtime with the fewest open streams. `None` if all are full. Its time is constant, unless
     /// many connections are full. Serves no request that waits, so that it can be called under the lock of the queue. The
     /// senders of connections that are no longer used are added to `ended`.
-    pub(super) fn take(self: &Arc<Self>, ended: &mut Vec<Sender>) -> Option<Stream> {
+    pub(super) fn take(self: &Arc<Self>, runtime: Id, ended: &mut Vec<Sender>) -> Option<Stream> {
         loop {
             let list = self.list.load();
-            let connection = self.emptiest(&list)?;
+            let connection = self.emptiest(&list, runtime)?;
             let Some(sender) = connection.sender() else {
                 // It was closed. Retired connections are no longer in the list that is loaded next.
                 ended.extend(self.remove(connection, CloseReason::Peer));
@@ -237,9 +243,9 @@ impl Http2Set {
         }
     }
 
-    /// Returns the connection with the fewest open streams, among [`COMPARED`] ones, or the first one with a free stream
-    /// if all of these are full.
-    fn emptiest<'a>(&self, list: &'a [Arc<Http2>]) -> Option<&'a Arc<Http2>> {
+    /// Returns the connection of this runtime with the fewest open streams, among [`COMPARED`] ones, or the first one with
+    /// a free stream if all of these are full.
+    fn emptiest<'a>(&self, list: &'a [Arc<Http2>], runtime: Id) -> Option<&'a Arc<Http2>> {
         let first = if list.len() > COMPARED { rand::random_range(0..list.len()) } else { 0 };
         let mut emptiest: Option<(usize, &Arc<Http2>)> = None;
         for (at, connection) in list[first..].iter().chain(&list[..first]).enumerate() {
@@ -247,7 +253,8 @@ impl Http2Set {
                 break;
             }
             let streams = connection.streams.load(Ordering::Relaxed);
-            let is_free = streams < connection.limit.load(Ordering::Relaxed)
+            let is_free = connection.runtime == runtime
+                && streams < connection.limit.load(Ordering::Relaxed)
                 && connection.requests.load(Ordering::Relaxed) < self.max_requests;
             if is_free && emptiest.is_none_or(|(least, _)| streams < least) {
                 emptiest = Some((streams, connection));
@@ -262,12 +269,12 @@ impl Http2Set {
         let connection = &taken.open.connection;
         let (limit, streams) = (connection.limit.load(Ordering::Relaxed), connection.streams.load(Ordering::Relaxed));
         // One eighth is left.
-        limit.saturating_sub(streams).saturating_mul(8) <= limit || self.is_empty()
+        limit.saturating_sub(streams).saturating_mul(8) <= limit || self.is_empty(connection.runtime)
     }
 
-    /// Returns whether the endpoint has no connection that requests could use.
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.load().is_empty()
+    /// Returns whether there is no connection that requests of this runtime could use.
+    pub(super) fn is_empty(&self, runtime: Id) -> bool {
+        !self.list.load().iter().any(|connection| connection.runtime == runtime)
     }
 
     /// Begins the pause after an attempt to open a connection has failed.
@@ -275,11 +282,11 @@ impl Http2Set {
         self.failed_at.store(self.clock.tick(), Ordering::Relaxed);
     }
 
-    /// Returns whether no connection should be opened, because an attempt has failed within [`PAUSE`] and other
-    /// connections work.
-    pub(super) fn is_paused(&self) -> bool {
+    /// Returns whether no connection should be opened in this runtime, because an attempt has failed within [`PAUSE`] and
+    /// other connections of the runtime work.
+    pub(super) fn is_paused(&self, runtime: Id) -> bool {
         let failed_at = self.failed_at.load(Ordering::Relaxed);
-        failed_at != NEVER && !self.is_empty() && self.clock.tick().saturating_sub(failed_at) < PAUSE
+        failed_at != NEVER && !self.is_empty(runtime) && self.clock.tick().saturating_sub(failed_at) < PAUSE
     }
 
     /// Takes the connections out of use for which `reason` returns a reason. Requests on them are finished.
@@ -326,8 +333,8 @@ impl Http2Set {
     }
 
     #[cfg(test)]
-    pub(super) fn has_room(&self) -> bool {
-        self.emptiest(&self.list.load()).is_some()
+    pub(super) fn has_room(&self, runtime: Id) -> bool {
+        self.emptiest(&self.list.load(), runtime).is_some()
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Http2>>)) {

@@ -65,9 +65,9 @@ impl<C> Idle<C> {
         connection
     }
 
-    /// Takes the connection that was stored last by this thread, or one of another thread.
-    pub fn pop(&self) -> Option<C> {
-        self.own_first().find_map(Stripe::pop)
+    /// Takes the usable connection that was stored last by this thread, or one of another thread.
+    pub fn pop(&self, is_usable: impl Fn(&C) -> bool) -> Option<C> {
+        self.own_first().find_map(|stripe| stripe.pop(&is_usable))
     }
 
     /// Removes and returns the connections for which `expired` returns true. It is called with the oldest first.
@@ -120,12 +120,12 @@ impl<C> Stripe<C> {
         None
     }
 
-    fn pop(&self) -> Option<C> {
+    fn pop(&self, is_usable: impl Fn(&C) -> bool) -> Option<C> {
         if self.len.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut list = self.list.lock();
-        let last = list.pop();
+        let last = list.iter().rposition(is_usable).map(|at| list.remove(at));
         self.len.store(list.len(), Ordering::Relaxed);
         last
     }
@@ -156,7 +156,8 @@ mod tests {
         for connection in 0..3 {
             assert_eq!(idle.push(connection), None);
         }
-        assert_eq!((idle.pop(), idle.len()), (Some(2), 2));
+        assert_eq!((idle.pop(|_| true), idle.len()), (Some(2), 2));
+        assert_eq!((idle.pop(|connection| *connection == 0), idle.len()), (Some(0), 1));
     }
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| assert_eq!(idle.push(1), None));
         });
-        assert_eq!(thread::scope(|scope| scope.spawn(|| idle.pop()).join().expect("no panic")), Some(1));
+        assert_eq!(thread::scope(|scope| scope.spawn(|| idle.pop(|_| true)).join().expect("no panic")), Some(1));
     }
 
     #[test]
@@ -194,6 +195,6 @@ mod tests {
         let idle = Idle::new(8);
         (0..4).for_each(|connection| assert_eq!(idle.push(connection), None));
         assert_eq!(idle.remove_if(|connection| *connection % 2 == 0), [0, 2]);
-        assert_eq!((idle.len(), idle.pop()), (2, Some(3)));
+        assert_eq!((idle.len(), idle.pop(|_| true)), (2, Some(3)));
     }
 }

@@ -19,11 +19,13 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::oneshot,
 };
 
 use super::{
     pool::{Connection, Connections, Demand},
+    queue::Lane,
     slots::Want,
 };
 use crate::{
@@ -92,6 +94,11 @@ impl Resolve for Attempts {
             }
         })
     }
+}
+
+/// The lane of all requests.
+fn lane() -> Lane {
+    Lane { want: Want::Any, runtime: Handle::current().id() }
 }
 
 type Request = Pin<Box<dyn Future<Output = Result<Connection, Error>>>>;
@@ -190,15 +197,15 @@ impl World {
             return Some("a connection is idle");
         }
         #[cfg(feature = "http2")]
-        if connections.http2.has_room() {
+        if connections.http2.has_room(lane().runtime) {
             return Some("a stream is free");
         }
         #[cfg(feature = "http2")]
-        if connections.http2.is_paused() {
+        if connections.http2.is_paused(lane().runtime) {
             return None;
         }
         let each = connections.served_by_one(Want::Any);
-        let needs = connections.queue.lock().uncovered(Want::Any, each) > 0;
+        let needs = connections.queue.lock().uncovered(lane(), each) > 0;
         (needs && status.open < MAX_CONNECTIONS).then_some("a connection can be opened")
     }
 
@@ -235,7 +242,7 @@ impl World {
             self.happen(Event::Connect(Attempt::Succeeds));
             tokio::task::yield_now().await;
         }
-        assert_eq!(self.connections.queue.lock().opening(Want::Any), 0);
+        assert_eq!(self.connections.queue.lock().opening(lane()), 0);
     }
 
     fn http2_connections(&self) -> usize {

@@ -12,7 +12,7 @@ use super::{
     clock::millis,
     http1::Http1,
     pool::{Connection, Connections},
-    queue::{Entry, Queue},
+    queue::{Entry, Lane, Queue},
     slots::{Slot, Want},
     socket::Socket,
     status::CloseReason,
@@ -29,7 +29,7 @@ use crate::{
 /// An attempt to open a connection.
 pub(super) struct Opening {
     connections: Arc<Connections>,
-    want: Want,
+    lane: Lane,
     /// Its number in the queue, which counts it until it has ended.
     number: u64,
     runtime: Handle,
@@ -50,7 +50,7 @@ impl Opening {
             connections.clock.tick();
             let limit = connections.settings.connect_timeout;
             // A panic is one of the user's resolver.
-            let opened = AssertUnwindSafe(connections.open(self.want, slot)).catch_unwind();
+            let opened = AssertUnwindSafe(connections.open(self.lane.want, slot)).catch_unwind();
             let opened = match timeout(limit, opened).await {
                 Ok(opened) => opened.unwrap_or(Err(ConnectError::Aborted)),
                 Err(_) => Err(ConnectError::TimedOut { timeout: limit }),
@@ -100,39 +100,35 @@ impl Connections {
     /// Begins to open a connection for requests that wait, if they need one and a slot is free. The caller starts the
     /// attempt after it has unlocked the queue.
     pub(super) fn begin_opening(self: &Arc<Self>, queue: &mut Queue<Connection>) -> Option<Opening> {
-        let (want, _) = self.needs_opening(queue)?;
-        let runtime = queue.runtime(want)?;
+        let (lane, _) = self.needs_opening(queue)?;
+        let runtime = queue.runtime(lane)?;
         let slot = self.slots.take()?;
-        Some(self.opening(queue, want, slot, runtime))
+        Some(self.opening(queue, lane.want, slot, runtime))
     }
 
-    /// Returns the want for which a connection should be opened next, and how many are missing for it.
-    fn needs_opening(&self, queue: &Queue<Connection>) -> Option<(Want, usize)> {
-        let missing = |want: Want| {
-            let each = self.served_by_one(want);
-            let missing = queue.uncovered(want, each).div_ceil(each);
+    /// Returns the lane for which a connection should be opened next, and how many are missing for it.
+    fn needs_opening(&self, queue: &Queue<Connection>) -> Option<(Lane, usize)> {
+        let missing = |lane: Lane| {
+            let each = self.served_by_one(lane.want);
+            let missing = queue.uncovered(lane, each).div_ceil(each);
             #[cfg(feature = "http2")]
-            if missing > 0 && self.is_shared(want) && self.http2.is_paused() {
+            if missing > 0 && self.is_shared(lane.want) && self.http2.is_paused(lane.runtime) {
                 return 0;
             }
             missing
         };
-        let [any, http1] = Want::ALL;
-        match (missing(any), missing(http1)) {
-            (0, 0) => None,
-            (missing, 0) => Some((any, missing)),
-            (0, missing) => Some((http1, missing)),
-            (missing, others) => queue.first(&Want::ALL).map(|want| (want, if want == any { missing } else { others })),
-        }
+        let lane = queue.first(|lane| missing(lane) > 0)?;
+        Some((lane, missing(lane)))
     }
 
     fn opening(self: &Arc<Self>, queue: &mut Queue<Connection>, want: Want, slot: Slot, runtime: Handle) -> Opening {
-        let number = queue.begin_opening(want, self.clock.tick());
-        Opening { connections: Arc::clone(self), want, number, runtime, slot: Some(slot), has_ended: false }
+        let number = queue.begin_opening(want, &runtime, self.clock.tick());
+        let lane = Lane { want, runtime: runtime.id() };
+        Opening { connections: Arc::clone(self), lane, number, runtime, slot: Some(slot), has_ended: false }
     }
 
-    /// Opens the connections that waiting requests need, as far as slots are free. If none is free, connections are
-    /// closed that are idle but have the wrong HTTP version.
+    /// Opens the connections that waiting requests need, as far as slots are free. If none is free, idle connections are
+    /// closed that these requests cannot use.
     pub(super) fn open_for_waiting(self: &Arc<Self>) {
         loop {
             // Not in the condition of the loop, which would lock the queue while the attempt starts.
@@ -142,26 +138,26 @@ impl Connections {
                 None => break,
             }
         }
-        #[cfg(feature = "http2")]
         self.make_room();
     }
 
-    /// Waiting requests may need slots that are held by idle connections of the other HTTP version. Closes such
-    /// connections.
-    #[cfg(feature = "http2")]
+    /// Waiting requests may need slots that are held by idle connections of the other HTTP version, or of another runtime.
+    /// Closes such connections. The requests would have got any that they can use.
     fn make_room(&self) {
         let mut idle = Vec::new();
+        #[cfg(feature = "http2")]
         let mut ended = Vec::new();
         {
             let mut queue = self.queue.lock();
-            let Some((want, missing)) = self.needs_opening(&queue) else { return };
+            let Some((_, missing)) = self.needs_opening(&queue) else { return };
             let missing = missing.saturating_sub(queue.closing());
-            if self.is_shared(want) {
-                idle.extend(std::iter::from_fn(|| self.idle.pop()).take(missing));
-            } else {
-                self.http2.close_idle(missing, &mut ended);
+            idle.extend(std::iter::from_fn(|| self.idle.pop(|_| true)).take(missing));
+            queue.begin_closing(idle.len());
+            #[cfg(feature = "http2")]
+            {
+                self.http2.close_idle(missing - idle.len(), &mut ended);
+                queue.begin_closing(ended.len());
             }
-            queue.begin_closing(idle.len() + ended.len());
         }
         // Each slot that becomes free is given to the requests that wait.
         for connection in idle {
@@ -173,14 +169,18 @@ impl Connections {
     /// outside a tokio runtime.
     #[cfg(feature = "http2")]
     pub(super) fn open_ahead(self: &Arc<Self>) {
-        if self.slots.open() >= self.settings.max_connections || self.slots.has_waiting() || self.http2.is_paused() {
+        if self.slots.open() >= self.settings.max_connections || self.slots.has_waiting() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
+        let lane = Lane { want: Want::Any, runtime: runtime.id() };
+        if self.http2.is_paused(lane.runtime) {
+            return;
+        }
         let opening = {
             let mut queue = self.queue.lock();
-            let slot = if queue.opening(Want::Any) == 0 { self.slots.take() } else { None };
-            slot.map(|slot| self.opening(&mut queue, Want::Any, slot, runtime))
+            let slot = if queue.opening(lane) == 0 { self.slots.take() } else { None };
+            slot.map(|slot| self.opening(&mut queue, lane.want, slot, runtime))
         };
         if let Some(opening) = opening {
             opening.start();
@@ -214,17 +214,17 @@ impl Connections {
 
     /// Ends an attempt to open a connection. If it has failed, requests with nothing else to wait for get the error.
     fn ended(self: &Arc<Self>, opening: &Opening, opened: Result<(), ConnectError>) {
-        let want = opening.want;
+        let lane = opening.lane;
         let failed: Vec<Entry<Connection>> = {
             let mut queue = self.queue.lock();
-            let counted = queue.end_opening(want, opening.number);
+            let counted = queue.end_opening(lane, opening.number);
             match &opened {
                 Ok(()) => Vec::new(),
                 // The runtime has ended. Another attempt there would end at once, too.
-                Err(_) if !opening.has_ended => queue.remove_runtime(want, opening.runtime.id()),
+                Err(_) if !opening.has_ended => queue.take(lane),
                 Err(_) => {
-                    let victims = if counted { self.victims(&queue, want) } else { 0 };
-                    std::iter::from_fn(|| queue.pop(want)).take(victims).collect()
+                    let victims = if counted { self.victims(&queue, lane) } else { 0 };
+                    std::iter::from_fn(|| queue.pop(lane)).take(victims).collect()
                 }
             }
         };
@@ -239,15 +239,15 @@ impl Connections {
 
     /// Returns how many requests a failed attempt ends: those that it was expected to serve, unless other attempts are
     /// expected to serve them too. So each attempt that fails ends requests, until none needs another attempt.
-    fn victims(&self, queue: &Queue<Connection>, want: Want) -> usize {
+    fn victims(&self, queue: &Queue<Connection>, lane: Lane) -> usize {
         #[cfg(feature = "http2")]
-        if self.is_shared(want) && !self.http2.is_empty() {
+        if self.is_shared(lane.want) && !self.http2.is_empty(lane.runtime) {
             // The requests wait for a stream of another connection.
             self.http2.pause();
             return 0;
         }
-        let each = self.served_by_one(want);
-        queue.uncovered(want, each).min(each)
+        let each = self.served_by_one(lane.want);
+        queue.uncovered(lane, each).min(each)
     }
 
     /// Opens a connection, and gives it to a waiting request or stores it.

@@ -11,6 +11,7 @@ use std::{
 use std::sync::atomic::AtomicU8;
 
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
 
 #[cfg(feature = "http2")]
 use super::http2::{Http2Set, Stream as Http2Stream};
@@ -24,7 +25,11 @@ use super::{
 };
 #[cfg(feature = "http2")]
 use crate::settings::Version;
-use crate::{error::Error, origin::Origin, settings::Settings};
+use crate::{
+    error::{ConnectError, Error},
+    origin::Origin,
+    settings::Settings,
+};
 
 /// The values of [`Connections::known`].
 #[cfg(feature = "http2")]
@@ -136,9 +141,10 @@ impl Connections {
         if !self.is_warm.load(Ordering::Relaxed) {
             self.warm();
         }
+        let runtime = Handle::try_current().map_err(|_| ConnectError::Aborted)?.id();
         // Elsewhere, the version does not depend on the request.
         let want = if demand.is_http1 && self.server_selects() { Want::Http1 } else { Want::Any };
-        let free = std::future::poll_fn(|cx| Poll::Ready(self.take_free(cx, want, demand.is_checked)));
+        let free = std::future::poll_fn(|cx| Poll::Ready(self.take_free(cx, want, runtime, demand.is_checked)));
         match free.await {
             Some(connection) => Ok(connection),
             // The future of what is rare is large. A box keeps it out of the future of each request.
@@ -147,21 +153,21 @@ impl Connections {
     }
 
     /// Returns what is free now, unless other requests wait for it.
-    fn take_free(self: &Arc<Self>, cx: &mut Context<'_>, want: Want, check: bool) -> Option<Connection> {
+    fn take_free(self: &Arc<Self>, cx: &mut Context<'_>, want: Want, runtime: Id, check: bool) -> Option<Connection> {
         let speaks_http1 = self.speaks_http1();
         if self.slots.waiting(want) > 0 || (speaks_http1 && self.slots.has_waiting()) {
             return None;
         }
         #[cfg(feature = "http2")]
         if want == Want::Any && !speaks_http1 {
-            let stream = self.http2.take(&mut Vec::new())?;
+            let stream = self.http2.take(runtime, &mut Vec::new())?;
             if self.http2.is_nearly_full(&stream) {
                 self.open_ahead();
             }
             return Some(Connection::Http2(stream));
         }
         loop {
-            let mut connection = self.idle.pop()?;
+            let mut connection = self.idle.pop(|connection| connection.runtime == runtime)?;
             // Without a check, the request itself finds out. It is sent again if the connection is closed.
             if !check || connection.is_open(cx) {
                 return Some(Connection::Http1(connection));

@@ -17,12 +17,19 @@ pub(super) type Answer<T> = Result<T, Arc<ConnectError>>;
 /// sent again: it had a connection before any of the others, and is ahead of them.
 pub(super) type Ticket = (bool, u64);
 
-/// The requests that wait, by what they want, and the attempts to open connections for them. All operations cost at most
-/// a logarithm of the number of requests, except [`remove_runtime`](Self::remove_runtime).
+/// Which connections a waiting request can use: those for its want, in its own runtime. A connection needs the I/O driver
+/// of the runtime in which it was opened, and another runtime may have stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lane {
+    pub(super) want: Want,
+    pub(super) runtime: Id,
+}
+
+/// The requests that wait, by their lane, and the attempts to open connections for them. All operations cost at most a
+/// logarithm of the number of requests, and are linear in the number of runtimes.
 pub(super) struct Queue<T> {
-    waiting: [BTreeMap<Ticket, Entry<T>>; Want::ALL.len()],
-    /// The attempts that are expected to serve requests, by their number, with the time at which they began.
-    opening: [BTreeMap<u64, u64>; Want::ALL.len()],
+    /// Those with a request or an attempt.
+    lanes: Vec<Requests<T>>,
     /// The last number of a ticket or an attempt.
     last: u64,
     /// How many connections are being closed because waiting requests need their slots.
@@ -31,23 +38,35 @@ pub(super) struct Queue<T> {
     slots: Arc<Slots>,
 }
 
-/// A waiting request. It is answered or dropped while the queue is not locked, because both wake the task of the request.
-pub(super) struct Entry<T> {
-    sender: oneshot::Sender<Answer<T>>,
-    /// The runtime of the request. A connection for it is opened there.
+/// The requests of one lane.
+struct Requests<T> {
+    lane: Lane,
+    /// The runtime of the lane. Its connections are opened there.
     runtime: Handle,
+    waiting: BTreeMap<Ticket, Entry<T>>,
+    /// The attempts that are expected to serve requests, by their number, with the time at which they began.
+    opening: BTreeMap<u64, u64>,
 }
+
+/// A waiting request. It is answered or dropped while the queue is not locked, because both wake the task of the request.
+pub(super) struct Entry<T>(oneshot::Sender<Answer<T>>);
 
 impl<T> Entry<T> {
     /// Answers the request. The answer comes back if the request was given up.
     pub(super) fn answer(self, answer: Answer<T>) -> Result<(), Answer<T>> {
-        self.sender.send(answer)
+        self.0.send(answer)
+    }
+}
+
+impl<T> Requests<T> {
+    fn first(&self) -> Option<Ticket> {
+        self.waiting.first_key_value().map(|(ticket, _)| *ticket)
     }
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(slots: Arc<Slots>) -> Self {
-        Self { waiting: Default::default(), opening: Default::default(), last: 0, closing: 0, slots }
+        Self { lanes: Vec::new(), last: 0, closing: 0, slots }
     }
 
     /// Returns the ticket of a new request. It is behind all others, or only behind those that are sent again, if this
@@ -63,9 +82,9 @@ impl<T> Queue<T> {
 
     /// Adds a request. Returns the end of its channel at which it receives the answer. The caller must then look for
     /// what is free, because it may have become free before the request was in the queue.
-    pub(super) fn join(&mut self, want: Want, ticket: Ticket, runtime: Handle) -> oneshot::Receiver<Answer<T>> {
+    pub(super) fn join(&mut self, want: Want, ticket: Ticket, runtime: &Handle) -> oneshot::Receiver<Answer<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.waiting[want as usize].insert(ticket, Entry { sender, runtime });
+        self.lane_of(want, runtime).waiting.insert(ticket, Entry(sender));
         self.publish(want);
         receiver
     }
@@ -73,94 +92,124 @@ impl<T> Queue<T> {
     /// Removes a request that is given up. `None` if it is not there: then it was answered, or will be at once. If more
     /// attempts to open a connection remain than requests, of which an attempt serves `each`, the oldest attempt no
     /// longer counts: its end may be far away, so later requests do not rely on it.
-    pub(super) fn leave(&mut self, want: Want, ticket: Ticket, each: usize) -> Option<Entry<T>> {
-        let left = self.waiting[want as usize].remove(&ticket)?;
-        self.publish(want);
-        if self.opening(want) > self.len(want).div_ceil(each) {
-            self.opening[want as usize].pop_first();
+    pub(super) fn leave(&mut self, lane: Lane, ticket: Ticket, each: usize) -> Option<Entry<T>> {
+        let requests = self.get_mut(lane)?;
+        let left = requests.waiting.remove(&ticket)?;
+        if requests.opening.len() > requests.waiting.len().div_ceil(each) {
+            requests.opening.pop_first();
         }
+        self.publish(lane.want);
         Some(left)
     }
 
-    /// Returns the number of requests that wait.
-    pub(super) fn len(&self, want: Want) -> usize {
-        self.waiting[want as usize].len()
+    /// Returns the lanes with a request or an attempt.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = Lane> {
+        self.lanes.iter().map(|requests| requests.lane)
     }
 
-    /// Returns which of these wants the first request has.
-    pub(super) fn first(&self, wants: &[Want]) -> Option<Want> {
-        let first = |want: Want| self.waiting[want as usize].first_key_value().map(|(ticket, _)| (*ticket, want));
-        wants.iter().filter_map(|want| first(*want)).min_by_key(|(ticket, _)| *ticket).map(|(_, want)| want)
+    /// Returns the lane of the first request among these lanes.
+    pub(super) fn first(&self, is_among: impl Fn(Lane) -> bool) -> Option<Lane> {
+        let lanes = self.lanes.iter().filter(|requests| is_among(requests.lane));
+        let firsts = lanes.filter_map(|requests| Some((requests.first()?, requests.lane)));
+        firsts.min_by_key(|(ticket, _)| *ticket).map(|(_, lane)| lane)
     }
 
-    /// Removes and returns the first request with this want.
-    pub(super) fn pop(&mut self, want: Want) -> Option<Entry<T>> {
-        let first = self.waiting[want as usize].pop_first();
-        self.publish(want);
+    /// Removes and returns the first request of a lane.
+    pub(super) fn pop(&mut self, lane: Lane) -> Option<Entry<T>> {
+        let first = self.get_mut(lane)?.waiting.pop_first();
+        self.publish(lane.want);
         first.map(|(_, entry)| entry)
     }
 
-    /// Removes and returns the requests with this want and of this runtime. Its time is linear in the number of requests.
-    pub(super) fn remove_runtime(&mut self, want: Want, runtime: Id) -> Vec<Entry<T>> {
-        let all = std::mem::take(&mut self.waiting[want as usize]);
-        let (removed, kept) = all.into_iter().partition(|(_, entry)| entry.runtime.id() == runtime);
-        self.waiting[want as usize] = kept;
-        self.publish(want);
-        let removed: BTreeMap<_, _> = removed;
-        removed.into_values().collect()
+    /// Removes and returns the requests of a lane.
+    pub(super) fn take(&mut self, lane: Lane) -> Vec<Entry<T>> {
+        let taken = self.get_mut(lane).map(|requests| std::mem::take(&mut requests.waiting));
+        self.publish(lane.want);
+        taken.unwrap_or_default().into_values().collect()
     }
 
-    fn publish(&self, want: Want) {
-        self.slots.set_waiting(want, self.len(want));
+    /// Publishes how many requests have this want, and forgets empty lanes.
+    fn publish(&mut self, want: Want) {
+        self.lanes.retain(|requests| !requests.waiting.is_empty() || !requests.opening.is_empty());
+        let of_want = self.lanes.iter().filter(|requests| requests.lane.want == want);
+        self.slots.set_waiting(want, of_want.map(|requests| requests.waiting.len()).sum());
     }
 
-    /// Returns the runtime of the last request with this want. It is the one that most probably still makes progress.
-    pub(super) fn runtime(&self, want: Want) -> Option<Handle> {
-        self.waiting[want as usize].last_key_value().map(|(_, entry)| entry.runtime.clone())
+    fn get(&self, lane: Lane) -> Option<&Requests<T>> {
+        self.lanes.iter().find(|requests| requests.lane == lane)
     }
 
-    /// Returns the number of attempts that are expected to serve requests.
-    pub(super) fn opening(&self, want: Want) -> usize {
-        self.opening[want as usize].len()
+    fn get_mut(&mut self, lane: Lane) -> Option<&mut Requests<T>> {
+        self.lanes.iter_mut().find(|requests| requests.lane == lane)
+    }
+
+    fn lane_of(&mut self, want: Want, runtime: &Handle) -> &mut Requests<T> {
+        let lane = Lane { want, runtime: runtime.id() };
+        let at = self.lanes.iter().position(|requests| requests.lane == lane).unwrap_or(self.lanes.len());
+        if at == self.lanes.len() {
+            let (waiting, opening) = Default::default();
+            self.lanes.push(Requests { lane, runtime: runtime.clone(), waiting, opening });
+        }
+        &mut self.lanes[at]
+    }
+
+    /// Returns the runtime of a lane.
+    pub(super) fn runtime(&self, lane: Lane) -> Option<Handle> {
+        self.get(lane).map(|requests| requests.runtime.clone())
+    }
+
+    /// Returns the number of attempts that are expected to serve requests of a lane.
+    #[cfg(any(feature = "http2", test))]
+    pub(super) fn opening(&self, lane: Lane) -> usize {
+        self.get(lane).map_or(0, |requests| requests.opening.len())
     }
 
     /// Counts an attempt that begins at this time. It has taken a slot. Returns its number.
-    pub(super) fn begin_opening(&mut self, want: Want, now: u64) -> u64 {
+    pub(super) fn begin_opening(&mut self, want: Want, runtime: &Handle, now: u64) -> u64 {
         self.closing = self.closing.saturating_sub(1);
         let number = self.number();
-        self.opening[want as usize].insert(number, now);
+        self.lane_of(want, runtime).opening.insert(number, now);
         number
     }
 
     /// Ends the effect of [`begin_opening`](Self::begin_opening). Returns whether the attempt still counted.
-    pub(super) fn end_opening(&mut self, want: Want, number: u64) -> bool {
-        self.opening[want as usize].remove(&number).is_some()
+    pub(super) fn end_opening(&mut self, lane: Lane, number: u64) -> bool {
+        let has_counted = self.get_mut(lane).is_some_and(|requests| requests.opening.remove(&number).is_some());
+        self.publish(lane.want);
+        has_counted
     }
 
     /// Ends the effect of [`begin_opening`](Self::begin_opening) for the attempts that began before this time. They
-    /// would have ended if their runtime made progress.
-    pub(super) fn forget_opening(&mut self, before: u64) {
-        for opening in &mut self.opening {
-            while opening.first_key_value().is_some_and(|(_, begun)| *begun < before) {
-                opening.pop_first();
+    /// would have ended if their runtime made progress. Another runtime than the `present` one is still stuck: more
+    /// attempts there would take more slots, so its requests are removed and returned.
+    pub(super) fn forget_opening(&mut self, before: u64, present: Id) -> Vec<Entry<T>> {
+        let mut removed = Vec::new();
+        for requests in &mut self.lanes {
+            let all = requests.opening.len();
+            requests.opening.retain(|_, begun| *begun >= before);
+            if requests.opening.len() < all && requests.lane.runtime != present {
+                removed.extend(std::mem::take(&mut requests.waiting).into_values());
             }
         }
+        if !removed.is_empty() {
+            Want::ALL.into_iter().for_each(|want| self.publish(want));
+        }
+        removed
     }
 
-    /// Returns how many waiting requests remain if each connection being opened serves `each` of them.
-    pub(super) fn uncovered(&self, want: Want, each: usize) -> usize {
-        self.len(want).saturating_sub(self.opening(want).saturating_mul(each))
+    /// Returns how many waiting requests of a lane remain if each connection being opened serves `each` of them.
+    pub(super) fn uncovered(&self, lane: Lane, each: usize) -> usize {
+        let Some(requests) = self.get(lane) else { return 0 };
+        requests.waiting.len().saturating_sub(requests.opening.len().saturating_mul(each))
     }
 
     /// Returns how many connections are being closed because waiting requests need their slots.
-    #[cfg(feature = "http2")]
     pub(super) fn closing(&self) -> usize {
         self.closing
     }
 
     /// Counts connections that are closed because waiting requests need their slots. A connection no longer counts when
     /// an attempt has taken a slot.
-    #[cfg(feature = "http2")]
     pub(super) fn begin_closing(&mut self, connections: usize) {
         self.closing += connections;
     }
@@ -175,75 +224,87 @@ mod tests {
         Queue::new(Slots::new(1, std::sync::Weak::<Calls>::new()))
     }
 
+    fn lane(want: Want) -> Lane {
+        Lane { want, runtime: Handle::current().id() }
+    }
+
     #[tokio::test]
     async fn requests_are_served_in_the_order_of_their_tickets() {
         let mut queue = queue();
         let tickets: Vec<_> = (0..3).map(|_| queue.ticket(false)).collect();
         let wants = [Want::Http1, Want::Any, Want::Http1];
-        let mut join = |at: usize| queue.join(wants[at], tickets[at], Handle::current());
+        let mut join = |at: usize| queue.join(wants[at], tickets[at], &Handle::current());
         let (mut first, _second, mut third) = (join(0), join(1), join(2));
-        assert_eq!((queue.first(&Want::ALL), queue.first(&[Want::Any])), (Some(Want::Http1), Some(Want::Any)));
-        assert!(queue.pop(Want::Http1).unwrap().answer(Ok(7)).is_ok());
-        assert_eq!(queue.first(&Want::ALL), Some(Want::Any));
+        let of_any = queue.first(|lane| lane.want == Want::Any);
+        assert_eq!((queue.first(|_| true), of_any), (Some(lane(Want::Http1)), Some(lane(Want::Any))));
+        assert!(queue.pop(lane(Want::Http1)).unwrap().answer(Ok(7)).is_ok());
+        assert_eq!(queue.first(|_| true), Some(lane(Want::Any)));
         assert!(first.try_recv().unwrap().is_ok() && third.try_recv().is_err());
         // A request that comes back with its ticket is first again.
-        let _again = queue.join(Want::Http1, tickets[0], Handle::current());
-        assert_eq!(queue.first(&Want::ALL), Some(Want::Http1));
+        let _again = queue.join(Want::Http1, tickets[0], &Handle::current());
+        assert_eq!(queue.first(|_| true), Some(lane(Want::Http1)));
         // A request that is sent again is ahead of all others.
         let again = queue.ticket(true);
-        let _again = queue.join(Want::Any, again, Handle::current());
-        assert!(again < tickets[0] && queue.first(&Want::ALL) == Some(Want::Any));
+        let _again = queue.join(Want::Any, again, &Handle::current());
+        assert!(again < tickets[0] && queue.first(|_| true) == Some(lane(Want::Any)));
     }
 
     #[tokio::test]
     async fn a_request_that_is_given_up_leaves_nothing_behind() {
-        let mut queue = queue();
+        let (mut queue, lane) = (queue(), lane(Want::Any));
         let ticket = queue.ticket(false);
-        drop(queue.join(Want::Any, ticket, Handle::current()));
-        assert!(queue.leave(Want::Any, ticket, 1).is_some() && queue.leave(Want::Any, ticket, 1).is_none());
-        assert_eq!((queue.len(Want::Any), queue.first(&Want::ALL)), (0, None));
+        drop(queue.join(Want::Any, ticket, &Handle::current()));
+        assert!(queue.leave(lane, ticket, 1).is_some() && queue.leave(lane, ticket, 1).is_none());
+        assert_eq!((queue.lanes().count(), queue.first(|_| true)), (0, None));
     }
 
     #[tokio::test]
     async fn connections_that_are_being_opened_cover_requests() {
-        let mut queue = queue();
+        let (mut queue, lane) = (queue(), lane(Want::Any));
         let join = |queue: &mut Queue<u32>| {
             let ticket = queue.ticket(false);
-            queue.join(Want::Any, ticket, Handle::current())
+            queue.join(Want::Any, ticket, &Handle::current())
         };
         let _waiting: Vec<_> = (0..5).map(|_| join(&mut queue)).collect();
-        let number = queue.begin_opening(Want::Any, 0);
-        assert_eq!((queue.uncovered(Want::Any, 1), queue.uncovered(Want::Any, 100)), (4, 0));
-        assert!(queue.end_opening(Want::Any, number) && !queue.end_opening(Want::Any, number));
-        assert_eq!(queue.uncovered(Want::Any, 100), 5);
+        let number = queue.begin_opening(Want::Any, &Handle::current(), 0);
+        assert_eq!((queue.uncovered(lane, 1), queue.uncovered(lane, 100)), (4, 0));
+        assert!(queue.end_opening(lane, number) && !queue.end_opening(lane, number));
+        assert_eq!(queue.uncovered(lane, 100), 5);
     }
 
     #[tokio::test]
     async fn attempts_without_a_request_and_attempts_that_should_have_ended_do_not_count() {
-        let mut queue = queue();
+        let (mut queue, lane) = (queue(), lane(Want::Any));
         let tickets = [queue.ticket(false), queue.ticket(false)];
-        let _waiting = tickets.map(|ticket| queue.join(Want::Any, ticket, Handle::current()));
-        let attempts = [1, 2].map(|now| queue.begin_opening(Want::Any, now));
-        assert!(queue.leave(Want::Any, tickets[0], 1).is_some());
-        assert_eq!((queue.opening(Want::Any), queue.uncovered(Want::Any, 1)), (1, 0));
-        assert!(!queue.end_opening(Want::Any, attempts[0]));
-        queue.forget_opening(2);
-        assert_eq!(queue.opening(Want::Any), 1);
-        queue.forget_opening(3);
-        assert_eq!((queue.opening(Want::Any), queue.uncovered(Want::Any, 1)), (0, 1));
+        let _waiting = tickets.map(|ticket| queue.join(Want::Any, ticket, &Handle::current()));
+        let attempts = [1, 2].map(|now| queue.begin_opening(Want::Any, &Handle::current(), now));
+        assert!(queue.leave(lane, tickets[0], 1).is_some());
+        assert_eq!((queue.opening(lane), queue.uncovered(lane, 1)), (1, 0));
+        assert!(!queue.end_opening(lane, attempts[0]));
+        assert!(queue.forget_opening(2, lane.runtime).is_empty());
+        assert_eq!(queue.opening(lane), 1);
+        assert!(queue.forget_opening(3, lane.runtime).is_empty());
+        assert_eq!((queue.opening(lane), queue.uncovered(lane, 1)), (0, 1));
     }
 
     #[tokio::test]
-    async fn the_requests_of_a_runtime_are_removed() {
+    async fn each_runtime_has_its_own_requests_and_attempts() {
         let (mut queue, other) = (queue(), tokio::runtime::Builder::new_current_thread().build().unwrap());
         let runtimes = [Handle::current(), other.handle().clone(), Handle::current()];
         let _waiting = runtimes.map(|runtime| {
             let ticket = queue.ticket(false);
-            queue.join(Want::Any, ticket, runtime)
+            queue.join(Want::Any, ticket, &runtime)
         });
-        let removed = queue.remove_runtime(Want::Any, Handle::current().id());
-        assert_eq!((removed.len(), queue.len(Want::Any)), (2, 1));
-        assert_eq!(queue.runtime(Want::Any).map(|runtime| runtime.id()), Some(other.handle().id()));
+        let (own, others) = (lane(Want::Any), Lane { want: Want::Any, runtime: other.handle().id() });
+        queue.begin_opening(Want::Any, other.handle(), 0);
+        assert_eq!((queue.uncovered(own, 1), queue.uncovered(others, 1)), (2, 0));
+        assert_eq!(queue.first(|lane| lane.runtime == others.runtime), Some(others));
+        // The other runtime is stuck.
+        assert_eq!((queue.forget_opening(1, own.runtime).len(), queue.slots.waiting(Want::Any)), (1, 2));
+        let ticket = queue.ticket(false);
+        let _again = queue.join(Want::Any, ticket, other.handle());
+        assert_eq!((queue.take(own).len(), queue.slots.waiting(Want::Any)), (2, 1));
+        assert_eq!(queue.runtime(others).map(|runtime| runtime.id()), Some(others.runtime));
         other.shutdown_background();
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Id},
     sync::oneshot,
     time::{Instant, timeout},
 };
@@ -13,7 +13,7 @@ use super::{
     http1::Http1,
     open::Opening,
     pool::{Connection, Connections, Demand},
-    queue::{Answer, Entry, Ticket},
+    queue::{Answer, Entry, Lane, Queue, Ticket},
     slots::{Serve, Want},
     status::CloseReason,
 };
@@ -26,7 +26,7 @@ const MAX_DELAY: u64 = 1_000;
 /// A request in the queue. If it is given up, what it may have got is given to the next one.
 struct Waiting<'a> {
     connections: &'a Arc<Connections>,
-    want: Want,
+    lane: Lane,
     ticket: Ticket,
     receiver: oneshot::Receiver<Answer<Connection>>,
     runtime: Handle,
@@ -61,7 +61,7 @@ impl Connections {
                         }
                     },
                     Ok(Err(error)) => return Err(ConnectError::Shared(error).into()),
-                    // The queue is dropped only together with the connections.
+                    // The runtime of this request was stuck.
                     Err(_) => return Err(ConnectError::Aborted.into()),
                 }
             }
@@ -78,23 +78,25 @@ impl Connections {
         let mut openings = Vec::new();
         // Dropped after the lock is released.
         let mut refused = None;
+        let stuck;
         let joined = {
             let mut queue = self.queue.lock();
             let ticket = queue.ticket(is_again);
-            let receiver = queue.join(want, ticket, runtime.clone());
+            let receiver = queue.join(want, ticket, &runtime);
+            let lane = Lane { want, runtime: runtime.id() };
             let longest = millis(self.settings.connect_timeout).saturating_add(MAX_DELAY);
-            queue.forget_opening(self.clock.tick().saturating_sub(longest));
+            stuck = queue.forget_opening(self.clock.tick().saturating_sub(longest), lane.runtime);
             openings.extend(std::iter::from_fn(|| self.begin_opening(&mut queue)));
-            let uncovered = |want| queue.uncovered(want, self.served_by_one(want));
-            if Want::ALL.into_iter().map(uncovered).sum::<usize>() <= max_waiting {
-                let is_covered = uncovered(want) == 0;
-                Some(Waiting { connections: self, want, ticket, receiver, runtime, is_covered })
+            let uncovered = |lane: Lane| queue.uncovered(lane, self.served_by_one(lane.want));
+            if queue.lanes().map(uncovered).sum::<usize>() <= max_waiting {
+                let is_covered = uncovered(lane) == 0;
+                Some(Waiting { connections: self, lane, ticket, receiver, runtime, is_covered })
             } else {
-                refused = queue.leave(want, ticket, self.served_by_one(want));
+                refused = queue.leave(lane, ticket, self.served_by_one(want));
                 None
             }
         };
-        drop(refused);
+        drop((refused, stuck));
         openings.into_iter().for_each(Opening::start);
         let waiting = joined.ok_or_else(|| Error::busy(Busy::TooManyWaiting { max_waiting }))?;
         // Something may have become free before the request was in the queue.
@@ -104,11 +106,12 @@ impl Connections {
 
     /// Gives a connection to the first request that can use it. Returns it if there is none.
     pub(super) fn offer(&self, connection: Http1) -> Option<Http1> {
+        let runtime = connection.runtime;
         let mut answer = Ok(Connection::Http1(connection));
         while self.slots.has_waiting() {
             let first = {
                 let mut queue = self.queue.lock();
-                queue.first(self.users_of_http1()).and_then(|want| queue.pop(want))
+                self.user_of_http1(&queue, runtime).and_then(|lane| queue.pop(lane))
             };
             let Some(first) = first else { break };
             match first.answer(answer) {
@@ -133,9 +136,11 @@ impl Connections {
         }
     }
 
-    /// Returns the requests that may use an HTTP/1.1 connection. If the endpoint speaks HTTP/2, the others may need it.
-    fn users_of_http1(&self) -> &'static [Want] {
-        if self.speaks_http1() { &Want::ALL } else { &[Want::Http1] }
+    /// Returns the lane of the first request that may use an HTTP/1.1 connection of this runtime. If the endpoint speaks
+    /// HTTP/2, only those that need HTTP/1.1 may.
+    fn user_of_http1(&self, queue: &Queue<Connection>, runtime: Id) -> Option<Lane> {
+        let is_any = self.speaks_http1();
+        queue.first(|lane| lane.runtime == runtime && (is_any || lane.want == Want::Http1))
     }
 
     /// Removes a request from the queue, and returns it with a free connection that it can use.
@@ -144,15 +149,20 @@ impl Connections {
         #[cfg(feature = "http2")]
         let mut ended = Vec::new();
         let mut queue = self.queue.lock();
-        #[cfg(feature = "http2")]
-        if queue.len(Want::Any) > 0
-            && let Some(stream) = self.http2.take(&mut ended)
-        {
-            return queue.pop(Want::Any).map(|first| (first, Connection::Http2(stream)));
-        }
-        let want = queue.first(self.users_of_http1())?;
-        let connection = self.idle.pop()?;
-        queue.pop(want).map(|first| (first, Connection::Http1(connection)))
+        #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "it changes `ended`"))]
+        let mut free = |runtime: Id| {
+            #[cfg(feature = "http2")]
+            if let Some(lane) = queue.first(|lane| lane == Lane { want: Want::Any, runtime })
+                && let Some(stream) = self.http2.take(runtime, &mut ended)
+            {
+                return Some((lane, Connection::Http2(stream)));
+            }
+            let lane = self.user_of_http1(&queue, runtime)?;
+            let connection = self.idle.pop(|connection| connection.runtime == runtime)?;
+            Some((lane, Connection::Http1(connection)))
+        };
+        let (lane, connection) = queue.lanes().find_map(|lane| free(lane.runtime))?;
+        queue.pop(lane).map(|first| (first, connection))
     }
 }
 
@@ -170,15 +180,15 @@ impl Serve for Connections {
 impl Waiting<'_> {
     /// Joins the queue again at the place where the request was.
     fn join_again(&mut self) {
-        let receiver = self.connections.queue.lock().join(self.want, self.ticket, self.runtime.clone());
+        let receiver = self.connections.queue.lock().join(self.lane.want, self.ticket, &self.runtime);
         self.receiver = receiver;
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let each = self.connections.served_by_one(self.want);
-        let left = self.connections.queue.lock().leave(self.want, self.ticket, each);
+        let each = self.connections.served_by_one(self.lane.want);
+        let left = self.connections.queue.lock().leave(self.lane, self.ticket, each);
         if left.is_some() {
             return;
         }

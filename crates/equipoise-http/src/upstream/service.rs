@@ -41,7 +41,8 @@ use crate::{
 ///   to call `close`.
 ///
 /// An upstream is `Clone`, and clones share the connections. It is always ready. It must be used inside a tokio runtime
-/// with I/O and time turned on, and that runtime must live as long as the connections.
+/// with I/O and time turned on. Several runtimes can share it: each uses only the connections that were opened in it, and
+/// these end with it.
 ///
 /// ```no_run
 /// use bytes::Bytes;

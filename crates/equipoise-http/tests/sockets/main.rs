@@ -11,6 +11,7 @@ mod limits;
 mod pings;
 mod queue;
 mod reuse;
+mod runtimes;
 mod server;
 mod stress;
 #[cfg(all(feature = "http2", feature = "tls"))]
