@@ -32,23 +32,33 @@ impl Options {
     }
 }
 
-/// Connects to a place, without TLS.
-pub(crate) async fn dial(place: &Place, resolver: &dyn Resolve, options: Options) -> Result<Stream, ConnectError> {
+/// Connects to a place. `secure` makes the TLS handshake. It is a part of each attempt, so an address that accepts a
+/// connection and then does not answer is left for the next one.
+pub(crate) async fn dial<T, F>(
+    place: &Place,
+    resolver: &dyn Resolve,
+    options: Options,
+    secure: impl Fn(Stream) -> F,
+) -> Result<T, ConnectError>
+where
+    F: Future<Output = Result<T, ConnectError>>,
+{
     match place {
         Place::Tcp { host, port } => {
             let addresses = addresses(host, *port, resolver).await?;
             let attempt = async |address: SocketAddr| {
                 let connected = TcpStream::connect(address).await;
                 let configured = connected.and_then(|stream| options.apply(&stream).map(|()| stream));
-                configured.map_err(|source| ConnectError::Tcp { address, source })
+                let stream = configured.map_err(|source| ConnectError::Tcp { address, source })?;
+                secure(Stream::Tcp(stream)).await
             };
             let none = || ConnectError::NoAddress { host: host.clone() };
-            race_addresses(&addresses, attempt, sleep).await.ok_or_else(none)?.map(Stream::Tcp)
+            race_addresses(&addresses, attempt, sleep).await.ok_or_else(none)?
         }
         Place::Unix { path } => {
             let failed = |source| ConnectError::Unix { path: path.clone(), source };
             #[cfg(unix)]
-            return tokio::net::UnixStream::connect(path).await.map(Stream::Unix).map_err(failed);
+            return secure(tokio::net::UnixStream::connect(path).await.map(Stream::Unix).map_err(failed)?).await;
             #[cfg(not(unix))]
             Err(failed(io::ErrorKind::Unsupported.into()))
         }

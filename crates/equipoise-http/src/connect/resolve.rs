@@ -8,6 +8,11 @@ pub type ResolveFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>,
 /// Resolves host names to IP addresses. It is asked for each connection that is opened, so an implementation that
 /// queries a server should cache.
 ///
+/// A resolution returns all addresses at once. No connection is attempted before it ends, so an implementation that
+/// queries IPv6 and IPv4 separately decides itself how long it waits for the second answer (RFC 8305, section 3,
+/// recommends 50 ms after an answer for IPv4). If it is still under way at the end of the
+/// [connect timeout](crate::Settings::connect_timeout), its future is dropped.
+///
 /// ```
 /// use std::net::SocketAddr;
 ///
@@ -33,7 +38,8 @@ pub trait Resolve: std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// Resolves names with the system's resolver (`getaddrinfo`), on a thread of tokio's pool for blocking work. It reads
-/// `/etc/hosts` and sorts addresses as RFC 6724 demands. It does not cache.
+/// `/etc/hosts` and sorts addresses as RFC 6724 demands. It does not cache. A resolution that is given up occupies its
+/// thread until the system ends it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 

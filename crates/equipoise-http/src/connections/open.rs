@@ -306,15 +306,17 @@ impl Connections {
     async fn connect(&self, protocols: &[&[u8]]) -> Result<(Stream, bool), ConnectError> {
         let settings = &self.settings;
         let options = Options { nodelay: settings.nodelay, keep_alive: settings.tcp_keep_alive };
-        let stream = dial(&self.origin.place, &*settings.resolver, options).await?;
-        #[cfg(feature = "tls")]
-        if let Place::Tcp { host, .. } = &self.origin.place
-            && self.origin.is_tls
-        {
-            return settings.tls.handshake(stream, host, protocols).await;
-        }
-        let _ = protocols;
-        Ok((stream, false))
+        let secure = async |stream| {
+            #[cfg(feature = "tls")]
+            if let Place::Tcp { host, .. } = &self.origin.place
+                && self.origin.is_tls
+            {
+                return settings.tls.handshake(stream, host, protocols).await;
+            }
+            let _ = protocols;
+            Ok((stream, false))
+        };
+        dial(&self.origin.place, &*settings.resolver, options, secure).await
     }
 
     /// Returns when the lifetime of a connection ends that is opened now.

@@ -115,7 +115,7 @@ async fn a_refused_connection_is_an_error_with_its_address() {
 }
 
 #[derive(Debug)]
-struct Known(Vec<SocketAddr>);
+pub(crate) struct Known(pub(crate) Vec<SocketAddr>);
 
 impl Resolve for Known {
     fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> ResolveFuture<'a> {

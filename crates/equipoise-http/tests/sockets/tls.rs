@@ -25,7 +25,10 @@ use rustls::{
 use tokio::{net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::server::{HELLO, get, post, send};
+use crate::{
+    limits::Known,
+    server::{HELLO, get, post, send},
+};
 
 /// A certificate authority, and what it has issued.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -318,6 +321,18 @@ async fn all_first_connections_are_opened_if_the_server_selects_http1() {
         assert!(send(&upstream, get("/")).await.is_ok());
         assert_eq!(upstream.status().opened, connections);
     }
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_the_tls_handshake_is_left_for_the_next_one() {
+    let authority = Authority::new();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server(&authority, &[b"http/1.1"], false).await;
+    let good = address.trim_start_matches("https://").parse().unwrap();
+    let addresses = vec![silent.local_addr().unwrap(), good];
+    let settings = Settings::new().tls(trusting(&authority)).resolver(Known(addresses));
+    let upstream = Upstream::with_settings("https://orders.test", &settings).unwrap();
+    assert_eq!(send(&upstream, get("/a")).await.unwrap().body(), "HTTP/1.1 /a");
 }
 
 /// Accepts a connection, and sends session tickets only when `go` receives something. Tells `sent`. Then answers one
