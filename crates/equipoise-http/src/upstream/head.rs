@@ -1,12 +1,12 @@
 //! Gives the head of a request the form that its connection needs.
 
-#[cfg(feature = "http2")]
-use http::uri::Scheme;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version,
     header::{CONNECTION, HOST, TE, UPGRADE},
     uri::{Authority, PathAndQuery},
 };
+#[cfg(feature = "http2")]
+use http::{header::EXPECT, uri::Scheme};
 
 use crate::{error::Error, origin::Origin};
 
@@ -77,10 +77,12 @@ fn name_te(headers: &mut HeaderMap) {
 }
 
 /// Prepares a request for an HTTP/2 connection: a URI with scheme and host, and no `Host` header (RFC 9113, section
-/// 8.3.1). The host is that of a `Host` header, of the URI, or of the address.
+/// 8.3.1). The host is that of a `Host` header, of the URI, or of the address. Removes `Expect`, because the body does not
+/// wait.
 #[cfg(feature = "http2")]
 pub(super) fn for_http2<B>(request: &mut Request<B>, origin: &Origin) -> Result<(), Error> {
     *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(EXPECT);
     if *request.method() == Method::CONNECT && !is_extended_connect(request) {
         request.headers_mut().remove(HOST);
         connect_target(request);
@@ -179,5 +181,15 @@ mod tests {
         assert_eq!(prepared(Method::CONNECT, "db:5432").unwrap(), (target.clone(), target));
         let request = Request::builder().method(Method::CONNECT).uri("/a").body(()).unwrap();
         assert!(matches!(check(&request), Err(Error::Unsupported(_))));
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn http2_has_no_host_and_no_expectation() {
+        let origin = Origin::parse("10.0.0.1:80").expect("an address");
+        let request = Request::post("/a").header(HOST, "orders").header(EXPECT, "100-continue");
+        let mut request = request.body(()).unwrap();
+        for_http2(&mut request, &origin).unwrap();
+        assert_eq!((request.uri().to_string().as_str(), request.headers().len()), ("http://orders/a", 0));
     }
 }
