@@ -327,6 +327,11 @@ impl Http2Set {
         connection.sender.lock().take()
     }
 
+    /// Returns the number of connections without streams.
+    pub(super) fn idle(&self) -> usize {
+        self.list.load().iter().filter(|connection| !connection.is_used()).count()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.list.load().len()

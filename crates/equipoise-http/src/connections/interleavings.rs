@@ -189,11 +189,11 @@ impl World {
     fn missed(&self) -> Option<&'static str> {
         let connections = &self.connections;
         let status = connections.status();
-        assert!(status.open <= MAX_CONNECTIONS && status.idle <= MAX_IDLE, "{status:?}");
+        assert!(status.open <= MAX_CONNECTIONS && connections.idle.len() <= MAX_IDLE, "{status:?}");
         if status.waiting == 0 {
             return None;
         }
-        if connections.speaks_http1() && status.idle > 0 {
+        if connections.speaks_http1() && connections.idle.len() > 0 {
             return Some("a connection is idle");
         }
         #[cfg(feature = "http2")]

@@ -257,9 +257,12 @@ impl Connections {
 
     pub(crate) fn status(&self) -> ConnectionStatus {
         let (opened, failed, closed) = self.counters.read();
+        let idle = self.idle.len();
+        #[cfg(feature = "http2")]
+        let idle = idle + self.http2.idle();
         ConnectionStatus {
             open: self.slots.open(),
-            idle: self.idle.len(),
+            idle,
             waiting: Want::ALL.into_iter().map(|want| self.slots.waiting(want)).sum(),
             opened,
             failed,

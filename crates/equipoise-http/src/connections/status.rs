@@ -70,7 +70,7 @@ impl CloseReason {
 pub struct ConnectionStatus {
     /// The number of connections that are open or being opened: in use, idle, and tunnels.
     pub open: usize,
-    /// The number of HTTP/1.1 connections without a request.
+    /// The number of connections without a request, of HTTP/1.1 and HTTP/2.
     pub idle: usize,
     /// The number of requests that wait for a connection to become free or to be opened.
     pub waiting: usize,

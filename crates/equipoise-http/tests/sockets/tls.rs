@@ -208,7 +208,7 @@ async fn a_request_to_upgrade_goes_over_http1_also_if_the_server_prefers_http2()
         assert!(send(&upstream, get("/")).await.unwrap().body().starts_with("HTTP/2.0"));
         assert!(send(&upstream, to_upgrade()).await.unwrap().body().starts_with("HTTP/1.1"));
     }
-    assert_eq!((upstream.status().opened, upstream.status().idle), (2, 1));
+    assert_eq!((upstream.status().opened, upstream.status().idle), (2, 2));
 }
 
 #[tokio::test]
