@@ -50,8 +50,11 @@ pub struct Settings {
     pub(crate) nodelay: bool,
     pub(crate) prewarm: usize,
     pub(crate) continue_timeout: Duration,
+    pub(crate) max_response_head: u32,
     #[cfg(feature = "http2")]
     pub(crate) max_streams: usize,
+    #[cfg(feature = "http2")]
+    pub(crate) stream_window: u32,
     #[cfg(feature = "http2")]
     pub(crate) pings: Pings,
     #[cfg(feature = "tls")]
@@ -72,6 +75,10 @@ pub(crate) struct Pings {
 #[cfg(feature = "http2")]
 const MAX_STREAMS: usize = 1 << 30;
 
+/// The largest flow-control window of HTTP/2 (RFC 9113, section 6.9.1).
+#[cfg(feature = "http2")]
+pub(crate) const MAX_WINDOW: u32 = (1 << 31) - 1;
+
 impl Settings {
     /// Creates settings with the default of each setting, which is stated at its method.
     #[must_use]
@@ -90,8 +97,11 @@ impl Settings {
             nodelay: true,
             prewarm: 0,
             continue_timeout: Duration::from_secs(1),
+            max_response_head: 64 * 1024,
             #[cfg(feature = "http2")]
             max_streams: 100,
+            #[cfg(feature = "http2")]
+            stream_window: 256 * 1024,
             #[cfg(feature = "http2")]
             pings: Pings {
                 interval: Some(Duration::from_secs(30)),
@@ -231,6 +241,32 @@ impl Settings {
     #[must_use]
     pub fn continue_timeout(mut self, timeout: Duration) -> Self {
         self.continue_timeout = timeout;
+        self
+    }
+
+    /// Sets the maximum size of the head of a response, in bytes. A response with a larger head fails with
+    /// [`Error::Exchange`](crate::Error::Exchange). Default: 64 KiB. Range: 8 KiB to 16 MiB; other values count as the
+    /// nearest of these.
+    ///
+    /// With HTTP/1.1, it is the size of the buffer for reading: a connection holds at most so many bytes of a response that
+    /// its receiver does not read. A response has at most 100 header fields. With HTTP/2, each field counts with its length
+    /// before compression and 32 bytes more (RFC 9113, section 6.5.2).
+    #[must_use]
+    pub fn max_response_head(mut self, bytes: usize) -> Self {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.max_response_head = bytes.clamp(8 * 1024, 16 * 1024 * 1024);
+        self
+    }
+
+    /// Sets how many bytes of each response an HTTP/2 server may send before they are read. All streams of a connection
+    /// together may use [`max_streams`](Self::max_streams) times as much, but at most 2 GiB. Default: 256 KiB: with a round
+    /// trip of 1 ms, a response gets at most 256 MB/s. Range: 65 535, which HTTP/2 has by default, to 2³¹ − 1; other values
+    /// count as the nearest of these.
+    #[cfg(feature = "http2")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http2")))]
+    #[must_use]
+    pub fn stream_window(mut self, bytes: u32) -> Self {
+        self.stream_window = bytes.clamp(65_535, MAX_WINDOW);
         self
     }
 

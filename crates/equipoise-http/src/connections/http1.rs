@@ -95,14 +95,11 @@ impl Wake for Relay {
     }
 }
 
-/// The maximum size of the read buffer, and so of the head of a response. hyper's default, 408 KiB, would be held for
-/// each response that its receiver does not read.
-const MAX_BUFFER_BYTES: usize = 64 * 1024;
-
 impl Http1 {
     pub(super) async fn handshake<S>(
         socket: S,
         control: Arc<Control>,
+        max_response_head: u32,
         expires_at: u64,
         generation: u64,
     ) -> Result<Self, ConnectError>
@@ -110,7 +107,7 @@ impl Http1 {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http1::Builder::new();
-        let shaken = builder.max_buf_size(MAX_BUFFER_BYTES).handshake(TokioIo::new(socket)).await;
+        let shaken = builder.max_buf_size(max_response_head as usize).handshake(TokioIo::new(socket)).await;
         let (sender, connection) = shaken.map_err(|error| ConnectError::Handshake { source: error.into() })?;
         let driver: Driver = Box::pin(connection.with_upgrades());
         let relay = Arc::new(Relay::default());

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     body::RequestBody,
     error::ConnectError,
-    settings::{Pings, Settings},
+    settings::{MAX_WINDOW, Pings, Settings},
 };
 
 /// How long no further connection is opened after an attempt has failed while other connections work, in milliseconds.
@@ -41,20 +41,6 @@ const COMPARED: usize = 16;
 
 /// The value of [`Http2::streams`] if the connection is closed because its slot is needed.
 const CLOSING: usize = usize::MAX;
-
-/// How many bytes of a response the server may send before they are read. With a round trip of 1 ms, a response gets at
-/// most 256 MB/s.
-const STREAM_WINDOW: u32 = 256 * 1024;
-
-/// Returns how many bytes of all responses together the server may send before they are read: as many as all streams
-/// may. If it were less, as with hyper's defaults (2 MiB of each stream, 5 MiB in all), three responses that are not read
-/// would stop all others on the connection.
-fn connection_window(max_streams: usize) -> u32 {
-    /// RFC 9113, section 6.9.1.
-    const MAX_WINDOW: u32 = (1 << 31) - 1;
-    let streams = u32::try_from(max_streams).unwrap_or(u32::MAX);
-    STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
-}
 
 /// Returns whether a connection has failed, instead of being closed by the server with GOAWAY.
 fn is_failure(error: &hyper::Error) -> bool {
@@ -93,6 +79,8 @@ pub(super) struct Http2Set {
     /// has changed its limit last.
     expected_streams: AtomicUsize,
     max_requests: u64,
+    stream_window: u32,
+    max_response_head: u32,
     pings: Pings,
     /// When an attempt to open a connection has failed last, in milliseconds of the coarse clock.
     failed_at: AtomicU64,
@@ -123,6 +111,8 @@ impl Http2Set {
             max_streams: settings.max_streams,
             expected_streams: AtomicUsize::new(settings.max_streams),
             max_requests: settings.max_requests.unwrap_or(u64::MAX),
+            stream_window: settings.stream_window,
+            max_response_head: settings.max_response_head,
             pings: settings.pings,
             failed_at: AtomicU64::new(NEVER),
             clock,
@@ -142,8 +132,9 @@ impl Http2Set {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, mut driver) = Driver::handshake(socket, |builder| {
-            builder.initial_stream_window_size(STREAM_WINDOW);
-            builder.initial_connection_window_size(connection_window(self.max_streams));
+            builder.initial_stream_window_size(self.stream_window);
+            builder.initial_connection_window_size(self.connection_window());
+            builder.max_header_list_size(self.max_response_head);
             builder.keep_alive_interval(self.pings.interval);
             builder.keep_alive_timeout(self.pings.timeout).keep_alive_while_idle(self.pings.while_idle);
         })
@@ -196,6 +187,14 @@ impl Http2Set {
             driver.finish().await;
         });
         Ok(())
+    }
+
+    /// Returns how many bytes of all responses together the server may send before they are read: as many as all streams
+    /// may. If it were less, as with hyper's defaults (2 MiB of each stream, 5 MiB in all), three responses that are not
+    /// read would stop all others on the connection.
+    fn connection_window(&self) -> u32 {
+        let streams = u32::try_from(self.max_streams).unwrap_or(u32::MAX);
+        self.stream_window.saturating_mul(streams).min(MAX_WINDOW)
     }
 
     /// Sets the maximum number of streams of a connection. The next connection is expected to have the same, unless it is

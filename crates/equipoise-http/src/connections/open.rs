@@ -273,7 +273,8 @@ impl Connections {
         }
         let _ = is_http2;
         let (socket, control) = Socket::new(stream, slot, Arc::clone(&self.counters), CloseReason::Abandoned);
-        let mut connection = Http1::handshake(socket, control, self.expiry(), generation).await?;
+        let max_head = self.settings.max_response_head;
+        let mut connection = Http1::handshake(socket, control, max_head, self.expiry(), generation).await?;
         if !connection.is_alive() {
             return Err(ConnectError::Handshake { source: "the peer has closed the connection".into() });
         }

@@ -414,6 +414,27 @@ async fn a_request_that_goaway_has_refused_goes_to_another_connection() {
     assert_eq!((response.unwrap().body().as_str(), upstream.status().opened), ("hello", 2));
 }
 
+#[tokio::test]
+async fn the_head_of_a_response_has_a_maximum_size() {
+    for (max, is_accepted) in [(64 * 1024, true), (0, false)] {
+        let settings = Settings::new().version(Version::Http2).max_response_head(max).stream_window(0);
+        let (server, upstream) = Server::with_upstream(&settings).await;
+        let serve = async {
+            let service = service_fn(|_: Request<Incoming>| async {
+                Response::builder().header("x-long", "a".repeat(20 * 1024)).body(Full::<Bytes>::from("hello"))
+            });
+            let stream = TokioIo::new(server.accept().await.into_inner());
+            let _ =
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await;
+        };
+        let response = tokio::select! {
+            response = send(&upstream, get("/")) => response,
+            () = serve => panic!("the client has not read the response"),
+        };
+        assert_eq!(response.is_ok(), is_accepted, "{response:?}");
+    }
+}
+
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 /// The number of the first stream of a client.

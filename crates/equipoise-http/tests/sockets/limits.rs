@@ -105,6 +105,17 @@ async fn connections_are_not_opened_ahead_again_after_a_close() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_response_has_a_maximum_size() {
+    let answer = format!("HTTP/1.1 204 No Content\r\nx-long: {}\r\n\r\n", "a".repeat(20 * 1024));
+    for (max, is_accepted) in [(64 * 1024, true), (0, false)] {
+        let (server, upstream) = Server::with_upstream(&Settings::new().max_response_head(max)).await;
+        let (_peer, response) = join!(server.serve(answer.as_bytes()), send(&upstream, get("/")));
+        assert_eq!(response.is_ok(), is_accepted, "{response:?}");
+        assert!(is_accepted || matches!(response, Err(Error::Exchange(_))), "{response:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_an_error_with_its_address() {
     let address = Server::start().await.address();
     let upstream = Upstream::new(&address).unwrap();
