@@ -288,6 +288,14 @@ impl Http2Set {
         failed_at != NEVER && !self.is_empty(runtime) && self.clock.tick().saturating_sub(failed_at) < PAUSE
     }
 
+    /// Ends a pause whose time is over. Returns whether there was one: requests may wait for its end.
+    pub(super) fn end_pause(&self) -> bool {
+        let failed_at = self.failed_at.load(Ordering::Relaxed);
+        failed_at != NEVER
+            && self.clock.now().saturating_sub(failed_at) >= PAUSE
+            && self.failed_at.compare_exchange(failed_at, NEVER, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     /// Takes the connections out of use for which `reason` returns a reason. Requests on them are finished.
     pub(super) fn retire_if(&self, mut reason: impl FnMut(&Http2) -> Option<CloseReason>) {
         for connection in self.list.load().iter() {

@@ -66,8 +66,10 @@ impl Connections {
                 connection.idle_since().is_some_and(is_idle).then_some(CloseReason::IdleTimeout)
             }
         });
-        // A pause after a failed attempt to open a connection may be over.
-        self.slots.freed();
+        #[cfg(feature = "http2")]
+        if self.http2.end_pause() {
+            self.slots.freed();
+        }
     }
 }
 

@@ -101,8 +101,8 @@ async fn client(upstream: Upstream, max_idle: usize, seed: u64) {
 
 async fn stress(is_http2: bool) {
     let settings = Settings::new().max_connections(MAX_CONNECTIONS).max_idle(MAX_IDLE).max_requests(50);
-    // A request that is forgotten in the queue fails, instead of a test without end.
-    let settings = settings.wait_timeout(Duration::from_secs(60));
+    // A request that is forgotten in the queue fails. Nothing looks at the queue periodically.
+    let settings = settings.wait_timeout(Duration::from_secs(30));
     #[cfg(feature = "http2")]
     let settings = if is_http2 { settings.version(equipoise_http::Version::Http2) } else { settings };
     let upstream = Upstream::with_settings(&server(is_http2).await, &settings).expect("a valid address");
