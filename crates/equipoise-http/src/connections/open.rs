@@ -223,7 +223,7 @@ impl Connections {
                 // The runtime has ended. Another attempt there would end at once, too.
                 Err(_) if !opening.has_ended => queue.take(lane),
                 Err(_) => {
-                    let victims = if counted { self.victims(&queue, lane) } else { 0 };
+                    let victims = self.victims(&queue, lane, counted);
                     std::iter::from_fn(|| queue.pop(lane)).take(victims).collect()
                 }
             }
@@ -237,9 +237,10 @@ impl Connections {
         self.slots.freed();
     }
 
-    /// Returns how many requests a failed attempt ends: those that it was expected to serve, unless other attempts are
-    /// expected to serve them too. So each attempt that fails ends requests, until none needs another attempt.
-    fn victims(&self, queue: &Queue<Connection>, lane: Lane) -> usize {
+    /// Returns how many requests a failed attempt ends: those that it was expected to serve if it still `counted`, unless
+    /// other attempts are expected to serve them too. So each attempt that fails ends requests, until none needs another
+    /// attempt.
+    fn victims(&self, queue: &Queue<Connection>, lane: Lane, counted: bool) -> usize {
         #[cfg(feature = "http2")]
         if self.is_shared(lane.want) && !self.http2.is_empty(lane.runtime) {
             // The requests wait for a stream of another connection.
@@ -247,7 +248,7 @@ impl Connections {
             return 0;
         }
         let each = self.served_by_one(lane.want);
-        queue.uncovered(lane, each).min(each)
+        if counted { queue.uncovered(lane, each).min(each) } else { 0 }
     }
 
     /// Opens a connection, and gives it to a waiting request or stores it.

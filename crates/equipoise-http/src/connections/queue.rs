@@ -17,6 +17,10 @@ pub(super) type Answer<T> = Result<T, Arc<ConnectError>>;
 /// sent again: it had a connection before any of the others, and is ahead of them.
 pub(super) type Ticket = (bool, u64);
 
+/// How many attempts to open a connection may go on that no longer count because their request was given up. If requests
+/// are given up before an endpoint answers, each new request would begin another attempt.
+const MAX_ABANDONED: usize = 16;
+
 /// Which connections a waiting request can use: those for its want, in its own runtime. A connection needs the I/O driver
 /// of the runtime in which it was opened, and another runtime may have stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(super) struct Queue<T> {
     lanes: Vec<Requests<T>>,
     /// The last number of a ticket or an attempt.
     last: u64,
+    /// How many attempts go on that no longer count.
+    abandoned: usize,
     /// How many connections are being closed because waiting requests need their slots.
     closing: usize,
     /// Has the numbers of waiting requests, for those that do not lock the queue.
@@ -66,7 +72,7 @@ impl<T> Requests<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new(slots: Arc<Slots>) -> Self {
-        Self { lanes: Vec::new(), last: 0, closing: 0, slots }
+        Self { lanes: Vec::new(), last: 0, abandoned: 0, closing: 0, slots }
     }
 
     /// Returns the ticket of a new request. It is behind all others, or only behind those that are sent again, if this
@@ -91,12 +97,15 @@ impl<T> Queue<T> {
 
     /// Removes a request that is given up. `None` if it is not there: then it was answered, or will be at once. If more
     /// attempts to open a connection remain than requests, of which an attempt serves `each`, the oldest attempt no
-    /// longer counts: its end may be far away, so later requests do not rely on it.
+    /// longer counts: its end may be far away, so later requests do not rely on it. At most [`MAX_ABANDONED`] attempts go
+    /// on so.
     pub(super) fn leave(&mut self, lane: Lane, ticket: Ticket, each: usize) -> Option<Entry<T>> {
+        let may_abandon = self.abandoned < MAX_ABANDONED;
         let requests = self.get_mut(lane)?;
         let left = requests.waiting.remove(&ticket)?;
-        if requests.opening.len() > requests.waiting.len().div_ceil(each) {
+        if may_abandon && requests.opening.len() > requests.waiting.len().div_ceil(each) {
             requests.opening.pop_first();
+            self.abandoned += 1;
         }
         self.publish(lane.want);
         Some(left)
@@ -175,6 +184,9 @@ impl<T> Queue<T> {
     /// Ends the effect of [`begin_opening`](Self::begin_opening). Returns whether the attempt still counted.
     pub(super) fn end_opening(&mut self, lane: Lane, number: u64) -> bool {
         let has_counted = self.get_mut(lane).is_some_and(|requests| requests.opening.remove(&number).is_some());
+        if !has_counted {
+            self.abandoned = self.abandoned.saturating_sub(1);
+        }
         self.publish(lane.want);
         has_counted
     }
@@ -187,6 +199,7 @@ impl<T> Queue<T> {
         for requests in &mut self.lanes {
             let all = requests.opening.len();
             requests.opening.retain(|_, begun| *begun >= before);
+            self.abandoned += all - requests.opening.len();
             if requests.opening.len() < all && requests.lane.runtime != present {
                 removed.extend(std::mem::take(&mut requests.waiting).into_values());
             }
@@ -285,6 +298,27 @@ mod tests {
         assert_eq!(queue.opening(lane), 1);
         assert!(queue.forget_opening(3, lane.runtime).is_empty());
         assert_eq!((queue.opening(lane), queue.uncovered(lane, 1)), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn few_attempts_go_on_without_a_request() {
+        let (mut queue, lane) = (queue(), lane(Want::Any));
+        let mut attempts = Vec::new();
+        for _ in 0..2 * MAX_ABANDONED {
+            let ticket = queue.ticket(false);
+            let _waits = queue.join(Want::Any, ticket, &Handle::current());
+            if queue.uncovered(lane, 1) > 0 {
+                attempts.push(queue.begin_opening(Want::Any, &Handle::current(), 0));
+            }
+            assert!(queue.leave(lane, ticket, 1).is_some());
+        }
+        // The last one counts, so later requests rely on it.
+        assert_eq!((attempts.len(), queue.opening(lane)), (MAX_ABANDONED + 1, 1));
+        queue.end_opening(lane, attempts[0]);
+        let ticket = queue.ticket(false);
+        let _waits = queue.join(Want::Any, ticket, &Handle::current());
+        assert!(queue.leave(lane, ticket, 1).is_some());
+        assert_eq!(queue.opening(lane), 0);
     }
 
     #[tokio::test]
