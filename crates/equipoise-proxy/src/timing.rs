@@ -36,8 +36,13 @@ impl SharedInstant {
 }
 
 /// Returns a future that ends at a time. `None` if the runtime has no timer, which is found by a panic of tokio.
+fn timer(at: Instant) -> Option<Sleep> {
+    guarded(|| tokio::time::sleep_until(at))
+}
+
+/// Returns a future that ends at a time. `None` if the runtime has no timer.
 pub(crate) fn sleep_until(at: Instant) -> Option<Pin<Box<Sleep>>> {
-    guarded(|| Box::pin(tokio::time::sleep_until(at)))
+    timer(at).map(Box::pin)
 }
 
 /// Waits until a time that may change.
@@ -46,13 +51,15 @@ pub(crate) fn sleep_until(at: Instant) -> Option<Pin<Box<Sleep>>> {
 /// with each request does not cost each request a lock of the runtime's timers.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
-    /// `None` before the first poll, and `Some(None)` if the runtime has no timer.
-    sleep: Option<Option<Pin<Box<Sleep>>>>,
+    /// `None` before the first poll. The box contains `None` if the runtime has no timer. Beside the box, this would make
+    /// each alarm larger.
+    sleep: Option<Pin<Box<Option<Sleep>>>>,
 }
 
 impl Alarm {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let Some(sleep) = self.sleep.get_or_insert_with(|| sleep_until(at)) else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(timer(at)));
+        let Some(mut sleep) = sleep.as_mut().as_pin_mut() else { return Poll::Pending };
         loop {
             // It may still be set for an earlier time, and then fires too early. It must never fire too late.
             if sleep.deadline() > at {
@@ -96,9 +103,9 @@ mod tests {
         runtime.block_on(async {
             assert!(sleep_until(Instant::now()).is_none());
             let mut alarm = Alarm::default();
-            std::future::poll_fn(|cx| Poll::Ready(assert!(alarm.poll(cx, Instant::now()).is_pending()))).await;
+            assert!(std::future::poll_fn(|cx| Poll::Ready(alarm.poll(cx, Instant::now()))).await.is_pending());
             // The timer is not looked for again, because that panics inside.
-            assert!(matches!(alarm.sleep, Some(None)));
+            assert!(alarm.sleep.is_some_and(|sleep| sleep.is_none()));
             assert_eq!(within(Duration::ZERO, tokio::task::yield_now()).await, Some(()));
         });
     }

@@ -94,9 +94,8 @@
 //!
 //! # What the server does not do
 //!
-//! - An HTTP/1.1 client that has closed its direction of the connection (FIN) gets no response, unless the service has
-//!   already returned it: the request is cancelled, as nginx does it when it proxies. Such a client has usually gone, and
-//!   waits for nothing.
+//! - It does not answer an HTTP/1.1 client that closes its direction of the connection (FIN). A request in flight is
+//!   cancelled, as nginx does it when it proxies, because such a client has usually gone.
 //! - TLS. A [`Listener`] can return any stream, and [`Server::serve_connection`] serves a stream after a handshake.
 //! - HTTP/1.1 connections that have switched protocols (WebSocket) are not part of a shutdown. They count as connections
 //!   until they end. A WebSocket over HTTP/2 is a stream of its connection, so a shutdown waits for it as for a request.
