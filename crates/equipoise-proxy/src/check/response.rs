@@ -60,16 +60,14 @@ pub fn check_response<B>(response: &Response<B>) -> Result<(), InvalidResponse> 
     inspect_response(response).map(drop)
 }
 
-/// Checks the head of a response. Returns which fields it has.
-pub(crate) fn inspect_response<B>(response: &Response<B>) -> Result<Seen, InvalidResponse> {
+/// Checks the head of a response. Returns which fields it has, and the length that it states.
+pub(crate) fn inspect_response<B>(response: &Response<B>) -> Result<(Seen, Option<u64>), InvalidResponse> {
     let (status, headers) = (response.status(), response.headers());
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Err(InvalidResponse::Interim);
     }
     let seen = Seen::of(headers);
-    if seen.content_length {
-        lengths(headers)?;
-    }
+    let length = if seen.content_length { Some(length(headers)?) } else { None };
     if seen.transfer_encoding {
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         match (codings.next(), codings.next()) {
@@ -77,15 +75,15 @@ pub(crate) fn inspect_response<B>(response: &Response<B>) -> Result<Seen, Invali
             _ => return Err(InvalidResponse::TransferEncoding),
         }
     }
-    Ok(seen)
+    Ok((seen, length))
 }
 
-/// Checks that all lengths are equal.
-fn lengths(headers: &HeaderMap) -> Result<(), InvalidResponse> {
+/// Returns the length that the response states. All of several lengths must be equal.
+fn length(headers: &HeaderMap) -> Result<u64, InvalidResponse> {
     let lines = headers.get_all(CONTENT_LENGTH).iter();
     let mut lengths = lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .map(|text| content_length(text.trim_ascii()));
     let first = lengths.next().flatten().ok_or(InvalidResponse::ContentLength)?;
-    if lengths.all(|other| other == Some(first)) { Ok(()) } else { Err(InvalidResponse::ContentLength) }
+    if lengths.all(|other| other == Some(first)) { Ok(first) } else { Err(InvalidResponse::ContentLength) }
 }

@@ -22,8 +22,9 @@ pub(crate) fn normalize_request(
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             return Ok(());
         }
+        let stated = first_length(&length);
         canonical(headers, length);
-        if is_contradicted(headers, exact) {
+        if is_contradicted(stated, exact) {
             return Err(Refusal::BodyLength);
         }
     } else if has_body && matches!(*method, Method::GET | Method::HEAD) {
@@ -33,9 +34,8 @@ pub(crate) fn normalize_request(
     Ok(())
 }
 
-/// Returns whether the first `Content-Length` is another one than the length of the body.
-pub(crate) fn is_contradicted(headers: &HeaderMap, exact: Option<u64>) -> bool {
-    let stated = headers.get(CONTENT_LENGTH).and_then(first_length);
+/// Returns whether the length that a message states is another one than the length of its body.
+pub(crate) fn is_contradicted(stated: Option<u64>, exact: Option<u64>) -> bool {
     matches!((stated, exact), (Some(stated), Some(exact)) if stated != exact)
 }
 

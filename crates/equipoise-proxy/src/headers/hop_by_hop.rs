@@ -37,10 +37,11 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let is_field =
         |option: &&[u8]| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive");
     let named = removable(options(headers).filter(is_field));
+    headers.remove(CONNECTION);
     for name in named {
         headers.remove(name);
     }
-    // Most messages have one or two of these fields. To look for each by its name would cost more than to read all names.
+    // Few messages have another of these fields. To look for each by its name would cost more than to read all names.
     while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
         headers.remove(name);
     }

@@ -111,7 +111,7 @@ impl Exchange {
     }
 
     /// Checks a request and changes it to the one that the inner service gets.
-    pub(super) fn begin<B>(settings: Arc<Settings>, request: Request<B>) -> (Self, Next<B>)
+    pub(super) fn begin<B>(settings: Arc<Settings>, mut request: Request<B>) -> (Self, Next<B>)
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -121,20 +121,18 @@ impl Exchange {
         let is_head = *request.method() == Method::HEAD;
         let route = request.extensions().get().cloned();
         let mut exchange = Self { settings, version, is_head, form, total, upgrade: None, route };
-        let next = match exchange.prepare(request) {
-            Ok(next) => next,
+        let next = match exchange.prepare(&mut request) {
+            Ok(None) => Next::Forward(request.map(|body| exchange.limited(body))),
+            Ok(Some(response)) => Next::Respond(response),
             Err(refusal) => Next::Respond(exchange.failed(refusal.into())),
         };
         (exchange, next)
     }
 
-    fn prepare<B>(&mut self, mut request: Request<B>) -> Result<Next<B>, Refusal>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
+    /// Checks and changes the head of a request. Returns the response if the proxy itself answers the request.
+    fn prepare<B: Body>(&mut self, request: &mut Request<B>) -> Result<Option<Response<Bytes>>, Refusal> {
         let settings = Arc::clone(&self.settings);
-        let seen = settings.checks.inspect(&request)?;
+        let seen = settings.checks.inspect(request)?;
         if let Some(max) = settings.max_body_bytes
             && request.body().size_hint().lower() > max
         {
@@ -146,11 +144,11 @@ impl Exchange {
         if matches!(*request.method(), Method::OPTIONS | Method::TRACE) && is_last_hop(request.headers_mut()) {
             return match *request.method() {
                 Method::TRACE => Err(Refusal::Trace),
-                _ => Ok(Next::Respond(Response::new(Bytes::new()))),
+                _ => Ok(Some(Response::new(Bytes::new()))),
             };
         }
         let has_body = !request.body().is_end_stream();
-        self.upgrade = self.take_upgrade(&mut request, seen, has_body)?;
+        self.upgrade = self.take_upgrade(request, seen, has_body)?;
         let accepts_trailers = seen.te && te_trailers(request.headers());
 
         let headers = request.headers_mut();
@@ -173,7 +171,7 @@ impl Exchange {
         if accepts_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        self.forward_host(&mut request, seen)?;
+        self.forward_host(request, seen)?;
         if seen.content_length || has_body {
             let method = request.method().clone();
             let exact = request.body().size_hint().exact();
@@ -188,9 +186,17 @@ impl Exchange {
         }
         // Each connection has a version of its own. A client that speaks HTTP/2 only ignores this one.
         *request.version_mut() = Version::HTTP_11;
-        let (idle, max, total) = (settings.timeouts.idle, settings.max_body_bytes, self.total);
-        let unusual = settings.checks.removes_unusual_names();
-        Ok(Next::Forward(request.map(|body| RequestBody::new(body, max, unusual, idle, total))))
+        Ok(None)
+    }
+
+    /// Returns the body of a request with its limits.
+    fn limited<B>(&self, body: B) -> RequestBody<B>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let Settings { checks, max_body_bytes, timeouts, .. } = &*self.settings;
+        RequestBody::new(body, *max_body_bytes, checks.removes_unusual_names(), timeouts.idle, self.total)
     }
 
     /// Sets `Host`, the target and the forwarding fields. The latter tell the host that the client asked for.
@@ -273,12 +279,12 @@ impl Exchange {
 
     /// Checks whether the response can be forwarded. Returns which fields it has.
     fn inspect<B: Body>(&self, response: &Response<B>) -> Result<Seen, InvalidResponse> {
-        let seen = inspect_response(response)?;
+        let (seen, stated) = inspect_response(response)?;
         // The client would wait for the rest, or take the next response for it.
-        let tells_length = seen.content_length && !seen.transfer_encoding && !self.is_head;
+        let tells_length = !seen.transfer_encoding && !self.is_head;
         let has_none = matches!(response.status(), StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT)
             || response.status().is_informational();
-        if tells_length && !has_none && is_contradicted(response.headers(), response.body().size_hint().exact()) {
+        if tells_length && !has_none && is_contradicted(stated, response.body().size_hint().exact()) {
             return Err(InvalidResponse::ContentLength);
         }
         if response.status().is_success() && self.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_stream) {
