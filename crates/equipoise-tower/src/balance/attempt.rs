@@ -229,15 +229,15 @@ where
         Self { phase, held: Some(held), is_movable }
     }
 
-    /// Returns the response, or why there is none, together with what the attempt owned. After it has returned `Ready`,
-    /// it returns `Pending` for ever.
-    #[expect(clippy::type_complexity, reason = "the types of the attempt's parts")]
+    /// Returns the response, or why there is none. Call [`take_held`](Self::take_held) then. After that, it returns
+    /// `Pending` for ever.
+    #[expect(clippy::type_complexity, reason = "the types of the service")]
     pub(super) fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         core: &Core<T, P>,
         may_move: bool,
-    ) -> Poll<(Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>, Held<T, P::Kept>)>
+    ) -> Poll<Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>>
     where
         InnerError<T, D, Req>: Into<BoxError>,
     {
@@ -261,11 +261,12 @@ where
                 outcome = Poll::Ready(Err(this.phase.timed_out(AttemptTimedOut::after(timeout))));
             }
         }
-        let outcome = ready!(outcome);
-        match this.held.take() {
-            Some(held) => Poll::Ready((outcome, held)),
-            None => Poll::Pending,
-        }
+        outcome
+    }
+
+    /// Returns what the attempt owned, after its end. `None` if it was taken before.
+    pub(super) fn take_held(self: Pin<&mut Self>) -> Option<Held<T, P::Kept>> {
+        self.project().held.take()
     }
 }
 

@@ -354,8 +354,10 @@ where
         let balancing = this.balancing;
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Trying { attempt } => {
-                    let (outcome, mut held) = ready!(attempt.poll(cx, &balancing.core, balancing.progress.may_move()));
+                StateProj::Trying { mut attempt } => {
+                    let may_move = balancing.progress.may_move();
+                    let outcome = ready!(attempt.as_mut().poll(cx, &balancing.core, may_move));
+                    let Some(mut held) = attempt.take_held() else { return Poll::Pending };
                     match outcome {
                         Ok(mut response) => {
                             let protocol = &balancing.core.settings.protocol;

@@ -57,8 +57,8 @@ pub struct KeptBody<B: Body> {
     /// The balancer's side of the body that was passed to the attempt. `None` for an empty body.
     slot: Option<Slot<B>>,
     /// The wrapper in which an outer balancer has passed the body. `None` if there is no outer balancer. In the end, the
-    /// body goes back into this wrapper.
-    shell: Option<Lent<B>>,
+    /// body goes back into this wrapper. Boxed, because it is large and most balancers have no outer one.
+    shell: Option<Box<Lent<B>>>,
 }
 
 impl<B: Body> KeptBody<B> {
@@ -96,7 +96,7 @@ impl<B: Body<Data: Clone> + Unpin> Replay for Replayable<B> {
         let (source, shell) = match self.0 {
             Inner::Empty => return (self, KeptBody::empty()),
             Inner::Whole(source) => (Some(source), None),
-            Inner::Lent(mut shell) => (shell.empty(), Some(shell)),
+            Inner::Lent(mut shell) => (shell.empty(), Some(Box::new(shell))),
         };
         let (lent, slot) = lend(source.unwrap_or_else(Source::ended), max_bytes);
         (Self(Inner::Lent(lent)), KeptBody { slot: Some(slot), shell })
