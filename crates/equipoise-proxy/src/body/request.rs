@@ -27,15 +27,22 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        // Frames that were read before the request was forwarded, and the length of their data.
-        kept: VecDeque<Frame<Bytes>>,
-        kept_bytes: usize,
-        left: u64,
-        strips_unusual_names: bool,
-        timer: Timer,
-        watch: Option<Arc<BodyWatch>>,
-        failed: bool,
+        // `None` if the body is empty, as most are. Boxed, because a request is moved many times.
+        reading: Option<Box<Reading>>,
     }
+}
+
+/// The reading of a body that is not empty: its limits, and what has come of it.
+#[derive(Debug)]
+struct Reading {
+    /// Frames that were read before the request was forwarded, and the length of their data.
+    kept: VecDeque<Frame<Bytes>>,
+    kept_bytes: usize,
+    left: u64,
+    strips_unusual_names: bool,
+    timer: Timer,
+    watch: Arc<BodyWatch>,
+    failed: bool,
 }
 
 /// The maximum length of the data that is read before a request is forwarded, and the maximum number of its frames.
@@ -66,81 +73,90 @@ where
         idle: Option<Duration>,
         total: Option<Instant>,
     ) -> Self {
-        let watch = (!inner.is_end_stream()).then(|| Arc::new(BodyWatch::new(inner.size_hint().exact().is_none())));
-        let left = max_bytes.unwrap_or(u64::MAX);
-        let timer = Timer::new(idle, total);
-        let kept = VecDeque::new();
-        Self { inner, kept, kept_bytes: 0, left, strips_unusual_names, timer, watch, failed: false }
+        let reading = (!inner.is_end_stream()).then(|| {
+            Box::new(Reading {
+                kept: VecDeque::new(),
+                kept_bytes: 0,
+                left: max_bytes.unwrap_or(u64::MAX),
+                strips_unusual_names,
+                timer: Timer::new(idle, total),
+                watch: Arc::new(BodyWatch::new(inner.size_hint().exact().is_none())),
+                failed: false,
+            })
+        });
+        Self { inner, reading }
     }
 
     /// Returns what the proxy can observe of this body, for the only response to its request. `None` if the body is
     /// empty.
     pub(crate) fn watch(&self) -> Option<ResponseWatch> {
-        self.watch.clone().map(ResponseWatch::new)
+        self.reading.as_ref().map(|reading| ResponseWatch::new(Arc::clone(&reading.watch)))
     }
 
     /// Reads one frame if it has arrived, and keeps it.
-    pub(crate) fn read_ahead(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Arrived, RequestBodyError> {
-        let frame = match self.as_mut().poll_inner(cx) {
+    pub(crate) fn read_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Arrived, RequestBodyError> {
+        let mut this = self.project();
+        let Some(reading) = this.reading else { return Ok(Arrived::Enough) };
+        let frame = match reading.poll(this.inner.as_mut(), cx) {
             Poll::Ready(Some(frame)) => frame?,
             Poll::Ready(None) => return Ok(Arrived::Enough),
             Poll::Pending => return Ok(Arrived::Nothing),
         };
-        let this = self.project();
-        *this.kept_bytes += frame.data_ref().map_or(0, Bytes::len);
-        this.kept.push_back(frame);
-        let has_room = *this.kept_bytes < MAX_KEPT_BYTES && this.kept.len() < MAX_KEPT_FRAMES;
+        reading.kept_bytes += frame.data_ref().map_or(0, Bytes::len);
+        reading.kept.push_back(frame);
+        let has_room = reading.kept_bytes < MAX_KEPT_BYTES && reading.kept.len() < MAX_KEPT_FRAMES;
         Ok(if has_room && !this.inner.is_end_stream() { Arrived::Frame } else { Arrived::Enough })
     }
+}
 
-    fn poll_inner(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let this = self.project();
+impl Reading {
+    /// Reads the next frame of `inner`.
+    fn poll<B>(
+        &mut self,
+        inner: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         // A body that has failed has no more frames, so that nothing takes the rest for the whole.
-        if *this.failed {
+        if self.failed {
             return Poll::Ready(Some(Err(RequestBodyError::Client("the body has failed before".into()))));
         }
-        let result = match this.inner.poll_frame(cx) {
+        let result = match inner.poll_frame(cx) {
             Poll::Pending => {
-                let elapsed = match this.watch.as_ref().map(|watch| watch.wait(cx)) {
-                    Some(Phase::Body) => ready!(this.timer.poll_total(cx)),
-                    Some(Phase::Ended(at)) => ready!(this.timer.poll_elapsed(cx, Some(at))),
-                    Some(Phase::Head) | None => ready!(this.timer.poll_elapsed(cx, None)),
+                let elapsed = match self.watch.wait(cx) {
+                    Phase::Body => ready!(self.timer.poll_total(cx)),
+                    Phase::Ended(at) => ready!(self.timer.poll_elapsed(cx, Some(at))),
+                    Phase::Head => ready!(self.timer.poll_elapsed(cx, None)),
                 };
-                Err(match this.watch {
-                    Some(watch) => watch.late(elapsed),
-                    None => elapsed.into(),
-                })
+                Err(self.watch.late(elapsed))
             }
             Poll::Ready(None) => {
-                if let Some(watch) = this.watch {
-                    watch.progress();
-                }
+                self.watch.progress();
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => Err(RequestBodyError::Client(error.into())),
             Poll::Ready(Some(Ok(mut frame))) => {
-                if let Some(watch) = this.watch {
-                    watch.progress();
-                }
+                self.watch.progress();
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers, *this.strips_unusual_names);
+                    strip_trailers(trailers, self.strips_unusual_names);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match (this.left.checked_sub(length), this.timer.progress()) {
+                match (self.left.checked_sub(length), self.timer.progress()) {
                     (None, _) => Err(RequestBodyError::TooLarge),
                     (_, Err(_)) => Err(RequestBodyError::Total),
                     (Some(left), Ok(())) => {
-                        *this.left = left;
+                        self.left = left;
                         Ok(frame)
                     }
                 }
             }
         };
         if let Err(error) = &result {
-            *this.failed = true;
-            if let Some(watch) = this.watch {
-                watch.fail(error);
-            }
+            self.failed = true;
+            self.watch.fail(error);
         }
         Poll::Ready(Some(result))
     }
@@ -153,28 +169,29 @@ where
     type Data = Bytes;
     type Error = RequestBodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let this = self.as_mut().project();
-        if let Some(frame) = this.kept.pop_front() {
-            *this.kept_bytes -= frame.data_ref().map_or(0, Bytes::len);
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = self.project();
+        let Some(reading) = this.reading else { return Poll::Ready(None) };
+        if let Some(frame) = reading.kept.pop_front() {
+            reading.kept_bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Some(Ok(frame)));
         }
-        self.poll_inner(cx)
+        reading.poll(this.inner, cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.failed && self.kept.is_empty() && self.inner.is_end_stream()
+        match &self.reading {
+            Some(reading) => !reading.failed && reading.kept.is_empty() && self.inner.is_end_stream(),
+            None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         let hint = self.inner.size_hint();
-        if self.kept_bytes == 0 {
+        let kept = self.reading.as_ref().map_or(0, |reading| reading.kept_bytes as u64);
+        if kept == 0 {
             return hint;
         }
-        let kept = self.kept_bytes as u64;
         let mut with_kept = SizeHint::new();
         if let Some(upper) = hint.upper() {
             with_kept.set_upper(upper.saturating_add(kept));
