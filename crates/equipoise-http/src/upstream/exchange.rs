@@ -104,7 +104,7 @@ async fn over_http1(
 ) -> Result<(Response<Incoming>, bool), Failed> {
     connections.count_request();
     let is_reused = connection.is_reused;
-    let expectation = (Expectation::is_in(request.headers()) && !request.body().is_empty()).then(Expectation::default);
+    let expectation = (!request.body().is_empty() && Expectation::is_in(request.headers())).then(Expectation::default);
     if let Some(expectation) = expectation.clone() {
         request.body_mut().hold_back(expectation.gate(connections.settings.continue_timeout));
         hyper::ext::on_informational(&mut *request, move |response| {

@@ -17,13 +17,13 @@ pub(crate) fn normalize_request(
     has_body: bool,
     exact: Option<u64>,
 ) -> Result<(), Refusal> {
-    if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
+    if let Some(length) = headers.get(CONTENT_LENGTH) {
         if !has_body {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             return Ok(());
         }
-        let stated = first_length(&length);
-        canonical(headers, length);
+        let stated = first_length(length);
+        make_canonical(headers);
         if is_contradicted(stated, exact) {
             return Err(Refusal::BodyLength);
         }
@@ -50,22 +50,21 @@ pub(crate) fn normalize_response(status: StatusCode, headers: &mut HeaderMap, is
     let has_no_length = is_chunked || status.is_informational() || status == StatusCode::NO_CONTENT;
     if has_no_length {
         headers.remove(CONTENT_LENGTH);
-    } else if let Some(length) = headers.get(CONTENT_LENGTH) {
-        canonical(headers, length.clone());
+    } else {
+        make_canonical(headers);
     }
 }
 
-/// Replaces lengths such as `5, 5` and `0005` with the one that they mean. `length` is the first line of the field.
-fn canonical(headers: &mut HeaderMap, length: HeaderValue) {
+/// Replaces lengths such as `5, 5` and `0005`, and several lines, with the one that they mean.
+fn make_canonical(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lines.next() else { return };
     let bytes = length.as_bytes();
     let is_canonical = bytes.iter().all(u8::is_ascii_digit) && (bytes.len() == 1 || !bytes.starts_with(b"0"));
-    if is_canonical {
-        if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-            headers.insert(CONTENT_LENGTH, length);
-        }
+    if is_canonical && lines.next().is_none() {
         return;
     }
-    match first_length(&length) {
+    match first_length(length) {
         Some(number) => drop(headers.insert(CONTENT_LENGTH, number.into())),
         None => drop(headers.remove(CONTENT_LENGTH)),
     }

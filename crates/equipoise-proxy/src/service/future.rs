@@ -76,7 +76,9 @@ where
     pub(super) fn new(service: S, settings: Arc<Settings>, request: Request<B>) -> Self {
         // To read the body is to send `100 Continue`. The endpoint may want to refuse the body instead. A chunk that
         // has arrived cannot be read without this either, so a malformed one is noticed later.
-        let is_looked_at = request.headers().contains_key(TRANSFER_ENCODING) && !request.headers().contains_key(EXPECT);
+        let is_looked_at = !request.body().is_end_stream()
+            && request.headers().contains_key(TRANSFER_ENCODING)
+            && !request.headers().contains_key(EXPECT);
         let (exchange, next) = Exchange::begin(settings, request);
         let timer = Timer::new(exchange.settings().timeouts.head, exchange.total);
         let (watch, state) = match next {
