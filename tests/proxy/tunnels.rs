@@ -1,12 +1,16 @@
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::setup::{Body, Proxy, Version, backend, frames};
 
 /// Switches to the protocol `websocket`, and sends back what comes.
 async fn echo(mut request: Request<Incoming>) -> Response<Body> {
+    // A client for HTTP/1.1 need not send a key here, because this is no test of it.
+    let key = request.headers().get("sec-websocket-key").cloned();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded.await.expect("switched")));
@@ -14,7 +18,12 @@ async fn echo(mut request: Request<Incoming>) -> Response<Body> {
         let _ = write.shutdown().await;
     });
     let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
-    response.header("connection", "upgrade").header("upgrade", "websocket").body(frames([])).expect("a response")
+    let mut response = response.header("connection", "upgrade").header("upgrade", "websocket");
+    if let Some(key) = key {
+        let hash = Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+        response = response.header("sec-websocket-accept", BASE64_STANDARD.encode(hash));
+    }
+    response.body(frames([])).expect("a response")
 }
 
 #[tokio::test]

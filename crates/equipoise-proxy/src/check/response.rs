@@ -17,7 +17,7 @@ pub enum InvalidResponse {
     #[error("the endpoint has switched to a protocol that was not asked for")]
     Unrequested,
     /// The request opens a WebSocket on an HTTP/2 stream, and the endpoint answers with success without switching to
-    /// it. The client would take the response for an open WebSocket.
+    /// it, or switches with a wrong `Sec-WebSocket-Accept`. The client would take the response for an open WebSocket.
     #[error("the endpoint has not switched to the WebSocket protocol")]
     NotSwitched,
     /// The fields `Content-Length` have different values, one is not a decimal number below 2^63, or the value is not

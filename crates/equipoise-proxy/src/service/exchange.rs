@@ -5,8 +5,7 @@ use equipoise_tower::{BoxError, TunnelLease, refuse_response};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use http_body::Body;
@@ -23,7 +22,7 @@ use crate::{
     },
     route::RouteNote,
     seen::Seen,
-    tunnel::Tunnels,
+    tunnel::{Tunnels, WebSocketKey},
 };
 
 /// All settings of a proxy.
@@ -93,8 +92,9 @@ struct Upgrade {
     client: OnUpgrade,
     /// The protocols that the client named.
     protocols: HeaderValue,
-    /// Whether this is a WebSocket on an HTTP/2 stream.
-    is_stream: bool,
+    /// The key of a WebSocket on an HTTP/2 stream. `None` for an upgrade of an HTTP/1.1 connection, whose client has the
+    /// key itself.
+    key: Option<WebSocketKey>,
 }
 
 /// What happens to a request.
@@ -231,13 +231,14 @@ impl Exchange {
             // A client for HTTP/2 would add `:protocol`, which is allowed with `CONNECT` only.
             #[cfg(feature = "http2")]
             request.extensions_mut().remove::<hyper::ext::Protocol>();
-            return Ok(Some(Upgrade { client, protocols: HeaderValue::from_static("websocket"), is_stream: true }));
+            let (protocols, key) = (HeaderValue::from_static("websocket"), Some(WebSocketKey::random()));
+            return Ok(Some(Upgrade { client, protocols, key }));
         }
         if !self.settings.upgrades || !seen.upgrade || has_body || self.version != Version::HTTP_11 {
             return Ok(None);
         }
         let protocols = requested_upgrade(request.headers());
-        Ok(protocols.map(|protocols| Upgrade { client: hyper::upgrade::on(request), protocols, is_stream: false }))
+        Ok(protocols.map(|protocols| Upgrade { client: hyper::upgrade::on(request), protocols, key: None }))
     }
 
     /// Returns whether the first frame of a response is read before the response is forwarded. If the first chunk of a
@@ -263,6 +264,9 @@ impl Exchange {
     {
         match self.inspect(&response) {
             Ok(_) if response.status() == StatusCode::SWITCHING_PROTOCOLS => match self.chosen_protocol(&response) {
+                Some((Upgrade { key: Some(key), .. }, _)) if !key.is_proved_by(response.headers()) => {
+                    self.refuse(response, InvalidResponse::NotSwitched)
+                }
                 Some((upgrade, chosen)) => self.switch(response, upgrade, chosen),
                 None => self.refuse(response, InvalidResponse::Unrequested),
             },
@@ -287,7 +291,7 @@ impl Exchange {
         if tells_length && !has_none && is_contradicted(stated, response.body().size_hint().exact()) {
             return Err(InvalidResponse::ContentLength);
         }
-        if response.status().is_success() && self.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_stream) {
+        if response.status().is_success() && self.upgrade.as_ref().is_some_and(|upgrade| upgrade.key.is_some()) {
             return Err(InvalidResponse::NotSwitched);
         }
         Ok(seen)
@@ -340,7 +344,7 @@ impl Exchange {
         let headers = response.headers_mut();
         remove_hop_by_hop(headers);
         normalize_response(StatusCode::SWITCHING_PROTOCOLS, headers, false);
-        if upgrade.is_stream {
+        if upgrade.key.is_some() {
             // The HTTP/2 stream itself becomes the tunnel (RFC 8441, section 5).
             headers.remove(SEC_WEBSOCKET_ACCEPT);
             *response.status_mut() = StatusCode::OK;
@@ -389,26 +393,9 @@ fn is_last_hop(headers: &mut HeaderMap) -> bool {
 fn ask_for_upgrade(headers: &mut HeaderMap, upgrade: &Upgrade) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, upgrade.protocols.clone());
-    if upgrade.is_stream
-        && let Ok(key) = HeaderValue::try_from(websocket_key())
-    {
-        headers.insert(SEC_WEBSOCKET_KEY, key);
+    if let Some(key) = &upgrade.key {
+        key.add_to(headers);
     }
-}
-
-/// Returns a random key for a WebSocket: 16 bytes in base64 (RFC 6455, section 4.1). HTTP/2 has none.
-fn websocket_key() -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bits: u128 = rand::random();
-    let mut key = String::with_capacity(24);
-    // 21 digits of 6 bits; the last digit has 2 bits, followed by zeros.
-    for _ in 0..21 {
-        key.push(char::from(DIGITS[(bits & 63) as usize]));
-        bits >>= 6;
-    }
-    key.push(char::from(DIGITS[((bits & 3) << 4) as usize]));
-    key.push_str("==");
-    key
 }
 
 /// Returns whether a protocol is in a list. Names of protocols are case-insensitive.
@@ -420,19 +407,6 @@ fn is_among(chosen: &HeaderValue, protocols: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn websocket_keys_are_16_bytes_in_base64() {
-        let (one, other) = (websocket_key(), websocket_key());
-        assert_ne!(one, other);
-        for key in [one, other] {
-            assert_eq!(key.len(), 24);
-            assert!(
-                key.ends_with("A==") || key.ends_with("Q==") || key.ends_with("g==") || key.ends_with("w=="),
-                "{key}"
-            );
-        }
-    }
 
     #[test]
     fn max_forwards_is_counted_down() {

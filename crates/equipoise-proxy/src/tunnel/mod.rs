@@ -2,6 +2,7 @@
 //! directions and does not read them.
 
 mod activity;
+mod websocket;
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -13,6 +14,8 @@ use tokio::{
     runtime::Handle,
     sync::watch,
 };
+
+pub(crate) use self::websocket::WebSocketKey;
 
 use self::activity::{Watched, idle};
 use crate::timing::{SharedInstant, within};

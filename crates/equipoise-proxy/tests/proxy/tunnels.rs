@@ -1,5 +1,6 @@
 use std::{convert::Infallible, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use equipoise_core::{Availability, EndpointSpec, Pool};
 use equipoise_proxy::{RequestBody, ReverseProxy, ReverseProxyLayer, Tunnels};
@@ -8,14 +9,23 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// Returns the `Sec-WebSocket-Accept` for a request.
+fn proof(request: &Request<Incoming>) -> String {
+    let key = request.headers()["sec-websocket-key"].as_bytes();
+    let hash = Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    BASE64_STANDARD.encode(hash)
+}
 
 /// A server that switches to `protocol`, and then sends back what it gets.
 fn echo_server(io: DuplexStream, protocol: &'static str) {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| async move {
         assert_eq!(request.method(), Method::GET);
-        assert!(request.headers().contains_key("sec-websocket-key"));
+        // The path `/wrong` has a wrong one.
+        let proof = if request.uri() == "/wrong" { String::new() } else { proof(&request) };
         let upgraded = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
             let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded.await.expect("switched")));
@@ -24,6 +34,7 @@ fn echo_server(io: DuplexStream, protocol: &'static str) {
         });
         let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
         let response = response.header("connection", "upgrade").header("upgrade", protocol);
+        let response = response.header("sec-websocket-accept", proof);
         Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).expect("a response"))
     });
     let server = hyper::server::conn::http1::Builder::new();
@@ -129,14 +140,18 @@ async fn a_websocket_on_an_http_2_stream_becomes_an_upgrade() {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     tokio::spawn(connection);
-    let request = Request::builder().method(Method::CONNECT).version(Version::HTTP_2).uri("https://app.test/chat");
-    let request = request.header("sec-websocket-version", "13");
-    let request = request.extension(hyper::ext::Protocol::from_static("websocket"));
+    let open = |uri: &str| {
+        let request = Request::connect(uri).version(Version::HTTP_2).header("sec-websocket-version", "13");
+        let request = request.extension(hyper::ext::Protocol::from_static("websocket"));
+        request.body(Empty::<Bytes>::new()).expect("a request")
+    };
     // The server's settings must have arrived. The clock is paused, so this waits until nothing else can run.
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let mut response =
-        sender.send_request(request.body(Empty::<Bytes>::new()).expect("a request")).await.expect("a response");
+    let refused = sender.send_request(open("https://app.test/wrong")).await.expect("a response");
+    assert_eq!((refused.status(), tunnels.open()), (StatusCode::BAD_GATEWAY, 0));
+    let mut response = sender.send_request(open("https://app.test/chat")).await.expect("a response");
     assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key("sec-websocket-accept"));
     assert!(!response.headers().contains_key("upgrade"));
     let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.expect("switched"));
     echoes(&mut stream).await;
