@@ -76,7 +76,8 @@ impl ServerLimits {
     }
 
     /// Sets the maximum number of requests in flight on all connections together. Default: `usize::MAX`, which is no
-    /// limit, and costs nothing. A limit costs two atomic operations for each request.
+    /// limit. A limit costs an allocation and two atomic operations for each request, on a counter that all threads
+    /// share.
     ///
     /// A request is in flight until its response is written to the client, or cannot be written any more. A further
     /// request gets status 503 with `Retry-After: 1`, and its connection stays open. The service does not get it.
