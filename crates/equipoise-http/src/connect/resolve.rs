@@ -1,6 +1,15 @@
-use std::{net::SocketAddr, pin::Pin};
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    pin::Pin,
+    sync::{Arc, LazyLock},
+};
 
 use equipoise_tower::BoxError;
+use futures::{FutureExt, future::Shared};
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 /// The future that [`Resolve::resolve`] returns.
 pub type ResolveFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, BoxError>> + Send + 'a>>;
@@ -38,13 +47,101 @@ pub trait Resolve: std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// Resolves names with the system's resolver (`getaddrinfo`), on a thread of tokio's pool for blocking work. It reads
-/// `/etc/hosts` and sorts addresses as RFC 6724 demands. It does not cache. A resolution that is given up occupies its
-/// thread until the system ends it.
+/// `/etc/hosts` and sorts addresses as RFC 6724 demands. It does not cache.
+///
+/// The system's resolver cannot be interrupted. Requests for a name that is being resolved share the result, and a
+/// resolution that is given up goes on, so each name occupies at most one thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> ResolveFuture<'a> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        static UNDER_WAY: LazyLock<Arc<Lookups>> = LazyLock::new(Arc::default);
+        Box::pin(async move {
+            let name = (host.to_owned(), port);
+            let found = UNDER_WAY.find(name, |(host, port)| Ok((host.as_str(), *port).to_socket_addrs()?.collect()));
+            Ok(found.await.map_err(|_| "the tokio runtime has ended")??)
+        })
+    }
+}
+
+/// A host and a port.
+type Name = (String, u16);
+
+type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
+
+/// The names that are being resolved.
+#[derive(Default)]
+struct Lookups(Mutex<HashMap<Name, Shared<oneshot::Receiver<Found>>>>);
+
+impl Lookups {
+    /// Calls `look_up` in a thread, unless this name is being looked up already.
+    fn find(
+        self: &Arc<Self>,
+        name: Name,
+        look_up: impl FnOnce(&Name) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> Shared<oneshot::Receiver<Found>> {
+        let mut all = self.0.lock();
+        if let Some(lookup) = all.get(&name) {
+            return lookup.clone();
+        }
+        let (sender, receiver) = oneshot::channel();
+        let lookup = receiver.shared();
+        all.insert(name.clone(), lookup.clone());
+        drop(all);
+        let lookups = Arc::clone(self);
+        let under_way = UnderWay { lookups, name };
+        spawn_blocking(move || {
+            let found = look_up(&under_way.name).map_err(Arc::new);
+            // Later requests look the name up again.
+            drop(under_way);
+            let _ = sender.send(found);
+        });
+        lookup
+    }
+}
+
+/// Removes a name when its lookup has ended, or its runtime has dropped it.
+struct UnderWay {
+    lookups: Arc<Lookups>,
+    name: Name,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.lookups.0.lock().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_resolves_names() {
+        let found = SystemResolver.resolve("localhost", 80).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+        assert!(SystemResolver.resolve("no name", 80).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_at_a_time() {
+        let (lookups, (go, may_go)) = (Arc::new(Lookups::default()), mpsc::channel());
+        let address = SocketAddr::from(([10, 0, 0, 1], 80));
+        let find = |answer: Vec<SocketAddr>, gate: Option<mpsc::Receiver<()>>| {
+            lookups.find(("orders".to_owned(), 80), move |_| {
+                gate.map(|gate| gate.recv());
+                Ok(answer)
+            })
+        };
+        let given_up = find(vec![address], Some(may_go));
+        drop(given_up);
+        let shares = find(Vec::new(), None);
+        go.send(()).unwrap();
+        assert_eq!(shares.await.unwrap().unwrap(), [address]);
+        assert!(find(Vec::new(), None).await.unwrap().unwrap().is_empty());
+        assert!(lookups.0.lock().is_empty());
     }
 }
