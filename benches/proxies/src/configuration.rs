@@ -64,12 +64,13 @@ pub(crate) fn haproxy(listen: SocketAddr, backends: &[SocketAddr], from_http2: b
     )
 }
 
-pub(crate) fn gateway(listen: SocketAddr, backends: &[SocketAddr]) -> String {
+pub(crate) fn gateway(listen: SocketAddr, backends: &[SocketAddr], to_http2: bool) -> String {
+    let protocol = if to_http2 { "http2" } else { "http1" };
     let endpoints = lines(backends, |_, backend| format!("    {{ address = \"{backend}\" }},"));
     format!(
         "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n\
          limits = {{ max_connections = 65536, max_in_flight = 65536 }}\n\
-         [pool.web]\nstrategy = \"round-robin\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
+         [pool.web]\nstrategy = \"round-robin\"\nprotocol = \"{protocol}\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
          endpoints = [\n{endpoints}]\n"
     )
 }

@@ -40,7 +40,7 @@ impl Subject {
 
     /// Returns whether the proxy speaks the HTTP versions of a workload.
     pub(crate) const fn serves(self, workload: Workload) -> bool {
-        !(workload.to_http2() && matches!(self, Self::Nginx | Self::Gateway))
+        !(workload.to_http2() && matches!(self, Self::Nginx))
     }
 
     /// Builds the proxy, if it is written in Rust.
@@ -69,7 +69,7 @@ impl Subject {
                 command
             }
             Self::Gateway => {
-                fs::write(&file, configuration::gateway(listen, backends))?;
+                fs::write(&file, configuration::gateway(listen, backends, to_http2))?;
                 let mut command = Command::new(build::built("examples/gateway")?);
                 command.arg("--config").arg(file).env("TOKIO_WORKER_THREADS", "1");
                 command
