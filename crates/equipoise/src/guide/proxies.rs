@@ -57,10 +57,13 @@
 //! # pool.update([], |_| unreachable!())?;
 //! # let response = HttpClient::new(clients).get("http://shop.test/").await?;
 //! # assert_eq!(response.status(), 503);
-//! // When the process is asked to end: requests are finished, and then tunnels are closed.
-//! server.shutdown(Duration::from_secs(20)).await;
-//! tunnels.close();
-//! tunnels.closed().await;
+//! // When the process is asked to end: requests are finished. Tunnels are closed at once, because the shutdown waits for
+//! // those over HTTP/2. The chapter `shutdown` gives them time.
+//! let close_tunnels = async {
+//!     tunnels.close();
+//!     tunnels.closed().await;
+//! };
+//! tokio::join!(server.shutdown(Duration::from_secs(20)), close_tunnels);
 //! # Ok(())
 //! # }
 //! ```

@@ -116,9 +116,10 @@
 //! 2. **Stop accepting** connections, and let requests in flight end. HTTP/1 connections close after their current
 //!    request; HTTP/2 connections get a GOAWAY. [`Server::shutdown`](crate::proxy::server::Server::shutdown) does this.
 //!    In axum it is `with_graceful_shutdown`, with hyper-util `GracefulShutdown`.
-//! 3. **End the tunnels**, for which the server does not wait, because they are no longer requests: wait for
-//!    [`Tunnels::closed`](crate::proxy::Tunnels::closed), and call [`Tunnels::close`](crate::proxy::Tunnels::close) at the
-//!    deadline. Tunnels can begin until the last request has ended, so this comes after step 2.
+//! 3. **End the tunnels.** `shutdown` waits for those over HTTP/2, which are streams of their connections, and aborts them
+//!    at its deadline. It does not wait for the others. So call [`Tunnels::close`](crate::proxy::Tunnels::close) shortly
+//!    before the deadline. Tunnels can begin until the last request has ended, so wait for
+//!    [`Tunnels::closed`](crate::proxy::Tunnels::closed) after step 2.
 //! 4. **Set a deadline** for both, after which remaining connections are dropped. It must be shorter than the time after
 //!    which your platform kills the process (30 s by default in Kubernetes).
 //! 5. **Drop the rest**: the pool, the balancer, the guard of `Health::spawn`. End the tokio runtime with
@@ -129,7 +130,7 @@
 //! guard is dropped.
 //!
 //! ```
-//! use std::time::{Duration, Instant};
+//! use std::{pin::pin, time::Duration};
 //!
 //! use equipoise::HttpClient;
 //! use equipoise::proxy::{ReverseProxy, server::Server};
@@ -143,13 +144,22 @@
 //!     tokio::spawn(server.clone().serve(listener));
 //!     stop.await;
 //!
-//!     let (began, grace) = (Instant::now(), Duration::from_secs(20));
-//!     let aborted = server.shutdown(grace).await;
-//!     if timeout(grace.saturating_sub(began.elapsed()), tunnels.closed()).await.is_err() || aborted > 0 {
-//!         eprintln!("stopped with {aborted} connections and {} tunnels", tunnels.open());
+//!     let mut ended = pin!(async {
+//!         let aborted = server.shutdown(Duration::from_secs(20)).await;
+//!         tunnels.closed().await;
+//!         aborted
+//!     });
+//!     let aborted = match timeout(Duration::from_secs(19), &mut ended).await {
+//!         Ok(aborted) => aborted,
+//!         Err(_) => {
+//!             eprintln!("closing {} tunnels", tunnels.open());
+//!             tunnels.close();
+//!             ended.await
+//!         }
+//!     };
+//!     if aborted > 0 {
+//!         eprintln!("{aborted} connections were aborted");
 //!     }
-//!     tunnels.close();
-//!     tunnels.closed().await;
 //! }
 //! # use std::{convert::Infallible, sync::Arc};
 //! # use equipoise::{EndpointSpec, Pool, Upstream};
