@@ -194,6 +194,9 @@ impl<T> Route<T> {
 
     /// Replaces the [prefix](Self::path_prefix) of the path by another one before the request is forwarded: with `/v2`,
     /// `/api/x` becomes `/v2/x` on a route for `/api`. Default: the path stays as the client wrote it.
+    ///
+    /// Responses are not changed: paths in `Location`, in the `Path` of cookies and in bodies are those of the endpoint.
+    /// So the service behind the route should use relative links, or be told its outer prefix.
     #[must_use]
     pub fn rewrite_prefix(mut self, prefix: impl AsRef<str>) -> Self {
         match check_path(prefix.as_ref()) {

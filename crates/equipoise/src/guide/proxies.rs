@@ -157,6 +157,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A route can replace its prefix ([`rewrite_prefix`](crate::proxy::route::Route::rewrite_prefix)), redirect
+//! ([`Redirect`](crate::proxy::route::Redirect)), or send copies to another service
+//! ([`Mirror`](crate::proxy::route::Mirror)). All routes of a table lead to services of one type. If only some of them
+//! have session affinity, give the others an [`AffinityLayer`](crate::affinity::AffinityLayer) with
+//! [`Mode::none`](crate::affinity::Mode::none), or box all of them with tower's `BoxCloneSyncService`.
+//!
 //! # Request bodies and failover
 //!
 //! The body that a server receives can be read only once. Failover is possible all the same: the part of the body that an
@@ -185,8 +191,32 @@
 //!
 //! # Inside axum
 //!
-//! A reverse proxy is a fallback service or a nested service of an axum router:
-//! `Router::new().fallback_service(ReverseProxy::new(client))`. A balancer by itself can be one, too. Put axum's
+//! A reverse proxy is a fallback service or a nested service of an axum router. `axum::serve` does not tell the proxy who
+//! the client is. Without the address, the proxy removes `X-Forwarded-For` and cannot write its own, so pass the address
+//! on:
+//!
+//! ```
+//! use std::net::SocketAddr;
+//!
+//! use axum::{Router, extract::{ConnectInfo, Request}};
+//! use equipoise::{HttpClient, Pool, affinity::source::PeerAddr, proxy::ReverseProxy};
+//! use tower::ServiceBuilder;
+//!
+//! let proxy = ServiceBuilder::new()
+//!     .map_request(|mut request: Request| {
+//!         if let Some(&ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+//!             request.extensions_mut().insert(PeerAddr(peer));
+//!         }
+//!         request
+//!     })
+//!     .service(ReverseProxy::new(HttpClient::new(Pool::default())));
+//! let app: Router = Router::new().fallback_service(proxy);
+//! // Then `axum::serve(listener, app)`.
+//! let app = app.into_make_service_with_connect_info::<SocketAddr>();
+//! # drop(app);
+//! ```
+//!
+//! A balancer by itself can be a fallback service, too. Put axum's
 //! `HandleError` around it, which turns the errors of the balancer into responses: see `examples/axum_service.rs`. If the
 //! router does not accept the service, the compiler says only that `HandleError<…>` is not a service. Call
 //! [`Balance::serving`](crate::Balance::serving) to learn the reason: `layer.layer(client).serving::<Request<Body>>()`.
