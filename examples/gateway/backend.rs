@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, convert::Infallible, error::Error, sync::Arc};
 
 use equipoise::{
-    Availability, Balance, EndpointSpec, HttpClient, Pool, SourcePrefix, StrategySpec, TryUpdateError, Upstream,
+    Availability, EndpointSpec, Pool, SourcePrefix, StrategySpec, TryUpdateError, Upstream,
     affinity::{
         Affinity, AffinityLayer, AffinitySpec, WithAffinity,
         by_name::{BuildAffinityError, BuildContext},
@@ -20,6 +20,7 @@ use tower::Layer;
 
 use crate::{
     affinity,
+    attempts::Attempts,
     client::client_address,
     config::{Check, PoolTable},
     connections::Connections,
@@ -27,11 +28,11 @@ use crate::{
 };
 
 /// The service of a pool, to which routes send requests.
-pub(crate) type Balanced = WithAffinity<HttpClient>;
+pub(crate) type Balanced = WithAffinity<Attempts>;
 
 #[derive(Clone)]
 pub(crate) struct Backend {
-    table: PoolTable,
+    pub(crate) table: PoolTable,
     strategy: StrategySpec,
     connections: Connections,
     affinity_spec: AffinitySpec,
@@ -80,7 +81,7 @@ impl Backend {
             _ => {}
         }
         let affinity = affinity(&affinity_spec, &pool, &table, secrets, source)?;
-        let service = service(&pool, &affinity, key.clone());
+        let service = service(&pool, &table, &affinity, key.clone());
         Ok(Self {
             table,
             strategy,
@@ -120,7 +121,7 @@ impl Backend {
             true => self.affinity.clone(),
             false => affinity(&affinity_spec, pool, &table, secrets, source)?,
         };
-        let service = service(pool, &affinity, new.key.clone());
+        let service = service(pool, &table, &affinity, new.key.clone());
         let (connections, reconnects) = (new.connections.clone(), self.connections != new.connections);
         let new_checks = (reconnects || self.table.health != table.health).then(|| new.health.clone());
         let key = new.key.clone();
@@ -283,12 +284,11 @@ fn hash_key(table: &PoolTable, source: &Source) -> Result<Option<SessionKey>, Co
     key.map(Some).map_err(|error| source.caused(hash_on.span(), &error))
 }
 
-fn service(pool: &Pool<Upstream>, affinity: &Affinity, key: Option<SessionKey>) -> Balanced {
+fn service(pool: &Pool<Upstream>, table: &PoolTable, affinity: &Affinity, key: Option<SessionKey>) -> Balanced {
     let protocol = HttpProtocol::new();
     let protocol = match key {
         Some(key) => protocol.key(move |head| key.of(head).found()),
         None => protocol,
     };
-    let client = HttpClient::with_balance(Balance::with_protocol(pool.clone(), protocol));
-    AffinityLayer::new(affinity.clone()).layer(client)
+    AffinityLayer::new(affinity.clone()).layer(Attempts::new(pool, protocol, table.timeouts.attempt()))
 }

@@ -9,7 +9,7 @@ use equipoise::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::values::{address, buffer_bytes, header_bytes, positive, time, timeout};
+use crate::values::{address, buffer_bytes, header_bytes, positive, some_timeout, spanned_timeout, time, timeout};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +66,8 @@ pub(crate) struct Listener {
     pub(crate) errors: Errors,
     #[serde(default)]
     pub(crate) limits: Limits,
+    #[serde(default)]
+    pub(crate) timeouts: ProxyTimeouts,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
@@ -119,6 +121,19 @@ pub(crate) struct Limits {
     pub(crate) keep_alive_timeout: Duration,
     #[serde(deserialize_with = "timeout")]
     pub(crate) write_timeout: Duration,
+    pub(crate) max_body_bytes: Option<u64>,
+}
+
+/// The table `timeouts` of a listener.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ProxyTimeouts {
+    #[serde(deserialize_with = "spanned_timeout")]
+    pub(crate) head: Spanned<Duration>,
+    #[serde(deserialize_with = "timeout")]
+    pub(crate) idle: Duration,
+    #[serde(deserialize_with = "some_timeout")]
+    pub(crate) total: Option<Spanned<Duration>>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -143,6 +158,8 @@ pub(crate) struct PoolTable {
     pub(crate) hash_on: Option<Spanned<String>>,
     #[serde(default)]
     pub(crate) protocol: Protocol,
+    #[serde(default)]
+    pub(crate) timeouts: PoolTimeouts,
     pub(crate) tls: Option<Spanned<TlsTable>>,
     pub(crate) endpoints: Spanned<Vec<Spanned<EndpointTable>>>,
     pub(crate) health: Option<Spanned<HealthTable>>,
@@ -172,6 +189,26 @@ impl PoolTable {
     fn endpoint(&self, id: &str) -> Option<&EndpointTable> {
         let mut endpoints = self.endpoints.get_ref().iter().map(Spanned::get_ref);
         endpoints.rfind(|endpoint| endpoint.id().get_ref() == id)
+    }
+}
+
+/// The table `timeouts` of a pool.
+#[derive(Clone, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PoolTimeouts {
+    #[serde(deserialize_with = "timeout")]
+    pub(crate) connect: Duration,
+    #[serde(deserialize_with = "some_timeout")]
+    pub(crate) attempt: Option<Spanned<Duration>>,
+}
+
+impl PoolTimeouts {
+    /// Half of the default time of a listener for the head of a response. A second attempt then has as much time as the
+    /// first one, and requests that wait for news, often for 25 s, are not repeated.
+    const ATTEMPT: Duration = Duration::from_secs(30);
+
+    pub(crate) fn attempt(&self) -> Duration {
+        self.attempt.as_ref().map_or(Self::ATTEMPT, |attempt| *attempt.get_ref())
     }
 }
 
@@ -264,7 +301,20 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
+            max_body_bytes: None,
         }
+    }
+}
+
+impl Default for ProxyTimeouts {
+    fn default() -> Self {
+        Self { head: Spanned::new(0..0, Duration::from_secs(60)), idle: Duration::from_secs(60), total: None }
+    }
+}
+
+impl Default for PoolTimeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), attempt: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a pool connects to its endpoints: the version of HTTP and TLS, for requests and for health checks.
 
-use std::{error::Error, fs, path::PathBuf, sync::Arc};
+use std::{error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use equipoise::{
     EndpointSpec, InvalidAddress, Upstream,
@@ -17,6 +17,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Connections {
     protocol: Protocol,
+    connect_timeout: Duration,
     tls: Option<Files>,
     settings: Settings,
     probe: Option<TlsProbe>,
@@ -34,19 +35,21 @@ struct Files {
 /// Connections are equal if endpoints need no new ones.
 impl PartialEq for Connections {
     fn eq(&self, other: &Self) -> bool {
-        self.protocol == other.protocol && self.tls == other.tls
+        self.protocol == other.protocol && self.connect_timeout == other.connect_timeout && self.tls == other.tls
     }
 }
 
 impl Connections {
     pub(crate) fn new(table: &PoolTable, source: &Source) -> Result<Self, ConfigError> {
-        let protocol = table.protocol;
-        let settings = Settings::new().version(match protocol {
+        let (protocol, connect_timeout) = (table.protocol, table.timeouts.connect);
+        let settings = Settings::new().connect_timeout(connect_timeout).version(match protocol {
             Protocol::Auto => Version::Auto,
             Protocol::Http1 => Version::Http1,
             Protocol::Http2 => Version::Http2,
         });
-        let Some(tls) = &table.tls else { return Ok(Self { protocol, tls: None, settings, probe: None }) };
+        let Some(tls) = &table.tls else {
+            return Ok(Self { protocol, connect_timeout, tls: None, settings, probe: None });
+        };
         for endpoint in table.endpoints.get_ref() {
             let address = &endpoint.get_ref().address;
             if !address.get_ref().to_ascii_lowercase().starts_with("https://") {
@@ -68,7 +71,7 @@ impl Connections {
             tls = tls.server_name(name).map_err(|error| caused(&error))?;
             probe = probe.server_name(name).map_err(|error| caused(&error))?;
         }
-        Ok(Self { protocol, tls: Some(files), settings: settings.tls(tls), probe: Some(probe) })
+        Ok(Self { protocol, connect_timeout, tls: Some(files), settings: settings.tls(tls), probe: Some(probe) })
     }
 
     /// Creates the connections to one endpoint.

@@ -15,6 +15,7 @@
 
 mod admin;
 mod affinity;
+mod attempts;
 mod backend;
 mod client;
 mod config;

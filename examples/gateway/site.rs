@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use equipoise::{
     affinity::source::{ClientAddress, TrustedProxies},
     proxy::{
-        ReverseProxy, ReverseProxyLayer, Tunnels,
+        ReverseProxy, ReverseProxyLayer, Timeouts, Tunnels,
         error::{ErrorFormat, ErrorResponses},
         headers::{FieldAction, ForwardingFields, ReportedField},
         route::{Route, RouteError, Router, Routes, Split},
@@ -18,7 +18,7 @@ use tower::Layer;
 
 use crate::{
     backend::{Backend, Balanced},
-    config::{Errors, Field, Format, Limits, Listener, RouteTable},
+    config::{Errors, Field, Format, Limits, Listener, ProxyTimeouts, RouteTable},
     source::{ConfigError, Source},
 };
 
@@ -48,8 +48,41 @@ impl Site {
         let forwarding = forwarding(listener, source)?;
         let clients = forwarding.client().clone();
         let layer = ReverseProxyLayer::new().forwarding(forwarding).tunnels(tunnels.clone());
+        let layer = layer.timeouts(timeouts(listener));
+        let layer = match listener.limits.max_body_bytes {
+            Some(max) => layer.max_body_bytes(max),
+            None => layer,
+        };
         let proxy = layer.errors(errors(&listener.errors, source)?).layer(Router::new(routes));
         Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits: listener.limits.clone(), logs })
+    }
+}
+
+fn timeouts(listener: &Listener) -> Timeouts {
+    let ProxyTimeouts { head, idle, total } = &listener.timeouts;
+    let timeouts = Timeouts::new().head(*head.get_ref()).idle(*idle);
+    total.as_ref().map_or(timeouts, |total| timeouts.total(*total.get_ref()))
+}
+
+/// Checks that an attempt in a pool ends before its request does. Otherwise, no request would get to another endpoint.
+fn check_attempt(listener: &Listener, name: &str, pool: &Backend, source: &Source) -> Result<(), ConfigError> {
+    let ProxyTimeouts { head, total, .. } = &listener.timeouts;
+    let attempt = &pool.table.timeouts;
+    let limits = [Some(("head", head)), total.as_ref().map(|total| ("total", total))];
+    match limits.into_iter().flatten().find(|(_, limit)| *limit.get_ref() <= attempt.attempt()) {
+        None => Ok(()),
+        Some((key, limit)) => {
+            let span = attempt.attempt.as_ref().unwrap_or(limit).span();
+            let (attempt, limit) = (attempt.attempt(), limit.get_ref());
+            Err(source.error(
+                span,
+                format_args!(
+                    "the timeout attempt of pool {name:?} ({attempt:?}) must be shorter than {key} of the listener \
+                     {} ({limit:?}): set it under timeouts of the pool",
+                    listener.bind.get_ref()
+                ),
+            ))
+        }
     }
 }
 
@@ -102,7 +135,10 @@ fn routes(
     source: &Source,
 ) -> Result<Routes<Balanced>, ConfigError> {
     let service = |pool: &Spanned<String>| match pools.get(pool.get_ref()) {
-        Some(backend) => Ok(backend.service.clone()),
+        Some(backend) => {
+            check_attempt(listener, pool.get_ref(), backend, source)?;
+            Ok(backend.service.clone())
+        }
         None => Err(source.error(pool.span(), unknown_pool(pool.get_ref(), pools))),
     };
     let mut routes = Vec::new();

@@ -50,17 +50,34 @@ fn at_least<'de, D: Deserializer<'de>>(deserializer: D, min: u32) -> Result<u32,
 
 /// Reads a time, which may be 0.
 pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let invalid =
-        || D::Error::custom(format_args!("{text:?} is not a duration: write a number and a unit, such as \"30s\""));
-    equipoise::spec::time::read(&text).ok_or_else(invalid)
+    read(&String::deserialize(deserializer)?)
+}
+
+fn read<E: Error>(text: &str) -> Result<Duration, E> {
+    let invalid = || E::custom(format_args!("{text:?} is not a duration: write a number and a unit, such as \"30s\""));
+    equipoise::spec::time::read(text).ok_or_else(invalid)
 }
 
 /// Reads a time of 1 ms or more.
 pub(crate) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    match time(deserializer)? {
+    not_too_short(time(deserializer)?)
+}
+
+/// Reads a time of 1 ms or more, and its place.
+pub(crate) fn spanned_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<Duration>, D::Error> {
+    let text = Spanned::<String>::deserialize(deserializer)?;
+    Ok(Spanned::new(text.span(), not_too_short(read(text.get_ref())?)?))
+}
+
+/// Reads a time of 1 ms or more that has no default, and its place.
+pub(crate) fn some_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Duration>>, D::Error> {
+    spanned_timeout(deserializer).map(Some)
+}
+
+fn not_too_short<E: Error>(timeout: Duration) -> Result<Duration, E> {
+    match timeout {
         short if short < Duration::from_millis(1) => {
-            Err(D::Error::custom(format_args!("{short:?} is too short: use \"1ms\" or more, such as \"30s\"")))
+            Err(E::custom(format_args!("{short:?} is too short: use \"1ms\" or more, such as \"30s\"")))
         }
         timeout => Ok(timeout),
     }

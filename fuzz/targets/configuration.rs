@@ -7,6 +7,8 @@
 mod admin;
 #[path = "../../examples/gateway/affinity.rs"]
 mod affinity;
+#[path = "../../examples/gateway/attempts.rs"]
+mod attempts;
 #[path = "../../examples/gateway/backend.rs"]
 mod backend;
 #[path = "../../examples/gateway/client.rs"]

@@ -55,8 +55,12 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, line: &str, headers: &str) -> io::Result<()> {
+        self.send_with_body(line, headers, "").await
+    }
+
+    pub(crate) async fn send_with_body(&mut self, line: &str, headers: &str, body: &str) -> io::Result<()> {
         let host = if headers.starts_with("host:") { "" } else { "host: localhost\r\n" };
-        self.0.write_all(format!("{line} HTTP/1.1\r\n{host}{headers}\r\n").as_bytes()).await
+        self.0.write_all(format!("{line} HTTP/1.1\r\n{host}{headers}\r\n{body}").as_bytes()).await
     }
 
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {

@@ -81,6 +81,19 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let (folder, backend) = (Folder::new(), Backend::start("a"));
+    let gateway = Gateway::start(&folder, &config("max_body_bytes = 4", backend.address())).await;
+    let post = async |body: &str| {
+        let mut client = gateway.connect(0).await;
+        let length = format!("content-length: {}\r\n", body.len());
+        client.send_with_body("POST /", &length, body).await.unwrap();
+        client.answer().await.unwrap().status
+    };
+    assert_eq!((post("1234").await, post("12345").await), (200, 413));
+}
+
+#[tokio::test]
 async fn tunnels_at_the_limit_do_not_delay_a_connection_that_waits_in_a_shutdown() {
     let folder = Folder::new();
     let mut gateway = Gateway::start(&folder, &config("max_connections = 1", &echo().await)).await;

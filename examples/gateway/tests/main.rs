@@ -18,3 +18,4 @@ mod routing;
 mod secrets;
 mod secure;
 mod shutdown;
+mod timeouts;
