@@ -18,6 +18,7 @@ mod affinity;
 mod attempts;
 mod backend;
 mod client;
+mod conditions;
 mod config;
 mod connections;
 mod front;

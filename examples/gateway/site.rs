@@ -1,6 +1,9 @@
 //! What a listener serves: its routes, behind a reverse proxy.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use equipoise::{
     affinity::source::{ClientAddress, TrustedProxies},
@@ -18,6 +21,7 @@ use tower::Layer;
 
 use crate::{
     backend::{Backend, Balanced},
+    conditions::Conditions,
     config::{Errors, Field, Format, Limits, Listener, ProxyTimeouts, RouteTable},
     source::{ConfigError, Source},
 };
@@ -141,13 +145,23 @@ fn routes(
         }
         None => Err(source.error(pool.span(), unknown_pool(pool.get_ref(), pools))),
     };
-    let mut routes = Vec::new();
-    for (index, route) in listener.route.iter().enumerate() {
-        let same = |other: &&Spanned<RouteTable>| conditions(other.get_ref()) == conditions(route.get_ref());
-        if listener.route.iter().take(index).any(|other| same(&other)) {
-            continue;
+    // Routes with the same conditions are a group. The index is the place of the group, in the order of the file.
+    let (mut groups, mut known) = (Vec::<Vec<&Spanned<RouteTable>>>::new(), HashMap::new());
+    for route in &listener.route {
+        let at = *known.entry(Conditions::of(route.get_ref())).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(group) => group.push(route),
+            None => groups.push(vec![route]),
         }
-        let group: Vec<_> = listener.route.iter().skip(index).filter(same).collect();
+    }
+    if let Some(pool) = listener.pool.as_ref().filter(|_| known.contains_key(&Conditions::default())) {
+        let message =
+            "pool gets no requests, because a route without conditions gets all of them: leave one of them out";
+        return Err(source.error(pool.span(), message));
+    }
+    let mut routes = Vec::new();
+    for group in groups {
+        let Some(route) = group.first() else { continue };
         let mut choices = Vec::new();
         for route in &group {
             let weight = match (&route.get_ref().weight, group.len()) {
@@ -182,11 +196,6 @@ fn routes(
         None => {}
     }
     Routes::new(routes).map_err(|error| source.caused(listener.bind.span(), &error))
-}
-
-fn conditions(route: &RouteTable) -> impl PartialEq {
-    let RouteTable { host, path_prefix, method, header, cookie, .. } = route.clone();
-    (host, path_prefix, method, header, cookie)
 }
 
 fn with_conditions(

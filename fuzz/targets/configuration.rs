@@ -13,6 +13,8 @@ mod attempts;
 mod backend;
 #[path = "../../examples/gateway/client.rs"]
 mod client;
+#[path = "../../examples/gateway/conditions.rs"]
+mod conditions;
 #[path = "../../examples/gateway/config.rs"]
 mod config;
 #[path = "../../examples/gateway/connections.rs"]

@@ -138,7 +138,7 @@ async fn reloads_under_load_cause_no_error_and_keep_the_counters() {
         "served_by_header = true",
         "limits = { max_connections = 2000, keep_alive_timeout = \"60s\" }",
         "trusted_proxies = [\"loopback\"]\nwritten_by_proxies = [\"x-forwarded-proto\"]",
-        "errors = { format = \"json\" }\nroute = [{ path_prefix = \"/\", pool = \"web\" }]",
+        "errors = { format = \"json\" }\nroute = [{ path_prefix = \"/x\", pool = \"web\" }]",
     ];
     let pools = ["affinity = \"source(by=table)\"", "protocol = \"http1\"", "health = { check = \"tcp\" }"];
     for round in 0..20 {
