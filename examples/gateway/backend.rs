@@ -24,6 +24,7 @@ use crate::{
     client::client_address,
     config::{Check, PoolTable},
     connections::Connections,
+    secrets::Secrets,
     source::{ConfigError, Source},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Backend {
     pub(crate) pool: Pool<Upstream>,
     pub(crate) health: Health,
     pub(crate) affinity: Affinity,
+    /// Whether there were secrets when the affinity was checked.
+    signs: bool,
     pub(crate) key: Option<SessionKey>,
     pub(crate) service: Balanced,
     /// `None` until the pool is used.
@@ -50,10 +53,12 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Creates a pool. Its health checks do not run yet.
+    /// Creates a pool, or returns `old` with these settings if it can get them while it runs. A session table stays as
+    /// long as its affinity. The running pool changes only in `apply`. Until then, new health checks do not run.
     pub(crate) fn new(
         table: &Spanned<PoolTable>,
-        secrets: &BuildContext,
+        old: Option<&Self>,
+        secrets: &Secrets,
         source: &Source,
     ) -> Result<Self, ConfigError> {
         let span = table.span();
@@ -80,8 +85,36 @@ impl Backend {
             }
             _ => {}
         }
-        let affinity = affinity(&affinity_spec, &pool, &table, secrets, source)?;
+        let old = old.filter(|old| old.why_not(&strategy, &table).is_none());
+        let pool = old.map_or(pool, |old| old.pool.clone());
+        let same = old.filter(|old| old.affinity_spec == affinity_spec);
+        let affinity = match same.filter(|old| secrets.sign || !old.signs) {
+            Some(old) => old.affinity.clone(),
+            None => {
+                // Built also if only the secrets have left, to find out whether the affinity needs them.
+                let built = affinity(&affinity_spec, &pool, &table, &secrets.context, source)?;
+                same.map_or(built, |old| old.affinity.clone())
+            }
+        };
+        let signs = secrets.sign;
         let service = service(&pool, &table, &affinity, key.clone());
+        if let Some(old) = old {
+            let reconnects = old.connections != connections;
+            let new_checks = (reconnects || old.table.health != table.health).then_some(health);
+            let old = old.clone();
+            return Ok(Self {
+                table,
+                connections,
+                affinity_spec,
+                affinity,
+                signs,
+                key,
+                service,
+                new_checks,
+                reconnects,
+                ..old
+            });
+        }
         Ok(Self {
             table,
             strategy,
@@ -90,6 +123,7 @@ impl Backend {
             pool,
             health,
             affinity,
+            signs,
             key,
             service,
             checking: None,
@@ -98,34 +132,34 @@ impl Backend {
         })
     }
 
-    /// Returns which setting of another pool this one cannot get while it runs. A pool keeps its strategy, because each
+    /// Returns which of these settings this pool cannot get while it runs. A pool keeps its strategy, because each
     /// strategy has its own state of each endpoint. Outlier detection is a part of this state.
-    pub(crate) fn why_not(&self, new: &Self) -> Option<&'static str> {
+    fn why_not(&self, strategy: &StrategySpec, table: &PoolTable) -> Option<&'static str> {
         match () {
-            () if self.strategy != new.strategy => Some("strategy"),
-            () if self.table.outlier != new.table.outlier => Some("outlier"),
+            () if self.strategy != *strategy && self.table.strategy == table.strategy => Some("slow_start"),
+            () if self.strategy != *strategy => Some("strategy"),
+            () if self.table.outlier != table.outlier => Some("outlier"),
             () => None,
         }
     }
 
-    /// Returns this pool with the settings of another one. A session table stays as long as its affinity. The running
-    /// pool changes only in `apply`.
-    pub(crate) fn with_settings_of(
-        &self,
-        new: &Self,
-        secrets: &BuildContext,
-        source: &Source,
-    ) -> Result<Self, ConfigError> {
-        let (pool, table, affinity_spec) = (&self.pool, new.table.clone(), new.affinity_spec.clone());
-        let affinity = match self.affinity_spec == affinity_spec {
-            true => self.affinity.clone(),
-            false => affinity(&affinity_spec, pool, &table, secrets, source)?,
-        };
-        let service = service(pool, &table, &affinity, new.key.clone());
-        let (connections, reconnects) = (new.connections.clone(), self.connections != new.connections);
-        let new_checks = (reconnects || self.table.health != table.health).then(|| new.health.clone());
-        let key = new.key.clone();
-        Ok(Self { table, connections, affinity_spec, affinity, key, service, new_checks, reconnects, ..self.clone() })
+    /// Returns what a pool loses that this one replaces, and why. `None` if it loses nothing.
+    pub(crate) fn loss(&self, old: &Self) -> Option<String> {
+        if let Some(setting) = old.why_not(&self.strategy, &self.table) {
+            return Some(format!(
+                "was built anew, because its {setting} has changed: the counters, the health and the latencies of its \
+                 endpoints begin again, and its session tables are empty"
+            ));
+        }
+        let loses_sessions = old.table.affinity.is_some() && old.affinity_spec != self.affinity_spec;
+        loses_sessions.then(|| {
+            "has other sessions now, because its affinity has changed: its session tables are empty".to_owned()
+        })
+    }
+
+    /// Returns whether this pool is `old` with other settings.
+    pub(crate) fn continues(&self, old: &Self) -> bool {
+        old.why_not(&self.strategy, &self.table).is_none()
     }
 
     /// Gives the pool the endpoints and the health checks of its settings, and starts the checks. Endpoints that stay

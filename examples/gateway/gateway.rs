@@ -36,14 +36,15 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// Reads a file. `keys` are those of the gateway that will apply it.
-    pub(crate) fn read(file: &Path, keys: &Keys) -> Result<Self, ConfigError> {
+    /// Reads a file for the gateway that will apply it.
+    pub(crate) fn read(file: &Path, gateway: &Gateway) -> Result<Self, ConfigError> {
         let source = Source::read(file)?;
         let config: Config = source.parse()?;
-        let secrets = keys.read(config.secret_file.as_ref(), &source)?;
+        let (secrets, state) = (gateway.keys.read(config.secret_file.as_ref(), &source)?, gateway.running.state());
         let mut pools = BTreeMap::new();
         for (name, table) in &config.pool {
-            pools.insert(name.clone(), Backend::new(table, &secrets.context, &source)?);
+            let pool = Backend::new(table, state.pools.get(name), &secrets, &source)?;
+            pools.insert(name.clone(), pool);
         }
         let mut known: Vec<_> =
             config.admin.iter().map(|admin| *admin.bind.get_ref()).filter(|bind| bind.port() != 0).collect();
@@ -80,7 +81,7 @@ pub(crate) struct Gateway {
     running: Arc<Running>,
     listeners: Vec<Listening<Front>>,
     admin: Option<Listening<Admin>>,
-    pub(crate) keys: Keys,
+    keys: Keys,
     /// The shutdowns of listeners and admin interfaces that reloads have removed.
     removed: JoinSet<()>,
     tunnels: Tunnels,
@@ -107,19 +108,16 @@ impl Gateway {
     /// state of their endpoints. If it fails, nothing has changed.
     pub(crate) fn apply(&mut self, new: Checked) -> Result<(), ConfigError> {
         let Checked { config, source, secrets, mut pools } = new;
-        let (running, mut anew) = (Arc::clone(&self.running), Vec::new());
+        let (running, mut losses) = (Arc::clone(&self.running), Vec::new());
         // A command would be lost if it reached a pool that is being replaced.
         let _no_commands = running.hold_commands();
         let state = running.state();
-        for (name, pool) in &mut pools {
+        for (name, pool) in &pools {
             let Some(old) = state.pools.get(name) else { continue };
-            match old.why_not(pool) {
-                None => *pool = old.with_settings_of(pool, &secrets.context, &source)?,
-                Some(setting) => {
-                    pool.take_over(old, &source)?;
-                    anew.push((name.clone(), setting));
-                }
+            if !pool.continues(old) {
+                pool.take_over(old, &source)?;
             }
+            losses.extend(pool.loss(old).map(|loss| format!("pool {name} {loss}")));
         }
         let mut sites = Vec::new();
         for listener in config.listener.get_ref() {
@@ -130,11 +128,8 @@ impl Gateway {
 
         // From here on, nothing fails.
         self.keys.rotate(secrets);
-        for (name, setting) in anew {
-            tracing::warn!(
-                "pool {name} was built anew, because its {setting} has changed: the counters, the health and the latencies \
-                 of its endpoints begin again"
-            );
+        for loss in losses {
+            tracing::warn!("{loss}");
         }
         for (name, pool) in &mut pools {
             // The check of the configuration has given the same endpoints to a pool with the same strategy.

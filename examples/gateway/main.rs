@@ -38,7 +38,7 @@ use std::{
 
 use clap::Parser;
 use tokio::{
-    runtime::Runtime,
+    runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -46,7 +46,6 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use crate::{
     config::LogFormat,
     gateway::{Checked, Gateway},
-    secrets::Keys,
 };
 
 /// The maximum number of lines that wait to be written.
@@ -69,12 +68,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(run(&args));
-        // Without waiting for threads that resolve a name, which can take a minute.
-        runtime.shutdown_background();
-        ended
-    });
+    let ended = if args.check { check(&args.config) } else { serve(&args) };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -84,16 +78,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// Checks a configuration. The runtime runs no task, so that a store of sessions does not connect.
+fn check(file: &Path) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    Checked::read(file, &Gateway::new(false))?;
+    println!("{} is valid", file.display());
+    Ok(())
+}
+
+fn serve(args: &Args) -> anyhow::Result<()> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run(args));
+    // Without waiting for threads that resolve a name, which can take a minute.
+    runtime.shutdown_background();
+    ended
+}
+
 async fn run(args: &Args) -> anyhow::Result<()> {
-    if args.check {
-        Checked::read(&args.config, &Keys::new())?;
-        println!("{} is valid", args.config.display());
-        return Ok(());
-    }
     // Before the file is read, so that a signal during the start does not end the process.
     let mut signals = Signals::new()?;
     let mut gateway = Gateway::new(args.takeover);
-    let checked = Checked::read(&args.config, &gateway.keys)?;
+    let checked = Checked::read(&args.config, &gateway)?;
     let _writes_the_rest_when_dropped = log_to_stderr(checked.config.log.format);
     gateway.apply(checked)?;
     tracing::info!("started");
@@ -109,7 +115,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn reload(gateway: &mut Gateway, file: &Path) {
-    match Checked::read(file, &gateway.keys).and_then(|new| gateway.apply(new)) {
+    match Checked::read(file, gateway).and_then(|new| gateway.apply(new)) {
         Ok(()) => tracing::info!("reloaded"),
         Err(error) => tracing::error!("the old configuration stays: {error}"),
     }

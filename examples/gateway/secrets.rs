@@ -21,6 +21,8 @@ pub(crate) struct Keys {
 /// The secrets of a configuration.
 pub(crate) struct Secrets {
     ring: KeyRing,
+    /// Whether there are any.
+    pub(crate) sign: bool,
     /// What affinities are built from.
     pub(crate) context: BuildContext,
 }
@@ -35,7 +37,7 @@ impl Keys {
     pub(crate) fn read(&self, file: Option<&Spanned<PathBuf>>, source: &Source) -> Result<Secrets, ConfigError> {
         let context = BuildContext::new().peer(client_address);
         let Some(file) = file else {
-            return Ok(Secrets { ring: KeyRing::default(), context });
+            return Ok(Secrets { ring: KeyRing::default(), sign: false, context });
         };
         let wrong = |message: &str| source.error(file.span(), format_args!("{}: {message}", file.get_ref().display()));
         let failed = |error: &dyn Error| wrong(&causes(error));
@@ -51,7 +53,7 @@ impl Keys {
             }
             error => failed(&error),
         })?;
-        Ok(Secrets { ring, context: context.tokens(Arc::clone(&self.tokens)) })
+        Ok(Secrets { ring, sign: true, context: context.tokens(Arc::clone(&self.tokens)) })
     }
 
     /// Signs new cookies with the first one of these secrets, and accepts cookies of these secrets only.

@@ -41,14 +41,14 @@ use std::{fs, process};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Builder;
 
-use crate::{gateway::Checked, secrets::Keys};
+use crate::gateway::{Checked, Gateway};
 
 fuzz_target!(|text: &str| {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
     let file = std::env::temp_dir().join(format!("equipoise-fuzz-{}.toml", process::id()));
     fs::write(&file, text).unwrap();
-    let Err(error) = Checked::read(&file, &Keys::new()) else { return };
+    let Err(error) = Checked::read(&file, &Gateway::new(false)) else { return };
     let message = error.to_string();
     let place = message.strip_prefix(&format!("{}:", file.display())).expect("the file");
     let (line, what) = place.split_once(": ").expect("a line and a message");

@@ -1,5 +1,7 @@
 //! Wrong configurations: the error has the file, the line, and what would be right.
 
+use std::{io::ErrorKind, net::TcpListener};
+
 use crate::process::{Folder, command};
 
 /// Runs `--check`. Returns the exit code and what was written.
@@ -37,4 +39,23 @@ async fn wrong_lines_of_a_pool_are_refused_with_what_would_be_right() {
     let listener = "[[listener]]\nbind = \"127.0.0.1:0\"\npool = \"web\"\n";
     let pool = "[pool.web]\nendpoints = [{ id = \"a\", address = \"127.0.0.1:8001\" }]\n";
     are_refused(&format!("{listener}{pool}"), include_str!("refused/pool.txt")).await;
+}
+
+#[tokio::test]
+async fn a_check_does_not_connect_to_the_store_of_sessions() {
+    let redis = TcpListener::bind("127.0.0.1:0").unwrap();
+    redis.set_nonblocking(true).unwrap();
+    let config = format!(
+        r#"
+        [[listener]]
+        bind = "127.0.0.1:0"
+        pool = "web"
+        [pool.web]
+        endpoints = [{{ address = "a:1" }}]
+        affinity = {{ kind = "header", name = "x-session", by = "redis", url = "redis://{}/0" }}
+        "#,
+        redis.local_addr().unwrap()
+    );
+    assert_eq!(check(&config).await.0, Some(0));
+    assert_eq!(redis.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
 }

@@ -124,6 +124,29 @@ async fn a_pool_whose_strategy_changes_starts_anew_and_keeps_administrative_stat
 }
 
 #[tokio::test]
+async fn the_log_says_when_a_pool_loses_its_sessions() {
+    let [a, b] = ["a", "b"].map(Backend::start);
+    let folder = Folder::new();
+    let with = |settings: &str| {
+        let affinity = format!("strategy = \"round-robin\"\n{settings}");
+        config(1, "", &[&a, &b]).replace("strategy = \"round-robin\"", &affinity)
+    };
+    let sessions = "affinity = \"header(name=x-user, by=table)\"";
+    let mut gateway = Gateway::start(&folder, &with(sessions)).await;
+    let mut client = gateway.connect(0).await;
+    let first = client.request("GET /", "x-user: ada\r\n").await.unwrap().body;
+    gateway.reload(&folder, &with(&format!("{sessions}\nprotocol = \"http1\""))).await;
+    for _ in 0..4 {
+        assert_eq!(client.request("GET /", "x-user: ada\r\n").await.unwrap().body, first);
+    }
+    gateway.reload(&folder, &with("affinity = \"header(name=x-user, by=table, idle-timeout=9m)\"")).await;
+    gateway.logs("pool web has other sessions now, because its affinity has changed").await;
+    gateway.reload(&folder, &with("slow_start = \"1s\"")).await;
+    let line = gateway.logs("pool web was built anew, because its slow_start has changed").await;
+    assert!(line.contains("its session tables are empty"), "{line}");
+}
+
+#[tokio::test]
 async fn a_reload_that_fails_changes_nothing_and_is_told() {
     let [a, b] = ["a", "b"].map(Backend::start);
     let folder = Folder::new();

@@ -70,3 +70,15 @@ async fn cookies_of_an_old_secret_are_renewed_until_the_secret_leaves_the_file()
     served.sort();
     assert_eq!(served, ["a", "b", "c"]);
 }
+
+#[tokio::test]
+async fn a_secret_that_an_affinity_needs_cannot_be_removed() {
+    let backends = ["a", "b", "c"].map(Backend::start);
+    let folder = Folder::new();
+    fs::write(folder.path().join("secret"), OLD).unwrap();
+    let mut gateway = Gateway::start(&folder, &config(&backends)).await;
+    folder.write(&config(&backends).replace("secret_file = \"secret\"", ""));
+    gateway.signal("-HUP").await;
+    let line = gateway.logs("the old configuration stays").await;
+    assert!(line.contains("cookie needs a secret for its tokens"), "{line}");
+}
