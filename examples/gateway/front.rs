@@ -20,7 +20,7 @@ use equipoise::{
     tower::{RequestHead, ServedBy},
 };
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode,
+    HeaderName, HeaderValue, Request, Response, StatusCode, header,
     uri::{Authority, PathAndQuery},
 };
 use hyper::body::Incoming;
@@ -99,6 +99,8 @@ struct Access {
     began: Instant,
     client: Option<Client>,
     request: Request<()>,
+    /// The host that the client asked for, without the port.
+    host: Option<Authority>,
     /// The name of a route is that of its pools.
     route: RouteNote,
     status: Option<StatusCode>,
@@ -107,7 +109,7 @@ struct Access {
 
 impl Access {
     /// Returns the path and the query, which requests of HTTP/1.1 and HTTP/2 have in the same form.
-    fn target(&self) -> &str {
+    fn uri(&self) -> &str {
         let uri = self.request.uri();
         let path = uri.path_and_query().map(PathAndQuery::as_str);
         path.or(uri.authority().map(Authority::as_str)).unwrap_or_default()
@@ -117,8 +119,11 @@ impl Access {
         let mut kept = Request::new(());
         kept.method_mut().clone_from(request.method());
         kept.uri_mut().clone_from(request.uri());
+        // Parsed, so that a client cannot write anything else into the line.
+        let field = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
+        let host = request.uri().authority().cloned().or_else(field);
         let (began, route) = (Instant::now(), RouteNote::new());
-        Self { logs, began, client, request: kept, route, status: None, endpoint: None }
+        Self { logs, began, client, request: kept, host, route, status: None, endpoint: None }
     }
 
     /// Keeps what the line tells of the response. A failure has a line of its own, with or without the access log.
@@ -131,7 +136,7 @@ impl Access {
             tracing::warn!(
                 client = self.client.map(|client| tracing::field::display(client.0)),
                 method = %self.request.method(),
-                target = %self.target(),
+                uri = %self.uri(),
                 pool = self.route.name().map(tracing::field::display),
                 error = causes(&**error),
                 "a request has failed",
@@ -155,7 +160,8 @@ impl Drop for Access {
             target: "access",
             client = self.client.map(|client| tracing::field::display(client.0)),
             method = %self.request.method(),
-            target = %self.target(),
+            host = self.host.as_ref().map(|host| tracing::field::display(host.host())),
+            uri = %self.uri(),
             status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
             pool = self.route.name().map(tracing::field::display),
             endpoint = self.endpoint.as_ref().map(tracing::field::display),

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -35,13 +36,13 @@ async fn the_cause_of_a_failure_is_in_the_log_only() {
         assert_eq!((answer.status, answer.body.trim_end()), (502, "the backend could not be reached or failed"));
         let line = gateway.logs("a request has failed").await;
         for part in
-            ["WARN", "client=127.0.0.1", "method=GET", "target=/x", "pool=web", dead, "does not accept a connection"]
+            ["WARN", "client=127.0.0.1", "method=GET", "uri=/x", "pool=web", dead, "does not accept a connection"]
         {
             assert!(line.contains(part), "{part}: {line}");
         }
         if access {
             let line = gateway.logs("status=502").await;
-            assert!(line.contains("target=/x") && line.contains("pool=web endpoint=127.0.0.1:1"), "{line}");
+            assert!(line.contains("uri=/x") && line.contains("pool=web endpoint=127.0.0.1:1"), "{line}");
         }
     }
 }
@@ -60,5 +61,21 @@ async fn a_request_without_an_answer_is_in_the_access_log() {
     soon(has_begun.recv()).await.unwrap();
     drop(client);
     let line = gateway.logs("status=cancelled").await;
-    assert!(line.contains("method=GET") && line.contains("target=/x") && line.contains("pool=web"), "{line}");
+    assert!(line.contains("host=localhost "), "{line}");
+    assert!(line.contains("method=GET") && line.contains("uri=/x") && line.contains("pool=web"), "{line}");
+}
+
+#[tokio::test]
+async fn lines_can_be_json() {
+    let (folder, backend) = (Folder::new(), Backend::start("a"));
+    let config = config(true, backend.address()).replace("[log]", "[log]\nformat = \"json\"");
+    let mut gateway = Gateway::start(&folder, &config).await;
+    gateway.connect(0).await.request("GET /x?y", "host: app.test:81\r\n").await.unwrap();
+    let line: Value = serde_json::from_str(&gateway.logs("app.test").await).unwrap();
+    let fields =
+        ["level", "uri", "client", "method", "host", "status", "pool", "endpoint"].map(|key| line[key].as_str());
+    let address = backend.address();
+    let expected = ["INFO", "/x?y", "127.0.0.1", "GET", "app.test", "200", "web", address];
+    assert_eq!(fields, expected.map(Some), "{line}");
+    assert!(line["micros"].is_u64() && line["target"] == "access", "{line}");
 }

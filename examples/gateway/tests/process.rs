@@ -87,7 +87,8 @@ impl Gateway {
             let line = soon(self.lines.next_line()).await.unwrap();
             let line = line.unwrap_or_else(|| panic!("the gateway has ended before it logged {text:?}"));
             if let Some((_, address)) = line.split_once("listening on ") {
-                self.addresses.push(address.to_owned());
+                // In JSON, a quote follows.
+                self.addresses.push(address.split('"').next().unwrap().to_owned());
             }
             if line.contains(text) {
                 return line;
