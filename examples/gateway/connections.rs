@@ -97,7 +97,7 @@ impl Files {
     fn read(tls: &TlsTable, source: &Source) -> Result<Self, ConfigError> {
         let read = |file: &Spanned<PathBuf>| {
             let failed = |error| format!("{}: {}", file.get_ref().display(), causes(&error));
-            fs::read(file.get_ref()).map_err(|error| source.error(file.span(), failed(error)))
+            fs::read(source.path(file.get_ref())).map_err(|error| source.error(file.span(), failed(error)))
         };
         let certificate = match (&tls.certificate_file, &tls.key_file) {
             (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),

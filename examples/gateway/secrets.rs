@@ -41,7 +41,7 @@ impl Keys {
         };
         let wrong = |message: &str| source.error(file.span(), format_args!("{}: {message}", file.get_ref().display()));
         let failed = |error: &dyn Error| wrong(&causes(error));
-        let text = std::fs::read(file.get_ref()).map_err(|error| failed(&error))?;
+        let text = std::fs::read(source.path(file.get_ref())).map_err(|error| failed(&error))?;
         let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         let secrets: Vec<_> = lines.collect();
         if secrets.is_empty() {

@@ -1,12 +1,19 @@
 //! The text of a configuration file, and errors that name the file and the line.
 
-use std::{error::Error, fmt, fs, ops::Range, path::Path};
+use std::{
+    error::Error,
+    fmt, fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use equipoise::spec::most_similar;
 
 /// The text of a configuration file.
 pub(crate) struct Source {
     file: String,
+    /// The folder of the file.
+    folder: PathBuf,
     pub(crate) text: String,
 }
 
@@ -19,9 +26,14 @@ impl Source {
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
         match fs::read_to_string(path) {
-            Ok(text) => Ok(Self { file, text }),
+            Ok(text) => Ok(Self { file, folder: path.parent().map(Path::to_owned).unwrap_or_default(), text }),
             Err(error) => Err(ConfigError(format!("{file}: the file cannot be read: {error}"))),
         }
+    }
+
+    /// Returns the path of another file. Relative paths begin at the folder of this file.
+    pub(crate) fn path(&self, other: &Path) -> PathBuf {
+        self.folder.join(other)
     }
 
     /// Creates an error about the bytes `span` of the text.

@@ -42,14 +42,19 @@ impl Drop for Folder {
     }
 }
 
-/// The command of a gateway with the configuration of a folder.
+/// The command of a gateway with the configuration of a folder, which is its working directory.
 pub(crate) fn command(folder: &Folder) -> Command {
+    let mut command = program();
+    command.args(["--config", "gateway.toml"]).current_dir(folder.path()).kill_on_drop(true);
+    command
+}
+
+/// The command of a gateway without arguments.
+pub(crate) fn program() -> Command {
     let tests = env::current_exe().unwrap();
     let program = tests.parent().and_then(Path::parent).unwrap().join("examples/gateway");
     assert!(program.exists(), "run `cargo test -p equipoise-gateway`, which builds {}", program.display());
-    let mut command = Command::new(program);
-    command.args(["--config", "gateway.toml"]).current_dir(folder.path()).kill_on_drop(true);
-    command
+    Command::new(program)
 }
 
 pub(crate) struct Gateway {

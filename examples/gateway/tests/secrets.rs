@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     backend::Backend,
-    process::{Folder, Gateway},
+    process::{Folder, Gateway, program},
 };
 
 const OLD: &str = "the old secret, which has 32 bytes or more";
@@ -81,4 +81,15 @@ async fn a_secret_that_an_affinity_needs_cannot_be_removed() {
     gateway.signal("-HUP").await;
     let line = gateway.logs("the old configuration stays").await;
     assert!(line.contains("cookie needs a secret for its tokens"), "{line}");
+}
+
+#[tokio::test]
+async fn a_relative_path_begins_at_the_folder_of_the_configuration() {
+    let backends = [Backend::start("a")];
+    let folder = Folder::new();
+    fs::write(folder.path().join("secret"), OLD).unwrap();
+    folder.write(&config(&backends));
+    let file = folder.path().join("gateway.toml");
+    let output = program().arg("--check").arg("--config").arg(file).current_dir("/").output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
