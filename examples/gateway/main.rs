@@ -11,7 +11,8 @@
 //! - With `--takeover`, a new process listens on the same ports before the old one ends (`SO_REUSEPORT`), so no
 //!   connection is refused. Both processes need the flag. Start the new one, wait for its line `started`, and send
 //!   SIGTERM to the old one. A connection that arrives while the old process closes its socket can be reset. On Linux,
-//!   `sysctl net.ipv4.tcp_migrate_req=1` gives it to the new process.
+//!   `sysctl net.ipv4.tcp_migrate_req=1` gives it to the new process. Administrative states and session tables stay in
+//!   the old process, and until it ends, admin commands reach either of the two.
 
 mod admin;
 mod affinity;
