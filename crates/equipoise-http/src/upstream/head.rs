@@ -90,8 +90,13 @@ pub(super) fn for_http2<B>(request: &mut Request<B>, origin: &Origin) -> Result<
     }
     let headers = request.headers_mut();
     // hyper would remove `TE` if `Connection` names it. It does if the request was prepared for HTTP/1.1 before.
-    if headers.get(CONNECTION) == Some(&TE_OPTION) {
+    if headers.contains_key(TE) && headers.contains_key(CONNECTION) {
+        let names_only_te = |line: &&HeaderValue| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"te");
+        let others: Vec<_> = headers.get_all(CONNECTION).iter().filter(|line| !names_only_te(line)).cloned().collect();
         headers.remove(CONNECTION);
+        for line in others {
+            headers.append(CONNECTION, line);
+        }
     }
     let host = headers.remove(HOST);
     let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
@@ -153,6 +158,7 @@ mod tests {
             (None, Some("trailers"), &["te"][..]),
             (None, None, &[]),
             (Some("upgrade"), Some("trailers"), &["upgrade", "te"]),
+            (Some("TE"), Some("trailers"), &["TE"]),
             (Some("close, TE"), Some("trailers"), &["close, TE"]),
         ] {
             let mut request = Request::new(());
@@ -167,9 +173,12 @@ mod tests {
             for_http1(&mut request, &origin).unwrap();
             assert_eq!(fields(&request, CONNECTION), named);
             #[cfg(feature = "http2")]
-            if connection.is_none() {
+            if connection != Some("close, TE") {
                 for_http2(&mut request, &origin).unwrap();
-                assert_eq!(fields(&request, CONNECTION), [""; 0]);
+                assert_eq!(
+                    fields(&request, CONNECTION),
+                    connection.into_iter().filter(|line| *line == "upgrade").collect::<Vec<_>>()
+                );
                 assert_eq!(fields(&request, TE).len(), usize::from(te.is_some()));
             }
         }
