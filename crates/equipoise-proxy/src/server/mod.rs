@@ -75,7 +75,7 @@
 //! (512 KiB in request bodies, and 96 KiB for each of 100 streams) and 200 frames. 16 384 connections may thus hold 2 GiB
 //! with HTTP/1.1, or 158 GiB with HTTP/2, if all clients do their worst. Set
 //! [`max_connections`](ServerLimits::max_connections) and the limits of HTTP/2 for the memory of the machine, or limit
-//! the requests in flight in the service.
+//! the requests in flight with [`max_in_flight`](ServerLimits::max_in_flight).
 //!
 //! At `max_connections`, the HTTP/1.1 connection that has waited longest for a request is closed when another connection
 //! comes, so clients that hold connections without using them do not keep out others. Connections with a request, those

@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -63,7 +66,12 @@ where
         let (state, admitted, last) = match self.admit(requests, &request) {
             Ok(admitted) => (State::Waiting { service: self.service.clone(), request: Some(request) }, admitted, last),
             Err(rejection) => {
-                let response = rejection.response(request.headers(), request.version());
+                let mut response = rejection.response(request.headers(), request.version());
+                if *request.method() == Method::HEAD {
+                    // Over HTTP/2, hyper sends the body whatever the method. The length is that of a GET.
+                    let body = std::mem::take(response.body_mut());
+                    response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+                }
                 (State::Rejected { response: Some(response) }, None, last || rejection == Rejection::Malformed)
             }
         };

@@ -243,6 +243,11 @@ async fn a_request_is_in_flight_until_its_client_has_taken_the_response() {
     let response = sender.send_request(get()).await.expect("a response");
     let mut other = running.http2(1 << 20).await;
     assert_eq!(other.send_request(get()).await.expect("a response").status(), 503);
+    // The h2 crate refuses a response to HEAD that has a body.
+    let head = Request::head("http://app.test/").body(Full::default()).expect("a request");
+    let head = other.send_request(head).await.expect("a response");
+    assert!(head.status() == 503 && head.headers().contains_key("content-length"));
+    assert!(head.collect().await.expect("no error").to_bytes().is_empty());
     assert_eq!(response.collect().await.expect("a body").to_bytes().len(), LARGE.len());
     // The server drops the last frame after it has written it.
     while other.send_request(get()).await.expect("a response").status() == 503 {}
