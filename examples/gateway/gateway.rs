@@ -141,11 +141,11 @@ impl Gateway {
         for (bind, site) in sites {
             if let Some(at) = self.listeners.iter().position(|listening| listening.configured == bind) {
                 let listening = self.listeners.swap_remove(at);
-                listening.set_limits(site.limits.server());
+                listening.set_limits(site.limits.clone());
                 listening.service.replace(site);
                 listeners.push(listening);
             } else if let Some(socket) = sockets.remove(&bind) {
-                let limits = site.limits.server();
+                let limits = site.limits.clone();
                 listeners.push(Listening::start(bind, socket, Front::new(site), limits));
             }
         }

@@ -12,6 +12,7 @@ use equipoise::{
         error::{ErrorFormat, ErrorResponses},
         headers::{FieldAction, ForwardingFields, ReportedField},
         route::{Route, RouteError, Router, Routes, Split},
+        server::ServerLimits,
     },
     spec::most_similar,
 };
@@ -22,7 +23,7 @@ use tower::Layer;
 use crate::{
     backend::{Backend, Balanced},
     conditions::Conditions,
-    config::{Errors, Field, Format, Limits, Listener, ProxyTimeouts, RouteTable},
+    config::{Errors, Field, Format, Listener, ProxyTimeouts, RouteTable},
     source::{ConfigError, Source},
 };
 
@@ -35,7 +36,7 @@ pub(crate) struct Site {
     /// Finds the address of the client behind the trusted proxies.
     pub(crate) clients: ClientAddress,
     pub(crate) served_by_header: bool,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ServerLimits,
     /// Whether each request is logged.
     pub(crate) logs: bool,
 }
@@ -57,8 +58,9 @@ impl Site {
             Some(max) => layer.max_body_bytes(max),
             None => layer,
         };
+        let limits = listener.limits.server(listener.timeouts.idle);
         let proxy = layer.errors(errors(&listener.errors, source)?).layer(Router::new(routes));
-        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits: listener.limits.clone(), logs })
+        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits, logs })
     }
 }
 
