@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
     time::Instant,
 };
 use tower_service::Service;
@@ -69,9 +70,10 @@ struct Shared {
 }
 
 impl Shared {
+    /// Waits for a permit. It is not available only if all are taken, and never because the task has used up its budget.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         // An error would mean that the semaphore is closed, which never happens.
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+        unconstrained(Arc::clone(&self.permits).acquire_owned()).await.ok()
     }
 
     fn on_accept_error(&self, error: &io::Error) {
@@ -370,4 +372,21 @@ async fn unless(event: &mut Signal, future: impl Future<Output = ()>) {
         future.as_mut().poll(cx)
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_without_a_budget_finds_room_below_the_limit() {
+        let server = Server::new(());
+        poll_fn(|cx| {
+            while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+            // Pending would close an idle connection.
+            assert!(pin!(server.shared.make_room()).poll(cx).is_ready());
+            Poll::Ready(())
+        })
+        .await;
+    }
 }
