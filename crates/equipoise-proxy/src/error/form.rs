@@ -4,9 +4,13 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// What is percent-encoded in `grpc-message`, besides bytes that are not ASCII.
+const NOT_IN_GRPC: &AsciiSet = &CONTROLS.add(b'%');
 
 /// In which form [`ErrorResponses`](super::ErrorResponses) explains an error to clients. gRPC calls always get a status of
 /// gRPC.
@@ -84,7 +88,7 @@ impl Form {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self == Self::Grpc {
             headers.insert(GRPC_STATUS, grpc_status(status).into());
-            if let Ok(message) = HeaderValue::try_from(encoded_for_grpc(message)) {
+            if let Ok(message) = HeaderValue::try_from(utf8_percent_encode(message, NOT_IN_GRPC).to_string()) {
                 headers.insert(GRPC_MESSAGE, message);
             }
         } else {
@@ -105,18 +109,6 @@ fn escaped_for_json(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// Encodes a text for `grpc-message`: bytes that are not printable ASCII, and `%`, are percent-encoded.
-fn encoded_for_grpc(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => encoded += &format!("%{byte:02X}"),
-        }
-    }
-    encoded
 }
 
 /// Returns the number of the gRPC status that means the same as a status of HTTP.

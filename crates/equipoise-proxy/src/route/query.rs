@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use equipoise_affinity::key::SessionKey;
+use percent_encoding::percent_decode;
 
 /// Returns the part of a request that is the value of a query parameter, decoded. `None` if no parameter can have the
 /// name.
@@ -30,28 +31,8 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(text);
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        bytes.push(match (byte, after.split_first_chunk()) {
-            (b'+', _) => b' ',
-            (b'%', Some((&[high, low], after))) => match (digit(high), digit(low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                _ => byte,
-            },
-            _ => byte,
-        });
-    }
-    Cow::Owned(bytes)
-}
-
-/// Returns the value of a hexadecimal digit.
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| digit.try_into().ok())
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
 }
 
 #[cfg(test)]
