@@ -20,10 +20,10 @@ use crate::{
 /// The body of a response of an [`Upstream`](crate::Upstream): the data and the trailers, as they arrive.
 ///
 /// Reading the body drives its connection: while the body is not polled, an HTTP/1.1 connection reads nothing more than
-/// fits into its buffer. If the response begins before the request is sent, a task sends the rest of the request. When the
-/// body has ended, its connection is used for other requests. If it
-/// is dropped before its end, an HTTP/1.1 connection is closed, and an HTTP/2 stream is reset. Small bodies that arrive
-/// together with their head no longer need the connection.
+/// fits into its buffer. If the response begins before the request is sent, a task sends the rest of the request. When
+/// the body has ended, its connection is used for other requests. If it is dropped before its end, an HTTP/1.1 connection
+/// is closed, and an HTTP/2 stream is reset. Small bodies that arrive together with their head no longer need the
+/// connection.
 pub struct ResponseBody {
     incoming: Incoming,
     /// The connection, until the body has ended.

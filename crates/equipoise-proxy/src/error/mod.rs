@@ -10,8 +10,8 @@ use http::StatusCode;
 
 use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 
-pub(crate) use self::form::WantedForm;
 pub use self::{form::ErrorFormat, proxy_status::ProxyStatus, response::ErrorResponses};
+pub(crate) use self::{form::WantedForm, response::without_body};
 use crate::{
     body::RequestBodyError,
     check::{InvalidResponse, Refusal},

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use equipoise_core::__private::guarded;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, RETRY_AFTER},
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER},
 };
 
 use super::{
@@ -16,11 +16,19 @@ use super::{
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// Makes of a response to GET the one to HEAD: without the body, and with its length. Over HTTP/2, hyper sends a body
+/// whatever the method.
+pub(crate) fn without_body(response: &mut Response<Bytes>) {
+    let body = std::mem::take(response.body_mut());
+    response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+}
+
 /// Makes the responses that clients get for errors.
 ///
 /// The body is one line of plain text, such as `no backend can take the request now`. Clients that prefer JSON
 /// (`Accept: application/json` or `application/problem+json`) get a problem document (RFC 9457) instead, unless
-/// [`format`](Self::format) sets one form for all. [`message`](Self::message) replaces the text. Responses are not cached (`Cache-Control: no-store`). After a malformed HTTP/1 request, the connection is closed.
+/// [`format`](Self::format) sets one form for all. [`message`](Self::message) replaces the text. Responses are not
+/// cached (`Cache-Control: no-store`). After a malformed HTTP/1 request, the connection is closed.
 ///
 /// gRPC calls (HTTP/2 requests with the content type `application/grpc`) get a response without a body, with HTTP status
 /// 200 and the text in `grpc-message`. `grpc-status` depends on the [status](ProxyError::status) of the error:

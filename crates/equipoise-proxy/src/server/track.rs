@@ -8,10 +8,7 @@ use std::{
 use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH},
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -26,7 +23,10 @@ use super::{
     streams::Progress,
     wait::Event,
 };
-use crate::headers::{ConnectionInfo, remove_named_fields};
+use crate::{
+    error::without_body,
+    headers::{ConnectionInfo, remove_named_fields},
+};
 
 /// The service of one connection: adds the extensions of the connection to requests, and counts them.
 pub(super) struct Tracked<S> {
@@ -68,9 +68,7 @@ where
             Err(rejection) => {
                 let mut response = rejection.response(request.headers(), request.version());
                 if *request.method() == Method::HEAD {
-                    // Over HTTP/2, hyper sends the body whatever the method. The length is that of a GET.
-                    let body = std::mem::take(response.body_mut());
-                    response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+                    without_body(&mut response);
                 }
                 (State::Rejected { response: Some(response) }, None, last || rejection == Rejection::Malformed)
             }

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use equipoise_tower::{BoxError, TunnelLease, refuse_response};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, EXPECT, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -15,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     body::{First, ProxyBody, RequestBody, ResponseWatch, Timeouts},
     check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
-    error::{ErrorResponses, ProxyError, WantedForm},
+    error::{ErrorResponses, ProxyError, WantedForm, without_body},
     headers::{
         ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
         normalize_response, remove_hop_by_hop, remove_unusual_names, requested_upgrade, te_trailers,
@@ -364,9 +362,7 @@ impl Exchange {
     fn failed(&self, error: ProxyError) -> Response<Bytes> {
         let mut response = self.settings.errors.respond_as(&error, &self.form, self.version);
         if self.is_head {
-            // hyper sends the body of a response over HTTP/2 whatever the method. The length is that of a GET.
-            let body = std::mem::take(response.body_mut());
-            response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+            without_body(&mut response);
         }
         response.extensions_mut().insert(Failed(Arc::new(error)));
         if let Some(route) = self.route.as_ref().and_then(RouteNote::matched) {
