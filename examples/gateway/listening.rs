@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use equipoise::proxy::server::{Server, ServerLimits, ServerStats, bind_shared};
+use equipoise::proxy::{
+    listen::bind_shared,
+    server::{Server, ServerLimits, ServerStats},
+};
 use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpSocket};
 

@@ -12,10 +12,15 @@ mod origin;
 mod settings;
 mod upstream;
 
-/// Parts for the benchmarks of this project. They are not part of the public interface and may change in any version.
+/// Parts for the other crates of this project and for its benchmarks. They are not part of the public interface and may
+/// change in any version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::connections::Idle;
+    pub use crate::{
+        connect::{Options, Stream, dial},
+        connections::Idle,
+        origin::Place,
+    };
 }
 
 #[cfg(feature = "tls")]

@@ -14,11 +14,19 @@ pub(crate) struct Origin {
 
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// A host name or an IP address, without brackets.
-    Tcp { host: String, port: u16 },
+    Tcp {
+        /// The name or the address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// The path of a Unix socket.
-    Unix { path: String },
+    Unix {
+        /// The path.
+        path: String,
+    },
 }
 
 const VALID: &str = "use host:port, http:// or https:// with a host and no path, or unix: with a path";

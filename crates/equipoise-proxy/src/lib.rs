@@ -4,8 +4,13 @@
 
 mod body;
 pub mod check;
+#[cfg_attr(not(feature = "full"), allow(dead_code))]
+mod counter;
 pub mod error;
 pub mod headers;
+#[cfg(feature = "listen")]
+#[cfg_attr(docsrs, doc(cfg(feature = "listen")))]
+pub mod listen;
 pub mod route;
 mod seen;
 #[cfg(feature = "server")]

@@ -14,9 +14,11 @@ use crate::{error::ConnectError, origin::Place};
 
 /// The options of TCP sockets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    pub(crate) nodelay: bool,
-    pub(crate) keep_alive: Option<Duration>,
+pub struct Options {
+    /// Whether Nagle's algorithm is turned off.
+    pub nodelay: bool,
+    /// After which time without bytes the system asks whether the peer is there. `None` if it never does.
+    pub keep_alive: Option<Duration>,
 }
 
 impl Options {
@@ -34,7 +36,11 @@ impl Options {
 
 /// Connects to a place. `secure` makes the TLS handshake. It is a part of each attempt, so an address that accepts a
 /// connection and then does not answer is left for the next one.
-pub(crate) async fn dial<T, F>(
+///
+/// # Errors
+///
+/// The error of the last address that was tried, or that of the resolution.
+pub async fn dial<T, F>(
     place: &Place,
     resolver: &dyn Resolve,
     options: Options,

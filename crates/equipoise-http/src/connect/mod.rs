@@ -9,7 +9,7 @@ mod tls;
 pub use self::resolve::{Resolve, ResolveFuture, SystemResolver};
 #[cfg(feature = "tls")]
 pub use self::tls::{InvalidTls, Tls};
-pub(crate) use self::{
+pub use self::{
     dial::{Options, dial},
     stream::Stream,
 };

@@ -12,11 +12,13 @@ use tokio::{
 };
 
 /// A TCP connection, a Unix socket, or TLS over one of them.
-pub(crate) enum Stream {
+pub enum Stream {
+    /// A TCP connection.
     Tcp(TcpStream),
+    /// A connection of a Unix socket.
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
-    // Boxed because it is about a kilobyte.
+    /// TLS over one of the others. Boxed because it is about a kilobyte.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<Stream>>),
 }

@@ -12,7 +12,7 @@ use http::{Extensions, HeaderValue};
 /// request.extensions_mut().insert(ConnectionInfo::new().local("192.0.2.1:443".parse()?).tls(true));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionInfo {
     local: Option<SocketAddr>,
     tls: bool,

@@ -301,7 +301,7 @@ impl Connection {
             is_trusted = trusted.contains(source);
             peer = Some(source);
         }
-        Self { peer, is_trusted, info: extensions.get().copied().unwrap_or_default() }
+        Self { peer, is_trusted, info: extensions.get().cloned().unwrap_or_default() }
     }
 
     fn scheme(&self) -> &'static str {

@@ -15,15 +15,16 @@ use tokio::{
 
 use super::{
     activity::{Activity, Due},
-    idle::IdleConnections,
     io::Io,
     limits::ServerLimits,
     rejection::Rejection,
     stats::Counters,
     streams::Streams,
-    wait::Signal,
 };
-use crate::timing::{Alarm, sleep_until, within};
+use crate::{
+    listen::{IdleConnections, Signal},
+    timing::{Alarm, sleep_until, within},
+};
 
 /// How long a connection may take to close itself after it had no request in time.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -225,11 +225,6 @@ impl ServerLimits {
         self
     }
 
-    /// Returns the number of connections as permits of a semaphore, which leave room for those of a shutdown.
-    pub(super) fn permits(&self) -> usize {
-        self.max_connections.min(tokio::sync::Semaphore::MAX_PERMITS / 2)
-    }
-
     /// Returns the interval and the timeout of PING that hyper accepts. `None` if PING is turned off.
     pub(super) fn http2_pings(&self) -> Option<(Duration, Duration)> {
         let pings = (self.ping_interval.min(MAX_PING), self.ping_timeout.min(MAX_PING));

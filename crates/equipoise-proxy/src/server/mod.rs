@@ -46,7 +46,7 @@
 //! # Threads
 //!
 //! By default, connections are tasks of the runtime that calls [`Server::serve`]. [`Server::serve_threads`] serves in
-//! one thread for each listener instead, for example one for each CPU core, with a shared port ([`bind_shared`]).
+//! one thread for each listener instead, for example one for each CPU core, with a shared port ([`bind_shared`](crate::listen::bind_shared)).
 //!
 //! # Clients that are slow, idle or hostile
 //!
@@ -90,13 +90,13 @@
 //!   connection (the default of h2).
 //! - Endless `CONTINUATION` frames (CVE-2024-27316) and compressed heads that become large:
 //!   [`max_header_bytes`](ServerLimits::max_header_bytes).
-//! - Clients that have vanished: [`http2_ping`](ServerLimits::http2_ping), and [`Tcp::keep_alive`].
+//! - Clients that have vanished: [`http2_ping`](ServerLimits::http2_ping), and [`Tcp::keep_alive`](crate::listen::Tcp::keep_alive).
 //!
 //! # What the server does not do
 //!
 //! - It does not answer an HTTP/1.1 client that closes its direction of the connection (FIN). A request in flight is
 //!   cancelled, as nginx does it when it proxies, because such a client has usually gone.
-//! - TLS. A [`Listener`] can return any stream, and [`Server::serve_connection`] serves a stream after a handshake.
+//! - TLS. A [`Listener`](crate::listen::Listener) can make the handshake.
 //! - HTTP/1.1 connections that have switched protocols (WebSocket) are not part of a shutdown. They count as connections
 //!   until they end. A WebSocket over HTTP/2 is a stream of its connection, so a shutdown waits for it as for a request.
 //!   Close both while the server shuts down: see [`Tunnels`](crate::Tunnels).
@@ -105,25 +105,14 @@ mod activity;
 mod body;
 mod connection;
 mod framing;
-mod idle;
 mod in_flight;
 mod io;
 mod limits;
-mod listener;
 mod rejection;
 mod serve;
 mod stats;
 mod streams;
-mod tcp;
 mod threads;
 mod track;
-mod wait;
 
-pub use self::{
-    limits::ServerLimits,
-    listener::{Accepted, Listener},
-    serve::Server,
-    stats::ServerStats,
-    tcp::{Tcp, bind_shared},
-    threads::Threads,
-};
+pub use self::{limits::ServerLimits, serve::Server, stats::ServerStats, threads::Threads};

@@ -1,46 +1,23 @@
-use std::{fmt, future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::unconstrained,
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use super::{
     activity::Activity,
     connection::Connection,
-    idle::IdleConnections,
     in_flight::InFlightLimit,
     io::Io,
     limits::ServerLimits,
-    listener::{Accepted, Listener, concerns_one_connection, is_out_of_files},
     stats::{Counters, ServerStats},
     track::Tracked,
-    wait::{Event, Signal},
 };
-use crate::timing::{sleep_until, within};
-
-/// The pause after the first of several errors while accepting. It doubles with each error, up to the maximum.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const MAX_PAUSE: Duration = Duration::from_secs(1);
-
-/// The maximum number of connections that are accepted when a listener is closed. It is as large as the backlog of usual
-/// systems. Without it, clients that connect faster than they are accepted would keep the listener open.
-const MAX_WAITING: usize = 4096;
-
-/// The number of connections that a shutdown adds to the limit. Without them, accepted connections that wait at the
-/// limit would wait for the whole grace if tunnels, which may not end, are as many as the limit.
-const SHUTDOWN_CONNECTIONS: usize = 64;
-
-/// How long connections may take to notice that they are aborted. Only a blocked runtime takes longer.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::listen::{Accepted, Admission, Connections, Established, Listener, Serve};
 
 /// A server of HTTP/1.1 and HTTP/2. The [module](super) has an example.
 ///
@@ -58,49 +35,8 @@ pub struct Server<S> {
 struct Shared {
     limits: ArcSwap<ServerLimits>,
     in_flight: Arc<InFlightLimit>,
-    permits: Arc<Semaphore>,
-    idle: Arc<IdleConnections>,
+    connections: Arc<Connections>,
     counters: Arc<Counters>,
-    /// Listeners wait for it.
-    close: Arc<Event>,
-    /// Connections wait for it.
-    drain: Arc<Event>,
-    /// Connections wait for it.
-    abort: Arc<Event>,
-}
-
-impl Shared {
-    /// Waits for a permit. It is not available only if all are taken, and never because the task has used up its budget.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        // An error would mean that the semaphore is closed, which never happens.
-        unconstrained(Arc::clone(&self.permits).acquire_owned()).await.ok()
-    }
-
-    fn on_accept_error(&self, error: &io::Error) {
-        self.counters.accept_errors.add(1);
-        tracing::warn!(%error, "a connection could not be accepted");
-    }
-
-    /// Waits until there is room for a connection, or an idle connection that can be closed for it.
-    async fn room(&self) {
-        let mut permit = pin!(self.permit());
-        poll_fn(|cx| match permit.as_mut().poll(cx) {
-            Poll::Pending if !self.idle.poll_any(cx) => Poll::Pending,
-            _ => Poll::Ready(()),
-        })
-        .await;
-    }
-
-    /// Waits until there is room for a connection. At the limit, closes one idle connection.
-    async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
-        let (mut permit, mut closes) = (pin!(self.permit()), false);
-        poll_fn(|cx| {
-            let room = permit.as_mut().poll(cx);
-            closes = closes || room.is_pending() && self.idle.poll_close(cx);
-            room
-        })
-        .await
-    }
 }
 
 impl<S> Server<S> {
@@ -113,16 +49,11 @@ impl<S> Server<S> {
     /// Creates a server with other limits.
     #[must_use]
     pub fn with_limits(service: S, limits: ServerLimits) -> Self {
-        let permits = Arc::new(Semaphore::new(limits.permits()));
         let shared = Shared {
             in_flight: Arc::new(InFlightLimit::new(limits.max_in_flight)),
+            connections: Arc::new(Connections::new(limits.max_connections)),
             limits: ArcSwap::from_pointee(limits),
-            permits,
-            idle: Arc::default(),
             counters: Arc::default(),
-            close: Arc::default(),
-            drain: Arc::default(),
-            abort: Arc::default(),
         };
         Self { service, shared: Arc::new(shared) }
     }
@@ -136,27 +67,14 @@ impl<S> Server<S> {
     /// If the new `max_connections` is lower than the number of open connections, and it is called outside of a tokio
     /// runtime.
     pub fn set_limits(&self, limits: ServerLimits) {
-        let Shared { permits, in_flight, .. } = &*self.shared;
-        in_flight.set_max(limits.max_in_flight);
-        let new = limits.permits();
-        let old = self.shared.limits.swap(Arc::new(limits)).permits();
-        permits.add_permits(new.saturating_sub(old));
-        let surplus = old.saturating_sub(new);
-        let in_use = surplus - permits.forget_permits(surplus);
-        if let Some(in_use) = u32::try_from(in_use).ok().filter(|in_use| *in_use > 0) {
-            let permits = Arc::clone(permits);
-            // It is first in the semaphore's queue, so connections that end are not replaced.
-            tokio::spawn(async move {
-                if let Ok(surplus) = permits.acquire_many_owned(in_use).await {
-                    surplus.forget();
-                }
-            });
-        }
+        self.shared.in_flight.set_max(limits.max_in_flight);
+        self.shared.connections.set_max(limits.max_connections);
+        self.shared.limits.store(Arc::new(limits));
     }
 
     /// Returns the counters of this server.
     pub fn stats(&self) -> ServerStats {
-        self.shared.counters.stats(self.shared.abort.waiting())
+        self.shared.counters.stats(&self.shared.connections)
     }
 
     /// Shuts the server down, and returns how many connections were aborted.
@@ -179,24 +97,7 @@ impl<S> Server<S> {
     /// a runtime without a timer, `grace` never ends.
     pub fn shutdown(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<S> {
         let shared = Arc::clone(&self.shared);
-        async move {
-            let Shared { close, drain, abort, counters, permits, .. } = &*shared;
-            let began = Instant::now();
-            if close.begin() {
-                permits.add_permits(SHUTDOWN_CONNECTIONS);
-            }
-            // Clients whose connections are closed connect again, and must not reach a listener that is being closed.
-            let _ = within(grace, close.unused()).await;
-            drain.begin();
-            if within(grace.saturating_sub(began.elapsed()), drain.unused()).await.is_some() {
-                return 0;
-            }
-            let aborted = abort.waiting();
-            counters.aborted.add(aborted.try_into().unwrap_or(u64::MAX));
-            abort.begin();
-            let _ = within(ABORT_TIMEOUT, abort.unused()).await;
-            aborted
-        }
+        async move { shared.connections.shutdown(grace).await }
     }
 }
 
@@ -216,69 +117,8 @@ where
     /// # Panics
     ///
     /// If it is polled outside of a tokio runtime.
-    pub fn serve<L: Listener>(self, mut listener: L) -> impl Future<Output = ()> + Send + use<L, S, B> {
-        // It is kept until all connections have their own signal, so that a shutdown waits for them.
-        let mut close = self.shared.close.signal();
-        async move {
-            let mut waiting = None;
-            unless(&mut close, self.clone().accept(&mut listener, &mut waiting)).await;
-            if let Some(accepted) = waiting {
-                tokio::spawn(self.serve_connection(accepted));
-            }
-            self.accept_waiting(listener, close).await;
-        }
-    }
-
-    /// Accepts the connections that the system has accepted already and would reset, and closes the listener. The
-    /// connections that are open are told of the shutdown when `close` is dropped.
-    async fn accept_waiting<L: Listener>(self, mut listener: L, close: Signal) {
-        // The shutdown waits for it, until its deadline.
-        let _drain = self.shared.drain.signal();
-        let (mut close, mut pause) = (Some(close), FIRST_PAUSE);
-        for _ in 0..MAX_WAITING {
-            match listener.accept_waiting() {
-                Ok(Some(accepted)) => drop(tokio::spawn(self.serve_connection(accepted))),
-                Ok(None) => return,
-                Err(error) => {
-                    self.shared.on_accept_error(&error);
-                    if concerns_one_connection(&error) {
-                        continue;
-                    }
-                    if !is_out_of_files(&error) || self.shared.abort.has_begun() {
-                        return;
-                    }
-                    // Connections that end make room.
-                    close = None;
-                    self::pause(&mut pause).await;
-                }
-            }
-        }
-        drop(close);
-    }
-
-    /// Accepts connections. One that has to wait at the limit is in `waiting` meanwhile.
-    async fn accept<L: Listener>(self, listener: &mut L, waiting: &mut Option<Accepted<L::Io>>) {
-        let shared = Arc::clone(&self.shared);
-        let mut pause = FIRST_PAUSE;
-        loop {
-            // Reserves no place. Another listener can take the place first.
-            shared.room().await;
-            match listener.accept().await {
-                Ok(accepted) => {
-                    pause = FIRST_PAUSE;
-                    *waiting = Some(accepted);
-                    let Some(permit) = shared.make_room().await else { return };
-                    let Some(accepted) = waiting.take() else { return };
-                    tokio::spawn(self.connection(accepted, permit, shared.drain.signal(), shared.abort.signal()));
-                }
-                Err(error) => {
-                    shared.on_accept_error(&error);
-                    if !concerns_one_connection(&error) {
-                        self::pause(&mut pause).await;
-                    }
-                }
-            }
-        }
+    pub fn serve<L: Listener>(self, listener: L) -> impl Future<Output = ()> + Send + use<L, S, B> {
+        Arc::clone(&self.shared.connections).serve(listener, self)
     }
 
     /// Serves one connection that was accepted elsewhere, for example after a TLS handshake, until it is closed.
@@ -293,53 +133,41 @@ where
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let server = self.clone();
-        let (drain, mut abort) = (self.shared.drain.signal(), self.shared.abort.signal());
-        async move {
-            let mut permit = None;
-            unless(&mut abort, async { permit = server.shared.make_room().await }).await;
-            if let Some(permit) = permit {
-                let connection = server.connection(accepted, permit, drain, abort);
-                drop(server);
-                connection.await;
-            }
-        }
+        self.shared.connections.serve_one(accepted, self.clone())
     }
+}
 
-    fn connection<T>(
-        &self,
-        accepted: Accepted<T>,
-        permit: OwnedSemaphorePermit,
-        drain: Signal,
-        mut abort: Signal,
-    ) -> impl Future<Output = ()> + use<T, S, B>
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let shared = &*self.shared;
+impl<S, B, T> Serve<T> for Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send + 'static>,
+    S: Clone + Send + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn serve(self, connection: Established<T>, admission: Admission) -> impl Future<Output = ()> + Send {
+        let Self { service, shared } = self;
         let limits = shared.limits.load_full();
-        let Accepted { io, peer, info } = accepted;
-        shared.counters.accepted.add(1);
+        let Established { io, peer, info } = connection;
         let activity = Arc::new(Activity::new());
         let connection = Connection {
-            io: Io::new(io, Arc::clone(&activity), limits.write_timeout, permit),
+            io: Io::new(io, Arc::clone(&activity), limits.write_timeout, admission.permit),
             activity: Arc::clone(&activity),
             limits: Arc::clone(&limits),
             counters: Arc::clone(&shared.counters),
-            idle: Arc::clone(&shared.idle),
-            drain,
+            idle: Arc::clone(shared.connections.idle()),
+            drain: admission.drain,
         };
         let service = Tracked {
-            service: self.service.clone(),
+            service,
             peer,
             info,
             activity,
             max_requests: limits.max_requests,
             in_flight: Arc::clone(&shared.in_flight),
             counters: Arc::clone(&shared.counters),
-            drain: Arc::clone(&shared.drain),
+            connections: Arc::clone(&shared.connections),
         };
-        async move { unless(&mut abort, connection.run(service)).await }
+        connection.run(service)
     }
 }
 
@@ -350,43 +178,5 @@ impl<S: fmt::Debug> fmt::Debug for Server<S> {
             .field("limits", &self.shared.limits.load())
             .field("stats", &self.stats())
             .finish()
-    }
-}
-
-/// Waits for a time, and doubles it.
-async fn pause(pause: &mut Duration) {
-    match Instant::now().checked_add(*pause).and_then(sleep_until) {
-        Some(sleep) => sleep.await,
-        None => tokio::task::yield_now().await,
-    }
-    *pause = pause.saturating_mul(2).min(MAX_PAUSE);
-}
-
-/// Runs a future until it ends or the event begins.
-async fn unless(event: &mut Signal, future: impl Future<Output = ()>) {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if event.poll(cx) {
-            return Poll::Ready(());
-        }
-        future.as_mut().poll(cx)
-    })
-    .await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_task_without_a_budget_finds_room_below_the_limit() {
-        let server = Server::new(());
-        poll_fn(|cx| {
-            while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
-            // Pending would close an idle connection.
-            assert!(pin!(server.shared.make_room()).poll(cx).is_ready());
-            Poll::Ready(())
-        })
-        .await;
     }
 }

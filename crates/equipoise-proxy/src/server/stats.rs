@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::{counter::Counter, listen::Connections};
 
 /// Counters of a [`Server`](super::Server), since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct ServerStats {
     pub accepted: u64,
     /// Number of errors while accepting connections, such as too many open files.
     pub accept_errors: u64,
+    /// Number of connections closed because their [handshake](crate::listen::Accepted::later) failed.
+    pub failed_handshakes: u64,
     /// Number of connections closed because the head of a request was not complete in time.
     pub head_timeouts: u64,
     /// Number of connections closed because the body of a request did not go on in time.
@@ -36,8 +38,6 @@ pub struct ServerStats {
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) accepted: Counter,
-    pub(super) accept_errors: Counter,
     pub(super) head_timeouts: Counter,
     pub(super) body_timeouts: Counter,
     pub(super) idle_timeouts: Counter,
@@ -46,29 +46,16 @@ pub(super) struct Counters {
     pub(super) malformed: Counter,
     pub(super) floods: Counter,
     pub(super) overloaded: Counter,
-    pub(super) aborted: Counter,
-}
-
-/// None of these changes with each request that is served, so the connections may share them.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Counters {
-    pub(super) fn stats(&self, open: usize) -> ServerStats {
+    pub(super) fn stats(&self, connections: &Connections) -> ServerStats {
+        let common = connections.counters();
         ServerStats {
-            open: open.try_into().unwrap_or(u64::MAX),
-            accepted: self.accepted.get(),
-            accept_errors: self.accept_errors.get(),
+            open: connections.open().try_into().unwrap_or(u64::MAX),
+            accepted: common.accepted.get(),
+            accept_errors: common.accept_errors.get(),
+            failed_handshakes: common.failed_handshakes.get(),
             head_timeouts: self.head_timeouts.get(),
             body_timeouts: self.body_timeouts.get(),
             idle_timeouts: self.idle_timeouts.get(),
@@ -77,7 +64,7 @@ impl Counters {
             malformed: self.malformed.get(),
             floods: self.floods.get(),
             overloaded: self.overloaded.get(),
-            aborted: self.aborted.get(),
+            aborted: common.aborted.get(),
         }
     }
 }

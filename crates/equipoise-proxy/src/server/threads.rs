@@ -41,12 +41,12 @@ where
     /// single-threaded tokio runtime: a client's connection and the calls of the service for it stay in one thread. All
     /// threads share the limits of this server.
     ///
-    /// Use it with one listener for each CPU core, all with one address: [`bind_shared`](super::bind_shared). A runtime
+    /// Use it with one listener for each CPU core, all with one address: [`bind_shared`](crate::listen::bind_shared). A runtime
     /// with several threads distributes work better if requests need much CPU time, or if there are few connections.
     ///
     /// ```
     /// use std::{convert::Infallible, time::Duration};
-    /// use equipoise_proxy::server::{Server, bind_shared};
+    /// use equipoise_proxy::{listen::bind_shared, server::Server};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> std::io::Result<()> {

@@ -21,11 +21,11 @@ use super::{
     rejection::Rejection,
     stats::Counters,
     streams::Progress,
-    wait::Event,
 };
 use crate::{
     error::without_body,
     headers::{ConnectionInfo, remove_named_fields},
+    listen::Connections,
 };
 
 /// The service of one connection: adds the extensions of the connection to requests, and counts them.
@@ -37,7 +37,7 @@ pub(super) struct Tracked<S> {
     pub(super) max_requests: u64,
     pub(super) in_flight: Arc<InFlightLimit>,
     pub(super) counters: Arc<Counters>,
-    pub(super) drain: Arc<Event>,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Tracked<S>
@@ -53,11 +53,11 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let requests = self.activity.on_request();
         let is_http2 = request.version() >= Version::HTTP_2;
-        let last = (requests >= self.max_requests || self.drain.has_begun()) && !is_http2;
+        let last = (requests >= self.max_requests || self.connections.is_draining()) && !is_http2;
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(PeerAddr(peer));
         }
-        request.extensions_mut().insert(self.info);
+        request.extensions_mut().insert(self.info.clone());
         if !is_http2 {
             remove_named_fields(request.headers_mut());
         }

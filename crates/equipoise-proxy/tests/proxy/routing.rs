@@ -254,7 +254,7 @@ async fn a_mirror_reads_the_body_with_the_first_service() {
         let copies = copies.clone();
         async move {
             let extensions = request.extensions();
-            let client = (extensions.get().copied(), extensions.get().copied());
+            let client = (extensions.get().copied(), extensions.get().cloned());
             let body = request.into_body().collect().await?.to_bytes();
             let _ = copies.send((body, client));
             Ok(Response::new(full("ignored")))
@@ -267,7 +267,7 @@ async fn a_mirror_reads_the_body_with_the_first_service() {
     let router = router([Route::to("web", web).mirror(Mirror::to(mirror))]);
     let source = ProxiedAddr("203.0.113.9:4711".parse().expect("an address"));
     let info = ConnectionInfo::new().tls(true);
-    let request = get("/").method(Method::POST).extension(source).extension(info).body(full("body"));
+    let request = get("/").method(Method::POST).extension(source).extension(info.clone()).body(full("body"));
     assert_eq!(send(&router, request.expect("a request")).await.status(), 200);
     let (body, client) = received.recv().await.expect("a copy");
     assert_eq!(body, "body");

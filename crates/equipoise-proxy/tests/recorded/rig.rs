@@ -1,11 +1,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_proxy::{
-    RequestBody, ReverseProxyLayer,
-    headers::ConnectionInfo,
-    server::{Accepted as Connection, Server},
-};
+use equipoise_proxy::{RequestBody, ReverseProxyLayer, headers::ConnectionInfo, listen::Established, server::Server};
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
@@ -101,9 +97,10 @@ pub(crate) async fn exchange(proxy: ReverseProxyLayer, request: &[u8], answer: &
     });
     let (mut near, far) = duplex(1 << 20);
     let local = "127.0.0.1:19002".parse().expect("an address");
-    let connection = Connection::new(far)
+    let connection = Established::new(far)
         .peer("127.0.0.9:40000".parse().expect("an address"))
-        .info(ConnectionInfo::new().local(local));
+        .info(ConnectionInfo::new().local(local))
+        .into();
     let server = tokio::spawn(Server::new(proxy.layer(client)).serve_connection(connection));
     near.write_all(request).await.expect("the server has a buffer");
     let mut response = Vec::new();
@@ -134,7 +131,7 @@ pub(crate) async fn served(requests: &[u8]) -> Vec<Accepted> {
         }
     });
     let (mut near, far) = duplex(1 << 20);
-    let server = tokio::spawn(Server::new(service).serve_connection(Connection::new(far)));
+    let server = tokio::spawn(Server::new(service).serve_connection(Established::new(far).into()));
     near.write_all(requests).await.expect("the server has a buffer");
     let _ = timeout(STUCK, near.read_to_end(&mut Vec::new())).await;
     drop(near);

@@ -1,6 +1,9 @@
 use std::io;
 
-use equipoise_proxy::server::{Accepted, Listener, Server};
+use equipoise_proxy::{
+    listen::{Accepted, Established, Listener},
+    server::Server,
+};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -75,7 +78,7 @@ impl<F: FnMut() -> io::Result<Option<TcpStream>> + Send> Listener for Late<F> {
     }
 
     fn accept_waiting(&mut self) -> io::Result<Option<Accepted<TcpStream>>> {
-        Ok((self.0)()?.map(Accepted::new))
+        Ok((self.0)()?.map(|io| Established::new(io).into()))
     }
 }
 
@@ -106,7 +109,7 @@ async fn connections_that_wait_for_an_open_file_are_served_in_a_shutdown() {
     let (mut client, stream) = waiting().await;
     let server = Server::with_limits(answers(), long());
     let (mut idle, idle_stream) = waiting().await;
-    let serving = tokio::spawn(server.serve_connection(Accepted::new(idle_stream)));
+    let serving = tokio::spawn(server.serve_connection(Established::new(idle_stream).into()));
     response(&mut idle).await;
     let (stats, mut stream) = (server.clone(), Some(stream));
     // The idle connection has the last file.

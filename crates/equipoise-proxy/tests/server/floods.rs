@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_proxy::server::{Accepted, Server};
+use equipoise_proxy::{listen::Established, server::Server};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -151,7 +151,7 @@ async fn a_client_that_answers_no_ping_does_not_hold_a_shutdown() {
         let (begun, may_answer) = semaphores();
         let server = Server::with_limits(held!(begun, may_answer), long().http2_ping(Duration::ZERO, LONG));
         let (mut client, stream) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        tokio::spawn(server.serve_connection(Established::new(stream).into()));
         client.write_all(&start()).await.expect("open");
         if is_busy {
             client.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD)).await.expect("open");

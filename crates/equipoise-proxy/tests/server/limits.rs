@@ -1,7 +1,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_proxy::server::{Accepted, Server, ServerLimits, ServerStats};
+use equipoise_proxy::{
+    listen::Established,
+    server::{Server, ServerLimits, ServerStats},
+};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -68,7 +71,7 @@ macro_rules! reads {
 async fn a_body_that_does_not_go_on_gets_408() {
     let server = Server::with_limits(reads!(), long().body_timeout(SHORT));
     let (mut client, stream) = tokio::io::duplex(1024);
-    tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    tokio::spawn(server.serve_connection(Established::new(stream).into()));
     // The time begins again with each part.
     for part in [UPLOAD, b"he"] {
         client.write_all(part).await.expect("open");
@@ -85,7 +88,7 @@ async fn a_body_that_does_not_go_on_gets_408() {
 async fn a_body_that_goes_on_is_not_limited() {
     let server = Server::with_limits(reads!(), long().body_timeout(SHORT));
     let (mut client, stream) = tokio::io::duplex(1024);
-    tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    tokio::spawn(server.serve_connection(Established::new(stream).into()));
     for part in [UPLOAD, b"h", b"e", b"l", b"l", b"o"] {
         client.write_all(part).await.expect("open");
         tokio::time::sleep(SHORT * 3 / 4).await;
@@ -105,7 +108,7 @@ async fn a_service_that_does_not_read_the_body_may_take_its_time() {
         });
         let server = Server::with_limits(slow, long().body_timeout(SHORT));
         let (mut client, stream) = tokio::io::duplex(1024);
-        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        tokio::spawn(server.serve_connection(Established::new(stream).into()));
         client.write_all(UPLOAD).await.expect("open");
         assert!(response(&mut client).await.starts_with("http/1.1 200 "));
         assert_eq!(server.stats().body_timeouts, 0);
@@ -274,7 +277,7 @@ async fn at_the_limit_further_connections_wait_for_those_with_a_request() {
     let server = Server::with_limits(answers(), long().max_connections(1));
     let serve = || {
         let (client, stream) = tokio::io::duplex(1024);
-        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        tokio::spawn(server.serve_connection(Established::new(stream).into()));
         client
     };
     let (mut first, mut second) = (serve(), serve());
@@ -352,7 +355,7 @@ async fn taken_slowly(next: &[u8]) -> (Vec<u8>, ServerStats) {
     let large = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(LARGE))));
     let server = Server::with_limits(large, long().head_timeout(SHORT).keep_alive_timeout(SHORT));
     let (mut client, stream) = tokio::io::duplex(1024);
-    let serving = tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    let serving = tokio::spawn(server.serve_connection(Established::new(stream).into()));
     client.write_all(GET).await.expect("open");
     let mut taken = vec![client.read_u8().await.expect("a response")];
     client.write_all(next).await.expect("open");
@@ -403,7 +406,7 @@ async fn an_upload_that_goes_on_after_the_response_is_no_head() {
         ("transfer-encoding: chunked\r\n", format!("64\r\n{}\r\n", "0123456789".repeat(10)), "0\r\n\r\n"),
     ] {
         let (mut client, stream) = tokio::io::duplex(1024);
-        let serving = tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        let serving = tokio::spawn(server.serve_connection(Established::new(stream).into()));
         client.write_all(format!("POST / HTTP/1.1\r\nhost: a\r\n{head}\r\n").as_bytes()).await.expect("open");
         let mut response = Vec::new();
         while !response.ends_with(b"\r\n\r\nok") {

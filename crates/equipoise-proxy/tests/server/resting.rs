@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_proxy::server::{Accepted, Server};
+use equipoise_proxy::{listen::Established, server::Server};
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -35,7 +35,7 @@ where
     S: Service<Request<Incoming>, Response = Text, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static,
 {
     let (client, stream) = tokio::io::duplex(1024);
-    (client, tokio::spawn(server.serve_connection(Accepted::new(stream))))
+    (client, tokio::spawn(server.serve_connection(Established::new(stream).into())))
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,7 +282,7 @@ async fn the_stream_of_a_connection_at_rest_is_shut_down_when_it_ends() {
             let server = Server::with_limits(answers(), long());
             let shut_down = Arc::new(AtomicBool::new(false));
             let (mut client, stream) = tokio::io::duplex(1024);
-            let stream = Accepted::new(Noting(stream, Arc::clone(&shut_down)));
+            let stream = Established::new(Noting(stream, Arc::clone(&shut_down))).into();
             let serving = tokio::spawn(server.serve_connection(stream));
             client.write_all(first).await.expect("open");
             if !first.is_empty() {

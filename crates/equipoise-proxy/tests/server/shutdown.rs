@@ -7,7 +7,10 @@ use std::{
     task::Poll,
 };
 
-use equipoise_proxy::server::{Accepted, Listener, Server};
+use equipoise_proxy::{
+    listen::{Accepted, Established, Listener},
+    server::Server,
+};
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -171,7 +174,7 @@ macro_rules! one_waits {
         steps.acquire().await.expect("not closed").forget();
         // The place was free when the listener began to accept, and is taken now.
         let (mut $first, stream) = tokio::io::duplex(1024);
-        tokio::spawn($server.serve_connection(Accepted::new(stream)));
+        tokio::spawn($server.serve_connection(Established::new(stream).into()));
         $first.write_all(GET).await.expect("open");
         $begun.acquire().await.expect("not closed").forget();
         let mut $second = TcpStream::connect(address).await.expect("the operating system accepts");

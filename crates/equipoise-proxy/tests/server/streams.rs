@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_proxy::server::{Accepted, Server, ServerLimits};
+use equipoise_proxy::{
+    listen::Established,
+    server::{Server, ServerLimits},
+};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, channel::Channel};
 use hyper::{
@@ -75,7 +78,7 @@ macro_rules! large_frames {
         let large = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new($body)));
         let $server = Server::with_limits(large, $limits);
         let (client, stream) = tokio::io::duplex(1 << 20);
-        let $serving = tokio::spawn($server.serve_connection(Accepted::new(stream)));
+        let $serving = tokio::spawn($server.serve_connection(Established::new(stream).into()));
         let client = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(8 * 1024)
             .handshake(TokioIo::new(client))
@@ -256,7 +259,7 @@ async fn arrives_beside(stalled: usize, limits: ServerLimits) -> bool {
     });
     let server = Server::with_limits(service, limits);
     let (client, stream) = tokio::io::duplex(1 << 20);
-    tokio::spawn(server.serve_connection(Accepted::new(stream)));
+    tokio::spawn(server.serve_connection(Established::new(stream).into()));
     let handshake = Builder::new(TokioExecutor::new()).handshake(TokioIo::new(client));
     let (client, connection): (SendRequest<Full<Bytes>>, _) = handshake.await.expect("HTTP/2");
     tokio::spawn(connection);

@@ -1,7 +1,7 @@
 use std::{collections::HashSet, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use equipoise_proxy::server::{Server, bind_shared};
+use equipoise_proxy::{listen::bind_shared, server::Server};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;

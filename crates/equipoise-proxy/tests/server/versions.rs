@@ -4,7 +4,8 @@ use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_proxy::{
     headers::{ConnectionInfo, remove_hop_by_hop},
-    server::{Accepted, Server},
+    listen::Established,
+    server::Server,
 };
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
@@ -26,7 +27,7 @@ macro_rules! describes {
         service_fn(async |request: Request<Incoming>| {
             let extensions = request.extensions();
             let seen: Seen =
-                (request.version(), extensions.get().map(|PeerAddr(peer)| *peer), extensions.get().copied());
+                (request.version(), extensions.get().map(|PeerAddr(peer)| *peer), extensions.get().cloned());
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("{seen:?}"))))
         })
     };
@@ -40,7 +41,7 @@ async fn each_request_knows_its_connection() {
     let mut client = running.connect().await;
     let peer = client.local_addr().expect("connected");
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("open");
-    let expected: Seen = (Version::HTTP_10, Some(peer), Some(info));
+    let expected: Seen = (Version::HTTP_10, Some(peer), Some(info.clone()));
     assert!(rest(&mut client).await.ends_with(&format!("{expected:?}").to_ascii_lowercase()));
 
     let client = running.connect().await;
@@ -52,7 +53,7 @@ async fn each_request_knows_its_connection() {
     let response = sender.send_request(get()).await.expect("a response");
     assert!(response.headers().contains_key("date"));
     let body = response.into_body().collect().await.expect("a body").to_bytes();
-    let expected: Seen = (Version::HTTP_2, Some(peer), Some(info));
+    let expected: Seen = (Version::HTTP_2, Some(peer), Some(info.clone()));
     assert_eq!(body, format!("{expected:?}"));
 }
 
@@ -93,7 +94,7 @@ async fn a_stream_that_was_accepted_elsewhere_is_served() {
     let server = Server::with_limits(describes!(), long());
     let (mut client, stream) = tokio::io::duplex(1024);
     let info = ConnectionInfo::new().tls(true);
-    let serving = tokio::spawn(server.serve_connection(Accepted::new(stream).info(info)));
+    let serving = tokio::spawn(server.serve_connection(Established::new(stream).info(info.clone()).into()));
     client.write_all(b"GET / HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").await.expect("open");
     let mut text = String::new();
     client.read_to_string(&mut text).await.expect("a response");
@@ -191,7 +192,7 @@ macro_rules! http2_tunnel {
         });
         let $server = Server::new(echoes);
         let (client, stream) = tokio::io::duplex(1024);
-        let $serving = tokio::spawn($server.serve_connection(Accepted::new(stream)));
+        let $serving = tokio::spawn($server.serve_connection(Established::new(stream).into()));
         let executor = hyper_util::rt::TokioExecutor::new();
         let (mut $client, connection) =
             hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.expect("HTTP/2");
@@ -239,7 +240,7 @@ async fn pings_of_http2_may_have_no_limit() {
         let limits = long().keep_alive_timeout(LONG * 10).http2_ping(interval, timeout);
         let server = Server::with_limits(answers(), limits);
         let (client, stream) = tokio::io::duplex(1024);
-        tokio::spawn(server.serve_connection(Accepted::new(stream)));
+        tokio::spawn(server.serve_connection(Established::new(stream).into()));
         let executor = hyper_util::rt::TokioExecutor::new();
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.expect("HTTP/2");

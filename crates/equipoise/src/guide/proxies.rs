@@ -128,7 +128,7 @@
 //! | AWS ALB, Google Cloud, Envoy (edge) | `X-Forwarded-For`, `X-Forwarded-Proto`; ALB also `X-Forwarded-Port` |
 //! | nginx | only what its `proxy_set_header` lines say: none by default |
 //! | HAProxy | only what `option forwardfor` and `http-request set-header` say |
-//! | a balancer of TCP connections | nothing; with the PROXY protocol, a [`Listener`](crate::proxy::server::Listener) of your own reads the address |
+//! | a balancer of TCP connections | nothing; with the PROXY protocol, a [`Listener`](crate::proxy::listen::Listener) of your own reads the address |
 //!
 //! For logs and session keys, [`ForwardingFields::client`](crate::proxy::headers::ForwardingFields::client) finds the
 //! address of the client in the same way.
@@ -243,5 +243,5 @@
 //! them. The old process closes its listeners, serves the connections that it has accepted, and then closes idle
 //! connections, so clients that connect again reach the new process. Linux resets a connection that arrives in the
 //! few microseconds in which the old process closes its socket. With `sysctl net.ipv4.tcp_migrate_req=1`, it gives
-//! such a connection to the new process. [`bind_shared`](crate::proxy::server::bind_shared) and
+//! such a connection to the new process. [`bind_shared`](crate::proxy::listen::bind_shared) and
 //! [`Server::shutdown`](crate::proxy::server::Server::shutdown) are the parts of this.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 /// first one when another connection comes. Otherwise clients that hold connections without using them would keep out all
 /// others.
 #[derive(Debug, Default)]
-pub(super) struct IdleConnections(Mutex<Queue>);
+pub(crate) struct IdleConnections(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -23,13 +23,13 @@ struct Queue {
 
 /// A connection that waits for a request, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Idle {
+pub(crate) struct Idle {
     all: Arc<IdleConnections>,
     number: u64,
 }
 
 impl IdleConnections {
-    pub(super) fn add(self: &Arc<Self>) -> Idle {
+    pub(crate) fn add(self: &Arc<Self>) -> Idle {
         let mut queue = self.0.lock();
         let number = queue.next;
         queue.next += 1;
@@ -41,7 +41,7 @@ impl IdleConnections {
     }
 
     /// Returns whether a connection is idle. If not, the task is woken when one is.
-    pub(super) fn poll_any(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn poll_any(&self, cx: &Context<'_>) -> bool {
         let mut queue = self.0.lock();
         if queue.idle.is_empty() {
             queue.wait(cx);
@@ -51,7 +51,7 @@ impl IdleConnections {
 
     /// Tells the connection that has been idle longest to close, and returns true. If none is idle, the task is woken
     /// when one is.
-    pub(super) fn poll_close(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn poll_close(&self, cx: &Context<'_>) -> bool {
         let mut queue = self.0.lock();
         let Some((_, task)) = queue.idle.pop_first() else {
             queue.wait(cx);
@@ -74,7 +74,7 @@ impl Queue {
 
 impl Idle {
     /// Returns whether the connection must close to make room for another one. If not, the task is woken then.
-    pub(super) fn poll_must_close(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn poll_must_close(&self, cx: &Context<'_>) -> bool {
         match self.all.0.lock().idle.get_mut(&self.number) {
             Some(task) => {
                 *task = Some(cx.waker().clone());

@@ -7,7 +7,7 @@ use std::{
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::listener::{Accepted, Listener, accept_now};
+use super::listener::{Accepted, Established, Listener, accept_now};
 use crate::headers::ConnectionInfo;
 
 /// The default time without bytes after which the operating system asks whether the client is still there.
@@ -25,7 +25,7 @@ const BACKLOG: i32 = 1024;
 ///
 /// ```
 /// use std::time::Duration;
-/// use equipoise_proxy::server::Tcp;
+/// use equipoise_proxy::listen::Tcp;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> std::io::Result<()> {
@@ -105,15 +105,15 @@ fn accepted(stream: TcpStream, peer: SocketAddr, keep_alive: Duration) -> Accept
     if let Ok(local) = stream.local_addr() {
         info = info.local(local);
     }
-    Accepted::new(stream).peer(peer).info(info)
+    Established::new(stream).peer(peer).info(info).into()
 }
 
-/// Opens listeners that share one address (`SO_REUSEPORT`), for [`Server::serve_threads`](super::Server::serve_threads)
+/// Opens listeners that share one address (`SO_REUSEPORT`), for [`Server::serve_threads`](crate::server::Server::serve_threads)
 /// or for processes that take turns. The operating system gives each new connection to one of them, by a hash of the
 /// addresses. With port 0, all share the free port that the first one gets.
 ///
 /// If one of them is dropped, Linux resets the connections that wait to be accepted there. A shutdown of a
-/// [`Server`](super::Server) serves them first, with [`Listener::accept_waiting`].
+/// [`Server`](crate::server::Server) serves them first, with [`Listener::accept_waiting`].
 ///
 /// # Errors
 ///
@@ -161,6 +161,7 @@ mod tests {
         for is_kept_alive in [true, false] {
             let client = TcpStream::connect(address).await.expect("it listens");
             let accepted = Listener::accept(&mut listener).await.expect("a connection");
+            let accepted = accepted.established().await.expect("no handshake");
             let socket = SockRef::from(&accepted.io);
             assert_eq!(socket.keepalive().expect("open"), is_kept_alive);
             assert!(accepted.io.nodelay().expect("open"));

@@ -1,5 +1,6 @@
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,7 @@ use tokio::{sync::watch, task::unconstrained};
 
 /// Something that happens once, for which all connections wait.
 #[derive(Debug, Default)]
-pub(super) struct Event {
+pub(crate) struct Event {
     begun: AtomicBool,
     /// Each connection has a receiver, so the number of receivers is that of connections.
     sender: watch::Sender<bool>,
@@ -19,27 +20,27 @@ pub(super) struct Event {
 
 impl Event {
     /// Begins the event. Returns whether it had not begun before.
-    pub(super) fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         let is_first = !self.begun.swap(true, Ordering::AcqRel);
         self.sender.send_replace(true);
         is_first
     }
 
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
     }
 
     /// Returns the number of signals that wait for this event.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.sender.receiver_count()
     }
 
     /// Waits until no signal is left.
-    pub(super) async fn unused(&self) {
+    pub(crate) async fn unused(&self) {
         self.sender.closed().await;
     }
 
-    pub(super) fn signal(self: &Arc<Self>) -> Signal {
+    pub(crate) fn signal(self: &Arc<Self>) -> Signal {
         let mut receiver = self.sender.subscribe();
         let future = async move {
             // An error would mean that the sender is gone, but the signal keeps it.
@@ -55,7 +56,7 @@ impl Event {
 ///
 /// Each poll of tokio's future takes a lock that all connections share. A signal polls it only if the waker has
 /// changed, which does not happen in a task.
-pub(super) struct Signal {
+pub(crate) struct Signal {
     event: Arc<Event>,
     future: Pin<Box<dyn Future<Output = watch::Receiver<bool>> + Send>>,
     waker: Option<Waker>,
@@ -65,12 +66,12 @@ pub(super) struct Signal {
 
 impl Signal {
     /// Returns whether the event has begun.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.event.has_begun()
     }
 
     /// Returns whether the event has begun. If not, the task is woken when it begins.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         if self.has_begun() {
             return true;
         }
@@ -86,9 +87,21 @@ impl Signal {
     }
 }
 
+/// Runs a future until it ends or the event begins.
+pub(crate) async fn unless(event: &mut Signal, future: impl Future<Output = ()>) {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if event.poll(cx) {
+            return Poll::Ready(());
+        }
+        future.as_mut().poll(cx)
+    })
+    .await;
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, task::Wake};
+    use std::task::Wake;
 
     use super::*;
 
@@ -105,7 +118,7 @@ mod tests {
     async fn a_task_with_an_exhausted_budget_is_woken() {
         let (event, flag) = (Arc::new(Event::default()), Arc::new(Flag::default()));
         let mut signal = event.signal();
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
             assert!(!signal.poll(&mut Context::from_waker(&Waker::from(Arc::clone(&flag)))));
             event.begin();
