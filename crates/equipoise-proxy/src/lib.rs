@@ -19,6 +19,9 @@ pub mod server;
 mod service;
 mod timing;
 mod tunnel;
+#[cfg(feature = "udp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "udp")))]
+pub mod udp;
 
 pub use crate::{
     body::{ProxyBody, ProxyBodyError, RequestBody, RequestBodyError, Timeouts},

@@ -1,0 +1,317 @@
+//! One session: a client, its endpoint, and the socket between them.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use equipoise_core::{AnyTarget, Closing, EndpointId, Lease, Verdict};
+use parking_lot::Mutex;
+use quinn_udp::{BATCH_SIZE, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket as System, Type};
+use tokio::time::Instant;
+
+use super::{
+    key::OwnedIdentity,
+    limits::Permit,
+    listener::Sent,
+    socket::{Datagrams, Socket, is_unreachable},
+};
+
+/// The maximum size of a datagram that is kept until its endpoint has replied. Almost all datagrams of protocols with
+/// requests and replies are not larger than a packet of Ethernet.
+const MAX_KEPT: usize = 2048;
+
+/// The memory that a session keeps for the next such datagram.
+const KEPT_MEMORY: usize = 256;
+
+/// How many replies are received at once. Most sessions have one. Those that have had so many get larger batches.
+const FEW: usize = 4;
+
+/// How many errors of a socket are removed at once.
+const MAX_ERRORS: usize = 64;
+
+/// From this number of replies in one batch on, the system is asked to join further ones. It costs a system call.
+const BULK: usize = 8;
+
+pub(super) struct Session {
+    pub(super) identity: OwnedIdentity,
+    /// Where replies are sent.
+    pub(super) client: SocketAddr,
+    /// The address that the client has sent to. Replies come from it.
+    pub(super) asked: Option<IpAddr>,
+    pub(super) endpoint: Endpoint,
+    /// Datagrams of the client, and replies, since the session began.
+    pub(super) sent: u64,
+    pub(super) replies: u64,
+    /// Whether the client has sent a datagram after a reply. A client with a made-up address cannot time it so.
+    pub(super) is_proven: bool,
+    pub(super) active_at: Instant,
+    /// Since when the endpoint has not replied to a datagram.
+    pub(super) waiting_since: Option<Instant>,
+    kept: Kept,
+    /// The endpoints that did not get the kept datagram.
+    pub(super) tried: Vec<EndpointId>,
+    pub(super) readable: Waker,
+    pub(super) ending: Waker,
+    _permit: Permit,
+}
+
+/// The endpoint of a session.
+pub(super) enum Endpoint {
+    /// None is picked yet.
+    None,
+    /// Its name is being resolved.
+    Resolving(Lease<AnyTarget>),
+    Connected(Connected),
+}
+
+/// A socket that is connected to an endpoint.
+pub(super) struct Connected {
+    pub(super) socket: Socket,
+    pub(super) lease: Lease<AnyTarget>,
+    pub(super) peer: Arc<Peer>,
+    /// `None` if the endpoint is closing.
+    closing: Option<Closing>,
+    pub(super) has_replied: bool,
+    /// Whether the socket has had an error which says that the endpoint is unreachable. Replies may still be in it.
+    pub(super) is_broken: bool,
+    pub(super) batch: usize,
+    joins: bool,
+}
+
+/// An address of an endpoint, with what its sessions know of each other.
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// When any session of the worker had a reply.
+    replied_at: Mutex<Option<Instant>>,
+}
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self { address, replied_at: Mutex::default() }
+    }
+
+    /// Returns whether it has replied to any session since then.
+    pub(super) fn has_replied_since(&self, then: Instant) -> bool {
+        self.replied_at.lock().is_some_and(|at| at >= then)
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        identity: OwnedIdentity,
+        client: SocketAddr,
+        asked: Option<IpAddr>,
+        wakers: [Waker; 2],
+        now: Instant,
+        permit: Permit,
+    ) -> Self {
+        let [readable, ending] = wakers;
+        Self {
+            identity,
+            client,
+            asked,
+            endpoint: Endpoint::None,
+            sent: 0,
+            replies: 0,
+            is_proven: false,
+            active_at: now,
+            waiting_since: None,
+            kept: Kept::default(),
+            tried: Vec::new(),
+            readable,
+            ending,
+            _permit: permit,
+        }
+    }
+
+    pub(super) fn connected(&mut self) -> Option<&mut Connected> {
+        match &mut self.endpoint {
+            Endpoint::Connected(connected) => Some(connected),
+            Endpoint::None | Endpoint::Resolving(_) => None,
+        }
+    }
+
+    /// Keeps a datagram, unless one is kept or it is too large. Returns whether it is kept.
+    pub(super) fn keep(&mut self, datagram: &[u8]) -> bool {
+        let fits = !self.kept.is_full && datagram.len() <= MAX_KEPT;
+        if fits {
+            self.kept.is_full = true;
+            self.kept.bytes.extend_from_slice(datagram);
+        }
+        fits
+    }
+
+    pub(super) fn kept(&self) -> Option<&[u8]> {
+        self.kept.is_full.then_some(&*self.kept.bytes)
+    }
+
+    pub(super) fn forget_kept(&mut self) {
+        self.kept.is_full = false;
+        self.kept.bytes.clear();
+        self.kept.bytes.shrink_to(KEPT_MEMORY);
+    }
+
+    /// Notes `count` replies of the endpoint, in one batch of messages.
+    pub(super) fn on_replies(&mut self, batch: usize, count: u64, now: Instant) {
+        self.replies += count;
+        self.tried.clear();
+        self.forget_kept();
+        self.waiting_since = None;
+        if let Some(connected) = self.connected() {
+            connected.on_replies(batch, now);
+        }
+    }
+}
+
+/// The first datagram without a reply.
+#[derive(Default)]
+struct Kept {
+    is_full: bool,
+    /// Its memory is used again.
+    bytes: Vec<u8>,
+}
+
+impl Connected {
+    /// Opens a socket to an endpoint. `readable` is woken when there is a reply, and `ending` when the socket has an error
+    /// or the endpoint is closing.
+    pub(super) fn open(
+        peer: Arc<Peer>,
+        lease: Lease<AnyTarget>,
+        leave_draining: bool,
+        state: &UdpSocketState,
+        [readable, ending]: [&Waker; 2],
+    ) -> Result<Self, (Lease<AnyTarget>, io::Error)> {
+        let socket = match connect(peer.address).and_then(Socket::new) {
+            Ok(socket) => socket,
+            Err(error) => return Err((lease, error)),
+        };
+        let closing = Some(if leave_draining { lease.draining() } else { lease.closing() });
+        let (has_replied, is_broken, joins) = (false, false, false);
+        let mut connected = Self { socket, lease, peer, closing, has_replied, is_broken, batch: FEW, joins };
+        if connected.socket.poll_readable(&mut Context::from_waker(readable)).is_ready() {
+            readable.wake_by_ref();
+        }
+        let mut cx = Context::from_waker(ending);
+        connected.poll_closing(&mut cx);
+        if connected.poll_broken(&mut cx, state) {
+            readable.wake_by_ref();
+        }
+        Ok(connected)
+    }
+
+    /// Returns whether the endpoint is closing. If not, the task is woken when it is.
+    pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closing.as_mut().is_some_and(|closing| std::pin::Pin::new(closing).poll(cx).is_ready()) {
+            self.closing = None;
+        }
+        self.closing.is_none()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_none()
+    }
+
+    /// Returns whether the socket has an error which says that the endpoint is unreachable. If not, the task is woken when
+    /// there is an error.
+    pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>, state: &UdpSocketState) -> bool {
+        if let Poll::Ready(Some(error)) = self.socket.poll_error(cx) {
+            self.is_broken |= is_unreachable(&error);
+            self.clear_errors(state);
+        }
+        self.is_broken
+    }
+
+    /// Removes the errors that the system keeps for the socket. They take the place of replies.
+    pub(super) fn clear_errors(&self, state: &UdpSocketState) {
+        for _ in 0..MAX_ERRORS {
+            if !matches!(state.recv_transport_error(self.socket.get().into()), Ok(Some(_))) {
+                return;
+            }
+        }
+    }
+
+    fn on_replies(&mut self, batch: usize, now: Instant) {
+        *self.peer.replied_at.lock() = Some(now);
+        if !std::mem::replace(&mut self.has_replied, true) {
+            self.lease.first_byte();
+            self.lease.record(Verdict::Success);
+        }
+        if batch == self.batch {
+            self.batch = BATCH_SIZE;
+        }
+        if batch >= BULK && !std::mem::replace(&mut self.joins, true) {
+            join(&self.socket);
+        }
+    }
+
+    /// Sends datagrams to the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// An error that says that datagrams do not reach the endpoint.
+    pub(super) fn send(&self, state: &UdpSocketState, datagrams: Datagrams<'_>) -> io::Result<Sent> {
+        let segment_size = datagrams.segment_size();
+        if segment_size.is_some() && datagrams.count() <= state.max_gso_segments() {
+            let contents = datagrams.bytes;
+            let transmit = Transmit { destination: self.peer.address, ecn: None, contents, segment_size, src_ip: None };
+            match state.try_send(self.socket.get().into(), &transmit) {
+                Ok(()) => return Ok(Sent::all(datagrams)),
+                Err(error) if is_unreachable(&error) => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::none(datagrams)),
+                // The network cannot do it, or not with segments of this size.
+                Err(_) => {}
+            }
+        }
+        let (socket, mut sent) = (SockRef::from(self.socket.get()), Sent::default());
+        for datagram in datagrams.iter() {
+            let result = match socket.send(datagram) {
+                // It may be that of an earlier datagram.
+                Err(error) if !is_unreachable(&error) && error.kind() != io::ErrorKind::WouldBlock => {
+                    self.clear_errors(state);
+                    socket.send(datagram)
+                }
+                result => result,
+            };
+            match result {
+                Err(error) if is_unreachable(&error) => return Err(error),
+                result => sent.add(datagram, result.is_ok()),
+            }
+        }
+        Ok(sent)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    let socket = System::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    // Without it, Linux tells of closed ports, but not of hosts and networks that cannot be reached.
+    match address {
+        SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
+        SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
+    }
+    socket.connect(&address.into())?;
+    Ok(socket.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = System::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Asks the system to join datagrams of equal size (GRO).
+fn join(socket: &Socket) {
+    // Without it, each datagram is received and sent by itself.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::socket::setsockopt(socket.get(), nix::sys::socket::sockopt::UdpGroSegment, &true);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}

@@ -1,0 +1,275 @@
+//! Endpoints that are unreachable or do not reply, and their verdicts.
+
+use std::sync::Arc;
+
+use equipoise_core::{Availability, EndpointId, RequestCounts};
+use equipoise_http::{Resolve, ResolveFuture};
+use tokio::sync::Notify;
+
+use super::*;
+
+/// Returns an address at which nothing listens.
+async fn closed() -> String {
+    address_of(&bound(at("127.0.0.1:0")).await).to_string()
+}
+
+fn counts(pool: &Pool<()>, id: &str) -> RequestCounts {
+    pool.endpoints().into_iter().find(|endpoint| endpoint.id.as_str() == id).expect("it is in the pool").requests
+}
+
+/// An endpoint that replies when the test does.
+struct Manual(UdpSocket);
+
+impl Manual {
+    async fn start() -> (Self, String) {
+        let socket = bound(at("127.0.0.1:0")).await;
+        let address = address_of(&socket).to_string();
+        (Self(socket), address)
+    }
+
+    async fn receive(&self) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = [0; 64];
+        let (length, from) = soon(self.0.recv_from(&mut buffer)).await.expect("a datagram");
+        (buffer[..length].to_vec(), from)
+    }
+}
+
+#[tokio::test]
+async fn a_datagram_for_an_unreachable_endpoint_goes_to_another_one() {
+    let (dead, a) = (closed().await, Echo::start("a").await);
+    let running = Running::start([&*dead, &*a.address], long());
+    for number in 0..4 {
+        let client = client().await;
+        assert_eq!(client.ask(running.address, format!("{number}")).await, format!("a:{number}"));
+    }
+    let stats = running.until(|stats| stats.to_clients == 4).await;
+    assert!(stats.failovers >= 1 && stats.failovers == stats.unreachable, "{stats:?}");
+    assert_eq!(counts(&running.pool, &dead).failure_connect, stats.unreachable);
+    let pool = running.pool.clone();
+    running.end().await;
+    assert_eq!(counts(&pool, &a.address).success, 4);
+}
+
+#[tokio::test]
+async fn a_datagram_is_sent_to_a_limited_number_of_endpoints() {
+    let dead = [closed().await, closed().await, closed().await];
+    let running = Running::start(dead.iter().map(String::as_str), long().max_attempts(2));
+    client().await.send(running.address, "x").await;
+    let stats = running.until(|stats| stats.dropped.no_endpoint == 1).await;
+    assert_eq!((stats.unreachable, stats.open), (2, 0));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_moves_when_its_endpoint_has_died() {
+    let (a, b) = (Echo::start("a").await, Echo::start("b").await);
+    let running = Running::start([&*a.address, &*b.address], long());
+    let client = client().await;
+    let reply = client.ask(running.address, "1").await;
+    let (dead, alive) = if reply.starts_with('a') { (a, b) } else { (b, a) };
+    let id = dead.address.clone();
+    dead.stop().await;
+    let moved = client.ask(running.address, "2").await;
+    assert!(moved.ends_with(":2") && moved[..1] != reply[..1], "{moved}");
+    // The first lease has succeeded, so the failure counts as a second request.
+    let counts = counts(&running.pool, &id);
+    assert_eq!((counts.success, counts.failure_connect), (1, 1));
+    drop(alive);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_too_large_to_be_kept_is_not_sent_again() {
+    let (dead, a) = (closed().await, Echo::start("a").await);
+    let running = Running::start([&*dead, &*a.address], long());
+    let mut answered = 0;
+    for _ in 0..2 {
+        let client = client().await;
+        client.send(running.address, [b'x'; 3000]).await;
+        let unreachable = running.until(|stats| stats.unreachable + stats.to_clients > answered).await;
+        answered = unreachable.unreachable + unreachable.to_clients;
+    }
+    let stats = running.stats();
+    assert_eq!((stats.unreachable, stats.failovers, stats.to_clients), (1, 0, 1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_reply_to_a_new_session_has_timed_out() {
+    let (silent, address) = Manual::start().await;
+    let running = Running::start([&*address], long().reply_timeout(SHORT));
+    client().await.send(running.address, "x").await;
+    silent.receive().await;
+    let stats = running.until(|stats| stats.reply_timeouts == 1).await;
+    assert_eq!((stats.open, counts(&running.pool, &address).failure_timeout), (0, 1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_idle_without_a_reply_has_timed_out() {
+    let (silent, address) = Manual::start().await;
+    let running = Running::start([&*address], long().idle_timeout(SHORT));
+    client().await.send(running.address, "x").await;
+    silent.receive().await;
+    running.until(|stats| stats.idle_timeouts == 1).await;
+    assert_eq!(counts(&running.pool, &address).failure_timeout, 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn silence_says_nothing_of_an_endpoint_that_replies_to_others_meanwhile() {
+    let (endpoint, address) = Manual::start().await;
+    let running = Running::start([&*address], long().reply_timeout(Duration::from_millis(300)));
+    let (ignored, answered) = (client().await, client().await);
+    ignored.send(running.address, "junk").await;
+    endpoint.receive().await;
+    answered.send(running.address, "x").await;
+    let (_, from) = endpoint.receive().await;
+    endpoint.0.send_to(b"y", from).await.unwrap();
+    assert_eq!(answered.receive().await.0, b"y");
+    running.until(|stats| stats.reply_timeouts == 1).await;
+    let counts = counts(&running.pool, &address);
+    assert_eq!((counts.failure_timeout, counts.neutral), (0, 1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn silence_says_nothing_of_a_service_that_does_not_reply() {
+    let (silent, address) = Manual::start().await;
+    let settings = UdpSettings::new().idle_timeout(SHORT).reply_timeout(Duration::MAX);
+    let running = Running::start([&*address], settings);
+    client().await.send(running.address, "x").await;
+    silent.receive().await;
+    running.until(|stats| stats.idle_timeouts == 1).await;
+    let counts = counts(&running.pool, &address);
+    assert_eq!((counts.failure_timeout, counts.neutral), (0, 1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_stays_at_a_healthy_endpoint_that_is_silent_and_leaves_an_unhealthy_one() {
+    let (endpoint, address) = Manual::start().await;
+    let other = Echo::start("other").await;
+    let running = Running::start([&*address], long().reply_timeout(SHORT));
+    let client = client().await;
+    client.send(running.address, "1").await;
+    let (_, from) = endpoint.receive().await;
+    endpoint.0.send_to(b"one", from).await.unwrap();
+    client.receive().await;
+    running.pool.add(EndpointSpec::new(&*other.address), ()).unwrap();
+    for datagram in ["2", "3", "4"] {
+        client.send(running.address, datagram).await;
+        assert_eq!(endpoint.receive().await, (datagram.into(), from), "the same session");
+        tokio::time::sleep(2 * SHORT).await;
+    }
+    running.pool.set_availability(&*address, Availability::Unhealthy).unwrap();
+    assert_eq!(client.ask(running.address, "5").await, "other:5");
+    assert_eq!(running.stats().reply_timeouts, 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn replies_that_came_before_an_error_are_sent_to_the_client() {
+    let (endpoint, address) = Manual::start().await;
+    let running = Running::start([&*address], long());
+    let client = client().await;
+    client.send(running.address, "1").await;
+    let (_, from) = endpoint.receive().await;
+    // The proxy does not run until this test waits.
+    for reply in ["one", "two"] {
+        endpoint.0.try_send_to(reply.as_bytes(), from).unwrap();
+    }
+    drop(endpoint);
+    client.0.try_send_to(b"2", running.address).unwrap();
+    assert_eq!(client.receive().await.0, b"one");
+    assert_eq!(client.receive().await.0, b"two");
+    running.until(|stats| stats.unreachable == 1).await;
+    running.end().await;
+}
+
+/// Resolves a name to one address, when it is told to.
+#[derive(Clone, Debug)]
+struct Later {
+    address: SocketAddr,
+    go: Arc<Notify>,
+}
+
+impl Resolve for Later {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> ResolveFuture<'a> {
+        Box::pin(async move {
+            assert_eq!((host, port), ("dns.test", 53));
+            self.go.notified().await;
+            Ok(vec![self.address])
+        })
+    }
+}
+
+impl Later {
+    async fn start() -> (Self, Echo) {
+        let a = Echo::start("a").await;
+        (Self { address: at(&a.address), go: Arc::default() }, a)
+    }
+}
+
+#[tokio::test]
+async fn the_first_datagram_waits_for_the_name_of_its_endpoint() {
+    let (later, _a) = Later::start().await;
+    let running = Running::start(["dns.test:53"], long().max_replies(1).resolver(later.clone()));
+    let client = client().await;
+    client.send(running.address, "1").await;
+    client.send(running.address, "2").await;
+    running.until(|stats| stats.dropped.resolving == 1).await;
+    later.go.notify_one();
+    assert_eq!(client.receive().await.0, b"a:1");
+    running.until(|stats| stats.open == 0).await;
+    // The address is known now.
+    assert_eq!(client.ask(running.address, "3").await, "a:3");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_removed_while_its_name_is_resolved_gets_nothing() {
+    let (later, _a) = Later::start().await;
+    let other = Echo::start("other").await;
+    let running = Running::start(["dns.test:53"], long().resolver(later.clone()));
+    let client = client().await;
+    client.send(running.address, "1").await;
+    running.until(|stats| stats.open == 1).await;
+    running.pool.update([EndpointSpec::new(&*other.address)], |_| ()).unwrap();
+    later.go.notify_one();
+    assert_eq!(client.receive().await.0, b"other:1");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_a_failure() {
+    #[derive(Debug)]
+    struct Unknown;
+
+    impl Resolve for Unknown {
+        fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> ResolveFuture<'a> {
+            Box::pin(async { Err("no such name".into()) })
+        }
+    }
+
+    let a = Echo::start("a").await;
+    let running = Running::start(["dns.test:53", &*a.address], long().resolver(Unknown));
+    for _ in 0..2 {
+        assert_eq!(client().await.ask(running.address, "x").await, "a:x");
+    }
+    assert_eq!(counts(&running.pool, "dns.test:53").failure_connect, 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn addresses_without_a_port_are_refused() {
+    let pool: Pool<()> = Pool::default();
+    pool.add(EndpointSpec::new("dns.test"), ()).unwrap();
+    let error = UdpProxy::new(pool.clone()).check_addresses().unwrap_err();
+    let source = std::error::Error::source(&error).expect("the reason").to_string();
+    assert!(source.contains("needs a port, as in"), "{source}");
+    assert!(pool.add(EndpointSpec::new("http://dns.test:53"), ()).is_err());
+    let id = EndpointId::from("dns.test:53");
+    pool.update([EndpointSpec::new(id.as_str())], |_| ()).unwrap();
+    assert!(UdpProxy::new(pool).check_addresses().is_ok());
+}
