@@ -3,6 +3,7 @@
 
 mod app;
 mod curl;
+mod dns;
 mod endless;
 mod expect;
 mod fallback;
