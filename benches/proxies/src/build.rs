@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 
 const OWN: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Builds a program of this package, as this program was built.
-pub(crate) fn program(name: &str) -> anyhow::Result<()> {
-    cargo(&["--release", "--bin", name], OWN)
+/// Builds a program of this package, as this program was built, with further arguments for cargo.
+pub(crate) fn program(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    cargo(&[&["--release", "--bin", name], arguments].concat(), OWN)
 }
 
 /// Builds the example `gateway` with the same settings, which the profile `bench` of its workspace has.

@@ -1,6 +1,8 @@
 //! The configurations of nginx, HAProxy and the gateway.
 
-use std::{fmt::Write, net::SocketAddr};
+use std::{fmt::Write, net::SocketAddr, path::Path};
+
+use crate::certificate::Certificate;
 
 /// What all processes of nginx have in common. Connections are not closed after a number of requests.
 const NGINX: &str = "\
@@ -26,15 +28,39 @@ pub(crate) fn backend(http1: SocketAddr, http2: SocketAddr) -> String {
     )
 }
 
-pub(crate) fn nginx(listen: SocketAddr, backends: &[SocketAddr], from_http2: bool) -> String {
+/// The module of nginx for TCP and UDP, where Debian installs it. It may also be compiled in.
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// What all configurations of HAProxy have in common.
+const HAPROXY: &str = "\
+    global\n  nbthread 1\n  maxconn 16384\n  no strict-limits\n\
+    defaults\n  timeout connect 5s\n  timeout client 600s\n  timeout server 600s\n  balance roundrobin\n";
+
+/// A proxy for HTTP; over TLS if there is a certificate.
+pub(crate) fn nginx(
+    listen: SocketAddr,
+    backends: &[SocketAddr],
+    from_http2: bool,
+    tls: Option<&Certificate>,
+) -> String {
     let servers = lines(backends, |_, backend| format!("server {backend};"));
     let http2 = if from_http2 { "http2" } else { "" };
+    let (ssl, files) = tls.map_or_else(Default::default, |tls| {
+        let (certificate, key) = (tls.certificate(), tls.key());
+        let files = format!(
+            "ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
+            certificate.display(),
+            key.display()
+        );
+        ("ssl", files)
+    });
     format!(
         "{NGINX} http {{
             {NGINX_HTTP}
             upstream backends {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
             server {{
-                listen {listen} {http2};
+                listen {listen} {ssl} {http2};
+                {files}
                 location / {{
                     proxy_pass http://backends;
                     proxy_http_version 1.1;
@@ -50,18 +76,56 @@ pub(crate) fn nginx(listen: SocketAddr, backends: &[SocketAddr], from_http2: boo
     )
 }
 
-pub(crate) fn haproxy(listen: SocketAddr, backends: &[SocketAddr], from_http2: bool, to_http2: bool) -> String {
-    let version = |http2: bool| if http2 { "proto h2" } else { "" };
-    let servers = lines(backends, |n, backend| format!("  server s{n} {backend} check inter 1s {}", version(to_http2)));
+/// A proxy for TCP or UDP.
+pub(crate) fn nginx_stream(listen: SocketAddr, backends: &[SocketAddr], udp: bool) -> String {
+    let module = if Path::new(NGINX_STREAM).exists() { format!("load_module {NGINX_STREAM};") } else { String::new() };
+    let servers = lines(backends, |_, backend| format!("server {backend};"));
+    let udp = if udp { "udp" } else { "" };
     format!(
-        "global\n  nbthread 1\n  maxconn 16384\n  no strict-limits\n\
-         defaults\n  mode http\n  option forwardfor\n  timeout connect 5s\n  timeout client 600s\n  timeout server 600s\n\
-         frontend in\n  bind {listen} {}\n  default_backend backends\n  \
-         http-request set-header X-Forwarded-Proto http\n  \
-         http-request set-header X-Forwarded-Host %[req.hdr(host)]\n\
-         backend backends\n  balance roundrobin\n  http-reuse always\n{servers}",
-        version(from_http2)
+        "{module} {NGINX} stream {{
+            upstream backends {{ {servers} }}
+            server {{ listen {listen} {udp}; proxy_pass backends; }}
+        }}"
     )
+}
+
+/// A proxy for HTTP; over TLS if there is a certificate.
+pub(crate) fn haproxy(
+    listen: SocketAddr,
+    backends: &[SocketAddr],
+    from_http2: bool,
+    to_http2: bool,
+    tls: Option<&Certificate>,
+) -> String {
+    let version = |http2: bool| if http2 { "proto h2" } else { "" };
+    let (ssl, scheme) = tls.map_or_else(
+        || (String::new(), "http"),
+        // A connection that is closed before a request gets no response, as with the others.
+        |tls| (format!("ssl crt {}\n  option http-ignore-probes", tls.both().display()), "https"),
+    );
+    format!(
+        "{HAPROXY}  mode http\n  option forwardfor\n\
+         frontend in\n  bind {listen} {} {ssl}\n  default_backend backends\n  \
+         http-request set-header X-Forwarded-Proto {scheme}\n  \
+         http-request set-header X-Forwarded-Host %[req.hdr(host)]\n\
+         backend backends\n  http-reuse always\n{}",
+        version(from_http2),
+        haproxy_servers(backends, version(to_http2))
+    )
+}
+
+/// A proxy for TCP with some options.
+pub(crate) fn haproxy_tcp(listen: SocketAddr, backends: &[SocketAddr], options: &[&str]) -> String {
+    let options: String = options.iter().map(|option| format!("  option {option}\n")).collect();
+    format!(
+        "{HAPROXY}  mode tcp\n{options}frontend in\n  bind {listen}\n  default_backend backends\n\
+         backend backends\n{}",
+        haproxy_servers(backends, "")
+    )
+}
+
+fn haproxy_servers(backends: &[SocketAddr], version: &str) -> String {
+    lines(backends, |n, backend| format!("  server s{n} {backend} check inter 1s {version}"))
 }
 
 pub(crate) fn gateway(listen: SocketAddr, backends: &[SocketAddr], to_http2: bool) -> String {

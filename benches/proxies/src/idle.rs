@@ -9,10 +9,15 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::{load::Load, process::Backends, subject::Subject, workload::Workload};
+use crate::{
+    certificate,
+    load::{Load, Outcome},
+    setup::Setup,
+    subject::Subject,
+    workload::{Protocol, Workload},
+};
 
-/// The requests of others.
-const OTHERS: Load = Load::Http1 { connections: 32, path: "small", body: 0 };
+/// Length of the requests of others.
 const SECONDS: u32 = 2;
 
 const REQUEST: &[u8] = b"GET /small HTTP/1.1\r\nhost: app.test\r\n\r\n";
@@ -21,61 +26,77 @@ const PAUSE: Duration = Duration::from_secs(3);
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// An idle connection, with or without TLS.
+trait Connection: Read + Write {}
+
+impl<T: Read + Write> Connection for T {}
+
 /// Opens connections to each subject, sends a request on each of them, and prints what each connection then costs.
 pub(crate) fn compare(
     workload: Workload,
     subjects: &[Subject],
-    backends: &Backends,
+    setup: &Setup,
     connections: usize,
 ) -> anyhow::Result<()> {
+    let tls = workload.protocol() == Protocol::Https;
+    let others =
+        |proxy| Load::Http1 { connections: 32, path: "small", body: 0, tls }.run(proxy, &setup.certificate, SECONDS);
+    let client = tls.then(|| setup.certificate.client()).transpose()?;
+    let open = |address| -> anyhow::Result<Vec<Box<dyn Connection>>> {
+        let open = || -> anyhow::Result<_> {
+            let stream = connect(address)?;
+            let mut connection: Box<dyn Connection> = match &client {
+                Some(client) => Box::new(certificate::connect(client.clone(), stream)?),
+                None => Box::new(stream),
+            };
+            exchange(&mut connection)?;
+            Ok(connection)
+        };
+        (0..connections).map(|_| open()).collect()
+    };
     println!("\n### {connections} {}\n", workload.title());
     println!(
         "| proxy | bytes per connection | requests/s of others, before | meanwhile | p99, µs, before | meanwhile |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for subject in subjects {
-        let proxy = subject.start(workload, backends)?;
-        let before = OTHERS.run(proxy.address(), SECONDS)?;
+        let (proxy, name) = (subject.start(workload, setup)?, subject.name(workload));
+        let before = others(proxy.address())?;
         let memory = proxy.memory()?;
-        let mut idle = open(proxy.address(), connections).with_context(|| subject.name())?;
+        let mut idle = open(proxy.address()).context(name)?;
         thread::sleep(PAUSE);
         let memory = proxy.memory()?.saturating_sub(memory) / connections as u64;
-        let meanwhile = OTHERS.run(proxy.address(), SECONDS)?;
+        let meanwhile = others(proxy.address())?;
         // They are still open.
-        for stream in idle.iter_mut().step_by(100) {
-            exchange(stream).with_context(|| format!("{}: a connection was closed", subject.name()))?;
+        for connection in idle.iter_mut().step_by(100) {
+            exchange(connection).with_context(|| format!("{name}: a connection was closed"))?;
         }
-        let rate = |requests: u64, seconds: f64| requests as f64 / seconds;
+        let rate = |outcome: &Outcome| outcome.count as f64 / outcome.seconds;
+        let p99 = |outcome: &Outcome| outcome.latency.as_ref().map_or(f64::NAN, |latency| latency.p99);
         println!(
-            "| {} | {memory} | {:.0} | {:.0} | {:.0} | {:.0} |",
-            subject.name(),
-            rate(before.requests, before.seconds),
-            rate(meanwhile.requests, meanwhile.seconds),
-            before.p99,
-            meanwhile.p99,
+            "| {name} | {memory} | {:.0} | {:.0} | {:.0} | {:.0} |",
+            rate(&before),
+            rate(&meanwhile),
+            p99(&before),
+            p99(&meanwhile),
         );
     }
     Ok(())
 }
 
-fn open(address: SocketAddr, connections: usize) -> anyhow::Result<Vec<TcpStream>> {
-    let mut open = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let mut stream = TcpStream::connect(address).context("is the limit on open files (ulimit -n) too low?")?;
-        stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
-        exchange(&mut stream)?;
-        open.push(stream);
-    }
-    Ok(open)
+fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).context("is the limit on open files (ulimit -n) too low?")?;
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
+    Ok(stream)
 }
 
 /// Sends a request and reads its response.
-fn exchange(stream: &mut TcpStream) -> anyhow::Result<()> {
-    stream.write_all(REQUEST)?;
+fn exchange(connection: &mut Box<dyn Connection>) -> anyhow::Result<()> {
+    connection.write_all(REQUEST)?;
     let mut response = Vec::new();
     let mut buffer = [0; 1024];
     while !response.ends_with(b"sixteen bytes...") {
-        let read = stream.read(&mut buffer)?;
+        let read = connection.read(&mut buffer)?;
         ensure!(read > 0, "the response is {:?}", String::from_utf8_lossy(&response));
         response.extend_from_slice(&buffer[..read]);
     }

@@ -1,11 +1,14 @@
-//! Compares reverse proxies as processes, over real sockets: CPU time, latency and memory of equipoise, nginx, HAProxy,
-//! pingora and a bare hyper proxy.
+//! Compares proxies for HTTP, TLS, TCP and UDP as processes, over real sockets: CPU time, latency and memory of equipoise,
+//! nginx, HAProxy, pingora and bare proxies over hyper and tokio.
 
+mod backend;
 mod build;
+mod certificate;
 mod configuration;
 mod idle;
 mod load;
 mod process;
+mod setup;
 mod subject;
 mod table;
 mod workload;
@@ -15,13 +18,13 @@ use clap::Parser;
 
 use crate::{
     load::Load,
-    process::Backends,
+    setup::Setup,
     subject::Subject,
     table::{Row, Table},
     workload::Workload,
 };
 
-/// Compares reverse proxies as processes, over real sockets.
+/// Compares proxies as processes, over real sockets.
 #[derive(Parser)]
 struct Options {
     /// What is measured. Default: everything.
@@ -36,22 +39,27 @@ struct Options {
     /// Number of rounds. In each round, all proxies are measured one after the other.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Number of idle connections in the workload `idle`.
+    /// Number of idle connections in the workloads `idle` and `tls-idle`.
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let subjects = all_unless_given(&options.subject);
-    subjects.iter().try_for_each(|subject| subject.build())?;
-    let backends = Backends::start()?;
-    for workload in all_unless_given(&options.workload) {
+    let (workloads, subjects) = (all_unless_given(&options.workload), all_unless_given(&options.subject));
+    for subject in &subjects {
+        workloads
+            .iter()
+            .filter(|workload| subject.serves(**workload))
+            .try_for_each(|workload| subject.build(*workload))?;
+    }
+    let setup = Setup::start()?;
+    for workload in workloads {
         let mut subjects = subjects.clone();
         subjects.retain(|subject| subject.serves(workload));
         match workload.load() {
-            Some(load) => compare(workload, load, &subjects, &backends, &options)?,
-            None => idle::compare(workload, &subjects, &backends, options.connections)?,
+            Some(load) => compare(workload, load, &subjects, &setup, &options)?,
+            None => idle::compare(workload, &subjects, &setup, options.connections)?,
         }
     }
     Ok(())
@@ -66,26 +74,26 @@ fn compare(
     workload: Workload,
     load: Load,
     subjects: &[Subject],
-    backends: &Backends,
+    setup: &Setup,
     options: &Options,
 ) -> anyhow::Result<()> {
-    let mut table = Table::new(subjects);
+    let mut table = Table::new(workload, subjects);
     for _ in 0..options.rounds {
         for (at, subject) in subjects.iter().enumerate() {
-            let row = measure(*subject, workload, load, backends, options.seconds);
-            table.add(at, row.with_context(|| format!("{} with {}", subject.name(), workload.title()))?);
+            let row = measure(*subject, workload, load, setup, options.seconds);
+            table.add(at, row.with_context(|| format!("{} with {}", subject.name(workload), workload.title()))?);
         }
     }
-    table.print(workload.title());
+    table.print();
     Ok(())
 }
 
 /// Measures one subject in a process of its own.
-fn measure(subject: Subject, workload: Workload, load: Load, backends: &Backends, seconds: u32) -> anyhow::Result<Row> {
-    let proxy = subject.start(workload, backends)?;
-    load.run(proxy.address(), 1)?;
+fn measure(subject: Subject, workload: Workload, load: Load, setup: &Setup, seconds: u32) -> anyhow::Result<Row> {
+    let proxy = subject.start(workload, setup)?;
+    load.run(proxy.address(), &setup.certificate, 1)?;
     let before = proxy.cpu()?;
-    let outcome = load.run(proxy.address(), seconds)?;
+    let outcome = load.run(proxy.address(), &setup.certificate, seconds)?;
     let cpu = proxy.cpu()? - before;
-    Ok(Row::new(cpu, &outcome, proxy.memory()?))
+    Ok(Row::new(workload.unit(), cpu, &outcome, proxy.memory()?))
 }

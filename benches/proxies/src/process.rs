@@ -1,8 +1,8 @@
-//! Processes with their CPU time and memory, and the backends. Linux only.
+//! Processes with their CPU time and memory, and the backends for HTTP. Linux only.
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -15,10 +15,13 @@ use tempfile::TempDir;
 
 use crate::configuration;
 
-/// How long a process may take until it accepts connections.
+/// How long a process may take until it is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A process that accepts connections. It ends when the value is dropped.
+/// Returns whether a process is ready to serve an address.
+pub(crate) type IsReady = fn(SocketAddr) -> bool;
+
+/// A process that serves an address. It ends when the value is dropped.
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
@@ -27,19 +30,24 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a command. Its arguments may name files of `directory`.
-    pub(crate) fn start(mut command: Command, address: SocketAddr, directory: TempDir) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        mut command: Command,
+        address: SocketAddr,
+        is_ready: IsReady,
+        directory: TempDir,
+    ) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.stdout(Stdio::null()).stderr(fs::File::create(directory.path().join("stderr"))?).spawn();
         let child = child.with_context(|| format!("{name} cannot be started; is it installed?"))?;
         let mut process = Self { child, address, _directory: directory };
         let started = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while !is_ready(address) {
             if let Some(status) = process.child.try_wait()? {
                 let message = fs::read_to_string(process._directory.path().join("stderr"))?;
                 bail!("{name} has ended with {status}: {message}");
             }
             if started.elapsed() > START_TIMEOUT {
-                bail!("{name} does not accept connections");
+                bail!("{name} does not serve {address}");
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -97,14 +105,31 @@ impl Drop for Process {
     }
 }
 
+/// Returns whether a process accepts connections.
+pub(crate) fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
+/// Returns whether a process answers a datagram.
+pub(crate) fn answers(address: SocketAddr) -> bool {
+    let answer = || -> std::io::Result<usize> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        socket.send(b"ready?")?;
+        socket.recv(&mut [0; 16])
+    };
+    answer().is_ok()
+}
+
 /// Three servers of static files.
-pub(crate) struct Backends {
+pub(crate) struct HttpBackends {
     _processes: Vec<Process>,
     http1: Vec<SocketAddr>,
     http2: Vec<SocketAddr>,
 }
 
-impl Backends {
+impl HttpBackends {
     pub(crate) fn start() -> anyhow::Result<Self> {
         let (mut processes, mut http1, mut http2) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..3 {
@@ -113,7 +138,7 @@ impl Backends {
             fs::write(directory.path().join("1m"), vec![b'x'; 1024 * 1024])?;
             let (own1, own2) = (free_address()?, free_address()?);
             let command = nginx(directory.path(), &configuration::backend(own1, own2))?;
-            processes.push(Process::start(command, own1, directory)?);
+            processes.push(Process::start(command, own1, accepts, directory)?);
             http1.push(own1);
             http2.push(own2);
         }
@@ -140,7 +165,7 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(18_000);
     loop {
         let address = SocketAddr::from(([127, 0, 0, 1], NEXT.fetch_add(1, Ordering::Relaxed)));
-        match TcpListener::bind(address) {
+        match TcpListener::bind(address).and_then(|_| UdpSocket::bind(address)) {
             Ok(_) => return Ok(address),
             Err(_) if address.port() < 30_000 => {}
             Err(error) => return Err(error).context("no port is free"),

@@ -2,31 +2,58 @@
 
 use std::time::Duration;
 
-use crate::{load::Outcome, subject::Subject};
+use crate::{
+    load::Outcome,
+    subject::Subject,
+    workload::{Unit, Workload},
+};
 
 /// The results of one measurement, in the order of the columns.
-pub(crate) struct Row([f64; COLUMNS.len()]);
+pub(crate) struct Row(Vec<f64>);
 
-/// The columns with the number of their decimals.
-const COLUMNS: [(&str, usize); 5] =
-    [("CPU s / 100 000 requests", 2), ("p50, µs", 0), ("p99, µs", 0), ("requests/s", 0), ("memory, MiB", 1)];
+struct Column {
+    name: String,
+    decimals: usize,
+    /// Whether the table shows ratios to the first subject.
+    ratio: bool,
+}
 
 impl Row {
-    pub(crate) fn new(cpu: Duration, outcome: &Outcome, memory: u64) -> Self {
-        let cpu = cpu.as_secs_f64() * 1e5 / outcome.requests as f64;
-        let rate = outcome.requests as f64 / outcome.seconds;
-        Self([cpu, outcome.p50, outcome.p99, rate, memory as f64 / f64::from(1 << 20)])
+    /// The memory is in bytes.
+    pub(crate) fn new(unit: Unit, cpu: Duration, outcome: &Outcome, memory: u64) -> Self {
+        let (count, mebibyte) = (outcome.count as f64, f64::from(1 << 20));
+        let mut values = vec![cpu.as_secs_f64() * unit.cpu_per / count];
+        values.extend(outcome.latency.iter().flat_map(|latency| [latency.p50, latency.p99]));
+        values.extend([count / unit.rate_per / outcome.seconds, memory as f64 / mebibyte]);
+        values.extend(outcome.repeats.map(|repeats| repeats as f64));
+        Self(values)
     }
+}
+
+/// Returns the columns of the rows of a workload.
+fn columns(workload: Workload) -> Vec<Column> {
+    let unit = workload.unit();
+    let column = |name: String, decimals| Column { name, decimals, ratio: true };
+    let mut columns = vec![column(format!("CPU s / {}", unit.cpu), unit.cpu_decimals)];
+    if workload != Workload::TcpBulk {
+        columns.extend(["p50, µs", "p99, µs"].map(|name| column(name.to_owned(), 0)));
+    }
+    columns.extend([column(unit.rate.to_owned(), 0), column("memory, MiB".to_owned(), 1)]);
+    if workload == Workload::Udp {
+        columns.push(Column { name: "sent again".to_owned(), decimals: 0, ratio: false });
+    }
+    columns
 }
 
 /// The rows of all rounds.
 pub(crate) struct Table {
+    workload: Workload,
     rows: Vec<(Subject, Vec<Row>)>,
 }
 
 impl Table {
-    pub(crate) fn new(subjects: &[Subject]) -> Self {
-        Self { rows: subjects.iter().map(|subject| (*subject, Vec::new())).collect() }
+    pub(crate) fn new(workload: Workload, subjects: &[Subject]) -> Self {
+        Self { workload, rows: subjects.iter().map(|subject| (*subject, Vec::new())).collect() }
     }
 
     /// Adds the row of a subject in the present round.
@@ -36,24 +63,25 @@ impl Table {
 
     /// Prints the medians and, in parentheses, the medians of the ratios to the first subject's values of the same
     /// round. For the CPU time, also the least and the greatest ratio.
-    pub(crate) fn print(&self, title: &str) {
+    pub(crate) fn print(&self) {
         let Some((base, base_rows)) = self.rows.first() else { return };
-        println!("\n### {title}\n");
+        let columns = columns(self.workload);
+        println!("\n### {}\n", self.workload.title());
         print!("| proxy |");
-        for (name, _) in COLUMNS {
-            print!(" {name} |");
+        for column in &columns {
+            print!(" {} |", column.name);
         }
-        println!("\n| --- |{}", " ---: |".repeat(COLUMNS.len()));
+        println!("\n| --- |{}", " ---: |".repeat(columns.len()));
         for (subject, rows) in &self.rows {
-            print!("| {} |", subject.name());
-            for (column, (_, decimals)) in COLUMNS.iter().enumerate() {
-                let own = sorted(rows.iter().map(|row| row.0[column]));
+            print!("| {} |", subject.name(self.workload));
+            for (at, Column { decimals, ratio, .. }) in columns.iter().enumerate() {
+                let own = sorted(rows.iter().map(|row| row.0[at]));
                 print!(" {:.decimals$}", median(&own));
-                if subject != base {
-                    let ratios = rows.iter().zip(base_rows).map(|(own, base)| own.0[column] / base.0[column]);
+                if *ratio && subject != base {
+                    let ratios = rows.iter().zip(base_rows).map(|(own, base)| own.0[at] / base.0[at]);
                     let ratios = sorted(ratios);
                     print!(" ({:.2}", median(&ratios));
-                    if column == 0 {
+                    if at == 0 {
                         print!("; {:.2}–{:.2}", ratios[0], ratios[ratios.len() - 1]);
                     }
                     print!(")");

@@ -26,6 +26,39 @@ pub(crate) enum Workload {
     H2ToH2,
     /// Idle connections.
     Idle,
+    /// One TCP connection, as many bytes as possible from a backend to the client.
+    TcpBulk,
+    /// 32 TCP connections, small requests and responses.
+    TcpSmall,
+    /// TCP connections with one small request and response.
+    TcpShort,
+    /// 64 clients that send small datagrams and wait for the answers.
+    Udp,
+    /// Full handshakes of TLS 1.3.
+    TlsHandshake,
+    /// Idle connections over TLS.
+    TlsIdle,
+}
+
+/// What the clients of a proxy speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP without TLS.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+    Tcp,
+    Udp,
+}
+
+/// What the CPU time and the rate in a table relate to.
+#[derive(Clone, Copy)]
+pub(crate) struct Unit {
+    pub(crate) cpu: &'static str,
+    pub(crate) cpu_per: f64,
+    pub(crate) cpu_decimals: usize,
+    pub(crate) rate: &'static str,
+    pub(crate) rate_per: f64,
 }
 
 impl Workload {
@@ -42,7 +75,33 @@ impl Workload {
             }
             Self::H2ToH2 => "HTTP/2 on both sides: 4 connections with 16 streams, 16-byte responses",
             Self::Idle => "idle connections",
+            Self::TcpBulk => "TCP: 1 connection, bulk",
+            Self::TcpSmall => "TCP: 32 connections, requests and responses of 64 bytes",
+            Self::TcpShort => "TCP: 32 clients, a connection for each request of 64 bytes",
+            Self::Udp => "UDP: 64 clients, datagrams of 64 bytes",
+            Self::TlsHandshake => "TLS 1.3: 8 clients, full handshakes",
+            Self::TlsIdle => "idle connections over TLS 1.3",
         }
+    }
+
+    pub(crate) const fn protocol(self) -> Protocol {
+        match self {
+            Self::TcpBulk | Self::TcpSmall | Self::TcpShort => Protocol::Tcp,
+            Self::Udp => Protocol::Udp,
+            Self::TlsHandshake | Self::TlsIdle => Protocol::Https,
+            _ => Protocol::Http,
+        }
+    }
+
+    pub(crate) const fn unit(self) -> Unit {
+        let (cpu, cpu_per, cpu_decimals, rate) = match self {
+            Self::TcpBulk => ("GB", 1e9, 3, "MB/s"),
+            Self::TcpShort => ("100 000 connections", 1e5, 2, "connections/s"),
+            Self::Udp => ("100 000 round trips", 1e5, 2, "round trips/s"),
+            Self::TlsHandshake => ("1 000 handshakes", 1e3, 3, "handshakes/s"),
+            _ => ("100 000 requests", 1e5, 2, "requests/s"),
+        };
+        Unit { cpu, cpu_per, cpu_decimals, rate, rate_per: if matches!(self, Self::TcpBulk) { 1e6 } else { 1.0 } }
     }
 
     /// Returns the requests. `None` if the connections are idle.
@@ -53,11 +112,16 @@ impl Workload {
             Self::C256 => (256, "small"),
             Self::Medium => (32, "16k"),
             Self::Large => (8, "1m"),
-            Self::Post => return Some(Load::Http1 { connections: 32, path: "small", body: 4096 }),
+            Self::Post => return Some(Load::Http1 { connections: 32, path: "small", body: 4096, tls: false }),
             Self::H2ToH1 | Self::H2ToH2 => return Some(Load::Http2 { connections: 4, streams: 16 }),
-            Self::Idle => return None,
+            Self::TcpBulk => return Some(Load::TcpBulk),
+            Self::TcpSmall => return Some(Load::TcpSmall { connections: 32 }),
+            Self::TcpShort => return Some(Load::TcpShort { connections: 32 }),
+            Self::Udp => return Some(Load::Udp { sockets: 64 }),
+            Self::TlsHandshake => return Some(Load::TlsHandshakes { connections: 8 }),
+            Self::Idle | Self::TlsIdle => return None,
         };
-        Some(Load::Http1 { connections, path, body: 0 })
+        Some(Load::Http1 { connections, path, body: 0, tls: false })
     }
 
     pub(crate) const fn from_http2(self) -> bool {

@@ -1,45 +1,23 @@
-//! Sends requests with wrk or h2load.
+//! Sends requests over HTTP with wrk or h2load.
 
 use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::{Context, ensure};
 
-#[derive(Clone, Copy)]
-pub(crate) enum Load {
-    /// `body` is the length of the requests' bodies in bytes.
-    Http1 {
-        connections: u32,
-        path: &'static str,
-        body: usize,
-    },
-    Http2 {
-        connections: u32,
-        streams: u32,
-    },
-}
+use super::outcome::{Outcome, Quantiles};
 
-pub(crate) struct Outcome {
-    pub(crate) requests: u64,
-    pub(crate) seconds: f64,
-    /// Microseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-}
-
-impl Load {
-    /// Sends requests for `seconds`. A request that fails is an error.
-    pub(crate) fn run(self, address: SocketAddr, seconds: u32) -> anyhow::Result<Outcome> {
-        match self {
-            Self::Http1 { connections, path, body } => wrk(address, seconds, connections, path, body),
-            Self::Http2 { connections, streams } => h2load(address, seconds, connections, streams),
-        }
-    }
-}
-
-fn wrk(address: SocketAddr, seconds: u32, connections: u32, path: &str, body: usize) -> anyhow::Result<Outcome> {
+pub(super) fn wrk(
+    address: SocketAddr,
+    seconds: u32,
+    connections: u32,
+    path: &str,
+    body: usize,
+    tls: bool,
+) -> anyhow::Result<Outcome> {
+    let scheme = if tls { "https" } else { "http" };
     let mut wrk = Command::new("wrk");
     wrk.arg("-t1").arg(format!("-c{connections}")).arg(format!("-d{seconds}s"));
-    wrk.args(["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/wrk.lua")]).arg(format!("http://{address}/{path}"));
+    wrk.args(["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/wrk.lua")]).arg(format!("{scheme}://{address}/{path}"));
     wrk.arg("--").arg(body.to_string());
     let output = output(&mut wrk)?;
     // The script prints: requests, microseconds, p50, p99, failures.
@@ -48,10 +26,11 @@ fn wrk(address: SocketAddr, seconds: u32, connections: u32, path: &str, body: us
     let numbers = numbers.with_context(|| format!("wrk has printed {line:?}"))?;
     let [requests, micros, p50, p99, failures] = numbers[..] else { anyhow::bail!("wrk has printed {line:?}") };
     ensure!(failures == 0.0 && requests > 0.0, "{failures} of {requests} requests have failed");
-    Ok(Outcome { requests: requests as u64, seconds: micros / 1e6, p50, p99 })
+    let latency = Some(Quantiles { p50, p99 });
+    Ok(Outcome { count: requests as u64, seconds: micros / 1e6, latency, repeats: None })
 }
 
-fn h2load(address: SocketAddr, seconds: u32, connections: u32, streams: u32) -> anyhow::Result<Outcome> {
+pub(super) fn h2load(address: SocketAddr, seconds: u32, connections: u32, streams: u32) -> anyhow::Result<Outcome> {
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("log");
     let mut h2load = Command::new("h2load");
@@ -67,10 +46,9 @@ fn h2load(address: SocketAddr, seconds: u32, connections: u32, streams: u32) -> 
         ensure!(fields.next() == Some("200"), "a request has failed: {line}");
         latencies.push(fields.next().context("a line without a time")?.parse::<u32>()?);
     }
-    latencies.sort_unstable();
-    let at = |quantile: f64| latencies.get((latencies.len() as f64 * quantile) as usize).copied().map(f64::from);
-    let (p50, p99) = at(0.5).zip(at(0.99)).context("no request has succeeded")?;
-    Ok(Outcome { requests: latencies.len() as u64, seconds: seconds.into(), p50, p99 })
+    let count = latencies.len() as u64;
+    let latency = Some(Quantiles::of(latencies).context("no request has succeeded")?);
+    Ok(Outcome { count, seconds: seconds.into(), latency, repeats: None })
 }
 
 fn output(command: &mut Command) -> anyhow::Result<String> {
