@@ -202,6 +202,60 @@ impl<T> Lease<T> {
         self.inner.record(verdict);
     }
 
+    /// Reports that the endpoint has accepted a connection, on which the client need not send anything yet. From now on,
+    /// the request does not count as waiting for a response in strategies that look for silent endpoints.
+    ///
+    /// Use it for connections whose bytes are not understood. The latency still ends at the
+    /// [first byte](Self::first_byte).
+    pub fn connected(&mut self) {
+        self.inner.count_as_answered();
+    }
+
+    /// Excludes a time from the latency of the request: a time in which the endpoint has waited for the client. Has no
+    /// effect after [`first_byte`](Self::first_byte) and [`record`](Self::record).
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use equipoise_core::{EndpointSpec, ManualClock, PickRequest, Pool, RoundRobin};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let pool = Pool::<()>::builder(RoundRobin::new()).clock(clock.clone()).latency_histograms(true).build();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// let mut lease = pool.pick(&PickRequest::new())?;
+    /// lease.connected();
+    /// clock.advance(Duration::from_secs(60)); // until the client sends its first byte
+    /// lease.exclude_latency(Duration::from_secs(60));
+    /// clock.advance(Duration::from_millis(2));
+    /// lease.first_byte();
+    /// assert_eq!(pool.endpoints()[0].latency.as_ref().map(|latency| latency.sum()), Some(Duration::from_millis(2)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exclude_latency(&mut self, time: Duration) {
+        self.inner.picked_at = self.inner.picked_at + time;
+    }
+
+    /// Counts bytes that were sent to the endpoint and received from it. The sums are in
+    /// [`EndpointStatus::bytes_sent`](crate::EndpointStatus::bytes_sent) and
+    /// [`bytes_received`](crate::EndpointStatus::bytes_received), also while the lease lasts.
+    ///
+    /// Costs an atomic addition for each number that is not 0. Threads of the same stripe share the counters.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// let lease = pool.pick(&PickRequest::new())?;
+    /// lease.count_bytes(100, 0);
+    /// lease.count_bytes(50, 4096);
+    /// let status = pool.endpoints().remove(0);
+    /// assert_eq!((status.bytes_sent, status.bytes_received), (150, 4096));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count_bytes(&self, sent: u64, received: u64) {
+        self.inner.handle.traffic.count_bytes(sent, received);
+    }
+
     /// Returns a future that ends when the endpoint accepts no new sessions: it is
     /// [draining](crate::Availability::Draining), in [maintenance](crate::Availability::Maintenance), or removed from
     /// the pool. If the endpoint is already in one of these states, the future ends at once.

@@ -129,6 +129,16 @@ impl Members {
         all
     }
 
+    /// Returns how many bytes were sent to an endpoint and received from it so far.
+    pub(crate) fn bytes(&self, slot: Slot) -> (u64, u64) {
+        self.stripes(slot).map(|handle| handle.traffic.bytes()).fold(
+            (0, 0),
+            |(sent, received), (more_sent, more_received)| {
+                (sent.wrapping_add(more_sent), received.wrapping_add(more_received))
+            },
+        )
+    }
+
     /// Returns the histogram of an endpoint's latencies so far. `None` if the pool keeps no histograms.
     pub(crate) fn latency(&self, slot: Slot) -> Option<LatencyHistogram> {
         self.stripes(slot).filter_map(|handle| handle.traffic.histogram()).reduce(|mut all, stripe| {

@@ -296,6 +296,8 @@ pub(crate) struct Traffic {
     // These atomics are not part of any loom model: only reports depend on them.
     ended: [StdAtomicU64; KINDS],
     successes: StdAtomicU64,
+    bytes_sent: StdAtomicU64,
+    bytes_received: StdAtomicU64,
     latencies: Option<Box<Latencies>>,
     /// The highest number of successes that was reported so far. The lock lets only one reader count at a time.
     reported: Mutex<u64>,
@@ -306,6 +308,8 @@ impl Traffic {
         Self {
             ended: std::array::from_fn(|_| StdAtomicU64::new(0)),
             successes: StdAtomicU64::new(0),
+            bytes_sent: StdAtomicU64::new(0),
+            bytes_received: StdAtomicU64::new(0),
             latencies: with_latencies.then(Box::default),
             reported: Mutex::new(0),
         }
@@ -323,6 +327,20 @@ impl Traffic {
     #[cold]
     fn keep_successes(&self, successes: u64) {
         self.successes.fetch_add(successes, Ordering::Release);
+    }
+
+    /// Counts bytes that were sent to the endpoint, and bytes that were received from it.
+    pub(crate) fn count_bytes(&self, sent: u64, received: u64) {
+        for (count, bytes) in [(&self.bytes_sent, sent), (&self.bytes_received, received)] {
+            if bytes > 0 {
+                count.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Returns the numbers of bytes that were sent and received.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.bytes_sent.load(Ordering::Relaxed), self.bytes_received.load(Ordering::Relaxed))
     }
 
     pub(crate) fn latencies(&self) -> Option<&Latencies> {

@@ -195,6 +195,12 @@ pub struct EndpointStatus {
     /// Counts of the endpoint's requests since it joined the pool: how many have ended in each way (such as success or
     /// failure), how many are in flight, and the total.
     pub requests: RequestCounts,
+    /// The number of bytes that were sent to the endpoint since it joined the pool, as callers have
+    /// [counted](crate::Lease::count_bytes) them. The balancers of HTTP requests count none. Never decreases.
+    pub bytes_sent: u64,
+    /// The number of bytes that were received from the endpoint since it joined the pool, as callers have
+    /// [counted](crate::Lease::count_bytes) them. The balancers of HTTP requests count none. Never decreases.
+    pub bytes_received: u64,
     /// A histogram of the endpoint's latencies to the first byte of the response, since it joined the pool. `None` if
     /// the pool keeps no [histograms](crate::PoolBuilder::latency_histograms). Also `None` in explanations of picks.
     pub latency: Option<LatencyHistogram>,
@@ -204,6 +210,7 @@ impl EndpointStatus {
     pub(super) fn of(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
         let member = snapshot.members().get(slot)?;
         let requests = snapshot.members().requests(slot);
+        let (bytes_sent, bytes_received) = snapshot.members().bytes(slot);
         Some(Self {
             id: member.endpoint.id().clone(),
             joined: member.endpoint.joined,
@@ -215,6 +222,8 @@ impl EndpointStatus {
             in_flight: u32::try_from(requests.in_flight).unwrap_or(u32::MAX),
             max_in_flight: member.max_in_flight(),
             requests,
+            bytes_sent,
+            bytes_received,
             latency: None,
         })
     }
