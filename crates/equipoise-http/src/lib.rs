@@ -17,7 +17,7 @@ mod upstream;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        connect::{Options, Stream, dial},
+        connect::{Options, Stream, dial, dial_address},
         connections::Idle,
         origin::Place,
     };

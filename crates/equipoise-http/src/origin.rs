@@ -29,6 +29,35 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Reads the address of an endpoint that speaks any protocol: `host:port`, the same after `tcp://`, or the path of a
+    /// Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] if it is none of these.
+    pub fn parse(address: &str) -> Result<Self, InvalidAddress> {
+        let refuse =
+            |what: &str| InvalidAddress::new(address).because(format!("{what}: use host:port, or unix: with a path"));
+        if let Some(path) = unix_path(address) {
+            return if path.is_empty() {
+                Err(refuse("it has no path"))
+            } else {
+                Ok(Self::Unix { path: path.to_owned() })
+            };
+        }
+        let parsed = Address::parse(address)?;
+        if parsed.scheme().is_some() && !parsed.has_scheme("tcp") {
+            return Err(refuse("it has the scheme of a protocol"));
+        }
+        if parsed.userinfo().is_some() || !parsed.path_query_and_fragment().is_empty() {
+            return Err(refuse("it has more than a host and a port"));
+        }
+        let port = parsed.port().ok_or_else(|| refuse("it has no port"))?;
+        Ok(Self::Tcp { host: parsed.host().to_owned(), port })
+    }
+}
+
 const VALID: &str = "use host:port, http:// or https:// with a host and no path, or unix: with a path";
 
 impl Origin {
@@ -110,6 +139,18 @@ mod tests {
     fn https_means_tls() {
         let origin = Origin::parse("HTTPS://orders").unwrap();
         assert!(origin.is_tls && origin.place == Place::Tcp { host: "orders".into(), port: 443 });
+    }
+
+    #[test]
+    fn addresses_of_any_protocol_are_read() {
+        let tcp = |host: &str, port| Place::Tcp { host: host.to_owned(), port };
+        assert_eq!(Place::parse("orders:5432"), Ok(tcp("orders", 5432)));
+        assert_eq!(Place::parse("tcp://[::1]:81"), Ok(tcp("::1", 81)));
+        assert_eq!(Place::parse("unix:/run/app.sock"), Ok(Place::Unix { path: "/run/app.sock".to_owned() }));
+        for address in ["orders", "http://a:80", "me@a:80", "a:80/path", "a:0", "unix:", "", "a b:80"] {
+            let error = Place::parse(address).expect_err(address);
+            assert!(error.reason().is_some(), "{error}");
+        }
     }
 
     #[test]

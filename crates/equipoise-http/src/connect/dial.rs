@@ -52,12 +52,7 @@ where
     match place {
         Place::Tcp { host, port } => {
             let addresses = addresses(host, *port, resolver).await?;
-            let attempt = async |address: SocketAddr| {
-                let connected = TcpStream::connect(address).await;
-                let configured = connected.and_then(|stream| options.apply(&stream).map(|()| stream));
-                let stream = configured.map_err(|source| ConnectError::Tcp { address, source })?;
-                secure(Stream::Tcp(stream)).await
-            };
+            let attempt = async |address| secure(Stream::Tcp(dial_address(address, options).await?)).await;
             let none = || ConnectError::NoAddress { host: host.clone() };
             race_addresses(&addresses, attempt, sleep).await.ok_or_else(none)?
         }
@@ -69,6 +64,17 @@ where
             Err(failed(io::ErrorKind::Unsupported.into()))
         }
     }
+}
+
+/// Connects to an IP address.
+///
+/// # Errors
+///
+/// The error of the connection.
+pub async fn dial_address(address: SocketAddr, options: Options) -> Result<TcpStream, ConnectError> {
+    let connected = TcpStream::connect(address).await;
+    let configured = connected.and_then(|stream| options.apply(&stream).map(|()| stream));
+    configured.map_err(|source| ConnectError::Tcp { address, source })
 }
 
 async fn addresses(host: &str, port: u16, resolver: &dyn Resolve) -> Result<Vec<SocketAddr>, ConnectError> {

@@ -10,6 +10,6 @@ pub use self::resolve::{Resolve, ResolveFuture, SystemResolver};
 #[cfg(feature = "tls")]
 pub use self::tls::{InvalidTls, Tls};
 pub use self::{
-    dial::{Options, dial},
+    dial::{Options, dial, dial_address},
     stream::Stream,
 };

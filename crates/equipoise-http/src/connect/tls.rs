@@ -162,7 +162,12 @@ impl Tls {
 
     /// Makes the handshake with the server at `host`. `protocols` are offered by ALPN. Returns the stream, and whether
     /// the server has selected HTTP/2.
-    pub(crate) async fn handshake(
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Tls`] if the handshake fails.
+    #[doc(hidden)]
+    pub async fn handshake(
         &self,
         stream: Stream,
         host: &str,
