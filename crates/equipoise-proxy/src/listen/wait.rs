@@ -1,6 +1,5 @@
 use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,6 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use pin_project_lite::pin_project;
 use tokio::{sync::watch, task::unconstrained};
 
 /// Something that happens once, for which all connections wait.
@@ -41,14 +41,7 @@ impl Event {
     }
 
     pub(crate) fn signal(self: &Arc<Self>) -> Signal {
-        let mut receiver = self.sender.subscribe();
-        let future = async move {
-            // An error would mean that the sender is gone, but the signal keeps it.
-            let _ = receiver.wait_for(|begun| *begun).await;
-            receiver
-        };
-        // A task with an exhausted budget would be woken to poll the future again, which a signal does not do.
-        Signal { event: Arc::clone(self), future: Box::pin(unconstrained(future)), waker: None, receiver: None }
+        Signal { event: Arc::clone(self), future: None, waker: None, receiver: Some(self.sender.subscribe()) }
     }
 }
 
@@ -58,9 +51,10 @@ impl Event {
 /// changed, which does not happen in a task.
 pub(crate) struct Signal {
     event: Arc<Event>,
-    future: Pin<Box<dyn Future<Output = watch::Receiver<bool>> + Send>>,
+    /// `None` before the first poll.
+    future: Option<Pin<Box<dyn Future<Output = watch::Receiver<bool>> + Send>>>,
     waker: Option<Waker>,
-    /// What the future has returned. It is kept, so that the event counts this signal until it is dropped.
+    /// `None` while the future has it. It is kept, so that the event counts this signal until it is dropped.
     receiver: Option<watch::Receiver<bool>>,
 }
 
@@ -79,29 +73,55 @@ impl Signal {
             return false;
         }
         self.waker = Some(cx.waker().clone());
-        if self.receiver.is_none() {
-            let Poll::Ready(receiver) = self.future.as_mut().poll(cx) else { return false };
+        if self.future.is_none() {
+            self.future = self.receiver.take().map(wait);
+        }
+        if let Some(future) = &mut self.future
+            && self.receiver.is_none()
+        {
+            let Poll::Ready(receiver) = future.as_mut().poll(cx) else { return false };
             self.receiver = Some(receiver);
         }
         true
     }
 }
 
+fn wait(mut receiver: watch::Receiver<bool>) -> Pin<Box<dyn Future<Output = watch::Receiver<bool>> + Send>> {
+    // A task with an exhausted budget would be woken to poll the future again, which a signal does not do.
+    Box::pin(unconstrained(async move {
+        // An error would mean that the sender is gone, but the signal keeps it.
+        let _ = receiver.wait_for(|begun| *begun).await;
+        receiver
+    }))
+}
+
 /// Runs a future until it ends or the event begins.
-pub(crate) async fn unless(event: &mut Signal, future: impl Future<Output = ()>) {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if event.poll(cx) {
-            return Poll::Ready(());
-        }
-        future.as_mut().poll(cx)
-    })
-    .await;
+pub(crate) fn unless<F: Future<Output = ()>>(event: &mut Signal, future: F) -> Unless<'_, F> {
+    Unless { event, future }
+}
+
+pin_project! {
+    /// The future of [`unless`]. As an async function, it would be twice as large as its future, and there is one for each
+    /// connection.
+    pub(crate) struct Unless<'a, F> {
+        event: &'a mut Signal,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Unless<'_, F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.event.poll(cx) { Poll::Ready(()) } else { this.future.poll(cx) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Wake;
+    use std::{future::poll_fn, pin::pin, task::Wake};
 
     use super::*;
 
