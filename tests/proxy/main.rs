@@ -17,5 +17,7 @@ mod python;
 mod servers;
 mod setup;
 mod slow;
+mod tcp;
+mod tcp_postgres;
 mod tunnels;
 mod vanishing;
