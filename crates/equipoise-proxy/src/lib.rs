@@ -11,12 +11,16 @@ pub mod headers;
 #[cfg(feature = "listen")]
 #[cfg_attr(docsrs, doc(cfg(feature = "listen")))]
 pub mod listen;
+mod relay;
 pub mod route;
 mod seen;
 #[cfg(feature = "server")]
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
 mod service;
+#[cfg(feature = "tcp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tcp")))]
+pub mod tcp;
 mod timing;
 mod tunnel;
 #[cfg(feature = "udp")]

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use http::{Extensions, HeaderValue};
 
@@ -16,13 +16,14 @@ use http::{Extensions, HeaderValue};
 pub struct ConnectionInfo {
     local: Option<SocketAddr>,
     tls: bool,
+    server_name: Option<Arc<str>>,
 }
 
 impl ConnectionInfo {
     /// Creates the extension for a connection without TLS whose local address is not known.
     #[must_use]
     pub const fn new() -> Self {
-        Self { local: None, tls: false }
+        Self { local: None, tls: false, server_name: None }
     }
 
     /// Sets the local address of the connection. Default: not known.
@@ -39,9 +40,21 @@ impl ConnectionInfo {
         self
     }
 
+    /// Sets the name of the server that the client has named in its TLS handshake (SNI), in lower case. Default: none.
+    #[must_use]
+    pub fn sni(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
     /// Returns the local address of the connection.
     pub const fn local_addr(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// Returns the name of the server that the client has named in its TLS handshake (SNI).
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
     /// Returns whether the connection uses TLS.

@@ -215,7 +215,7 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
 
 /// Returns whether `accept` has failed because the process or the system has too many open files. The numbers of these
 /// errors are the same on all Unix systems.
-pub(super) fn is_out_of_files(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))

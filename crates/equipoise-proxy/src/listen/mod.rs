@@ -17,6 +17,7 @@ mod wait;
 pub(crate) use self::{
     connections::{Admission, Connections, Serve},
     idle::IdleConnections,
+    listener::is_out_of_files,
     wait::Signal,
 };
 pub use self::{

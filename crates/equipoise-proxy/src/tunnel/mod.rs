@@ -1,7 +1,6 @@
 //! Tunnels: connections that have switched protocols, such as WebSocket. The proxy copies their bytes in both
 //! directions and does not read them.
 
-mod activity;
 mod websocket;
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
@@ -10,19 +9,14 @@ use equipoise_tower::TunnelLease;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional},
+    io::{AsyncRead, AsyncWrite},
     runtime::Handle,
     sync::watch,
 };
 
 pub(crate) use self::websocket::WebSocketKey;
 
-use self::activity::{Watched, idle};
-use crate::timing::{SharedInstant, within};
-
-/// Maximum time to shut down each side at the end of a tunnel. A side that does not read any more must not hold it
-/// open.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::relay::{Relay, RelayEnd};
 
 /// The tunnels of a proxy: their settings, how many are open, and how they are closed.
 ///
@@ -51,7 +45,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Tunnels {
-    idle_timeout: Option<Duration>,
+    idle_timeout: Duration,
     /// Whether the tunnels must close. Each tunnel has a receiver, so the number of receivers is that of tunnels.
     closing: Arc<watch::Sender<bool>>,
 }
@@ -60,14 +54,14 @@ impl Tunnels {
     /// Creates the default: tunnels that end after 10 minutes without a byte.
     #[must_use]
     pub fn new() -> Self {
-        Self { idle_timeout: Some(Duration::from_secs(600)), closing: Arc::new(watch::Sender::new(false)) }
+        Self { idle_timeout: Duration::from_secs(600), closing: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Sets how long a tunnel may be open without a byte in either direction. Default: 10 minutes. WebSocket clients
     /// usually send a ping at least once a minute.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = Some(timeout);
+        self.idle_timeout = timeout;
         self
     }
 
@@ -77,7 +71,7 @@ impl Tunnels {
     }
 
     /// Closes all tunnels, and each tunnel that opens from now on. Both sides get the end of the stream. Bytes that
-    /// were read from one side but not yet written to the other one are lost (at most 16 KiB of a tunnel).
+    /// were read from one side but not yet written to the other one are lost (at most 256 KiB in each direction).
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -103,8 +97,8 @@ impl Tunnels {
 
     async fn run<A, B>(
         &self,
-        mut client: A,
-        mut endpoint: B,
+        client: A,
+        endpoint: B,
         endpoint_closing: impl Future<Output = ()>,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), TunnelEnd>
@@ -112,17 +106,14 @@ impl Tunnels {
         A: AsyncRead + AsyncWrite + Unpin,
         B: AsyncRead + AsyncWrite + Unpin,
     {
-        let latest = SharedInstant::now();
+        let mut relay = Relay::new(client, endpoint).idle_timeout(self.idle_timeout);
         let end = {
-            let (mut client, mut endpoint) = (Watched::new(&mut client, &latest), Watched::new(&mut endpoint, &latest));
-            let mut copy = pin!(copy_bidirectional(&mut client, &mut endpoint));
             // An error would mean that the sender is gone, but this tunnel holds it.
             let mut closing = pin!(closing.wait_for(|closing| *closing));
             let mut endpoint_closing = pin!(endpoint_closing);
-            let mut idle = pin!(idle(&latest, self.idle_timeout));
             poll_fn(|cx| {
-                if let Poll::Ready(result) = copy.as_mut().poll(cx) {
-                    return Poll::Ready(result.map(drop).map_err(TunnelEnd::Broken));
+                if let Poll::Ready(result) = relay.poll(cx) {
+                    return Poll::Ready(result.map_err(TunnelEnd::from));
                 }
                 if closing.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Err(TunnelEnd::Closed));
@@ -130,14 +121,12 @@ impl Tunnels {
                 if endpoint_closing.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Err(TunnelEnd::EndpointClosing));
                 }
-                idle.as_mut().poll(cx).map(|()| Err(TunnelEnd::Idle))
+                relay.poll_idle(cx).map(|()| Err(TunnelEnd::Idle))
             })
             .await
         };
         if end.is_err() {
-            // With TLS, this sends close_notify.
-            let _ = within(SHUTDOWN_TIMEOUT, client.shutdown()).await;
-            let _ = within(SHUTDOWN_TIMEOUT, endpoint.shutdown()).await;
+            relay.shut_down().await;
         }
         end
     }
@@ -216,10 +205,18 @@ impl TunnelEnd {
     }
 }
 
+impl From<RelayEnd> for TunnelEnd {
+    fn from(end: RelayEnd) -> Self {
+        match end {
+            RelayEnd::Client(error) | RelayEnd::Endpoint(error) => Self::Broken(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt, DuplexStream, duplex},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::JoinHandle,
         time::advance,
     };

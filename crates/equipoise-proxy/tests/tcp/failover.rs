@@ -1,0 +1,170 @@
+//! Attempts at other endpoints.
+
+use std::{net::SocketAddr, time::Duration};
+
+use equipoise_core::{EndpointSpec, Maglev, RoundRobin};
+use equipoise_proxy::tcp::{FirstBytes, TcpKey, TcpSettings};
+use tokio::{io::AsyncReadExt, net::TcpStream};
+
+use crate::rig::*;
+
+#[tokio::test]
+async fn a_refused_connection_goes_to_another_endpoint() {
+    let (bad, good) = (refusing().await, echoing().await);
+    let mut rig = start(&[bad, good], TcpSettings::new()).await;
+    for _ in 0..4 {
+        let mut client = rig.connect().await;
+        exchange(&mut client, b"hello").await;
+        drop(client);
+        let ended = rig.ended().await;
+        assert_eq!((ended.end, ended.endpoint), ("complete", Some(good.to_string())));
+    }
+    assert_eq!(rig.status(good).requests.success, 4);
+    let (stats, failed) = (rig.proxy.stats(), rig.status(bad).requests);
+    assert!(stats.failovers > 0);
+    assert_eq!((stats.failovers, stats.connect_failures), (failed.failure_connect, failed.failure_connect));
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_client_without_an_endpoint_is_closed() {
+    let bad = [refusing().await, refusing().await];
+    let mut rig = start(&bad, TcpSettings::new()).await;
+    let mut client = rig.connect().await;
+    assert_eq!(rest(&mut client).await, b"");
+    let ended = rig.ended().await;
+    assert_eq!((ended.end, ended.attempts), ("connect", 2));
+}
+
+#[tokio::test]
+async fn as_many_endpoints_are_tried_as_allowed() {
+    let bad = [refusing().await, refusing().await, refusing().await];
+    let mut rig = start(&bad, TcpSettings::new().max_attempts(2)).await;
+    assert_eq!(rest(&mut rig.connect().await).await, b"");
+    let ended = rig.ended().await;
+    assert_eq!((ended.end, ended.attempts), ("connect", 2));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_ends_an_unused_connection_at_once_is_left() {
+    let ends = endpoint(async |stream: TcpStream| drop(stream)).await;
+    let resets = endpoint(async |stream: TcpStream| reset(stream)).await;
+    let good = named(b'!').await;
+    let mut rig = start(&[ends, resets, good], TcpSettings::new()).await;
+    for _ in 0..6 {
+        let mut client = rig.connect().await;
+        assert_eq!(client.read_u8().await.expect("another endpoint"), b'!');
+        exchange(&mut client, b"hello").await;
+        drop(client);
+        let ended = rig.ended().await;
+        assert_eq!((ended.endpoint, ended.sent, ended.received), (Some(good.to_string()), 5, 6));
+    }
+    let failed = rig.status(ends).requests.failure_transport + rig.status(resets).requests.failure_transport;
+    assert!(rig.proxy.stats().unused == failed && failed >= 6, "{:?}", rig.proxy.stats());
+    assert_eq!((rig.status(good).requests.success, rig.in_flight()), (6, 0));
+}
+
+/// The bytes that were read from the client go to the endpoint that serves it.
+#[tokio::test]
+async fn bytes_that_were_not_sent_go_to_the_next_endpoint() {
+    let (bad, good) = (refusing().await, echoing().await);
+    let first = TcpKey::first_bytes(5, LONG, |bytes| match bytes.get(..5) {
+        Some(key) => FirstBytes::Key(key.to_vec()),
+        None => FirstBytes::Incomplete,
+    });
+    let pool = pool(Maglev::new(), &[bad, good]);
+    let mut rig = over(pool, TcpSettings::new().key(first)).await;
+    // Each key has its own first endpoint. Half of them have the bad one.
+    for number in 0..20 {
+        let mut client = rig.connect().await;
+        exchange(&mut client, format!("{number:05}, world").as_bytes()).await;
+        drop(client);
+        assert_eq!(rig.ended().await.sent, 12);
+    }
+    assert!(rig.proxy.stats().failovers > 0);
+}
+
+#[tokio::test]
+async fn the_last_endpoint_that_ends_at_once_ends_the_client() {
+    let ends = endpoint(async |stream: TcpStream| drop(stream)).await;
+    let mut rig = start(&[ends], TcpSettings::new()).await;
+    assert_eq!(rest(&mut rig.connect().await).await, b"");
+    let ended = rig.ended().await;
+    assert_eq!((ended.end, ended.attempts), ("unused", 1));
+}
+
+/// Servers close connections that are not used for a long time.
+#[tokio::test]
+async fn an_unused_connection_that_ends_later_is_no_failure() {
+    let slow = endpoint(async |stream: TcpStream| {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        drop(stream);
+    })
+    .await;
+    let other = echoing().await;
+    let mut rig = start(&[slow, other], TcpSettings::new()).await;
+    assert_eq!(rest(&mut rig.connect().await).await, b"");
+    let ended = rig.ended().await;
+    assert_eq!((ended.end, ended.endpoint), ("complete", Some(slow.to_string())));
+    assert_eq!(rig.status(slow).requests.neutral, 1);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_in_time_is_left() {
+    let nowhere = full_backlog().await;
+    let good = echoing().await;
+    let mut rig = start(&[nowhere.address, good], TcpSettings::new().connect_timeout(SHORT)).await;
+    for _ in 0..2 {
+        let mut client = rig.connect().await;
+        exchange(&mut client, b"hello").await;
+        drop(client);
+        assert_eq!(rig.ended().await.endpoint, Some(good.to_string()));
+    }
+    assert_eq!(rig.status(nowhere.address).requests.failure_connect, 1);
+}
+
+/// A listener that accepts nothing, whose backlog is full: it answers no further connection.
+struct FullBacklog {
+    address: SocketAddr,
+    _listener: socket2::Socket,
+    _waiting: Vec<TcpStream>,
+}
+
+async fn full_backlog() -> FullBacklog {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    listener.bind(&any.into()).expect("a free port");
+    listener.listen(0).expect("bound");
+    let address = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("bound");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(4 * SHORT, TcpStream::connect(address)).await {
+        waiting.push(stream.expect("not refused"));
+    }
+    FullBacklog { address, _listener: listener, _waiting: waiting }
+}
+
+#[tokio::test]
+async fn an_address_without_a_port_is_an_error_of_that_endpoint() {
+    let good = echoing().await;
+    let pool = pool(RoundRobin::new(), &[good]);
+    pool.add(EndpointSpec::new("http://127.0.0.1:80"), ()).expect("valid for a pool");
+    let mut rig = over(pool, TcpSettings::new()).await;
+    for _ in 0..2 {
+        let mut client = rig.connect().await;
+        exchange(&mut client, b"hello").await;
+        drop(client);
+        assert_eq!(rig.ended().await.endpoint, Some(good.to_string()));
+    }
+    rig.pool.remove(good.to_string()).expect("it is there");
+    assert_eq!(rest(&mut rig.connect().await).await, b"");
+    assert_eq!(rig.ended().await.end, "address");
+}
+
+#[tokio::test]
+async fn an_empty_pool_has_no_endpoint() {
+    let mut rig = start(&[], TcpSettings::new()).await;
+    assert_eq!(rest(&mut rig.connect().await).await, b"");
+    let ended = rig.ended().await;
+    assert_eq!((ended.end, ended.attempts, ended.endpoint), ("pick", 0, None));
+    assert_eq!(rig.proxy.stats().without_endpoint, 1);
+}

@@ -1,0 +1,11 @@
+//! The TCP proxy with real sockets. Timeouts that are waited for are short, and all others are longer than the tests.
+
+mod bytes;
+mod ends;
+mod failover;
+mod keys;
+mod leases;
+mod limits;
+mod load;
+mod rig;
+mod shutdown;
