@@ -1,8 +1,13 @@
+use std::time::Duration;
+
+use equipoise::PickError;
 use equipoise::proxy::{
     ProxyBodyError, ProxyError, RequestBodyError, TunnelEnd,
     check::{InvalidResponse, Refusal},
+    forward::{ForwardError, LimitReached},
     route::{Missed, RouteBodyError},
 };
+use http::StatusCode;
 
 use super::check;
 
@@ -51,12 +56,34 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
         RequestBodyError::Total,
         RequestBodyError::Client("broken".into()),
     ];
+    let limits = [
+        LimitReached::Tunnels,
+        LimitReached::ClientTunnels,
+        LimitReached::ClientBytes { retry_after: Duration::ZERO },
+        LimitReached::Clients,
+        LimitReached::TunnelBytes,
+        LimitReached::TunnelTime,
+    ];
+    let (timeout, address, status) = (Duration::ZERO, String::new(), StatusCode::BAD_GATEWAY);
+    let forward = [
+        ForwardError::NotAbsolute,
+        ForwardError::Https,
+        ForwardError::Unauthenticated,
+        ForwardError::Unverified("broken".into()),
+        ForwardError::ConnectTimeout { timeout },
+        ForwardError::Connect { address: ([0; 4], 0).into(), source: std::io::ErrorKind::BrokenPipe.into() },
+        ForwardError::NoUpstream(PickError::Empty),
+        ForwardError::Upstream { address: address.clone(), source: "broken".into() },
+        ForwardError::UpstreamRefused { address, status },
+    ];
     // Errors have the labels of the refusals and failures that they contain.
     check(
         refusals
             .map(Refusal::as_str)
             .into_iter()
             .chain(errors.iter().map(ProxyError::as_str))
+            .chain(forward.iter().map(ForwardError::as_str))
+            .chain(limits.map(LimitReached::as_str))
             .chain(bodies.iter().map(RequestBodyError::as_str)),
     );
     check([Body, ContentLength, Interim, NotSwitched, TransferEncoding, Unrequested].map(InvalidResponse::as_str));
@@ -66,6 +93,6 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
     check(bodies.iter().map(RouteBodyError::as_str));
     check([Missed::Host, Missed::Route, Missed::AmbiguousPath].map(Missed::as_str));
     let broken = TunnelEnd::Broken(std::io::ErrorKind::BrokenPipe.into());
-    let ends = [TunnelEnd::Idle, TunnelEnd::Closed, TunnelEnd::EndpointClosing, broken];
+    let ends = [TunnelEnd::Idle, TunnelEnd::Closed, TunnelEnd::EndpointClosing, TunnelEnd::Limit, broken];
     check(ends.iter().map(TunnelEnd::as_str));
 }

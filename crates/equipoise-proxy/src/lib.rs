@@ -7,6 +7,9 @@ pub mod check;
 #[cfg_attr(not(feature = "full"), allow(dead_code))]
 mod counter;
 pub mod error;
+#[cfg(feature = "forward")]
+#[cfg_attr(docsrs, doc(cfg(feature = "forward")))]
+pub mod forward;
 pub mod headers;
 #[cfg(feature = "listen")]
 #[cfg_attr(docsrs, doc(cfg(feature = "listen")))]

@@ -142,6 +142,27 @@ impl RequestChecks {
         Ok(seen)
     }
 
+    /// Checks the head of a `CONNECT` request, whose target is a host with a port. It has no body (RFC 9110, section
+    /// 9.3.6): what follows are the bytes of the tunnel.
+    #[cfg(feature = "forward")]
+    pub(crate) fn inspect_connect<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+        let (uri, headers) = (request.uri(), request.headers());
+        if uri.scheme().is_some() || uri.path_and_query().is_some() || uri.authority().is_none() {
+            return Err(Refusal::Target);
+        }
+        let seen = self.fields(headers, request.version())?;
+        let has_length = seen.content_length && headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
+        if seen.transfer_encoding || has_length {
+            return Err(Refusal::BodyLength);
+        }
+        let mut lines = headers.get_all(HOST).iter();
+        match (lines.next(), lines.next()) {
+            (None, _) if request.version() == Version::HTTP_11 => Err(Refusal::HostMissing),
+            (Some(_), Some(_)) => Err(Refusal::HostRepeated),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks number, size and syntax of the fields.
     fn fields(&self, headers: &HeaderMap, version: Version) -> Result<Seen, Refusal> {
         let mut seen = Seen::of(headers);

@@ -12,6 +12,8 @@ use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 
 pub use self::{form::ErrorFormat, proxy_status::ProxyStatus, response::ErrorResponses};
 pub(crate) use self::{form::WantedForm, response::without_body};
+#[cfg(feature = "forward")]
+use crate::forward::ForwardError;
 use crate::{
     body::RequestBodyError,
     check::{InvalidResponse, Refusal},
@@ -45,6 +47,11 @@ pub enum ProxyError {
     /// There are routes for the host of the request, but none matches the rest of the request.
     #[error("there is no route for the path")]
     NoRoute,
+    /// A [`ForwardProxy`](crate::forward::ForwardProxy) did not send the request on, or open the tunnel.
+    #[cfg(feature = "forward")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "forward")))]
+    #[error(transparent)]
+    Forward(ForwardError),
     /// The inner service, such as a balancer or a client, returned an error.
     #[error("the request could not be delivered")]
     Service(#[source] BoxError),
@@ -61,6 +68,7 @@ impl ProxyError {
     /// | 421 | [`ProxyError::NoHost`] |
     /// | 502 | [`ProxyError::InvalidResponse`] |
     /// | 504 | [`ProxyError::HeadTimeout`], [`ProxyError::TotalTimeout`] |
+    /// | 400, 403, 407, 429, 502 to 504 | `ProxyError::Forward`, of a forward proxy (feature `forward`) |
     ///
     /// For [`ProxyError::Service`], this is the status of the balancer's error
     /// ([`Error::status`](equipoise_tower::Error::status)). If the error is not a balancer's, the
@@ -73,6 +81,8 @@ impl ProxyError {
             Self::HeadTimeout | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            #[cfg(feature = "forward")]
+            Self::Forward(error) => error.status(),
             Self::Service(error) => match balance_error(&**error) {
                 Some(error) => error.status(),
                 None => match FailureStage::of(&**error) {
@@ -95,6 +105,8 @@ impl ProxyError {
             Self::HeadTimeout | Self::TotalTimeout => "the backend did not answer in time".to_owned(),
             Self::NoHost => "this server does not serve the host of the request".to_owned(),
             Self::NoRoute => "this server has no such resource".to_owned(),
+            #[cfg(feature = "forward")]
+            Self::Forward(error) => error.public_message(),
             Self::Service(error) => match (balance_error(&**error), self.status()) {
                 (Some(error), _) => error.public_message(),
                 (None, StatusCode::SERVICE_UNAVAILABLE) => "no backend can take the request now",
@@ -117,6 +129,8 @@ impl ProxyError {
             Self::TotalTimeout => "total_timeout",
             Self::NoHost => "no_host",
             Self::NoRoute => "no_route",
+            #[cfg(feature = "forward")]
+            Self::Forward(error) => error.as_str(),
             Self::Service(_) => "service",
         }
     }
@@ -137,6 +151,8 @@ impl ProxyError {
                 Some(BalanceError::Pick(error)) => error.is_temporary(),
                 _ => self.status() == StatusCode::SERVICE_UNAVAILABLE,
             },
+            #[cfg(feature = "forward")]
+            Self::Forward(error) => error.is_temporary(),
             _ => false,
         }
     }
@@ -145,6 +161,13 @@ impl ProxyError {
 impl From<Refusal> for ProxyError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+#[cfg(feature = "forward")]
+impl From<ForwardError> for ProxyError {
+    fn from(error: ForwardError) -> Self {
+        Self::Forward(error)
     }
 }
 

@@ -47,6 +47,8 @@ fn kind(error: &ProxyError) -> &'static str {
         ProxyError::InvalidResponse(_) => "http_protocol_error",
         ProxyError::HeadTimeout | ProxyError::TotalTimeout => "http_response_timeout",
         ProxyError::NoHost | ProxyError::NoRoute => "destination_not_found",
+        #[cfg(feature = "forward")]
+        ProxyError::Forward(error) => error.proxy_status(),
         ProxyError::Service(error) => of_service(&**error),
     }
 }

@@ -3,7 +3,13 @@
 
 mod websocket;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use equipoise_tower::TunnelLease;
 use hyper::upgrade::OnUpgrade;
@@ -92,14 +98,14 @@ impl Tunnels {
         B: AsyncRead + AsyncWrite + Unpin,
     {
         let closing = self.closing.subscribe();
-        self.run(client, endpoint, std::future::pending(), closing).await
+        self.run(client, endpoint, pending(), closing).await
     }
 
     async fn run<A, B>(
         &self,
         client: A,
         endpoint: B,
-        endpoint_closing: impl Future<Output = ()>,
+        ending: impl Future<Output = TunnelEnd>,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), TunnelEnd>
     where
@@ -110,7 +116,7 @@ impl Tunnels {
         let end = {
             // An error would mean that the sender is gone, but this tunnel holds it.
             let mut closing = pin!(closing.wait_for(|closing| *closing));
-            let mut endpoint_closing = pin!(endpoint_closing);
+            let mut ending = pin!(ending);
             poll_fn(|cx| {
                 if let Poll::Ready(result) = relay.poll(cx) {
                     return Poll::Ready(result.map_err(TunnelEnd::from));
@@ -118,8 +124,8 @@ impl Tunnels {
                 if closing.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Err(TunnelEnd::Closed));
                 }
-                if endpoint_closing.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Err(TunnelEnd::EndpointClosing));
+                if let Poll::Ready(end) = ending.as_mut().poll(cx) {
+                    return Poll::Ready(Err(end));
                 }
                 relay.poll_idle(cx).map(|()| Err(TunnelEnd::Idle))
             })
@@ -136,11 +142,40 @@ impl Tunnels {
     ///
     /// Returns false without a tokio runtime.
     pub(crate) fn spawn(&self, client: OnUpgrade, endpoint: OnUpgrade, lease: Option<TunnelLease>) -> bool {
+        let switched = async { Ok::<_, hyper::Error>((TokioIo::new(client.await?), TokioIo::new(endpoint.await?))) };
+        let ending = async move {
+            match &lease {
+                Some(lease) => lease.closing().await,
+                None => pending().await,
+            }
+            TunnelEnd::EndpointClosing
+        };
+        self.spawn_with(switched, ending, |end| {
+            if let Err(end) = end {
+                tracing::debug!(%end, "a tunnel has ended early");
+            }
+        })
+    }
+
+    /// Opens a tunnel in a task of its own between the connections that `switched` returns. It ends when `ending` does.
+    /// `on_end` gets how it has ended, if it was opened.
+    ///
+    /// Returns false without a tokio runtime.
+    pub(crate) fn spawn_with<A, B>(
+        &self,
+        switched: impl Future<Output = Result<(A, B), hyper::Error>> + Send + 'static,
+        ending: impl Future<Output = TunnelEnd> + Send + 'static,
+        on_end: impl FnOnce(Result<(), TunnelEnd>) + Send + 'static,
+    ) -> bool
+    where
+        A: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Ok(runtime) = Handle::try_current() else { return false };
         let (tunnels, mut closing) = (self.clone(), self.closing.subscribe());
         runtime.spawn(async move {
             let switched = {
-                let mut switched = pin!(async { Ok::<_, hyper::Error>((client.await?, endpoint.await?)) });
+                let mut switched = pin!(switched);
                 let mut closing = pin!(closing.wait_for(|closing| *closing));
                 poll_fn(|cx| match switched.as_mut().poll(cx) {
                     Poll::Pending => closing.as_mut().poll(cx).map(|_| None),
@@ -148,21 +183,11 @@ impl Tunnels {
                 })
                 .await
             };
-            let (client, endpoint) = match switched {
-                Some(Ok(switched)) => switched,
-                Some(Err(error)) => return tracing::debug!(%error, "a tunnel was not opened"),
+            match switched {
+                Some(Ok((client, endpoint))) => on_end(tunnels.run(client, endpoint, ending, closing).await),
+                Some(Err(error)) => tracing::debug!(%error, "a tunnel was not opened"),
                 // One side has not switched in time. The other one is closed.
-                None => return,
-            };
-            let endpoint_closing = async {
-                match &lease {
-                    Some(lease) => lease.closing().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let end = tunnels.run(TokioIo::new(client), TokioIo::new(endpoint), endpoint_closing, closing).await;
-            if let Err(end) = end {
-                tracing::debug!(%end, "a tunnel has ended early");
+                None => {}
             }
         });
         true
@@ -188,18 +213,23 @@ pub enum TunnelEnd {
     /// The endpoint accepts no requests any more.
     #[error("the endpoint accepts no requests any more")]
     EndpointClosing,
+    /// A limit of the tunnel has been reached, for example on its time.
+    #[error("a limit of the tunnel has been reached")]
+    Limit,
     /// A connection broke.
     #[error("a connection broke")]
     Broken(#[source] std::io::Error),
 }
 
 impl TunnelEnd {
-    /// Returns this reason as a stable label for metrics and logs: `idle`, `closed`, `endpoint_closing` or `broken`.
+    /// Returns this reason as a stable label for metrics and logs: `idle`, `closed`, `endpoint_closing`,
+    /// `limit` or `broken`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Closed => "closed",
             Self::EndpointClosing => "endpoint_closing",
+            Self::Limit => "limit",
             Self::Broken(_) => "broken",
         }
     }
@@ -260,7 +290,7 @@ mod tests {
             let never = hyper::upgrade::on(&mut request);
             let tunnels: &Tunnels = request.extensions().get().expect("set below");
             assert!(tunnels.spawn(client, never, None));
-            std::future::pending::<Result<http::Response<http_body_util::Empty<bytes::Bytes>>, hyper::Error>>().await
+            pending::<Result<http::Response<http_body_util::Empty<bytes::Bytes>>, hyper::Error>>().await
         });
         let tunnels = Tunnels::new();
         let set = tunnels.clone();

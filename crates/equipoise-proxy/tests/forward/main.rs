@@ -1,0 +1,11 @@
+//! The forward proxy with its server, on real sockets. Names are resolved by the tests.
+
+mod clients;
+mod hosts;
+mod http1;
+mod limits;
+mod rig;
+mod rules;
+mod tunnels;
+mod upstreams;
+mod users;
