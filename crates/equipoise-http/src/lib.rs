@@ -9,6 +9,9 @@ mod connect;
 mod connections;
 mod error;
 mod origin;
+#[cfg(feature = "proxy-protocol")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+pub mod proxy_protocol;
 mod settings;
 mod upstream;
 

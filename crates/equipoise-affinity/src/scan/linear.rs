@@ -12,7 +12,7 @@ use crate::{
     cookie::{CookieMatch, CookieState, PersistenceCookie, PersistenceCookieBuilder, ResponseContext},
     key::SessionKey,
     learn::{Learn, Route},
-    source::{ClientAddress, ForwardedHeader, PeerAddr, ProxyHeader, TrustedProxies},
+    source::{ClientAddress, ForwardedHeader, PeerAddr, TrustedProxies},
 };
 
 thread_local! {
@@ -178,23 +178,4 @@ fn forwarded_addresses_are_read_in_linear_time() {
             });
         }
     }
-}
-
-#[test]
-fn proxy_headers_are_read_in_linear_time() {
-    for part in ["\r", "\n", "a", " "] {
-        for begin in [&b"PROXY "[..], b"PROXY TCP4 ", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"] {
-            is_linear(part, 1, |rest| {
-                let _ = ProxyHeader::parse(&[begin, rest].concat());
-            });
-        }
-    }
-    // The header is parsed again after each new byte. Each time, at most the longest valid line is read.
-    let line = [&b"PROXY "[..], &[b'a'; 1_000]].concat();
-    let work = work(|| {
-        for length in 1..line.len() {
-            let _ = ProxyHeader::parse(&line[..length]);
-        }
-    });
-    assert!(work <= 107 * line.len() as u64, "{work}");
 }

@@ -218,6 +218,5 @@ pub struct PeerAddr(pub SocketAddr);
 /// connection. The server that accepts the connection adds it to each request, together with [`PeerAddr`].
 ///
 /// [`ClientAddress`] uses this extension only if the address of the connection's peer belongs to a trusted proxy.
-/// [`ProxyHeader`](super::ProxyHeader) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProxiedAddr(pub SocketAddr);

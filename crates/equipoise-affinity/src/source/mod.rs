@@ -5,14 +5,14 @@
 //! client is used instead. Addresses that untrusted clients report about themselves are ignored.
 //!
 //! The server puts the peer's address into the extensions of each request as [`PeerAddr`]. If the server keeps it
-//! elsewhere, [`ClientAddress::peer`] can read it there. Behind a proxy that uses the PROXY protocol, the server reads
-//! the proxy's header with [`ProxyHeader::parse`], and adds the address as [`ProxiedAddr`].
+//! elsewhere, [`ClientAddress::peer`] can read it there. Behind a proxy that uses the PROXY protocol, a server of your own
+//! reads the proxy's header (`equipoise-http` has a parser), and adds the address as [`ProxiedAddr`]. The server of
+//! `equipoise-proxy` checks the proxy itself, and sets [`PeerAddr`] to the address of the client.
 
 mod address;
 mod client;
 mod header;
 mod list;
-mod proxy_protocol;
 #[cfg(test)]
 mod tests;
 mod trusted;
@@ -20,6 +20,5 @@ mod trusted;
 pub use self::{
     client::{ClientAddress, PeerAddr, ProxiedAddr},
     header::ForwardedHeader,
-    proxy_protocol::{InvalidProxyHeader, ProxyHeader},
     trusted::{InvalidProxies, TrustedProxies},
 };
