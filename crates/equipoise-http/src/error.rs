@@ -134,6 +134,14 @@ pub enum ConnectError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The header of the PROXY protocol could not be sent.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[error("the PROXY protocol header cannot be sent")]
+    ProxyHeader {
+        /// The error of the system.
+        source: io::Error,
+    },
     /// The TLS handshake failed, for example because the certificate is not valid for the server name.
     #[error("the TLS handshake with {name} failed")]
     Tls {

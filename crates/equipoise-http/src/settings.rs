@@ -1,10 +1,14 @@
 //! The settings of connections.
 
+#[cfg(feature = "proxy-protocol")]
+use std::fmt;
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "tls")]
 use crate::connect::Tls;
 use crate::connect::{Resolve, SystemResolver};
+#[cfg(feature = "proxy-protocol")]
+use crate::proxy_protocol::{self, ProxyHeader};
 
 /// The HTTP version that connections use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +63,32 @@ pub struct Settings {
     pub(crate) pings: Pings,
     #[cfg(feature = "tls")]
     pub(crate) tls: Tls,
+    #[cfg(feature = "proxy-protocol")]
+    pub(crate) proxy_protocol: Option<ClientHeaders>,
     pub(crate) resolver: Arc<dyn Resolve>,
+}
+
+/// How connections begin with a header of the PROXY protocol.
+#[cfg(feature = "proxy-protocol")]
+#[derive(Clone)]
+pub(crate) struct ClientHeaders {
+    version: proxy_protocol::Version,
+    of: Arc<dyn Fn(&http::Extensions) -> ProxyHeader + Send + Sync>,
+}
+
+#[cfg(feature = "proxy-protocol")]
+impl ClientHeaders {
+    /// Returns the header for the client of a request.
+    pub(crate) fn of(&self, extensions: &http::Extensions) -> bytes::Bytes {
+        self.of.as_ref()(extensions).encode(self.version)
+    }
+}
+
+#[cfg(feature = "proxy-protocol")]
+impl fmt::Debug for ClientHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHeaders").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// The PINGs of HTTP/2 connections.
@@ -110,6 +139,8 @@ impl Settings {
             },
             #[cfg(feature = "tls")]
             tls: Tls::new(),
+            #[cfg(feature = "proxy-protocol")]
+            proxy_protocol: None,
             resolver: Arc::new(SystemResolver),
         }
     }
@@ -330,6 +361,48 @@ impl Settings {
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Sets that each connection begins with a header of the PROXY protocol, before TLS. `header` makes the header of what
+    /// is known of a request's client. Default: no header.
+    ///
+    /// A connection belongs to the client of its header: it is used only for requests whose header is the same, byte for
+    /// byte. So connections are reused only by requests of the same client's connection, and each of these needs at least
+    /// one. All limits count the connections of all clients together. If there are [`max_idle`](Self::max_idle) idle
+    /// connections, an old one is closed for another one, because its client may be gone. No
+    /// connections are opened [ahead](Self::prewarm).
+    ///
+    /// For the server of `equipoise-proxy`, `header` is its function `proxy_protocol::request_header`. With another server,
+    /// it reads what that server adds to requests:
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    ///
+    /// use equipoise_http::{Settings, proxy_protocol::{ProxyHeader, Version}};
+    ///
+    /// #[derive(Clone)]
+    /// struct Connection {
+    ///     client: SocketAddr,
+    ///     local: SocketAddr,
+    /// }
+    ///
+    /// let settings = Settings::new().proxy_protocol(Version::V2, |extensions| match extensions.get::<Connection>() {
+    ///     Some(connection) => ProxyHeader::proxied(connection.client, connection.local),
+    ///     // A request of this process itself, for example a health check.
+    ///     None => ProxyHeader::local(),
+    /// });
+    /// # drop(settings);
+    /// ```
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[must_use]
+    pub fn proxy_protocol(
+        mut self,
+        version: proxy_protocol::Version,
+        header: impl Fn(&http::Extensions) -> ProxyHeader + Send + Sync + 'static,
+    ) -> Self {
+        self.proxy_protocol = Some(ClientHeaders { version, of: Arc::new(header) });
         self
     }
 

@@ -31,12 +31,9 @@ use futures::task::AtomicWaker;
 use http::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    runtime::{Handle, Id},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Responded, socket::Control, status::CloseReason};
+use super::{Responded, owner::Owner, socket::Control, status::CloseReason};
 use crate::{body::RequestBody, error::ConnectError};
 
 /// Does the I/O of a connection while it is polled. It ends when the connection is closed or has become a tunnel.
@@ -54,8 +51,8 @@ pub(crate) struct Http1 {
     /// Whether the driver has ended.
     is_over: bool,
     control: Arc<Control>,
-    /// The runtime in which it was opened. Only requests of this runtime may use it: its socket needs the I/O driver.
-    pub(super) runtime: Id,
+    /// Only requests of this owner may use it.
+    pub(super) owner: Owner,
     /// Held by the body of the request, until hyper drops it.
     upload: Arc<()>,
     /// Whether it was idle before. The server may have closed such a connection meanwhile.
@@ -102,6 +99,7 @@ impl Http1 {
         max_response_head: u32,
         expires_at: u64,
         generation: u64,
+        owner: Owner,
     ) -> Result<Self, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -118,7 +116,7 @@ impl Http1 {
             relay,
             is_over: false,
             control,
-            runtime: Handle::current().id(),
+            owner,
             upload: Arc::default(),
             is_reused: false,
             requests: 0,

@@ -9,15 +9,13 @@ use arc_swap::ArcSwap;
 use equipoise_tower::FailureStage;
 use http::Request;
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    runtime::{Handle, Id},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     Responded,
     clock::CoarseClock,
     http2_driver::{Driver, Ended, Sender},
+    owner::Owner,
     slots::Slots,
     socket::Control,
     status::CloseReason,
@@ -64,8 +62,8 @@ pub(super) struct Http2 {
     expires_at: u64,
     /// The generation of the endpoint's connections in which it was opened.
     generation: u64,
-    /// The runtime of its task. Only requests of this runtime may use it.
-    runtime: Id,
+    /// Only requests of this owner may use it. Its runtime is that of its task.
+    owner: Owner,
     /// Whether the server accepts extended CONNECT requests (RFC 8441).
     has_extended_connect: bool,
 }
@@ -127,6 +125,7 @@ impl Http2Set {
         control: Arc<Control>,
         expires_at: u64,
         generation: u64,
+        owner: Owner,
     ) -> Result<(), ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -149,7 +148,7 @@ impl Http2Set {
             idle_since: AtomicU64::new(self.clock.now()),
             expires_at,
             generation,
-            runtime: Handle::current().id(),
+            owner,
             has_extended_connect: driver.has_extended_connect(),
         });
         let max_streams = self.max_streams;
@@ -211,13 +210,13 @@ impl Http2Set {
         self.expected_streams.load(Ordering::Relaxed)
     }
 
-    /// Takes a stream of the connection of this runtime with the fewest open streams. `None` if all are full. Its time is constant, unless
+    /// Takes a stream of the connection of this owner with the fewest open streams. `None` if all are full. Its time is constant, unless
     /// many connections are full. Serves no request that waits, so that it can be called under the lock of the queue. The
     /// senders of connections that are no longer used are added to `ended`.
-    pub(super) fn take(self: &Arc<Self>, runtime: Id, ended: &mut Vec<Sender>) -> Option<Stream> {
+    pub(super) fn take(self: &Arc<Self>, owner: &Owner, ended: &mut Vec<Sender>) -> Option<Stream> {
         loop {
             let list = self.list.load();
-            let connection = self.emptiest(&list, runtime)?;
+            let connection = self.emptiest(&list, owner)?;
             let Some(sender) = connection.sender() else {
                 // It was closed. Retired connections are no longer in the list that is loaded next.
                 ended.extend(self.remove(connection, CloseReason::Peer));
@@ -242,9 +241,9 @@ impl Http2Set {
         }
     }
 
-    /// Returns the connection of this runtime with the fewest open streams, among [`COMPARED`] ones, or the first one with
+    /// Returns the connection of this owner with the fewest open streams, among [`COMPARED`] ones, or the first one with
     /// a free stream if all of these are full.
-    fn emptiest<'a>(&self, list: &'a [Arc<Http2>], runtime: Id) -> Option<&'a Arc<Http2>> {
+    fn emptiest<'a>(&self, list: &'a [Arc<Http2>], owner: &Owner) -> Option<&'a Arc<Http2>> {
         let first = if list.len() > COMPARED { rand::random_range(0..list.len()) } else { 0 };
         let mut emptiest: Option<(usize, &Arc<Http2>)> = None;
         for (at, connection) in list[first..].iter().chain(&list[..first]).enumerate() {
@@ -252,7 +251,7 @@ impl Http2Set {
                 break;
             }
             let streams = connection.streams.load(Ordering::Relaxed);
-            let is_free = connection.runtime == runtime
+            let is_free = connection.owner == *owner
                 && streams < connection.limit.load(Ordering::Relaxed)
                 && connection.requests.load(Ordering::Relaxed) < self.max_requests;
             if is_free && emptiest.is_none_or(|(least, _)| streams < least) {
@@ -268,12 +267,12 @@ impl Http2Set {
         let connection = &taken.open.connection;
         let (limit, streams) = (connection.limit.load(Ordering::Relaxed), connection.streams.load(Ordering::Relaxed));
         // One eighth is left.
-        limit.saturating_sub(streams).saturating_mul(8) <= limit || self.is_empty(connection.runtime)
+        limit.saturating_sub(streams).saturating_mul(8) <= limit || self.is_empty(&connection.owner)
     }
 
-    /// Returns whether there is no connection that requests of this runtime could use.
-    pub(super) fn is_empty(&self, runtime: Id) -> bool {
-        !self.list.load().iter().any(|connection| connection.runtime == runtime)
+    /// Returns whether there is no connection that requests of this owner could use.
+    pub(super) fn is_empty(&self, owner: &Owner) -> bool {
+        !self.list.load().iter().any(|connection| connection.owner == *owner)
     }
 
     /// Begins the pause after an attempt to open a connection has failed.
@@ -281,11 +280,11 @@ impl Http2Set {
         self.failed_at.store(self.clock.tick(), Ordering::Relaxed);
     }
 
-    /// Returns whether no connection should be opened in this runtime, because an attempt has failed within [`PAUSE`] and
-    /// other connections of the runtime work.
-    pub(super) fn is_paused(&self, runtime: Id) -> bool {
+    /// Returns whether no connection should be opened for this owner, because an attempt has failed within [`PAUSE`] and
+    /// other connections of the owner work.
+    pub(super) fn is_paused(&self, owner: &Owner) -> bool {
         let failed_at = self.failed_at.load(Ordering::Relaxed);
-        failed_at != NEVER && !self.is_empty(runtime) && self.clock.tick().saturating_sub(failed_at) < PAUSE
+        failed_at != NEVER && !self.is_empty(owner) && self.clock.tick().saturating_sub(failed_at) < PAUSE
     }
 
     /// Ends a pause whose time is over. Returns whether there was one: requests may wait for its end.
@@ -345,8 +344,8 @@ impl Http2Set {
     }
 
     #[cfg(test)]
-    pub(super) fn has_room(&self, runtime: Id) -> bool {
-        self.emptiest(&self.list.load(), runtime).is_some()
+    pub(super) fn has_room(&self, owner: &Owner) -> bool {
+        self.emptiest(&self.list.load(), owner).is_some()
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Http2>>)) {

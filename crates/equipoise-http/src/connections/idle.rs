@@ -70,6 +70,17 @@ impl<C> Idle<C> {
         self.own_first().find_map(|stripe| stripe.pop(&is_usable))
     }
 
+    /// Takes the connection that was stored first by this thread, or one of another thread.
+    pub(crate) fn shift(&self) -> Option<C> {
+        self.own_first().find_map(Stripe::shift)
+    }
+
+    /// Stores a connection in place of the one that was stored first in the list of this thread, and returns the latter.
+    /// Returns the connection itself if the list is empty.
+    pub(crate) fn displace(&self, connection: C) -> C {
+        self.own().displace(connection)
+    }
+
     /// Removes and returns the connections for which `expired` returns true. It is called with the oldest first.
     pub(crate) fn remove_if(&self, mut expired: impl FnMut(&mut C) -> bool) -> Vec<C> {
         let mut removed = Vec::new();
@@ -129,6 +140,25 @@ impl<C> Stripe<C> {
         self.len.store(list.len(), Ordering::Relaxed);
         last
     }
+
+    fn shift(&self) -> Option<C> {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut list = self.list.lock();
+        let first = (!list.is_empty()).then(|| list.remove(0));
+        self.len.store(list.len(), Ordering::Relaxed);
+        first
+    }
+
+    fn displace(&self, connection: C) -> C {
+        let mut list = self.list.lock();
+        if list.is_empty() {
+            return connection;
+        }
+        list.push(connection);
+        list.remove(0)
+    }
 }
 
 /// Returns the number of this thread, counted from 0.
@@ -158,6 +188,15 @@ mod tests {
         }
         assert_eq!((idle.pop(|_| true), idle.len()), (Some(2), 2));
         assert_eq!((idle.pop(|connection| *connection == 0), idle.len()), (Some(0), 1));
+    }
+
+    #[test]
+    fn the_oldest_connection_is_taken_or_displaced() {
+        let idle = Idle::new(2);
+        assert_eq!((idle.shift(), idle.displace(0)), (None, 0));
+        assert_eq!((idle.push(1), idle.push(2)), (None, None));
+        assert_eq!((idle.displace(3), idle.len()), (1, 2));
+        assert_eq!((idle.shift(), idle.pop(|_| true), idle.len()), (Some(2), Some(3), 0));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    owner::Owner,
     pool::{Connection, Connections, Demand},
     queue::Lane,
     slots::Want,
@@ -98,7 +99,7 @@ impl Resolve for Attempts {
 
 /// The lane of all requests.
 fn lane() -> Lane {
-    Lane { want: Want::Any, runtime: Handle::current().id() }
+    Lane { want: Want::Any, owner: Owner::runtime(Handle::current().id()) }
 }
 
 type Request = Pin<Box<dyn Future<Output = Result<Connection, Error>>>>;
@@ -152,7 +153,7 @@ impl World {
         match event {
             Event::Begin => {
                 let connections = Arc::clone(&self.connections);
-                let demand = Demand { is_checked: true, is_http1: false, is_again: false };
+                let demand = Demand { is_checked: true, is_http1: false, is_again: false, client: None };
                 let mut waited = Duration::ZERO;
                 self.waiting.push(Box::pin(async move { connections.connection(demand, &mut waited).await }));
                 self.poll(self.waiting.len() - 1);
@@ -197,15 +198,15 @@ impl World {
             return Some("a connection is idle");
         }
         #[cfg(feature = "http2")]
-        if connections.http2.has_room(lane().runtime) {
+        if connections.http2.has_room(&lane().owner) {
             return Some("a stream is free");
         }
         #[cfg(feature = "http2")]
-        if connections.http2.is_paused(lane().runtime) {
+        if connections.http2.is_paused(&lane().owner) {
             return None;
         }
         let each = connections.served_by_one(Want::Any);
-        let needs = connections.queue.lock().uncovered(lane(), each) > 0;
+        let needs = connections.queue.lock().uncovered(&lane(), each) > 0;
         (needs && status.open < MAX_CONNECTIONS).then_some("a connection can be opened")
     }
 
@@ -242,7 +243,7 @@ impl World {
             self.happen(Event::Connect(Attempt::Succeeds));
             tokio::task::yield_now().await;
         }
-        assert_eq!(self.connections.queue.lock().opening(lane()), 0);
+        assert_eq!(self.connections.queue.lock().opening(&lane()), 0);
     }
 
     fn http2_connections(&self) -> usize {

@@ -10,6 +10,7 @@ mod idle;
 #[cfg(test)]
 mod interleavings;
 mod open;
+mod owner;
 mod pool;
 mod queue;
 mod slots;
@@ -24,6 +25,8 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 #[cfg(feature = "http2")]
 pub(crate) use self::http2::{OpenStream, Stream as Http2Stream};
 pub use self::idle::Idle;
+#[cfg(feature = "proxy-protocol")]
+pub(crate) use self::owner::Client;
 pub use self::status::{CloseReason, ConnectionStatus};
 pub(crate) use self::{
     http1::Http1,

@@ -11,6 +11,7 @@ use tokio::{runtime::Handle, time::timeout};
 use super::{
     clock::millis,
     http1::Http1,
+    owner::{Client, Owner},
     pool::{Connection, Connections},
     queue::{Entry, Lane, Queue},
     slots::{Slot, Want},
@@ -50,7 +51,7 @@ impl Opening {
             connections.clock.tick();
             let limit = connections.settings.connect_timeout;
             // A panic is one of the user's resolver.
-            let opened = AssertUnwindSafe(connections.open(self.lane.want, slot)).catch_unwind();
+            let opened = AssertUnwindSafe(connections.open(&self.lane, slot)).catch_unwind();
             let opened = match timeout(limit, opened).await {
                 Ok(opened) => opened.unwrap_or(Err(ConnectError::Aborted)),
                 Err(_) => Err(ConnectError::TimedOut { timeout: limit }),
@@ -100,19 +101,19 @@ impl Connections {
     /// Begins to open a connection for requests that wait, if they need one and a slot is free. The caller starts the
     /// attempt after it has unlocked the queue.
     pub(super) fn begin_opening(self: &Arc<Self>, queue: &mut Queue<Connection>) -> Option<Opening> {
-        let (lane, _) = self.needs_opening(queue)?;
-        let runtime = queue.runtime(lane)?;
+        let lane = self.needs_opening(queue)?.0.clone();
+        let runtime = queue.runtime(&lane)?;
         let slot = self.slots.take()?;
-        Some(self.opening(queue, lane.want, slot, runtime))
+        Some(self.opening(queue, lane, slot, runtime))
     }
 
     /// Returns the lane for which a connection should be opened next, and how many are missing for it.
-    fn needs_opening(&self, queue: &Queue<Connection>) -> Option<(Lane, usize)> {
-        let missing = |lane: Lane| {
+    fn needs_opening<'q>(&self, queue: &'q Queue<Connection>) -> Option<(&'q Lane, usize)> {
+        let missing = |lane: &Lane| {
             let each = self.served_by_one(lane.want);
             let missing = queue.uncovered(lane, each).div_ceil(each);
             #[cfg(feature = "http2")]
-            if missing > 0 && self.is_shared(lane.want) && self.http2.is_paused(lane.runtime) {
+            if missing > 0 && self.is_shared(lane.want) && self.http2.is_paused(&lane.owner) {
                 return 0;
             }
             missing
@@ -121,9 +122,8 @@ impl Connections {
         Some((lane, missing(lane)))
     }
 
-    fn opening(self: &Arc<Self>, queue: &mut Queue<Connection>, want: Want, slot: Slot, runtime: Handle) -> Opening {
-        let number = queue.begin_opening(want, &runtime, self.clock.tick());
-        let lane = Lane { want, runtime: runtime.id() };
+    fn opening(self: &Arc<Self>, queue: &mut Queue<Connection>, lane: Lane, slot: Slot, runtime: Handle) -> Opening {
+        let number = queue.begin_opening(&lane, &runtime, self.clock.tick());
         Opening { connections: Arc::clone(self), lane, number, runtime, slot: Some(slot), has_ended: false }
     }
 
@@ -151,7 +151,7 @@ impl Connections {
             let mut queue = self.queue.lock();
             let Some((_, missing)) = self.needs_opening(&queue) else { return };
             let missing = missing.saturating_sub(queue.closing());
-            idle.extend(std::iter::from_fn(|| self.idle.pop(|_| true)).take(missing));
+            idle.extend(std::iter::from_fn(|| self.idle.shift()).take(missing));
             queue.begin_closing(idle.len());
             #[cfg(feature = "http2")]
             {
@@ -168,19 +168,19 @@ impl Connections {
     /// Opens another HTTP/2 connection before the present ones are full, unless requests wait for its slot. Does nothing
     /// outside a tokio runtime.
     #[cfg(feature = "http2")]
-    pub(super) fn open_ahead(self: &Arc<Self>) {
+    pub(super) fn open_ahead(self: &Arc<Self>, owner: Owner) {
         if self.slots.open() >= self.settings.max_connections || self.slots.has_waiting() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        let lane = Lane { want: Want::Any, runtime: runtime.id() };
-        if self.http2.is_paused(lane.runtime) {
+        let lane = Lane { want: Want::Any, owner };
+        if self.http2.is_paused(&lane.owner) {
             return;
         }
         let opening = {
             let mut queue = self.queue.lock();
-            let slot = if queue.opening(lane) == 0 { self.slots.take() } else { None };
-            slot.map(|slot| self.opening(&mut queue, lane.want, slot, runtime))
+            let slot = if queue.opening(&lane) == 0 { self.slots.take() } else { None };
+            slot.map(|slot| self.opening(&mut queue, lane, slot, runtime))
         };
         if let Some(opening) = opening {
             opening.start();
@@ -203,9 +203,10 @@ impl Connections {
         let most = settings.prewarm.min(settings.max_connections);
         let most = if self.speaks_http1() { most.min(settings.max_idle) } else { most.min(1) };
         for _ in self.slots.open()..most {
+            let lane = Lane { want: Want::Any, owner: Owner::runtime(runtime.id()) };
             let opening = {
                 let mut queue = self.queue.lock();
-                self.slots.take().map(|slot| self.opening(&mut queue, Want::Any, slot, runtime.clone()))
+                self.slots.take().map(|slot| self.opening(&mut queue, lane, slot, runtime.clone()))
             };
             let Some(opening) = opening else { return };
             opening.start();
@@ -214,7 +215,7 @@ impl Connections {
 
     /// Ends an attempt to open a connection. If it has failed, requests with nothing else to wait for get the error.
     fn ended(self: &Arc<Self>, opening: &Opening, opened: Result<(), ConnectError>) {
-        let lane = opening.lane;
+        let lane = &opening.lane;
         let failed: Vec<Entry<Connection>> = {
             let mut queue = self.queue.lock();
             let counted = queue.end_opening(lane, opening.number);
@@ -240,9 +241,9 @@ impl Connections {
     /// Returns how many requests a failed attempt ends: those that it was expected to serve if it still `counted`, unless
     /// other attempts are expected to serve them too. So each attempt that fails ends requests, until none needs another
     /// attempt.
-    fn victims(&self, queue: &Queue<Connection>, lane: Lane, counted: bool) -> usize {
+    fn victims(&self, queue: &Queue<Connection>, lane: &Lane, counted: bool) -> usize {
         #[cfg(feature = "http2")]
-        if self.is_shared(lane.want) && !self.http2.is_empty(lane.runtime) {
+        if self.is_shared(lane.want) && !self.http2.is_empty(&lane.owner) {
             // The requests wait for a stream of another connection.
             self.http2.pause();
             return 0;
@@ -252,9 +253,11 @@ impl Connections {
     }
 
     /// Opens a connection, and gives it to a waiting request or stores it.
-    async fn open(self: &Arc<Self>, want: Want, slot: Slot) -> Result<(), ConnectError> {
+    async fn open(self: &Arc<Self>, lane: &Lane, slot: Slot) -> Result<(), ConnectError> {
         let generation = self.generation();
-        let (stream, is_http2) = self.connect(self.protocols(want)).await?;
+        let owner = lane.owner.clone();
+        let (stream, is_http2) =
+            self.connect(self.protocols(lane.want), owner.client.as_ref().map(Client::header)).await?;
         #[cfg(feature = "http2")]
         {
             let must_be_http2 = self.settings.version == Version::Http2;
@@ -264,7 +267,7 @@ impl Connections {
             if is_http2 || must_be_http2 {
                 let (socket, control) = Socket::new(stream, slot, Arc::clone(&self.counters), CloseReason::Peer);
                 self.learn(true);
-                self.http2.handshake(socket, control, self.expiry(), generation).await?;
+                self.http2.handshake(socket, control, self.expiry(), generation, owner).await?;
                 // All connections may have been closed meanwhile.
                 if self.generation() != generation {
                     self.close_idle();
@@ -275,13 +278,13 @@ impl Connections {
         let _ = is_http2;
         let (socket, control) = Socket::new(stream, slot, Arc::clone(&self.counters), CloseReason::Abandoned);
         let max_head = self.settings.max_response_head;
-        let mut connection = Http1::handshake(socket, control, max_head, self.expiry(), generation).await?;
+        let mut connection = Http1::handshake(socket, control, max_head, self.expiry(), generation, owner).await?;
         if !connection.is_alive() {
             return Err(ConnectError::Handshake { source: "the peer has closed the connection".into() });
         }
         connection.opened();
         #[cfg(feature = "http2")]
-        if want == Want::Any && !self.speaks_http1() {
+        if lane.want == Want::Any && !self.speaks_http1() {
             self.learn(false);
             if self.is_warm.load(Ordering::Relaxed) {
                 self.prewarm(&Handle::current());
@@ -304,11 +307,18 @@ impl Connections {
     }
 
     /// Opens a stream of bytes to the endpoint, with TLS if its address demands it. Returns whether the server has
-    /// selected HTTP/2 among `protocols`.
-    async fn connect(&self, protocols: &[&[u8]]) -> Result<(Stream, bool), ConnectError> {
+    /// selected HTTP/2 among `protocols`. `first` is sent before anything else.
+    async fn connect(&self, protocols: &[&[u8]], first: Option<&[u8]>) -> Result<(Stream, bool), ConnectError> {
         let settings = &self.settings;
         let options = Options { nodelay: settings.nodelay, keep_alive: settings.tcp_keep_alive };
-        let secure = async |stream| {
+        #[cfg_attr(not(feature = "proxy-protocol"), expect(unused_mut, reason = "nothing is sent before TLS"))]
+        let secure = async |mut stream: Stream| {
+            #[cfg(feature = "proxy-protocol")]
+            if let Some(first) = first {
+                let sent = tokio::io::AsyncWriteExt::write_all(&mut stream, first).await;
+                sent.map_err(|source| ConnectError::ProxyHeader { source })?;
+            }
+            let _ = first;
             #[cfg(feature = "tls")]
             if let Place::Tcp { host, .. } = &self.origin.place
                 && self.origin.is_tls

@@ -11,7 +11,7 @@ use std::{
 use std::sync::atomic::AtomicU8;
 
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 
 #[cfg(feature = "http2")]
 use super::http2::{Http2Set, Stream as Http2Stream};
@@ -19,6 +19,7 @@ use super::{
     clock::CoarseClock,
     http1::Http1,
     idle::Idle,
+    owner::{Client, Owner},
     queue::Queue,
     slots::{Slots, Want},
     status::{CloseReason, ConnectionStatus, Counters},
@@ -40,7 +41,7 @@ const HTTP1: u8 = 1;
 const HTTP2: u8 = 2;
 
 /// What a request needs of its connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Demand {
     /// Whether the system is asked if an idle HTTP/1.1 connection is still open.
     pub(crate) is_checked: bool,
@@ -49,6 +50,8 @@ pub(crate) struct Demand {
     /// Whether the request is sent again, because the connection that it had was closed. It is then served before those
     /// that have had none.
     pub(crate) is_again: bool,
+    /// The header of the PROXY protocol with which its connection must have begun, if connections begin with one.
+    pub(crate) client: Option<Client>,
 }
 
 /// What a request is sent on.
@@ -90,6 +93,12 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(origin: Origin, settings: Settings) -> Arc<Self> {
+        #[cfg(feature = "proxy-protocol")]
+        let settings = match settings.proxy_protocol {
+            // The clients are not known before their requests.
+            Some(_) => settings.prewarm(0),
+            None => settings,
+        };
         Arc::new_cyclic(|this: &Weak<Self>| {
             let server: Weak<Self> = this.clone();
             let clock = Arc::new(CoarseClock::new());
@@ -142,9 +151,10 @@ impl Connections {
             self.warm();
         }
         let runtime = Handle::try_current().map_err(|_| ConnectError::Aborted)?.id();
+        let owner = Owner { runtime, client: demand.client.clone() };
         // Elsewhere, the version does not depend on the request.
         let want = if demand.is_http1 && self.server_selects() { Want::Http1 } else { Want::Any };
-        let free = std::future::poll_fn(|cx| Poll::Ready(self.take_free(cx, want, runtime, demand.is_checked)));
+        let free = std::future::poll_fn(|cx| Poll::Ready(self.take_free(cx, want, &owner, demand.is_checked)));
         match free.await {
             Some(connection) => Ok(connection),
             // The future of what is rare is large. A box keeps it out of the future of each request.
@@ -153,21 +163,21 @@ impl Connections {
     }
 
     /// Returns what is free now, unless other requests wait for it.
-    fn take_free(self: &Arc<Self>, cx: &mut Context<'_>, want: Want, runtime: Id, check: bool) -> Option<Connection> {
+    fn take_free(self: &Arc<Self>, cx: &mut Context<'_>, want: Want, owner: &Owner, check: bool) -> Option<Connection> {
         let speaks_http1 = self.speaks_http1();
         if self.slots.waiting(want) > 0 || (speaks_http1 && self.slots.has_waiting()) {
             return None;
         }
         #[cfg(feature = "http2")]
         if want == Want::Any && !speaks_http1 {
-            let stream = self.http2.take(runtime, &mut Vec::new())?;
+            let stream = self.http2.take(owner, &mut Vec::new())?;
             if self.http2.is_nearly_full(&stream) {
-                self.open_ahead();
+                self.open_ahead(owner.clone());
             }
             return Some(Connection::Http2(stream));
         }
         loop {
-            let mut connection = self.idle.pop(|connection| connection.runtime == runtime)?;
+            let mut connection = self.idle.pop(|connection| connection.owner == *owner)?;
             // Without a check, the request itself finds out. It is sent again if the connection is closed.
             if !check || connection.is_open(cx) {
                 return Some(Connection::Http1(connection));
@@ -201,8 +211,13 @@ impl Connections {
         let generation = connection.generation;
         let Some(mut connection) = self.offer(connection) else { return };
         connection.is_reused = true;
+        let has_client = connection.owner.client.is_some();
         if let Some(excess) = self.idle.push(connection) {
-            return excess.close_because(CloseReason::TooManyIdle);
+            if !has_client {
+                return excess.close_because(CloseReason::TooManyIdle);
+            }
+            // The client of an older connection may be gone.
+            self.idle.displace(excess).close_because(CloseReason::TooManyIdle);
         }
         self.slots.freed();
         // All connections may have been closed before this one was stored.

@@ -7,7 +7,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::slots::{Slots, Want};
+use super::{
+    owner::Owner,
+    slots::{Slots, Want},
+};
 use crate::error::ConnectError;
 
 /// What a waiting request gets: something of type `T` to send it on, or the error of the attempt to open a connection.
@@ -21,16 +24,16 @@ pub(super) type Ticket = (bool, u64);
 /// are given up before an endpoint answers, each new request would begin another attempt.
 const MAX_ABANDONED: usize = 16;
 
-/// Which connections a waiting request can use: those for its want, in its own runtime. A connection needs the I/O driver
-/// of the runtime in which it was opened, and another runtime may have stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which connections a waiting request can use: those for its want, with its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lane {
     pub(super) want: Want,
-    pub(super) runtime: Id,
+    pub(super) owner: Owner,
 }
 
 /// The requests that wait, by their lane, and the attempts to open connections for them. All operations cost at most a
-/// logarithm of the number of requests, and are linear in the number of runtimes.
+/// logarithm of the number of requests, and are linear in the number of lanes: one for each runtime or, with the PROXY
+/// protocol, for each client that waits.
 pub(super) struct Queue<T> {
     /// Those with a request or an attempt.
     lanes: Vec<Requests<T>>,
@@ -88,10 +91,10 @@ impl<T> Queue<T> {
 
     /// Adds a request. Returns the end of its channel at which it receives the answer. The caller must then look for
     /// what is free, because it may have become free before the request was in the queue.
-    pub(super) fn join(&mut self, want: Want, ticket: Ticket, runtime: &Handle) -> oneshot::Receiver<Answer<T>> {
+    pub(super) fn join(&mut self, lane: &Lane, ticket: Ticket, runtime: &Handle) -> oneshot::Receiver<Answer<T>> {
         let (sender, receiver) = oneshot::channel();
-        self.lane_of(want, runtime).waiting.insert(ticket, Entry(sender));
-        self.publish(want);
+        self.entry(lane, runtime).waiting.insert(ticket, Entry(sender));
+        self.publish(lane.want);
         receiver
     }
 
@@ -99,7 +102,7 @@ impl<T> Queue<T> {
     /// attempts to open a connection remain than requests, of which an attempt serves `each`, the oldest attempt no
     /// longer counts: its end may be far away, so later requests do not rely on it. At most [`MAX_ABANDONED`] attempts go
     /// on so.
-    pub(super) fn leave(&mut self, lane: Lane, ticket: Ticket, each: usize) -> Option<Entry<T>> {
+    pub(super) fn leave(&mut self, lane: &Lane, ticket: Ticket, each: usize) -> Option<Entry<T>> {
         let may_abandon = self.abandoned < MAX_ABANDONED;
         let requests = self.get_mut(lane)?;
         let left = requests.waiting.remove(&ticket)?;
@@ -112,26 +115,26 @@ impl<T> Queue<T> {
     }
 
     /// Returns the lanes with a request or an attempt.
-    pub(super) fn lanes(&self) -> impl Iterator<Item = Lane> {
-        self.lanes.iter().map(|requests| requests.lane)
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().map(|requests| &requests.lane)
     }
 
     /// Returns the lane of the first request among these lanes.
-    pub(super) fn first(&self, is_among: impl Fn(Lane) -> bool) -> Option<Lane> {
-        let lanes = self.lanes.iter().filter(|requests| is_among(requests.lane));
-        let firsts = lanes.filter_map(|requests| Some((requests.first()?, requests.lane)));
+    pub(super) fn first(&self, is_among: impl Fn(&Lane) -> bool) -> Option<&Lane> {
+        let lanes = self.lanes.iter().filter(|requests| is_among(&requests.lane));
+        let firsts = lanes.filter_map(|requests| Some((requests.first()?, &requests.lane)));
         firsts.min_by_key(|(ticket, _)| *ticket).map(|(_, lane)| lane)
     }
 
     /// Removes and returns the first request of a lane.
-    pub(super) fn pop(&mut self, lane: Lane) -> Option<Entry<T>> {
+    pub(super) fn pop(&mut self, lane: &Lane) -> Option<Entry<T>> {
         let first = self.get_mut(lane)?.waiting.pop_first();
         self.publish(lane.want);
         first.map(|(_, entry)| entry)
     }
 
     /// Removes and returns the requests of a lane.
-    pub(super) fn take(&mut self, lane: Lane) -> Vec<Entry<T>> {
+    pub(super) fn take(&mut self, lane: &Lane) -> Vec<Entry<T>> {
         let taken = self.get_mut(lane).map(|requests| std::mem::take(&mut requests.waiting));
         self.publish(lane.want);
         taken.unwrap_or_default().into_values().collect()
@@ -144,45 +147,44 @@ impl<T> Queue<T> {
         self.slots.set_waiting(want, of_want.map(|requests| requests.waiting.len()).sum());
     }
 
-    fn get(&self, lane: Lane) -> Option<&Requests<T>> {
-        self.lanes.iter().find(|requests| requests.lane == lane)
+    fn get(&self, lane: &Lane) -> Option<&Requests<T>> {
+        self.lanes.iter().find(|requests| requests.lane == *lane)
     }
 
-    fn get_mut(&mut self, lane: Lane) -> Option<&mut Requests<T>> {
-        self.lanes.iter_mut().find(|requests| requests.lane == lane)
+    fn get_mut(&mut self, lane: &Lane) -> Option<&mut Requests<T>> {
+        self.lanes.iter_mut().find(|requests| requests.lane == *lane)
     }
 
-    fn lane_of(&mut self, want: Want, runtime: &Handle) -> &mut Requests<T> {
-        let lane = Lane { want, runtime: runtime.id() };
-        let at = self.lanes.iter().position(|requests| requests.lane == lane).unwrap_or(self.lanes.len());
+    fn entry(&mut self, lane: &Lane, runtime: &Handle) -> &mut Requests<T> {
+        let at = self.lanes.iter().position(|requests| requests.lane == *lane).unwrap_or(self.lanes.len());
         if at == self.lanes.len() {
             let (waiting, opening) = Default::default();
-            self.lanes.push(Requests { lane, runtime: runtime.clone(), waiting, opening });
+            self.lanes.push(Requests { lane: lane.clone(), runtime: runtime.clone(), waiting, opening });
         }
         &mut self.lanes[at]
     }
 
     /// Returns the runtime of a lane.
-    pub(super) fn runtime(&self, lane: Lane) -> Option<Handle> {
+    pub(super) fn runtime(&self, lane: &Lane) -> Option<Handle> {
         self.get(lane).map(|requests| requests.runtime.clone())
     }
 
     /// Returns the number of attempts that are expected to serve requests of a lane.
     #[cfg(any(feature = "http2", test))]
-    pub(super) fn opening(&self, lane: Lane) -> usize {
+    pub(super) fn opening(&self, lane: &Lane) -> usize {
         self.get(lane).map_or(0, |requests| requests.opening.len())
     }
 
     /// Counts an attempt that begins at this time. It has taken a slot. Returns its number.
-    pub(super) fn begin_opening(&mut self, want: Want, runtime: &Handle, now: u64) -> u64 {
+    pub(super) fn begin_opening(&mut self, lane: &Lane, runtime: &Handle, now: u64) -> u64 {
         self.closing = self.closing.saturating_sub(1);
         let number = self.number();
-        self.lane_of(want, runtime).opening.insert(number, now);
+        self.entry(lane, runtime).opening.insert(number, now);
         number
     }
 
     /// Ends the effect of [`begin_opening`](Self::begin_opening). Returns whether the attempt still counted.
-    pub(super) fn end_opening(&mut self, lane: Lane, number: u64) -> bool {
+    pub(super) fn end_opening(&mut self, lane: &Lane, number: u64) -> bool {
         let has_counted = self.get_mut(lane).is_some_and(|requests| requests.opening.remove(&number).is_some());
         if !has_counted {
             self.abandoned = self.abandoned.saturating_sub(1);
@@ -200,7 +202,7 @@ impl<T> Queue<T> {
             let all = requests.opening.len();
             requests.opening.retain(|_, begun| *begun >= before);
             self.abandoned += all - requests.opening.len();
-            if requests.opening.len() < all && requests.lane.runtime != present {
+            if requests.opening.len() < all && requests.lane.owner.runtime != present {
                 removed.extend(std::mem::take(&mut requests.waiting).into_values());
             }
         }
@@ -211,7 +213,7 @@ impl<T> Queue<T> {
     }
 
     /// Returns how many waiting requests of a lane remain if each connection being opened serves `each` of them.
-    pub(super) fn uncovered(&self, lane: Lane, each: usize) -> usize {
+    pub(super) fn uncovered(&self, lane: &Lane, each: usize) -> usize {
         let Some(requests) = self.get(lane) else { return 0 };
         requests.waiting.len().saturating_sub(requests.opening.len().saturating_mul(each))
     }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     fn lane(want: Want) -> Lane {
-        Lane { want, runtime: Handle::current().id() }
+        Lane { want, owner: Owner::runtime(Handle::current().id()) }
     }
 
     #[tokio::test]
@@ -246,28 +248,28 @@ mod tests {
         let mut queue = queue();
         let tickets: Vec<_> = (0..3).map(|_| queue.ticket(false)).collect();
         let wants = [Want::Http1, Want::Any, Want::Http1];
-        let mut join = |at: usize| queue.join(wants[at], tickets[at], &Handle::current());
+        let mut join = |at: usize| queue.join(&lane(wants[at]), tickets[at], &Handle::current());
         let (mut first, _second, mut third) = (join(0), join(1), join(2));
         let of_any = queue.first(|lane| lane.want == Want::Any);
-        assert_eq!((queue.first(|_| true), of_any), (Some(lane(Want::Http1)), Some(lane(Want::Any))));
-        assert!(queue.pop(lane(Want::Http1)).unwrap().answer(Ok(7)).is_ok());
-        assert_eq!(queue.first(|_| true), Some(lane(Want::Any)));
+        assert_eq!((queue.first(|_| true), of_any), (Some(&lane(Want::Http1)), Some(&lane(Want::Any))));
+        assert!(queue.pop(&lane(Want::Http1)).unwrap().answer(Ok(7)).is_ok());
+        assert_eq!(queue.first(|_| true), Some(&lane(Want::Any)));
         assert!(first.try_recv().unwrap().is_ok() && third.try_recv().is_err());
         // A request that comes back with its ticket is first again.
-        let _again = queue.join(Want::Http1, tickets[0], &Handle::current());
-        assert_eq!(queue.first(|_| true), Some(lane(Want::Http1)));
+        let _again = queue.join(&lane(Want::Http1), tickets[0], &Handle::current());
+        assert_eq!(queue.first(|_| true), Some(&lane(Want::Http1)));
         // A request that is sent again is ahead of all others.
         let again = queue.ticket(true);
-        let _again = queue.join(Want::Any, again, &Handle::current());
-        assert!(again < tickets[0] && queue.first(|_| true) == Some(lane(Want::Any)));
+        let _again = queue.join(&lane(Want::Any), again, &Handle::current());
+        assert!(again < tickets[0] && queue.first(|_| true) == Some(&lane(Want::Any)));
     }
 
     #[tokio::test]
     async fn a_request_that_is_given_up_leaves_nothing_behind() {
         let (mut queue, lane) = (queue(), lane(Want::Any));
         let ticket = queue.ticket(false);
-        drop(queue.join(Want::Any, ticket, &Handle::current()));
-        assert!(queue.leave(lane, ticket, 1).is_some() && queue.leave(lane, ticket, 1).is_none());
+        drop(queue.join(&lane, ticket, &Handle::current()));
+        assert!(queue.leave(&lane, ticket, 1).is_some() && queue.leave(&lane, ticket, 1).is_none());
         assert_eq!((queue.lanes().count(), queue.first(|_| true)), (0, None));
     }
 
@@ -276,28 +278,28 @@ mod tests {
         let (mut queue, lane) = (queue(), lane(Want::Any));
         let join = |queue: &mut Queue<u32>| {
             let ticket = queue.ticket(false);
-            queue.join(Want::Any, ticket, &Handle::current())
+            queue.join(&lane, ticket, &Handle::current())
         };
         let _waiting: Vec<_> = (0..5).map(|_| join(&mut queue)).collect();
-        let number = queue.begin_opening(Want::Any, &Handle::current(), 0);
-        assert_eq!((queue.uncovered(lane, 1), queue.uncovered(lane, 100)), (4, 0));
-        assert!(queue.end_opening(lane, number) && !queue.end_opening(lane, number));
-        assert_eq!(queue.uncovered(lane, 100), 5);
+        let number = queue.begin_opening(&lane, &Handle::current(), 0);
+        assert_eq!((queue.uncovered(&lane, 1), queue.uncovered(&lane, 100)), (4, 0));
+        assert!(queue.end_opening(&lane, number) && !queue.end_opening(&lane, number));
+        assert_eq!(queue.uncovered(&lane, 100), 5);
     }
 
     #[tokio::test]
     async fn attempts_without_a_request_and_attempts_that_should_have_ended_do_not_count() {
         let (mut queue, lane) = (queue(), lane(Want::Any));
         let tickets = [queue.ticket(false), queue.ticket(false)];
-        let _waiting = tickets.map(|ticket| queue.join(Want::Any, ticket, &Handle::current()));
-        let attempts = [1, 2].map(|now| queue.begin_opening(Want::Any, &Handle::current(), now));
-        assert!(queue.leave(lane, tickets[0], 1).is_some());
-        assert_eq!((queue.opening(lane), queue.uncovered(lane, 1)), (1, 0));
-        assert!(!queue.end_opening(lane, attempts[0]));
-        assert!(queue.forget_opening(2, lane.runtime).is_empty());
-        assert_eq!(queue.opening(lane), 1);
-        assert!(queue.forget_opening(3, lane.runtime).is_empty());
-        assert_eq!((queue.opening(lane), queue.uncovered(lane, 1)), (0, 1));
+        let _waiting = tickets.map(|ticket| queue.join(&lane, ticket, &Handle::current()));
+        let attempts = [1, 2].map(|now| queue.begin_opening(&lane, &Handle::current(), now));
+        assert!(queue.leave(&lane, tickets[0], 1).is_some());
+        assert_eq!((queue.opening(&lane), queue.uncovered(&lane, 1)), (1, 0));
+        assert!(!queue.end_opening(&lane, attempts[0]));
+        assert!(queue.forget_opening(2, lane.owner.runtime).is_empty());
+        assert_eq!(queue.opening(&lane), 1);
+        assert!(queue.forget_opening(3, lane.owner.runtime).is_empty());
+        assert_eq!((queue.opening(&lane), queue.uncovered(&lane, 1)), (0, 1));
     }
 
     #[tokio::test]
@@ -306,39 +308,40 @@ mod tests {
         let mut attempts = Vec::new();
         for _ in 0..2 * MAX_ABANDONED {
             let ticket = queue.ticket(false);
-            let _waits = queue.join(Want::Any, ticket, &Handle::current());
-            if queue.uncovered(lane, 1) > 0 {
-                attempts.push(queue.begin_opening(Want::Any, &Handle::current(), 0));
+            let _waits = queue.join(&lane, ticket, &Handle::current());
+            if queue.uncovered(&lane, 1) > 0 {
+                attempts.push(queue.begin_opening(&lane, &Handle::current(), 0));
             }
-            assert!(queue.leave(lane, ticket, 1).is_some());
+            assert!(queue.leave(&lane, ticket, 1).is_some());
         }
         // The last one counts, so later requests rely on it.
-        assert_eq!((attempts.len(), queue.opening(lane)), (MAX_ABANDONED + 1, 1));
-        queue.end_opening(lane, attempts[0]);
+        assert_eq!((attempts.len(), queue.opening(&lane)), (MAX_ABANDONED + 1, 1));
+        queue.end_opening(&lane, attempts[0]);
         let ticket = queue.ticket(false);
-        let _waits = queue.join(Want::Any, ticket, &Handle::current());
-        assert!(queue.leave(lane, ticket, 1).is_some());
-        assert_eq!(queue.opening(lane), 0);
+        let _waits = queue.join(&lane, ticket, &Handle::current());
+        assert!(queue.leave(&lane, ticket, 1).is_some());
+        assert_eq!(queue.opening(&lane), 0);
     }
 
     #[tokio::test]
     async fn each_runtime_has_its_own_requests_and_attempts() {
         let (mut queue, other) = (queue(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+        let of = |runtime: &Handle| Lane { want: Want::Any, owner: Owner::runtime(runtime.id()) };
         let runtimes = [Handle::current(), other.handle().clone(), Handle::current()];
         let _waiting = runtimes.map(|runtime| {
             let ticket = queue.ticket(false);
-            queue.join(Want::Any, ticket, &runtime)
+            queue.join(&of(&runtime), ticket, &runtime)
         });
-        let (own, others) = (lane(Want::Any), Lane { want: Want::Any, runtime: other.handle().id() });
-        queue.begin_opening(Want::Any, other.handle(), 0);
-        assert_eq!((queue.uncovered(own, 1), queue.uncovered(others, 1)), (2, 0));
-        assert_eq!(queue.first(|lane| lane.runtime == others.runtime), Some(others));
+        let (own, others) = (lane(Want::Any), of(other.handle()));
+        queue.begin_opening(&others, other.handle(), 0);
+        assert_eq!((queue.uncovered(&own, 1), queue.uncovered(&others, 1)), (2, 0));
+        assert_eq!(queue.first(|lane| lane.owner == others.owner), Some(&others));
         // The other runtime is stuck.
-        assert_eq!((queue.forget_opening(1, own.runtime).len(), queue.slots.waiting(Want::Any)), (1, 2));
+        assert_eq!((queue.forget_opening(1, own.owner.runtime).len(), queue.slots.waiting(Want::Any)), (1, 2));
         let ticket = queue.ticket(false);
-        let _again = queue.join(Want::Any, ticket, other.handle());
-        assert_eq!((queue.take(own).len(), queue.slots.waiting(Want::Any)), (2, 1));
-        assert_eq!(queue.runtime(others).map(|runtime| runtime.id()), Some(others.runtime));
+        let _again = queue.join(&others, ticket, other.handle());
+        assert_eq!((queue.take(&own).len(), queue.slots.waiting(Want::Any)), (2, 1));
+        assert_eq!(queue.runtime(&others).map(|runtime| runtime.id()), Some(others.owner.runtime));
         other.shutdown_background();
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    runtime::{Handle, Id},
+    runtime::Handle,
     sync::oneshot,
     time::{Instant, timeout},
 };
@@ -12,6 +12,7 @@ use super::{
     clock::millis,
     http1::Http1,
     open::Opening,
+    owner::Owner,
     pool::{Connection, Connections, Demand},
     queue::{Answer, Entry, Lane, Queue, Ticket},
     slots::{Serve, Want},
@@ -43,7 +44,7 @@ impl Connections {
         demand: Demand,
         waited: &mut Duration,
     ) -> Result<Connection, Error> {
-        let mut waiting = self.join(want, demand.is_again)?;
+        let mut waiting = self.join(want, &demand)?;
         let settings = &self.settings;
         let opening = if waiting.is_covered { settings.connect_timeout } else { Default::default() };
         let limit = settings.wait_timeout.saturating_add(opening);
@@ -72,7 +73,7 @@ impl Connections {
     }
 
     /// Adds a request to the queue, and begins to open a connection for it if that is possible.
-    fn join(self: &Arc<Self>, want: Want, is_again: bool) -> Result<Waiting<'_>, Error> {
+    fn join(self: &Arc<Self>, want: Want, demand: &Demand) -> Result<Waiting<'_>, Error> {
         let runtime = Handle::try_current().map_err(|_| ConnectError::Aborted)?;
         let max_waiting = self.settings.max_waiting;
         let mut openings = Vec::new();
@@ -81,18 +82,18 @@ impl Connections {
         let stuck;
         let joined = {
             let mut queue = self.queue.lock();
-            let ticket = queue.ticket(is_again);
-            let receiver = queue.join(want, ticket, &runtime);
-            let lane = Lane { want, runtime: runtime.id() };
+            let ticket = queue.ticket(demand.is_again);
+            let lane = Lane { want, owner: Owner { runtime: runtime.id(), client: demand.client.clone() } };
+            let receiver = queue.join(&lane, ticket, &runtime);
             let longest = millis(self.settings.connect_timeout).saturating_add(MAX_DELAY);
-            stuck = queue.forget_opening(self.clock.tick().saturating_sub(longest), lane.runtime);
+            stuck = queue.forget_opening(self.clock.tick().saturating_sub(longest), lane.owner.runtime);
             openings.extend(std::iter::from_fn(|| self.begin_opening(&mut queue)));
-            let uncovered = |lane: Lane| queue.uncovered(lane, self.served_by_one(lane.want));
+            let uncovered = |lane: &Lane| queue.uncovered(lane, self.served_by_one(lane.want));
             if queue.lanes().map(uncovered).sum::<usize>() <= max_waiting {
-                let is_covered = uncovered(lane) == 0;
+                let is_covered = uncovered(&lane) == 0;
                 Some(Waiting { connections: self, lane, ticket, receiver, runtime, is_covered })
             } else {
-                refused = queue.leave(lane, ticket, self.served_by_one(want));
+                refused = queue.leave(&lane, ticket, self.served_by_one(want));
                 None
             }
         };
@@ -106,12 +107,12 @@ impl Connections {
 
     /// Gives a connection to the first request that can use it. Returns it if there is none.
     pub(super) fn offer(&self, connection: Http1) -> Option<Http1> {
-        let runtime = connection.runtime;
+        let owner = connection.owner.clone();
         let mut answer = Ok(Connection::Http1(connection));
         while self.slots.has_waiting() {
             let first = {
                 let mut queue = self.queue.lock();
-                self.user_of_http1(&queue, runtime).and_then(|lane| queue.pop(lane))
+                self.user_of_http1(&queue, &owner).cloned().and_then(|lane| queue.pop(&lane))
             };
             let Some(first) = first else { break };
             match first.answer(answer) {
@@ -136,11 +137,11 @@ impl Connections {
         }
     }
 
-    /// Returns the lane of the first request that may use an HTTP/1.1 connection of this runtime. If the endpoint speaks
+    /// Returns the lane of the first request that may use an HTTP/1.1 connection of this owner. If the endpoint speaks
     /// HTTP/2, only those that need HTTP/1.1 may.
-    fn user_of_http1(&self, queue: &Queue<Connection>, runtime: Id) -> Option<Lane> {
+    fn user_of_http1<'q>(&self, queue: &'q Queue<Connection>, owner: &Owner) -> Option<&'q Lane> {
         let is_any = self.speaks_http1();
-        queue.first(|lane| lane.runtime == runtime && (is_any || lane.want == Want::Http1))
+        queue.first(|lane| lane.owner == *owner && (is_any || lane.want == Want::Http1))
     }
 
     /// Removes a request from the queue, and returns it with a free connection that it can use.
@@ -150,19 +151,19 @@ impl Connections {
         let mut ended = Vec::new();
         let mut queue = self.queue.lock();
         #[cfg_attr(not(feature = "http2"), expect(unused_mut, reason = "it changes `ended`"))]
-        let mut free = |runtime: Id| {
+        let mut free = |owner: &Owner| {
             #[cfg(feature = "http2")]
-            if let Some(lane) = queue.first(|lane| lane == Lane { want: Want::Any, runtime })
-                && let Some(stream) = self.http2.take(runtime, &mut ended)
+            if let Some(lane) = queue.first(|lane| lane.want == Want::Any && lane.owner == *owner)
+                && let Some(stream) = self.http2.take(owner, &mut ended)
             {
-                return Some((lane, Connection::Http2(stream)));
+                return Some((lane.clone(), Connection::Http2(stream)));
             }
-            let lane = self.user_of_http1(&queue, runtime)?;
-            let connection = self.idle.pop(|connection| connection.runtime == runtime)?;
-            Some((lane, Connection::Http1(connection)))
+            let lane = self.user_of_http1(&queue, owner)?;
+            let connection = self.idle.pop(|connection| connection.owner == *owner)?;
+            Some((lane.clone(), Connection::Http1(connection)))
         };
-        let (lane, connection) = queue.lanes().find_map(|lane| free(lane.runtime))?;
-        queue.pop(lane).map(|first| (first, connection))
+        let (lane, connection) = queue.lanes().find_map(|lane| free(&lane.owner))?;
+        queue.pop(&lane).map(|first| (first, connection))
     }
 }
 
@@ -180,7 +181,7 @@ impl Serve for Connections {
 impl Waiting<'_> {
     /// Joins the queue again at the place where the request was.
     fn join_again(&mut self) {
-        let receiver = self.connections.queue.lock().join(self.lane.want, self.ticket, &self.runtime);
+        let receiver = self.connections.queue.lock().join(&self.lane, self.ticket, &self.runtime);
         self.receiver = receiver;
     }
 }
@@ -188,7 +189,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let each = self.connections.served_by_one(self.lane.want);
-        let left = self.connections.queue.lock().leave(self.lane, self.ticket, each);
+        let left = self.connections.queue.lock().leave(&self.lane, self.ticket, each);
         if left.is_some() {
             return;
         }

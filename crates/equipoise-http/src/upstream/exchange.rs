@@ -41,6 +41,13 @@ pub(super) fn exchange(
     // Not an `async fn`, whose future would have room for its arguments twice.
     async move {
         check(&request)?;
+        #[cfg(feature = "proxy-protocol")]
+        let client = connections.settings.proxy_protocol.as_ref().map(|headers| {
+            let header = headers.of(request.extensions());
+            crate::connections::Client::new(&header)
+        });
+        #[cfg(not(feature = "proxy-protocol"))]
+        let client = None;
         loop {
             let can_repeat = request.body().is_empty() && is_safe(request.method());
             let demand = Demand {
@@ -48,6 +55,7 @@ pub(super) fn exchange(
                 is_checked: !can_repeat || again > 0,
                 is_http1: asks_to_upgrade(&request),
                 is_again: again > 0,
+                client: client.clone(),
             };
             let sent = match connections.connection(demand, &mut waited).await? {
                 Connection::Http1(mut connection) => {

@@ -9,6 +9,8 @@ mod http2;
 mod limits;
 #[cfg(feature = "http2")]
 mod pings;
+#[cfg(feature = "proxy-protocol")]
+mod proxy_protocol;
 mod queue;
 mod reuse;
 mod runtimes;
