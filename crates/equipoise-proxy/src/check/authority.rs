@@ -42,6 +42,17 @@ pub(crate) fn host_and_port(text: &[u8]) -> Option<HostAndPort<'_>> {
     is_host(host).then_some(HostAndPort { host, port })
 }
 
+/// Reads the name of the server that a client has asked for: in lower case, and without a dot at its end. `Some(None)` for
+/// an IP address, which is no name (RFC 6066, section 3). `None` if it is not a host.
+#[cfg(feature = "proxy-protocol")]
+pub(crate) fn server_name(text: &[u8]) -> Option<Option<Box<str>>> {
+    let text = std::str::from_utf8(text).ok()?;
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Some(None);
+    }
+    is_host(text).then(|| Some(text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase().into()))
+}
+
 /// Parses a port. An empty port is allowed by RFC 3986 and means the default.
 fn port(text: &str) -> Option<Option<u16>> {
     if text.is_empty() {
@@ -95,6 +106,21 @@ mod tests {
         ] {
             assert_eq!(host_and_port(text.as_bytes()), Some(HostAndPort { host, port }), "{text}");
         }
+    }
+
+    #[cfg(feature = "proxy-protocol")]
+    #[test]
+    fn a_server_name_has_one_form() {
+        let name = |text: &str| server_name(text.as_bytes()).map(|name| name.map(String::from));
+        assert_eq!(name("Shop.Example."), Some(Some("shop.example".to_owned())));
+        assert_eq!(name("a_b.test"), Some(Some("a_b.test".to_owned())));
+        for address in ["192.0.2.1", "::1", "2001:db8::1"] {
+            assert_eq!(name(address), Some(None), "{address}");
+        }
+        for text in ["", ".", "..", ".a", "a..b", "*.a", "a/b", "a:1", "u@a", "a b", "a\n", "[::1]", "127.1", "é"] {
+            assert_eq!(name(text), None, "{text}");
+        }
+        assert_eq!(server_name(b"\xff"), None);
     }
 
     #[test]

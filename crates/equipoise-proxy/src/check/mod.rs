@@ -30,6 +30,8 @@ mod request;
 mod response;
 mod target;
 
+#[cfg(feature = "proxy-protocol")]
+pub(crate) use self::authority::server_name;
 #[cfg(feature = "server")]
 pub(crate) use self::request::content_length;
 pub(crate) use self::{authority::host_and_port, request::is_extended_connect, response::inspect_response};

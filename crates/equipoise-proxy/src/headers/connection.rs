@@ -1,6 +1,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
+#[cfg(feature = "proxy-protocol")]
+use equipoise_http::proxy_protocol::ProxyHeader;
 use http::{Extensions, HeaderValue};
+
+#[cfg(feature = "proxy-protocol")]
+use crate::check::server_name;
 
 /// A request extension about the connection on which the request came. The server that accepts the connection adds it
 /// to each request, together with [`PeerAddr`](equipoise_affinity::source::PeerAddr).
@@ -17,13 +22,35 @@ pub struct ConnectionInfo {
     local: Option<SocketAddr>,
     tls: bool,
     server_name: Option<Arc<str>>,
+    #[cfg(feature = "proxy-protocol")]
+    proxied: Option<Arc<Proxied>>,
+    #[cfg(feature = "proxy-protocol")]
+    unique_id: Option<Arc<[u8]>>,
+}
+
+/// What a proxy in front has told with the PROXY protocol.
+#[cfg(feature = "proxy-protocol")]
+#[derive(Debug, PartialEq, Eq)]
+struct Proxied {
+    header: ProxyHeader,
+    proxy: Option<SocketAddr>,
+    /// In lower case.
+    server_name: Option<Box<str>>,
 }
 
 impl ConnectionInfo {
     /// Creates the extension for a connection without TLS whose local address is not known.
     #[must_use]
     pub const fn new() -> Self {
-        Self { local: None, tls: false, server_name: None }
+        Self {
+            local: None,
+            tls: false,
+            server_name: None,
+            #[cfg(feature = "proxy-protocol")]
+            proxied: None,
+            #[cfg(feature = "proxy-protocol")]
+            unique_id: None,
+        }
     }
 
     /// Sets the local address of the connection. Default: not known.
@@ -47,19 +74,77 @@ impl ConnectionInfo {
         self
     }
 
-    /// Returns the local address of the connection.
-    pub const fn local_addr(&self) -> Option<SocketAddr> {
-        self.local
+    /// Sets the header of the PROXY protocol with which the connection began, and the address of the proxy that sent it.
+    /// Default: none.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[must_use]
+    pub fn proxied(mut self, header: ProxyHeader, proxy: Option<SocketAddr>) -> Self {
+        let server_name = header.authority().and_then(|name| server_name(name.as_bytes())).flatten();
+        self.proxied = Some(Arc::new(Proxied { header, proxy, server_name }));
+        self
     }
 
-    /// Returns the name of the server that the client has named in its TLS handshake (SNI).
-    pub fn server_name(&self) -> Option<&str> {
-        self.server_name.as_deref()
+    /// Sets an identifier of the connection, which endpoints get in the header of the PROXY protocol. At most 128 bytes are
+    /// sent; a longer one is left out. Default: that of the header that was received.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[must_use]
+    pub fn with_unique_id(mut self, id: &[u8]) -> Self {
+        self.unique_id = Some(id.into());
+        self
+    }
+
+    /// Returns the local address of the connection: with the PROXY protocol, the address to which the client connected.
+    pub const fn local_addr(&self) -> Option<SocketAddr> {
+        self.local
     }
 
     /// Returns whether the connection uses TLS.
     pub const fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Returns the header of the PROXY protocol with which the connection began. `None` if there was none.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    pub fn proxy_header(&self) -> Option<&ProxyHeader> {
+        self.proxied.as_ref().map(|proxied| &proxied.header)
+    }
+
+    /// Returns the address of the proxy that sent the header of the PROXY protocol. `None` if there was none, or the proxy
+    /// has no IP address.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.proxied.as_ref().and_then(|proxied| proxied.proxy)
+    }
+
+    /// Returns the identifier of the connection: the one that was [set](Self::with_unique_id), or else that of the header
+    /// of the PROXY protocol.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    pub fn unique_id(&self) -> Option<&[u8]> {
+        self.unique_id.as_deref().or_else(|| self.proxy_header()?.unique_id())
+    }
+
+    /// Returns whether the connection is one of a client about whose address its proxy has told nothing. The address of the
+    /// peer is then not that of the sender of requests.
+    #[cfg(any(feature = "proxy-protocol", feature = "server"))]
+    pub(crate) fn hides_client(&self) -> bool {
+        #[cfg(feature = "proxy-protocol")]
+        return self.proxy_header().is_some_and(|header| header.source().is_none() && !header.is_local());
+        #[cfg(not(feature = "proxy-protocol"))]
+        false
+    }
+
+    /// Returns the name of the server that the client asked for, in lower case: in the TLS handshake (SNI), or as the proxy
+    /// in front has told with the PROXY protocol. `None` if it is not known.
+    pub fn server_name(&self) -> Option<&str> {
+        let told = None;
+        #[cfg(feature = "proxy-protocol")]
+        let told = told.or_else(|| self.proxied.as_ref()?.server_name.as_deref());
+        self.server_name.as_deref().or(told)
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) use self::{
     connections::{Admission, Connections, Serve},
     idle::IdleConnections,
     listener::is_out_of_files,
+    prefixed::read_more,
     wait::Signal,
 };
 pub use self::{

@@ -1,10 +1,12 @@
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream of which some bytes were read before, for example to find out for which server they are. Reads return these
@@ -33,6 +35,22 @@ impl<Io> Prefixed<Io> {
     pub fn inner(&self) -> Option<&Io> {
         self.prefix.is_empty().then_some(&self.io)
     }
+}
+
+/// The maximum number of bytes that [`read_more`] reads at once.
+const ONE_READ: usize = 4096;
+
+/// Reads bytes and appends them to `bytes`. Returns their number: 0 at the end of the stream. While none have arrived, it
+/// needs no memory for them.
+pub(crate) async fn read_more<Io: AsyncRead + Unpin>(io: &mut Io, bytes: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut buffer = [MaybeUninit::uninit(); ONE_READ];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut buffer))?;
+        bytes.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
 }
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Prefixed<Io> {

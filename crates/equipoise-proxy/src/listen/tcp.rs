@@ -40,14 +40,32 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub struct Tcp {
     listener: TcpListener,
+    options: Options,
+}
+
+/// The options of connections.
+#[derive(Clone, Copy, Debug)]
+struct Options {
     keep_alive: Duration,
+    #[cfg(feature = "proxy-protocol")]
+    unique_ids: bool,
+}
+
+impl Options {
+    const fn new() -> Self {
+        Self {
+            keep_alive: KEEP_ALIVE,
+            #[cfg(feature = "proxy-protocol")]
+            unique_ids: false,
+        }
+    }
 }
 
 impl Tcp {
     /// Creates a listener with the defaults that the methods name.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
-        Self { listener, keep_alive: KEEP_ALIVE }
+        Self { listener, options: Options::new() }
     }
 
     /// Sets after which time without bytes the operating system asks whether the client is still there
@@ -55,9 +73,19 @@ impl Tcp {
     /// This ends requests and tunnels of clients that have vanished. `Duration::ZERO` turns it off. Default: 60 s.
     #[must_use]
     pub fn keep_alive(mut self, time: Duration) -> Self {
-        self.keep_alive = time;
+        self.options.keep_alive = time;
         // So that the options of the listener are set again.
         let _ = SockRef::from(&self.listener).set_tcp_nodelay(false);
+        self
+    }
+
+    /// Sets whether each connection gets a random identifier, of 32 hexadecimal digits: see
+    /// [`ConnectionInfo::unique_id`]. Endpoints get it in the header of the PROXY protocol. Default: false.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[must_use]
+    pub fn unique_ids(mut self, unique_ids: bool) -> Self {
+        self.options.unique_ids = unique_ids;
         self
     }
 }
@@ -66,11 +94,11 @@ impl Listener for Tcp {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
-        accept(&self.listener, self.keep_alive).await
+        accept(&self.listener, self.options).await
     }
 
     fn accept_waiting(&mut self) -> io::Result<Option<Accepted<TcpStream>>> {
-        accept_waiting(&self.listener, self.keep_alive)
+        accept_waiting(&self.listener, self.options)
     }
 }
 
@@ -78,37 +106,41 @@ impl Listener for TcpListener {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
-        accept(self, KEEP_ALIVE).await
+        accept(self, Options::new()).await
     }
 
     fn accept_waiting(&mut self) -> io::Result<Option<Accepted<TcpStream>>> {
-        accept_waiting(self, KEEP_ALIVE)
+        accept_waiting(self, Options::new())
     }
 }
 
-async fn accept(listener: &TcpListener, keep_alive: Duration) -> io::Result<Accepted<TcpStream>> {
+async fn accept(listener: &TcpListener, options: Options) -> io::Result<Accepted<TcpStream>> {
     let (stream, peer) = listener.accept().await?;
-    Ok(accepted(listener, stream, peer, keep_alive))
+    Ok(accepted(listener, stream, peer, options))
 }
 
-fn accept_waiting(listener: &TcpListener, keep_alive: Duration) -> io::Result<Option<Accepted<TcpStream>>> {
+fn accept_waiting(listener: &TcpListener, options: Options) -> io::Result<Option<Accepted<TcpStream>>> {
     let Some((socket, peer)) = accept_now(SockRef::from(listener))? else { return Ok(None) };
     let peer = peer.as_socket().ok_or_else(|| io::Error::other("the client has no IP address"))?;
-    Ok(Some(accepted(listener, TcpStream::from_std(socket.into())?, peer, keep_alive)))
+    Ok(Some(accepted(listener, TcpStream::from_std(socket.into())?, peer, options)))
 }
 
-fn accepted(listener: &TcpListener, stream: TcpStream, peer: SocketAddr, keep_alive: Duration) -> Accepted<TcpStream> {
+fn accepted(listener: &TcpListener, stream: TcpStream, peer: SocketAddr, options: Options) -> Accepted<TcpStream> {
     // On Linux, connections inherit the options of their listener, which saves four system calls for each. Those that
     // came before the listener had the options do not have them.
     let has_options = cfg!(target_os = "linux") && stream.nodelay().unwrap_or(false);
     if !has_options {
-        set_options(SockRef::from(listener), keep_alive);
-        set_options(SockRef::from(&stream), keep_alive);
+        set_options(SockRef::from(listener), options.keep_alive);
+        set_options(SockRef::from(&stream), options.keep_alive);
     }
     let mut info = ConnectionInfo::new();
     // Of the stream, because that of the listener is often the unspecified address.
     if let Ok(local) = stream.local_addr() {
         info = info.local(local);
+    }
+    #[cfg(feature = "proxy-protocol")]
+    if options.unique_ids {
+        info = info.with_unique_id(format!("{:032x}", rand::random::<u128>()).as_bytes());
     }
     Established::new(stream).peer(peer).info(info).into()
 }

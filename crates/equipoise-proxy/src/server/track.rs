@@ -54,7 +54,7 @@ where
         let requests = self.activity.on_request();
         let is_http2 = request.version() >= Version::HTTP_2;
         let last = (requests >= self.max_requests || self.connections.is_draining()) && !is_http2;
-        if let Some(peer) = self.peer {
+        if let Some(peer) = self.peer.filter(|_| !self.info.hides_client()) {
             request.extensions_mut().insert(PeerAddr(peer));
         }
         request.extensions_mut().insert(self.info.clone());
