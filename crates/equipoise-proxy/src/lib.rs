@@ -27,6 +27,9 @@ mod service;
 #[cfg(feature = "tcp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tcp")))]
 pub mod tcp;
+#[cfg(feature = "sni")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sni")))]
+pub mod sni;
 mod timing;
 mod tunnel;
 #[cfg(feature = "udp")]

@@ -44,7 +44,7 @@ pub(crate) fn host_and_port(text: &[u8]) -> Option<HostAndPort<'_>> {
 
 /// Reads the name of the server that a client has asked for: in lower case, and without a dot at its end. `Some(None)` for
 /// an IP address, which is no name (RFC 6066, section 3). `None` if it is not a host.
-#[cfg(feature = "proxy-protocol")]
+#[cfg(any(feature = "proxy-protocol", feature = "sni"))]
 pub(crate) fn server_name(text: &[u8]) -> Option<Option<Box<str>>> {
     let text = std::str::from_utf8(text).ok()?;
     if text.parse::<std::net::IpAddr>().is_ok() {
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "proxy-protocol")]
+    #[cfg(any(feature = "proxy-protocol", feature = "sni"))]
     #[test]
     fn a_server_name_has_one_form() {
         let name = |text: &str| server_name(text.as_bytes()).map(|name| name.map(String::from));

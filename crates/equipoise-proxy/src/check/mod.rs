@@ -30,7 +30,7 @@ mod request;
 mod response;
 mod target;
 
-#[cfg(feature = "proxy-protocol")]
+#[cfg(any(feature = "proxy-protocol", feature = "sni"))]
 pub(crate) use self::authority::server_name;
 #[cfg(feature = "server")]
 pub(crate) use self::request::content_length;

@@ -6,6 +6,8 @@ use http::{Extensions, HeaderValue};
 
 #[cfg(feature = "proxy-protocol")]
 use crate::check::server_name;
+#[cfg(feature = "sni")]
+use crate::sni::ClientHello;
 
 /// A request extension about the connection on which the request came. The server that accepts the connection adds it
 /// to each request, together with [`PeerAddr`](equipoise_affinity::source::PeerAddr).
@@ -26,6 +28,8 @@ pub struct ConnectionInfo {
     proxied: Option<Arc<Proxied>>,
     #[cfg(feature = "proxy-protocol")]
     unique_id: Option<Arc<[u8]>>,
+    #[cfg(feature = "sni")]
+    client_hello: Option<Arc<ClientHello>>,
 }
 
 /// What a proxy in front has told with the PROXY protocol.
@@ -50,6 +54,8 @@ impl ConnectionInfo {
             proxied: None,
             #[cfg(feature = "proxy-protocol")]
             unique_id: None,
+            #[cfg(feature = "sni")]
+            client_hello: None,
         }
     }
 
@@ -92,6 +98,15 @@ impl ConnectionInfo {
     #[must_use]
     pub fn with_unique_id(mut self, id: &[u8]) -> Self {
         self.unique_id = Some(id.into());
+        self
+    }
+
+    /// Sets the ClientHello with which the client began TLS, if it was read and passed on. Default: none.
+    #[cfg(feature = "sni")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sni")))]
+    #[must_use]
+    pub fn hello(mut self, hello: ClientHello) -> Self {
+        self.client_hello = Some(Arc::new(hello));
         self
     }
 
@@ -138,10 +153,19 @@ impl ConnectionInfo {
         false
     }
 
+    /// Returns the ClientHello with which the client began TLS, if it was read and passed on.
+    #[cfg(feature = "sni")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sni")))]
+    pub fn client_hello(&self) -> Option<&ClientHello> {
+        self.client_hello.as_deref()
+    }
+
     /// Returns the name of the server that the client asked for, in lower case: in the TLS handshake (SNI), or as the proxy
     /// in front has told with the PROXY protocol. `None` if it is not known.
     pub fn server_name(&self) -> Option<&str> {
         let told = None;
+        #[cfg(feature = "sni")]
+        let told = told.or_else(|| self.client_hello()?.server_name());
         #[cfg(feature = "proxy-protocol")]
         let told = told.or_else(|| self.proxied.as_ref()?.server_name.as_deref());
         self.server_name.as_deref().or(told)

@@ -86,6 +86,10 @@ fn own_tlvs(info: &ConnectionInfo) -> Vec<(u8, Vec<u8>)> {
     if let Some(id) = info.unique_id() {
         own.push((kind::UNIQUE_ID, id.to_vec()));
     }
+    #[cfg(feature = "sni")]
+    if let Some(name) = info.client_hello().and_then(crate::sni::ClientHello::server_name) {
+        own.push((kind::AUTHORITY, name.as_bytes().to_vec()));
+    }
     own
 }
 

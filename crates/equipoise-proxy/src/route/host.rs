@@ -7,7 +7,7 @@ use crate::{check::host_and_port, headers::OriginalHost};
 
 /// The pattern of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum HostPattern {
+pub(crate) enum HostPattern {
     /// This host, in lower case.
     Exact(Box<str>),
     /// Every host that ends with a dot and this text.
@@ -17,7 +17,7 @@ pub(super) enum HostPattern {
 
 impl HostPattern {
     /// Parses a host such as `app.test`, `*.app.test` or `*`.
-    pub(super) fn parse(pattern: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(pattern: &str) -> Result<Self, &'static str> {
         const VALID: &str = "a host is a name or an address without a port, or *. and a name, such as *.app.test";
         if pattern == "*" {
             return Ok(Self::Any);
@@ -53,20 +53,20 @@ pub(super) fn asked_for(head: RequestHead<'_>) -> Cow<'_, str> {
 }
 
 /// Finds a value by a host.
-#[derive(Debug)]
-pub(super) struct HostIndex {
+#[derive(Clone, Debug)]
+pub(crate) struct HostIndex {
     exact: TextMap<usize>,
     below: TextMap<usize>,
     any: Option<usize>,
 }
 
 impl HostIndex {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { exact: TextMap::default(), below: TextMap::default(), any: None }
     }
 
     /// Returns the value of a pattern, or sets it to `new`.
-    pub(super) fn entry(&mut self, pattern: &HostPattern, new: usize) -> usize {
+    pub(crate) fn entry(&mut self, pattern: &HostPattern, new: usize) -> usize {
         match pattern {
             HostPattern::Exact(host) => *self.exact.entry(host.clone()).or_insert(new),
             HostPattern::Below(host) => *self.below.entry(host.clone()).or_insert(new),
@@ -75,7 +75,7 @@ impl HostIndex {
     }
 
     /// Returns the values of all patterns for a host, the most specific first. The host is in lower case.
-    pub(super) fn find<'a>(&'a self, host: &'a str) -> impl Iterator<Item = usize> + 'a {
+    pub(crate) fn find<'a>(&'a self, host: &'a str) -> impl Iterator<Item = usize> + 'a {
         let exact = self.exact.get(host);
         // Without wildcards, the labels need not be looked at.
         let labels = if self.below.is_empty() { None } else { Some(host) };

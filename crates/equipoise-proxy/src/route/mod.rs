@@ -74,6 +74,8 @@ mod split;
 mod table;
 mod trie;
 
+#[cfg(feature = "sni")]
+pub(crate) use self::host::{HostIndex, HostPattern};
 pub use self::{
     body::{RouteBody, RouteBodyError},
     mirror::Mirror,

@@ -1,6 +1,7 @@
 //! Listeners around others, which exchange the first bytes of a connection.
 
 mod proxy_protocol;
+mod sni;
 
 use std::{net::SocketAddr, time::Duration};
 
