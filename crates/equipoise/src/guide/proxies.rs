@@ -128,7 +128,7 @@
 //! | AWS ALB, Google Cloud, Envoy (edge) | `X-Forwarded-For`, `X-Forwarded-Proto`; ALB also `X-Forwarded-Port` |
 //! | nginx | only what its `proxy_set_header` lines say: none by default |
 //! | HAProxy | only what `option forwardfor` and `http-request set-header` say |
-//! | a balancer of TCP connections | nothing; with the PROXY protocol, a [`Listener`](crate::proxy::listen::Listener) of your own reads the address |
+//! | a balancer of TCP connections | nothing; with the PROXY protocol, the listener [`ProxyProtocol`](crate::proxy::proxy_protocol::ProxyProtocol) reads the address |
 //!
 //! For logs and session keys, [`ForwardingFields::client`](crate::proxy::headers::ForwardingFields::client) finds the
 //! address of the client in the same way.
