@@ -2,6 +2,7 @@
 //! servers. Tests whose client or server is not installed print `SKIPPED` and pass.
 
 mod app;
+mod certificates;
 mod curl;
 mod dns;
 mod endless;
@@ -13,11 +14,13 @@ mod load;
 mod messages;
 mod one_message;
 mod process;
+mod proxy_protocol;
 mod python;
 mod servers;
 mod setup;
 mod slow;
 mod tcp;
 mod tcp_postgres;
+mod sni;
 mod tunnels;
 mod vanishing;
