@@ -99,7 +99,7 @@ impl<'a> Attempts<'a> {
             }
             connection.attempts += 1;
             connection.endpoint = Some(lease.endpoint().id().clone());
-            let error = match self.open(lease.endpoint().address(), alarm).await {
+            let error = match self.open(lease.endpoint().address(), connection, alarm).await {
                 Ok(stream) => return Ok((lease, stream)),
                 Err(error) => error,
             };
@@ -127,28 +127,48 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    async fn open(&self, address: &str, alarm: &mut Alarm) -> Result<Stream, TcpEnd> {
+    async fn open(&self, address: &str, connection: &TcpConnection, alarm: &mut Alarm) -> Result<Stream, TcpEnd> {
         let settings = &self.backend.settings;
         let timeout = settings.connect_timeout;
         let end = Instant::now().checked_add(timeout);
         let opened = match address.parse().ok().filter(|_| !settings.has_tls()) {
             // The usual case needs less than the general one.
-            Some(address) => before(end, alarm, self.open_address(address)).await,
+            Some(address) => before(end, alarm, self.open_address(address, connection)).await,
             None => {
                 let place = Place::parse(address).map_err(TcpEnd::Address)?;
-                before(end, alarm, Box::pin(self.open_place(&place))).await
+                before(end, alarm, Box::pin(self.open_place(&place, connection))).await
             }
         };
         opened.unwrap_or(Err(ConnectError::TimedOut { timeout })).map_err(TcpEnd::Connect)
     }
 
-    async fn open_address(&self, address: SocketAddr) -> Result<Stream, ConnectError> {
-        dial_address(address, self.options()).await.map(Stream::Tcp)
+    async fn open_address(&self, address: SocketAddr, connection: &TcpConnection) -> Result<Stream, ConnectError> {
+        let stream = dial_address(address, self.options()).await?;
+        self.introduce(Stream::Tcp(stream), connection).await
     }
 
-    async fn open_place(&self, place: &Place) -> Result<Stream, ConnectError> {
+    async fn open_place(&self, place: &Place, connection: &TcpConnection) -> Result<Stream, ConnectError> {
         let resolver = &*self.backend.settings.resolver;
-        dial(place, resolver, self.options(), async |stream| self.secure(place, stream).await).await
+        dial(place, resolver, self.options(), async |stream| {
+            let stream = self.introduce(stream, connection).await?;
+            self.secure(place, stream).await
+        })
+        .await
+    }
+
+    /// Sends the header that tells the endpoint who the client is.
+    async fn introduce(&self, stream: Stream, connection: &TcpConnection) -> Result<Stream, ConnectError> {
+        #[cfg(feature = "proxy-protocol")]
+        if let Some(version) = self.backend.settings.proxy_protocol {
+            use tokio::io::AsyncWriteExt;
+
+            let header = crate::proxy_protocol::client_header(connection.client, &connection.info).encode(version);
+            let mut stream = stream;
+            stream.write_all(&header).await.map_err(|source| ConnectError::ProxyHeader { source })?;
+            return Ok(stream);
+        }
+        let _ = connection;
+        Ok(stream)
     }
 
     fn options(&self) -> Options {

@@ -3,6 +3,8 @@ use std::{sync::Arc, time::Duration};
 use equipoise_core::SourcePrefix;
 #[cfg(feature = "tcp-tls")]
 use equipoise_http::Tls;
+#[cfg(feature = "proxy-protocol")]
+use equipoise_http::proxy_protocol::Version;
 use equipoise_http::{Resolve, SystemResolver};
 
 use super::{
@@ -37,6 +39,8 @@ pub struct TcpSettings {
     pub(super) key: TcpKey,
     pub(super) keep_alive: Option<Duration>,
     pub(super) resolver: Arc<dyn Resolve>,
+    #[cfg(feature = "proxy-protocol")]
+    pub(super) proxy_protocol: Option<Version>,
     #[cfg(feature = "tcp-tls")]
     pub(super) tls: Option<Tls>,
     #[cfg(feature = "splice")]
@@ -61,6 +65,8 @@ impl TcpSettings {
             key: TcpKey::none(),
             keep_alive: None,
             resolver: Arc::new(SystemResolver),
+            #[cfg(feature = "proxy-protocol")]
+            proxy_protocol: None,
             #[cfg(feature = "tcp-tls")]
             tls: None,
             #[cfg(feature = "splice")]
@@ -150,6 +156,17 @@ impl TcpSettings {
     #[must_use]
     pub fn keep_alive(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.keep_alive = time.into();
+        self
+    }
+
+    /// Sets the version of the header of the PROXY protocol that endpoints get at the start of each connection, before TLS.
+    /// It tells the address of the client, and what else is known of the connection
+    /// ([`client_header`](crate::proxy_protocol::client_header)). Default: no header.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[must_use]
+    pub fn proxy_protocol(mut self, version: Version) -> Self {
+        self.proxy_protocol = Some(version);
         self
     }
 

@@ -7,5 +7,7 @@ mod keys;
 mod leases;
 mod limits;
 mod load;
+#[cfg(feature = "proxy-protocol")]
+mod proxy_protocol;
 mod rig;
 mod shutdown;
