@@ -18,7 +18,7 @@ const MAX_CONNECTIONS: usize = 16_384;
 
 /// Where a [`SniRouter`] sends connections.
 ///
-/// Implemented for [`Server`](crate::server::Server), and for closures that take a connection and return a future. The
+/// Implemented for [`TcpProxy`](crate::tcp::TcpProxy), for [`Server`](crate::server::Server), and for closures that take a connection and return a future. The
 /// future ends when the connection is closed.
 pub trait SniTarget<Io>: Send + Sync + 'static {
     /// Serves a connection until it is closed. Its first bytes are the ClientHello, which was read already.
@@ -32,6 +32,16 @@ where
 {
     fn serve(&self, connection: Established<Prefixed<Io>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(self(connection))
+    }
+}
+
+#[cfg(feature = "tcp")]
+impl<Io> SniTarget<Io> for crate::tcp::TcpProxy
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn serve(&self, connection: Established<Prefixed<Io>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.serve_connection(connection.into()))
     }
 }
 
