@@ -1,5 +1,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use equipoise_affinity::source::TrustedProxies;
 use equipoise_http::proxy_protocol::{InvalidProxyHeader, ProxyHeader, Transport};
@@ -33,7 +34,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ProxyAcceptor {
-    trusted: TrustedProxies,
+    trusted: Arc<ArcSwap<TrustedProxies>>,
     header_timeout: Duration,
     serves_untrusted: bool,
     trusts_unknown: bool,
@@ -102,7 +103,7 @@ impl ProxyAcceptor {
     #[must_use]
     pub fn new(trusted: TrustedProxies) -> Self {
         Self {
-            trusted,
+            trusted: Arc::new(ArcSwap::from_pointee(trusted)),
             header_timeout: HEADER_TIMEOUT,
             serves_untrusted: false,
             trusts_unknown: false,
@@ -135,6 +136,11 @@ impl ProxyAcceptor {
         self
     }
 
+    /// Replaces the trusted proxies, for all later connections of the listeners that share this acceptor.
+    pub fn set_trusted(&self, trusted: TrustedProxies) {
+        self.trusted.store(Arc::new(trusted));
+    }
+
     /// Returns the counters.
     pub fn stats(&self) -> ProxyProtocolStats {
         let Counters { accepted, malformed, timeouts, untrusted, closed } = &*self.counters;
@@ -159,7 +165,7 @@ impl ProxyAcceptor {
     {
         let counters = &*self.counters;
         let peer = connection.peer;
-        if !peer.map_or(self.trusts_unknown, |peer| self.trusted.contains(peer.ip())) {
+        if !peer.map_or(self.trusts_unknown, |peer| self.trusted.load().contains(peer.ip())) {
             counters.untrusted.add(1);
             if self.serves_untrusted {
                 return Ok(connection.map(|io| Prefixed::new(Bytes::new(), io)));

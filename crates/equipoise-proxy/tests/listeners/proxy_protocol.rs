@@ -249,3 +249,15 @@ async fn the_header_of_a_request_is_that_of_its_connection() {
     let response = exchange(&mut client, &[&sent.encode(Version::V2), GET].concat()).await;
     assert!(response.ends_with(&format!("{sent:?}")), "{response}");
 }
+
+#[tokio::test]
+async fn other_proxies_can_be_trusted_while_it_serves() {
+    let acceptor = trusting_all();
+    let (address, _) = start(&acceptor).await;
+    let request = [&header().encode(Version::V1), GET].concat();
+    acceptor.set_trusted(TrustedProxies::none());
+    assert_eq!(exchange(&mut connect(address).await, &request).await, "");
+    acceptor.set_trusted(TrustedProxies::loopback());
+    assert_ne!(exchange(&mut connect(address).await, &request).await, "");
+    assert_eq!(stats(&acceptor), [1, 0, 0, 1, 0]);
+}
