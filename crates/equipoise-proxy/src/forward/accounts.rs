@@ -55,7 +55,7 @@ impl Client {
 pub(super) struct Accounts {
     limits: ForwardLimits,
     open: Arc<AtomicUsize>,
-    clients: Mutex<Clients>,
+    clients: Arc<Mutex<Clients>>,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +118,12 @@ impl Account {
 
 impl Accounts {
     pub(super) fn new(limits: ForwardLimits) -> Self {
-        Self { limits, open: Arc::default(), clients: Mutex::default() }
+        Self { limits, open: Arc::default(), clients: Arc::default() }
+    }
+
+    /// Returns the same accounts with other limits.
+    pub(super) fn with_limits(&self, limits: ForwardLimits) -> Self {
+        Self { limits, open: Arc::clone(&self.open), clients: Arc::clone(&self.clients) }
     }
 
     pub(super) fn limits(&self) -> &ForwardLimits {

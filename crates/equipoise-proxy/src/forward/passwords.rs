@@ -1,7 +1,7 @@
 use std::{collections::HashMap, fmt, future::ready};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::authentication::{Credentials, Verify, VerifyFuture};
 
@@ -40,7 +40,15 @@ impl Passwords {
 
     /// Adds a user, or replaces the password of one.
     #[must_use]
-    pub fn user(mut self, name: &str, password: &str) -> Self {
+    pub fn user(self, name: &str, password: &str) -> Self {
+        self.user_sha256(name, Sha256::digest(password).into())
+    }
+
+    /// Adds a user, or replaces the password of one, of which only the SHA-256 is known. Such a hash in a file does not
+    /// reveal the password if that was generated at random, for example with `openssl rand -hex 32`. A password that
+    /// people can remember can be found from it.
+    #[must_use]
+    pub fn user_sha256(mut self, name: &str, password: [u8; 32]) -> Self {
         let (name, password) = (self.digest(b'n', name).finalize(), self.digest(b'p', password).finalize());
         self.users.insert(name.into_bytes().into(), password.into_bytes().into());
         self
@@ -50,14 +58,14 @@ impl Passwords {
     pub fn contains(&self, credentials: &Credentials) -> bool {
         let name: Digest = self.digest(b'n', credentials.user()).finalize().into_bytes().into();
         let password = self.users.get(&name).unwrap_or(&OF_NO_PASSWORD);
-        self.digest(b'p', credentials.password()).verify_slice(password).is_ok()
+        self.digest(b'p', Sha256::digest(credentials.password())).verify_slice(password).is_ok()
     }
 
     /// The purpose is part of the digest, so that no name has the digest of a password.
-    fn digest(&self, purpose: u8, text: &str) -> Hmac<Sha256> {
+    fn digest(&self, purpose: u8, text: impl AsRef<[u8]>) -> Hmac<Sha256> {
         let mut digest = Hmac::<Sha256>::new((&self.key).into());
         digest.update(&[purpose]);
-        digest.update(text.as_bytes());
+        digest.update(text.as_ref());
         digest
     }
 }
@@ -92,6 +100,8 @@ mod tests {
         for (user, password) in [("ann", "c"), ("ann", ""), ("bob", "b"), ("eve", "a"), ("Ann", "a"), ("", "")] {
             assert!(!contains(user, password), "{user} {password}");
         }
+        let hashed = Passwords::new().user_sha256("ann", Sha256::digest("a").into());
+        assert!(hashed.contains(&Credentials::new("ann", "a")) && !hashed.contains(&Credentials::new("ann", "b")));
         assert_eq!(format!("{passwords:?}"), "Passwords { users: 2, .. }");
     }
 }

@@ -91,11 +91,27 @@ impl ForwardProxy {
     /// Creates a proxy with other settings.
     #[must_use]
     pub fn with_settings(rules: impl Into<Rules>, settings: ForwardSettings) -> Self {
+        let accounts = Accounts::new(settings.limits.clone());
+        Self::build(rules.into(), settings, accounts, Arc::default())
+    }
+
+    /// Creates a proxy with other rules and settings, which goes on with the counters of this one and with what is counted
+    /// of its clients. This one can still be used: tunnels that are open, and requests that have begun, are not touched.
+    #[must_use]
+    pub fn renewed(&self, rules: impl Into<Rules>, settings: ForwardSettings) -> Self {
+        let OpenTunnels { accounts, counters, .. } = &self.shared.tunnels;
+        let accounts = accounts.with_limits(settings.limits.clone());
+        // Requests that this one has sent on must be recognized when they come back.
+        let via = settings.via.or_else(|| self.shared.via.clone());
+        Self::build(rules.into(), ForwardSettings { via, ..settings }, accounts, Arc::clone(counters))
+    }
+
+    fn build(rules: Rules, settings: ForwardSettings, accounts: Accounts, counters: Arc<Counters>) -> Self {
         // A name of letters and digits is a token.
         let random = || Via::new(&format!("equipoise-{:08x}", rand::random::<u32>())).ok();
         let via = settings.via.or_else(random);
         let connector = Arc::new(Connector {
-            rules: ArcSwap::from_pointee(rules.into()),
+            rules: ArcSwap::from_pointee(rules),
             resolver: settings.resolver,
             timeout: settings.connect_timeout,
             own: settings.own_addresses,
@@ -121,12 +137,7 @@ impl ForwardProxy {
             checks: settings.checks,
             via,
             errors: settings.errors,
-            tunnels: OpenTunnels {
-                tunnels: settings.tunnels,
-                accounts: Accounts::new(settings.limits),
-                counters: Arc::default(),
-                connector: Arc::clone(&connector),
-            },
+            tunnels: OpenTunnels { tunnels: settings.tunnels, accounts, counters, connector: Arc::clone(&connector) },
             connector,
         };
         Self { shared: Arc::new(shared), http }

@@ -124,3 +124,27 @@ async fn the_bodies_of_requests_and_responses_count() {
     assert!(got.matches("xx").count() * 2 < 10_000, "the response is not complete");
     assert_eq!(proxy.get(&url, "").await.status, 429);
 }
+
+#[tokio::test]
+async fn a_renewed_proxy_goes_on_with_the_counts_of_clients() {
+    let (port, _) = echo().await;
+    let proxy = start(ForwardLimits::new()).await;
+    let mut tunnel = open(&proxy, port).await;
+    let limits = ForwardLimits::new().max_tunnels_per_client(1);
+    let settings = ForwardSettings::new().resolver(names()).limits(limits);
+    let renewed = proxy.proxy.renewed([local()], settings);
+    assert_eq!((renewed.stats().open_tunnels, renewed.stats().tunnels), (1, 1));
+    let request = || {
+        let target = format!("app.test:{port}");
+        let request = http::Request::connect(&target).header("host", &target).body(String::new());
+        let mut request = request.expect("a request");
+        request.extensions_mut().insert(equipoise_affinity::source::PeerAddr(([127, 0, 0, 1], 1).into()));
+        request
+    };
+    let refused = tower::Service::call(&mut renewed.clone(), request()).await.expect("never fails");
+    assert_eq!(refused.status(), 429);
+    echoes(&mut tunnel, "the tunnel stays").await;
+    drop(tunnel);
+    until(|| renewed.stats().open_tunnels == 0).await;
+    assert_eq!(proxy.proxy.stats(), renewed.stats());
+}
