@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use equipoise_tower::BoxError;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::unconstrained,
@@ -63,7 +64,7 @@ pub(crate) struct ConnectionCounters {
     pub(crate) accepted: Counter,
     /// Errors while accepting.
     pub(crate) accept_errors: Counter,
-    /// Connections that were closed because their handshake failed.
+    /// Connections that were closed because their handshake failed, or had not ended when another one needed room.
     pub(crate) failed_handshakes: Counter,
     /// Connections that were aborted at the deadline of a shutdown.
     pub(crate) aborted: Counter,
@@ -211,7 +212,7 @@ impl Connections {
         let connections = Arc::clone(self);
         async move {
             let mut established = None;
-            unless(&mut abort, async { established = Some(accepted.established().await) }).await;
+            unless(&mut abort, async { established = connections.establish(accepted).await }).await;
             match established {
                 Some(Ok(established)) => unless(&mut abort, serve.serve(established, admission)).await,
                 Some(Err(error)) => {
@@ -221,6 +222,23 @@ impl Connections {
                 None => {}
             }
         }
+    }
+
+    /// Waits until a connection is established. At the limit, it may be closed for another one meanwhile, as one that has
+    /// sent nothing: `None`.
+    async fn establish<Io>(&self, accepted: Accepted<Io>) -> Option<Result<Established<Io>, BoxError>> {
+        let (mut established, mut idle) = (pin!(accepted.established()), None);
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = established.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if idle.get_or_insert_with(|| self.idle.add()).poll_must_close(cx) {
+                self.counters.failed_handshakes.add(1);
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Accepts the connections that the system has accepted already and would reset, and closes the listener. The
