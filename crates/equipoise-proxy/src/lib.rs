@@ -31,6 +31,9 @@ pub mod tcp;
 #[cfg_attr(docsrs, doc(cfg(feature = "sni")))]
 pub mod sni;
 mod timing;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub mod tls;
 mod tunnel;
 #[cfg(feature = "udp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "udp")))]

@@ -8,6 +8,8 @@ use http::{Extensions, HeaderValue};
 use crate::check::server_name;
 #[cfg(feature = "sni")]
 use crate::sni::ClientHello;
+#[cfg(feature = "tls")]
+use crate::tls::TlsSession;
 
 /// A request extension about the connection on which the request came. The server that accepts the connection adds it
 /// to each request, together with [`PeerAddr`](equipoise_affinity::source::PeerAddr).
@@ -30,6 +32,8 @@ pub struct ConnectionInfo {
     unique_id: Option<Arc<[u8]>>,
     #[cfg(feature = "sni")]
     client_hello: Option<Arc<ClientHello>>,
+    #[cfg(feature = "tls")]
+    session: Option<Arc<TlsSession>>,
 }
 
 /// What a proxy in front has told with the PROXY protocol.
@@ -56,6 +60,8 @@ impl ConnectionInfo {
             unique_id: None,
             #[cfg(feature = "sni")]
             client_hello: None,
+            #[cfg(feature = "tls")]
+            session: None,
         }
     }
 
@@ -108,6 +114,15 @@ impl ConnectionInfo {
     pub fn hello(mut self, hello: ClientHello) -> Self {
         self.client_hello = Some(Arc::new(hello));
         self
+    }
+
+    /// Sets what the TLS handshake of the connection has agreed on. Then the connection uses TLS. Default: not known.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[must_use]
+    pub fn session(mut self, session: impl Into<Arc<TlsSession>>) -> Self {
+        self.session = Some(session.into());
+        self.tls(true)
     }
 
     /// Returns the local address of the connection: with the PROXY protocol, the address to which the client connected.
@@ -164,11 +179,33 @@ impl ConnectionInfo {
     /// in front has told with the PROXY protocol. `None` if it is not known.
     pub fn server_name(&self) -> Option<&str> {
         let told = None;
+        #[cfg(feature = "tls")]
+        let told = told.or_else(|| self.tls_session()?.server_name());
         #[cfg(feature = "sni")]
         let told = told.or_else(|| self.client_hello()?.server_name());
         #[cfg(feature = "proxy-protocol")]
         let told = told.or_else(|| self.proxied.as_ref()?.server_name.as_deref());
         self.server_name.as_deref().or(told)
+    }
+
+    /// Returns whether requests for this host, without port, belong on another connection, because another certificate
+    /// is that of the host. `None` is a text that is no host.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server of this crate checks it"))]
+    pub(crate) fn is_misdirected(&self, host: Option<&str>) -> bool {
+        #[cfg(feature = "tls")]
+        return self.session.as_ref().is_some_and(|session| session.is_misdirected(host));
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = host;
+            false
+        }
+    }
+
+    /// Returns what the TLS handshake of the connection has agreed on. `None` without TLS, or if it is not known.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_session(&self) -> Option<&TlsSession> {
+        self.session.as_deref()
     }
 }
 

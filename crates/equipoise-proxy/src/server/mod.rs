@@ -96,7 +96,7 @@
 //!
 //! - It does not answer an HTTP/1.1 client that closes its direction of the connection (FIN). A request in flight is
 //!   cancelled, as nginx does it when it proxies, because such a client has usually gone.
-//! - TLS. A [`Listener`](crate::listen::Listener) can make the handshake.
+//! - TLS. A [`Listener`](crate::listen::Listener) makes the handshake, such as that of the module `tls`.
 //! - HTTP/1.1 connections that have switched protocols (WebSocket) are not part of a shutdown. They count as connections
 //!   until they end. A WebSocket over HTTP/2 is a stream of its connection, so a shutdown waits for it as for a request.
 //!   Close both while the server shuts down: see [`Tunnels`](crate::Tunnels).

@@ -22,6 +22,8 @@ pub(super) enum Rejection {
     FieldsTooLarge,
     /// Too many requests are in flight.
     Overloaded,
+    /// The certificate of the connection is not that of the host.
+    Misdirected,
 }
 
 impl Rejection {
@@ -43,6 +45,7 @@ impl Rejection {
             Self::TargetTooLong => Refusal::UriTooLong.status(),
             Self::FieldsTooLarge => Refusal::FieldsTooLarge.status(),
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 
@@ -53,6 +56,7 @@ impl Rejection {
             Self::TargetTooLong => Refusal::UriTooLong.to_string(),
             Self::FieldsTooLarge => Refusal::FieldsTooLarge.to_string(),
             Self::Overloaded => "too many requests are in flight".to_owned(),
+            Self::Misdirected => "the host of the request has another certificate than this connection".to_owned(),
         }
     }
 

@@ -12,7 +12,8 @@ pub struct ServerStats {
     pub accepted: u64,
     /// Number of errors while accepting connections, such as too many open files.
     pub accept_errors: u64,
-    /// Number of connections closed because their [handshake](crate::listen::Accepted::later) failed.
+    /// Number of connections closed because their [handshake](crate::listen::Accepted::later) failed, or had not ended
+    /// when another one needed room at [`max_connections`](super::ServerLimits::max_connections).
     pub failed_handshakes: u64,
     /// Number of connections closed because the head of a request was not complete in time.
     pub head_timeouts: u64,
@@ -32,6 +33,8 @@ pub struct ServerStats {
     pub floods: u64,
     /// Number of requests that got status 503 because of [`max_in_flight`](super::ServerLimits::max_in_flight).
     pub overloaded: u64,
+    /// Number of requests that got status 421 because their host has another certificate than the connection.
+    pub misdirected: u64,
     /// Number of connections aborted at the deadline of a shutdown.
     pub aborted: u64,
 }
@@ -46,6 +49,7 @@ pub(super) struct Counters {
     pub(super) malformed: Counter,
     pub(super) floods: Counter,
     pub(super) overloaded: Counter,
+    pub(super) misdirected: Counter,
 }
 
 impl Counters {
@@ -64,6 +68,7 @@ impl Counters {
             malformed: self.malformed.get(),
             floods: self.floods.get(),
             overloaded: self.overloaded.get(),
+            misdirected: self.misdirected.get(),
             aborted: common.aborted.get(),
         }
     }

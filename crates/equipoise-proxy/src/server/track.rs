@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, HOST},
+};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -23,6 +26,7 @@ use super::{
     streams::Progress,
 };
 use crate::{
+    check::{host_and_port, is_extended_connect},
     error::without_body,
     headers::{ConnectionInfo, remove_named_fields},
     listen::Connections,
@@ -83,6 +87,10 @@ impl<S> Tracked<S> {
         if self.activity.is_refused(number) {
             return Err(Rejection::Malformed);
         }
+        if is_misdirected(&self.info, request) {
+            self.counters.misdirected.add(1);
+            return Err(Rejection::Misdirected);
+        }
         self.in_flight.admit().map_err(|Full| {
             self.counters.overloaded.add(1);
             let client = self.peer.map(tracing::field::display);
@@ -90,6 +98,19 @@ impl<S> Tracked<S> {
             Rejection::Overloaded
         })
     }
+}
+
+/// Returns whether the host of the request has another certificate than the connection, or needs another one of the
+/// client.
+fn is_misdirected(info: &ConnectionInfo, request: &Request<Incoming>) -> bool {
+    // The target of CONNECT is the destination of a tunnel.
+    if !info.is_tls() || *request.method() == Method::CONNECT && !is_extended_connect(request) {
+        return false;
+    }
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    // The service may use any of them.
+    let named = authority.into_iter().chain(request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes));
+    named.map(host_and_port).any(|parsed| info.is_misdirected(parsed.map(|parsed| parsed.host)))
 }
 
 pin_project! {
