@@ -45,7 +45,7 @@ impl Seen {
                 "expect" => seen.expect = true,
                 "cookie" => seen.cookies += 1,
                 "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-real-ip"
-                | "forwarded" => seen.forwarding = true,
+                | "forwarded" | "client-cert" | "client-cert-chain" => seen.forwarding = true,
                 _ if name.starts_with(X_FORWARDED_PREFIX) => {
                     seen.forwarding = true;
                     seen.unusual_name |= is_unusual(name);

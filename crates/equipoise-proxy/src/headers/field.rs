@@ -4,16 +4,20 @@ pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+pub(super) const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
 /// What a proxy does with one forwarding field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldAction {
     /// If the peer is a trusted proxy that [writes this field](super::ForwardingFields::written_by_proxies), what it
-    /// sent is believed: lists (`X-Forwarded-For`, `Forwarded`) get one more element, and other fields stay as they
-    /// are. In all other cases, this proxy writes the field itself. `X-Real-IP` is always replaced by the address of
-    /// the client.
+    /// sent is believed: lists (`X-Forwarded-For`, `X-Forwarded-Client-Cert`, `Forwarded`) get one more element, and
+    /// other fields stay as they are. In all other cases, this proxy writes the field itself. `X-Real-IP` is always
+    /// replaced by the address of the client.
     Append,
     /// The field tells about the connection to this proxy only, whatever the peer sent.
     Replace,
@@ -37,11 +41,24 @@ pub enum ReportedField {
     XForwardedPort,
     /// `Forwarded` (RFC 7239): all of this in one list.
     Forwarded,
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440): the certificate of the client. A proxy that writes them removes
+    /// them from requests of clients without a certificate.
+    ClientCert,
+    /// `X-Forwarded-Client-Cert`: a list of what is known of the certificates of the client and of the proxies before the
+    /// last one.
+    XForwardedClientCert,
 }
 
 impl ReportedField {
-    pub(super) const ALL: [Self; 5] =
-        [Self::XForwardedFor, Self::XForwardedProto, Self::XForwardedHost, Self::XForwardedPort, Self::Forwarded];
+    pub(super) const ALL: [Self; 7] = [
+        Self::XForwardedFor,
+        Self::XForwardedProto,
+        Self::XForwardedHost,
+        Self::XForwardedPort,
+        Self::Forwarded,
+        Self::ClientCert,
+        Self::XForwardedClientCert,
+    ];
 
     pub(super) const fn name(self) -> HeaderName {
         match self {
@@ -50,6 +67,8 @@ impl ReportedField {
             Self::XForwardedHost => X_FORWARDED_HOST,
             Self::XForwardedPort => X_FORWARDED_PORT,
             Self::Forwarded => header::FORWARDED,
+            Self::ClientCert => CLIENT_CERT,
+            Self::XForwardedClientCert => X_FORWARDED_CLIENT_CERT,
         }
     }
 }

@@ -7,12 +7,19 @@ use http::{
     header::{Entry, FORWARDED, HOST},
 };
 
+#[cfg(feature = "tls")]
+use super::client_certificate;
 use super::{
     connection::{ConnectionInfo, ReportedScheme},
-    field::{FieldAction, ReportedField, X_FORWARDED_PROTO, X_REAL_IP},
+    field::{
+        CLIENT_CERT, CLIENT_CERT_CHAIN, FieldAction, ReportedField, X_FORWARDED_CLIENT_CERT, X_FORWARDED_PROTO,
+        X_REAL_IP,
+    },
     known::X_FORWARDED_PREFIX,
 };
 use crate::check::host_and_port;
+#[cfg(feature = "tls")]
+use crate::tls::ClientCertificate;
 
 /// Which fields tell endpoints about the client: its address, and the scheme, host and port that it used.
 ///
@@ -26,6 +33,9 @@ use crate::check::host_and_port;
 /// | `X-Forwarded-Port` | remove | the local port of the connection |
 /// | `X-Real-IP` | remove | the address of the client: the first from the right that is not a trusted proxy |
 /// | `Forwarded` (RFC 7239) | remove | `for`, `host` and `proto` |
+/// | `Client-Cert` (RFC 9440) | append | the certificate of the client, if the TLS handshake has verified one |
+/// | `Client-Cert-Chain` (RFC 9440) | remove | the other certificates that the client has sent, which may be unverified |
+/// | `X-Forwarded-Client-Cert` | remove | what Envoy tells of the certificate: `Hash`, `Subject`, `URI` and `DNS` |
 /// | all others that begin with `X-Forwarded-` | append | removed, unless a trusted proxy is known to write them |
 ///
 /// A proxy passes on fields that it does not know of, so a trusted proxy's request can have fields that its client
@@ -35,7 +45,7 @@ use crate::check::host_and_port;
 /// named is not believed: `append` then acts like `replace`. `X-Real-IP` is never believed.
 ///
 /// The peer's address is read from the extension [`PeerAddr`], or from [`ProxiedAddr`] if the peer is trusted. Local
-/// port and TLS are read from [`ConnectionInfo`]. If an address or port is not known, its field is removed.
+/// port, TLS and the client's certificate are read from [`ConnectionInfo`]. If an address or port is not known, its field is removed.
 ///
 /// ```
 /// use equipoise_affinity::source::PeerAddr;
@@ -73,6 +83,9 @@ pub struct ForwardingFields {
     x_forwarded_port: FieldAction,
     x_real_ip: FieldAction,
     forwarded: FieldAction,
+    client_cert: FieldAction,
+    client_cert_chain: FieldAction,
+    x_forwarded_client_cert: FieldAction,
     others: FieldAction,
 }
 
@@ -99,6 +112,9 @@ impl ForwardingFields {
             x_forwarded_port: FieldAction::Remove,
             x_real_ip: FieldAction::Remove,
             forwarded: FieldAction::Remove,
+            client_cert: FieldAction::Append,
+            client_cert_chain: FieldAction::Remove,
+            x_forwarded_client_cert: FieldAction::Remove,
             others: FieldAction::Append,
         }
     }
@@ -162,6 +178,9 @@ impl ForwardingFields {
             x_forwarded_port: action,
             x_real_ip: action,
             forwarded: action,
+            client_cert: action,
+            client_cert_chain: action,
+            x_forwarded_client_cert: action,
             others: action,
             ..self
         }
@@ -208,6 +227,31 @@ impl ForwardingFields {
     #[must_use]
     pub fn forwarded(mut self, action: FieldAction) -> Self {
         self.forwarded = action;
+        self
+    }
+
+    /// Sets the action for `Client-Cert`, which has the whole certificate. If the peer is a trusted proxy that
+    /// [writes it](ReportedField::ClientCert), [`FieldAction::Append`] leaves the request as it is, also without this
+    /// field: the certificate of the connection is that of the proxy. Default: [`FieldAction::Append`].
+    #[must_use]
+    pub fn client_cert(mut self, action: FieldAction) -> Self {
+        self.client_cert = action;
+        self
+    }
+
+    /// Sets the action for `Client-Cert-Chain`. The rest is as with [`client_cert`](Self::client_cert). Default:
+    /// [`FieldAction::Remove`].
+    #[must_use]
+    pub fn client_cert_chain(mut self, action: FieldAction) -> Self {
+        self.client_cert_chain = action;
+        self
+    }
+
+    /// Sets the action for `X-Forwarded-Client-Cert`, which is a list in the format of Envoy: each proxy adds an element
+    /// about the certificate of its peer, if there is one. Default: [`FieldAction::Remove`].
+    #[must_use]
+    pub fn x_forwarded_client_cert(mut self, action: FieldAction) -> Self {
+        self.x_forwarded_client_cert = action;
         self
     }
 
@@ -266,6 +310,21 @@ impl ForwardingFields {
         };
         change(ReportedField::XForwardedFor, self.x_forwarded_for, &|| connection.peer.map(text));
         change(ReportedField::Forwarded, self.forwarded, &|| connection.forwarded(host.as_ref()));
+        let is_touched = |action| has_any || is_written(action) && connection.has_certificate();
+        if is_touched(self.x_forwarded_client_cert) {
+            let (field, action) = (ReportedField::XForwardedClientCert, self.x_forwarded_client_cert);
+            list(headers, &field.name(), action, is_believed(field), || connection.x_forwarded_client_cert());
+        }
+        // The certificate of a proxy is not that of its client.
+        let is_reported = is_believed(ReportedField::ClientCert);
+        let mut change = |name, action, value: &dyn Fn() -> Option<HeaderValue>| {
+            let is_believed = is_reported && action == FieldAction::Append;
+            if is_touched(action) {
+                set(headers, &name, action, is_believed, || if is_believed { None } else { value() });
+            }
+        };
+        change(CLIENT_CERT, self.client_cert, &|| connection.client_cert());
+        change(CLIENT_CERT_CHAIN, self.client_cert_chain, &|| connection.client_cert_chain());
         if has_any && self.others != FieldAction::Keep {
             for name in others(headers) {
                 let is_believed = connection.is_trusted && self.others_written.contains(&name);
@@ -326,6 +385,49 @@ impl Connection {
     }
 }
 
+/// What is told about the certificate of the peer.
+#[cfg(feature = "tls")]
+impl Connection {
+    fn certificate(&self) -> Option<&ClientCertificate> {
+        self.info.tls_session()?.client_certificate()
+    }
+
+    fn has_certificate(&self) -> bool {
+        self.certificate().is_some()
+    }
+
+    fn client_cert(&self) -> Option<HeaderValue> {
+        client_certificate::client_cert(self.certificate()?)
+    }
+
+    fn client_cert_chain(&self) -> Option<HeaderValue> {
+        client_certificate::client_cert_chain(self.certificate()?)
+    }
+
+    fn x_forwarded_client_cert(&self) -> Option<HeaderValue> {
+        client_certificate::x_forwarded_client_cert(self.certificate()?)
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+impl Connection {
+    fn has_certificate(&self) -> bool {
+        false
+    }
+
+    fn client_cert(&self) -> Option<HeaderValue> {
+        None
+    }
+
+    fn client_cert_chain(&self) -> Option<HeaderValue> {
+        None
+    }
+
+    fn x_forwarded_client_cert(&self) -> Option<HeaderValue> {
+        None
+    }
+}
+
 /// Converts an address to the text of `X-Forwarded-For`.
 fn text(address: IpAddr) -> HeaderValue {
     let text = match address {
@@ -383,7 +485,8 @@ fn set(
 }
 
 /// Changes a field with a list. A list in several lines becomes one line, because some servers read only the first. A
-/// `Forwarded` with an open quote is replaced: the new element would be a part of the quoted text.
+/// list with an open quote is replaced: the new element would be a part of the quoted text. `X-Forwarded-For` has no
+/// quotes.
 fn list(
     headers: &mut HeaderMap,
     name: &HeaderName,
@@ -397,7 +500,9 @@ fn list(
     let Some(element) = element() else { return };
     match headers.entry(name) {
         Entry::Vacant(entry) => drop(entry.insert(element)),
-        Entry::Occupied(mut entry) if *name == FORWARDED && entry.iter().any(has_open_quote) => {
+        Entry::Occupied(mut entry)
+            if [FORWARDED, X_FORWARDED_CLIENT_CERT].contains(name) && entry.iter().any(has_open_quote) =>
+        {
             entry.insert(element);
         }
         Entry::Occupied(mut entry) => {

@@ -31,7 +31,7 @@ const fn protected(name: &'static str) -> Known {
 /// All fields that some rule of this crate names. None of them may be in trailers (RFC 9110, section 6.5.1), because a
 /// server could merge them into the head: they are for framing, routing, authentication, conditions, caching and the
 /// format of the body. `Seen` looks for some of them with a `match`, which is faster.
-pub(crate) static KNOWN: [Known; 47] = [
+pub(crate) static KNOWN: [Known; 50] = [
     http1_only("connection"),
     http1_only("keep-alive"),
     http1_only("proxy-connection"),
@@ -51,8 +51,11 @@ pub(crate) static KNOWN: [Known; 47] = [
     protected("x-forwarded-proto"),
     protected("x-forwarded-host"),
     protected("x-forwarded-port"),
+    protected("x-forwarded-client-cert"),
     protected("x-real-ip"),
     protected("forwarded"),
+    protected("client-cert"),
+    protected("client-cert-chain"),
     head_only("age"),
     head_only("authorization"),
     head_only("cache-control"),
@@ -145,11 +148,11 @@ mod tests {
 
     #[test]
     fn the_fast_look_at_a_head_knows_the_same_fields() {
+        const CLIENT: [&str; 4] = ["x-real-ip", "forwarded", "client-cert", "client-cert-chain"];
         for known in &KNOWN {
             let seen = Seen::of(&with(known.name));
             assert_eq!(seen.hop_by_hop || seen.transfer_encoding, known.is_hop_by_hop, "{}", known.name);
-            let is_about_client =
-                known.name.starts_with("x-forwarded-") || ["x-real-ip", "forwarded"].contains(&known.name);
+            let is_about_client = known.name.starts_with("x-forwarded-") || CLIENT.contains(&known.name);
             assert_eq!(seen.forwarding, is_about_client, "{}", known.name);
         }
     }

@@ -13,6 +13,8 @@
 //! authentication, conditions, caching and the format of the body, and those of this module. Those of requests also
 //! lose fields with [unusual names](crate::check::UnusualNames).
 
+#[cfg(feature = "tls")]
+mod client_certificate;
 mod connection;
 mod field;
 mod forwarding;
