@@ -6,6 +6,7 @@ use equipoise::proxy::{
     check::{InvalidResponse, Refusal},
     forward::{ForwardError, LimitReached},
     route::{Missed, RouteBodyError},
+    tls::HandshakeFailure,
 };
 use http::StatusCode;
 
@@ -95,4 +96,5 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
     let broken = TunnelEnd::Broken(std::io::ErrorKind::BrokenPipe.into());
     let ends = [TunnelEnd::Idle, TunnelEnd::Closed, TunnelEnd::EndpointClosing, TunnelEnd::Limit, broken];
     check(ends.iter().map(TunnelEnd::as_str));
+    check(HandshakeFailure::ALL.map(HandshakeFailure::as_str));
 }

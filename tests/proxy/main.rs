@@ -22,5 +22,6 @@ mod slow;
 mod tcp;
 mod tcp_postgres;
 mod sni;
+mod tls;
 mod tunnels;
 mod vanishing;
