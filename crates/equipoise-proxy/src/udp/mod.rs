@@ -76,6 +76,7 @@
 //! on one port ([`UdpListener::bind_shared`]), a proxy uses several cores.
 
 mod address;
+mod end;
 mod key;
 mod limits;
 mod list;
@@ -92,6 +93,7 @@ mod table;
 mod worker;
 
 pub use self::{
+    end::{UdpEnd, UdpSession},
     key::SessionKey,
     listener::UdpListener,
     proxy::UdpProxy,

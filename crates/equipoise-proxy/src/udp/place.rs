@@ -70,7 +70,7 @@ impl Placer {
             }
             None => identity.key,
         };
-        self.shared.pool.pick(&PickRequest::new().key(key).exclude(&session.tried))
+        self.shared.pool().pick(&PickRequest::new().key(key).exclude(&session.tried))
     }
 
     /// Goes on with a session whose endpoint had to be resolved.
@@ -157,7 +157,7 @@ impl Placer {
         // The lease has its verdict since the first reply. What has failed now counts as a request of its own.
         drop(lease);
         let binding = Binding::to(id).strict();
-        if let Ok(lease) = self.shared.pool.pick(&PickRequest::new().bound(&binding)) {
+        if let Ok(lease) = self.shared.pool().pick(&PickRequest::new().bound(&binding)) {
             lease.finish(verdict);
         }
     }
@@ -183,7 +183,7 @@ impl Placer {
     }
 
     pub(super) fn is_unhealthy(&self, id: &EndpointId) -> bool {
-        self.shared.pool.is_unhealthy(id)
+        self.shared.pool().is_unhealthy(id)
     }
 }
 

@@ -52,13 +52,22 @@ impl UdpProxy {
     ///
     /// The first endpoint whose address is not a host with a port.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
-        self.shared.pool.check()?;
+        self.shared.pool().check()?;
         Ok(self)
     }
 
     /// Replaces the settings, also for open sessions. A lower [`max_sessions`](UdpSettings::max_sessions) closes none, and
     /// an open session keeps what identifies it.
     pub fn set_settings(&self, settings: UdpSettings) {
+        self.shared.set_settings(settings);
+    }
+
+    /// Replaces the pool for later sessions, and the settings as [`set_settings`](Self::set_settings) does. Open sessions
+    /// stay with their endpoints.
+    pub fn replace<T: Send + Sync + 'static>(&self, pool: Pool<T>, settings: UdpSettings) {
+        // As in `with_settings`.
+        let _ = pool.demand_addresses(check);
+        self.shared.replace_pool(Box::new(pool));
         self.shared.set_settings(settings);
     }
 

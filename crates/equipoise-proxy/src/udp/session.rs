@@ -1,12 +1,13 @@
 //! One session: a client, its endpoint, and the socket between them.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use equipoise_core::{AnyTarget, Closing, EndpointId, Lease, Verdict};
 use parking_lot::Mutex;
 use quinn_udp::{BATCH_SIZE, Transmit, UdpSocketState};
@@ -14,6 +15,7 @@ use socket2::{Domain, Protocol, SockRef, Socket as System, Type};
 use tokio::time::Instant;
 
 use super::{
+    end::{UdpEnd, UdpSession},
     key::OwnedIdentity,
     limits::Permit,
     listener::Sent,
@@ -46,6 +48,11 @@ pub(super) struct Session {
     /// Datagrams of the client, and replies, since the session began.
     pub(super) sent: u64,
     pub(super) replies: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) received_bytes: u64,
+    pub(super) began: Instant,
+    /// What each datagram for the endpoint begins with.
+    pub(super) prefix: Bytes,
     /// Whether the client has sent a datagram after a reply. A client with a made-up address cannot time it so.
     pub(super) is_proven: bool,
     pub(super) active_at: Instant,
@@ -117,6 +124,10 @@ impl Session {
             endpoint: Endpoint::None,
             sent: 0,
             replies: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            began: now,
+            prefix: Bytes::new(),
             is_proven: false,
             active_at: now,
             waiting_since: None,
@@ -153,6 +164,24 @@ impl Session {
         self.kept.is_full = false;
         self.kept.bytes.clear();
         self.kept.bytes.shrink_to(KEPT_MEMORY);
+    }
+
+    /// Returns what is told of it at its end.
+    pub(super) fn report(&self, end: UdpEnd, now: Instant) -> UdpSession {
+        let endpoint = match &self.endpoint {
+            Endpoint::Connected(Connected { lease, .. }) | Endpoint::Resolving(lease) => Some(lease.endpoint().id()),
+            Endpoint::None => self.tried.last(),
+        };
+        UdpSession {
+            client: self.client,
+            endpoint: endpoint.cloned(),
+            sent: self.sent,
+            sent_bytes: self.sent_bytes,
+            received: self.replies,
+            received_bytes: self.received_bytes,
+            duration: now.saturating_duration_since(self.began),
+            end,
+        }
     }
 
     /// Notes `count` replies of the endpoint, in one batch of messages.
@@ -248,13 +277,13 @@ impl Connected {
         }
     }
 
-    /// Sends datagrams to the endpoint.
+    /// Sends datagrams to the endpoint, each after a prefix.
     ///
     /// # Errors
     ///
     /// An error that says that datagrams do not reach the endpoint.
-    pub(super) fn send(&self, state: &UdpSocketState, datagrams: Datagrams<'_>) -> io::Result<Sent> {
-        let segment_size = datagrams.segment_size();
+    pub(super) fn send(&self, state: &UdpSocketState, prefix: &[u8], datagrams: Datagrams<'_>) -> io::Result<Sent> {
+        let segment_size = datagrams.segment_size().filter(|_| prefix.is_empty());
         if segment_size.is_some() && datagrams.count() <= state.max_gso_segments() {
             let contents = datagrams.bytes;
             let transmit = Transmit { destination: self.peer.address, ecn: None, contents, segment_size, src_ip: None };
@@ -267,12 +296,16 @@ impl Connected {
             }
         }
         let (socket, mut sent) = (SockRef::from(self.socket.get()), Sent::default());
+        let send = |datagram: &[u8]| match prefix {
+            [] => socket.send(datagram),
+            prefix => socket.send_vectored(&[IoSlice::new(prefix), IoSlice::new(datagram)]),
+        };
         for datagram in datagrams.iter() {
-            let result = match socket.send(datagram) {
+            let result = match send(datagram) {
                 // It may be that of an earlier datagram.
                 Err(error) if !is_unreachable(&error) && error.kind() != io::ErrorKind::WouldBlock => {
                     self.clear_errors(state);
-                    socket.send(datagram)
+                    send(datagram)
                 }
                 result => result,
             };

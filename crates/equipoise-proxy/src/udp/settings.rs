@@ -3,7 +3,10 @@ use std::{sync::Arc, time::Duration};
 use equipoise_core::SourcePrefix;
 use equipoise_http::{Resolve, SystemResolver};
 
-use super::key::SessionKey;
+use super::{
+    end::{EndHook, UdpSession},
+    key::SessionKey,
+};
 
 /// The settings of a [`UdpProxy`](super::UdpProxy). Each method names its default.
 ///
@@ -27,6 +30,9 @@ pub struct UdpSettings {
     pub(super) source_prefix: SourcePrefix,
     pub(super) leave_draining: bool,
     pub(super) resolver: Arc<dyn Resolve>,
+    #[cfg(feature = "proxy-protocol")]
+    pub(super) proxy_protocol: bool,
+    pub(super) on_end: Option<EndHook>,
 }
 
 impl UdpSettings {
@@ -45,6 +51,9 @@ impl UdpSettings {
             source_prefix: SourcePrefix::default(),
             leave_draining: false,
             resolver: Arc::new(SystemResolver),
+            #[cfg(feature = "proxy-protocol")]
+            proxy_protocol: false,
+            on_end: None,
         }
     }
 
@@ -173,6 +182,28 @@ impl UdpSettings {
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Arc::new(resolver);
+        self
+    }
+
+    /// Sets whether each datagram for an endpoint begins with a header of the PROXY protocol, version 2, which tells the
+    /// address of the client ([`ProxyHeader::datagram`](crate::proxy_protocol::ProxyHeader::datagram)). The destination in
+    /// it is the address that the client has sent to, if it is known. Replies have no header. It applies to later
+    /// sessions. Default: false.
+    ///
+    /// A datagram with a header is longer, and is sent with a system call of its own.
+    #[cfg(feature = "proxy-protocol")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
+    #[must_use]
+    pub const fn proxy_protocol(mut self, send: bool) -> Self {
+        self.proxy_protocol = send;
+        self
+    }
+
+    /// Sets a closure that gets each session at its end, for logs and metrics. It runs in the task of the listener, so it
+    /// must not block. Default: none.
+    #[must_use]
+    pub fn on_end(mut self, hook: impl Fn(&UdpSession) + Send + Sync + 'static) -> Self {
+        self.on_end = Some(EndHook::new(hook));
         self
     }
 }

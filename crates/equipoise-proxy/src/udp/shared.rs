@@ -51,7 +51,7 @@ pub(super) enum Phase {
 }
 
 pub(super) struct Shared {
-    pub(super) pool: Box<dyn Endpoints>,
+    pool: ArcSwap<Box<dyn Endpoints>>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) counters: Counters,
     settings: ArcSwap<UdpSettings>,
@@ -66,7 +66,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(pool: Box<dyn Endpoints>, settings: UdpSettings) -> Self {
         Self {
-            pool,
+            pool: ArcSwap::from_pointee(pool),
             sessions: Arc::default(),
             counters: Counters::default(),
             settings: ArcSwap::from_pointee(settings),
@@ -74,6 +74,15 @@ impl Shared {
             listeners: Mutex::default(),
             serving: watch::Sender::default(),
         }
+    }
+
+    /// Returns the pool for later sessions.
+    pub(super) fn pool(&self) -> Arc<Box<dyn Endpoints>> {
+        self.pool.load_full()
+    }
+
+    pub(super) fn replace_pool(&self, pool: Box<dyn Endpoints>) {
+        self.pool.store(Arc::new(pool));
     }
 
     pub(super) fn settings(&self) -> Arc<UdpSettings> {

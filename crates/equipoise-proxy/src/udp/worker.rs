@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use equipoise_core::Failure;
 use quinn_udp::BATCH_SIZE;
 use tokio::time::Instant;
 
 use super::{
     address::Names,
+    end::UdpEnd as End,
     key::{Identity, OwnedIdentity},
     limits::{AtLimit, Permit},
     listener::{Listening, UdpListener},
@@ -59,25 +61,6 @@ pub(super) struct Worker {
     now: Instant,
     /// What has been counted in this poll.
     counted: UdpStats,
-}
-
-/// Why a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// It had no datagram for a time.
-    Idle,
-    /// Its endpoint has not replied in time.
-    Silent,
-    /// All its datagrams have had their replies.
-    Answered,
-    /// Its endpoint takes no more datagrams.
-    Closing,
-    /// Another session has its place.
-    Displaced,
-    /// It has no endpoint.
-    Failed,
-    /// The listener is not served any longer.
-    Aborted,
 }
 
 impl Worker {
@@ -242,11 +225,13 @@ impl Worker {
     /// Sends datagrams to the endpoint of a session, or to another one if it does not get them.
     fn send(&mut self, id: usize, datagrams: Datagrams<'_>) {
         let Some(session) = self.table.get_mut(id) else { return };
+        let prefix = session.prefix.clone();
         let Some(connected) = session.connected() else { return };
-        match connected.send(&self.listening.state, datagrams) {
+        match connected.send(&self.listening.state, &prefix, datagrams) {
             Ok(sent) => {
                 self.counted.to_endpoints += sent.datagrams;
                 self.counted.bytes_to_endpoints += sent.bytes;
+                session.sent_bytes += sent.bytes;
                 self.counted.dropped.to_endpoint += sent.failed;
                 session.sent += sent.datagrams;
                 if session.waiting_since.is_none() && sent.datagrams > 0 {
@@ -283,7 +268,8 @@ impl Worker {
         let permit = self.permit(client, count)?;
         let id = self.table.next_id();
         let wakers = [self.wakeups.waker(Woken::Readable(id)), self.wakeups.waker(Woken::Ending(id))];
-        let session = Session::new(OwnedIdentity::from(identity), client, asked, wakers, self.now, permit);
+        let mut session = Session::new(OwnedIdentity::from(identity), client, asked, wakers, self.now, permit);
+        session.prefix = self.prefix(client, asked);
         let id = self.table.insert(session);
         let placed = self.place(id);
         if matches!(placed, Placed::Connected | Placed::Resolving) {
@@ -291,8 +277,22 @@ impl Worker {
             return Some(id);
         }
         self.drop_unplaced(placed, count);
-        self.end(id, End::Failed);
+        self.end(id, End::NoEndpoint);
         None
+    }
+
+    /// Returns what the datagrams of a client begin with.
+    fn prefix(&self, client: SocketAddr, asked: Option<IpAddr>) -> Bytes {
+        #[cfg(feature = "proxy-protocol")]
+        if self.settings.proxy_protocol {
+            use equipoise_http::proxy_protocol::{ProxyHeader, Version};
+
+            let local = self.listening.local;
+            let destination = asked.map_or(local, |ip| SocketAddr::new(ip, local.port()));
+            return ProxyHeader::datagram(client, destination).encode(Version::V2);
+        }
+        let _ = (client, asked);
+        Bytes::new()
     }
 
     fn drop_unplaced(&mut self, placed: Placed, count: u64) {
@@ -369,7 +369,7 @@ impl Worker {
             let dropped = at_hand.map_or(0, Datagrams::count) as u64 + u64::from(session.kept().is_some());
             self.placer.judge(session, connected, failure);
             if dropped == 0 {
-                self.end(id, End::Failed);
+                self.end(id, End::NoEndpoint);
                 return;
             }
             let placed = self.place(id);
@@ -382,7 +382,7 @@ impl Worker {
                 }
                 Placed::Nowhere | Placed::NoSocket => {
                     self.drop_unplaced(placed, dropped);
-                    self.end(id, End::Failed);
+                    self.end(id, End::NoEndpoint);
                     return;
                 }
             }
@@ -394,12 +394,15 @@ impl Worker {
     fn send_again(&mut self, id: usize, at_hand: Option<Datagrams<'_>>) -> bool {
         let Some(session) = self.table.get_mut(id) else { return true };
         let Endpoint::Connected(connected) = &session.endpoint else { return true };
+        let mut bytes = 0;
         for datagrams in session.kept().map(Datagrams::one).into_iter().chain(at_hand) {
-            let Ok(sent) = connected.send(&self.listening.state, datagrams) else { return false };
+            let Ok(sent) = connected.send(&self.listening.state, &session.prefix, datagrams) else { return false };
             self.counted.to_endpoints += sent.datagrams;
             self.counted.bytes_to_endpoints += sent.bytes;
+            bytes += sent.bytes;
             self.counted.dropped.to_endpoint += sent.failed;
         }
+        session.sent_bytes += bytes;
         self.wait_again(id, at_hand);
         true
     }
@@ -450,6 +453,7 @@ impl Worker {
             let sent = self.listening.send(session.client, session.asked, datagrams);
             self.counted.to_clients += sent.datagrams;
             self.counted.bytes_to_clients += sent.bytes;
+            session.received_bytes += sent.bytes;
             self.counted.dropped.to_client += sent.failed;
             count += datagrams.count() as u64;
         }
@@ -460,7 +464,7 @@ impl Worker {
         self.table.stop_waiting(id);
         match (has_all, is_closing) {
             (true, _) => self.end(id, End::Answered),
-            (false, true) => self.end(id, End::Closing),
+            (false, true) => self.end(id, End::EndpointClosing),
             (false, false) => {}
         }
         received
@@ -477,7 +481,7 @@ impl Worker {
         // An endpoint that drains still replies to what it has got.
         let waits = self.settings.leave_draining && session.waiting_since.is_some();
         if connected.poll_closing(&mut cx) && !waits {
-            self.end(id, End::Closing);
+            self.end(id, End::EndpointClosing);
         }
         1
     }
@@ -508,7 +512,7 @@ impl Worker {
                 Placed::Nowhere | Placed::NoSocket => {
                     let count = u64::from(session.kept().is_some());
                     self.drop_unplaced(placed, count);
-                    self.end(*id, End::Failed);
+                    self.end(*id, End::NoEndpoint);
                 }
             }
         }
@@ -548,14 +552,17 @@ impl Worker {
 
     fn end(&mut self, id: usize, end: End) {
         let Some(mut session) = self.table.remove(id) else { return };
+        if let Some(hook) = &self.settings.on_end {
+            hook.call(&session.report(end, self.now));
+        }
         let counted = &mut self.counted;
         match end {
             End::Idle => counted.idle_timeouts += 1,
             End::Silent => counted.reply_timeouts += 1,
-            End::Closing => counted.closed += 1,
+            End::EndpointClosing => counted.closed += 1,
             End::Displaced => counted.displaced += 1,
             End::Aborted => counted.aborted += 1,
-            End::Answered | End::Failed => {}
+            End::Answered | End::NoEndpoint => {}
         }
         // A session that ends for another one, or before the timeout for replies, has waited for as long as it could.
         let is_silence = matches!(end, End::Idle | End::Silent | End::Displaced);

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod batches;
+mod ends;
 mod failures;
 mod hostile;
 mod limits;
