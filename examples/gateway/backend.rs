@@ -31,18 +31,43 @@ use crate::{
 /// The service of a pool, to which routes send requests.
 pub(crate) type Balanced = WithAffinity<Attempts>;
 
+/// What decides the endpoint under a strategy with keys.
+#[derive(Clone)]
+pub(crate) enum HashOn {
+    /// The address of the client.
+    Source,
+    /// The name of the server that the client asks for.
+    ServerName,
+    /// A part of requests.
+    Request(SessionKey),
+}
+
+impl HashOn {
+    /// Returns the part of requests that decides.
+    pub(crate) fn of_requests(&self) -> Option<SessionKey> {
+        match self {
+            Self::Source => {
+                Some(SessionKey::source(ClientAddress::connection().peer(client_address), SourcePrefix::default()))
+            }
+            Self::ServerName => None,
+            Self::Request(key) => Some(key.clone()),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) table: PoolTable,
     strategy: StrategySpec,
-    connections: Connections,
+    pub(crate) connections: Connections,
     affinity_spec: AffinitySpec,
     pub(crate) pool: Pool<Upstream>,
     pub(crate) health: Health,
     pub(crate) affinity: Affinity,
     /// Whether there were secrets when the affinity was checked.
     signs: bool,
-    pub(crate) key: Option<SessionKey>,
+    /// What decides the endpoint, if the strategy has keys.
+    pub(crate) hash_on: Option<HashOn>,
     pub(crate) service: Balanced,
     /// `None` until the pool is used.
     checking: Option<Arc<HealthGuard>>,
@@ -72,7 +97,7 @@ impl Backend {
         });
         set_endpoints(&pool, &table, |spec, _| connections.upstream(spec).map(Some), source)?;
         let affinity_spec = affinity_spec(&table, source)?;
-        let key = hash_key(&table, source)?;
+        let hash_on = hash_on(&table, source)?;
         match &table.hash_on {
             Some(hash_on) if !pool.places_by_key() => {
                 let message =
@@ -97,7 +122,7 @@ impl Backend {
             }
         };
         let signs = secrets.sign;
-        let service = service(&pool, &table, &affinity, key.clone());
+        let service = service(&pool, &table, &affinity, hash_on.as_ref().and_then(HashOn::of_requests));
         if let Some(old) = old {
             let reconnects = old.connections != connections;
             let new_checks = (reconnects || old.table.health != table.health).then_some(health);
@@ -108,7 +133,7 @@ impl Backend {
                 affinity_spec,
                 affinity,
                 signs,
-                key,
+                hash_on,
                 service,
                 new_checks,
                 reconnects,
@@ -124,7 +149,7 @@ impl Backend {
             health,
             affinity,
             signs,
-            key,
+            hash_on,
             service,
             checking: None,
             new_checks: None,
@@ -234,13 +259,19 @@ fn health(table: &PoolTable, connections: &Connections, source: &Source) -> Resu
         let message = "health checks cannot reach a Unix socket: leave out health, or use another address";
         return Err(source.error(span, format_args!("{message} than {socket:?}")));
     }
+    if checks.check == Check::Http && checks.port.is_none() && table.proxy_version().is_some() {
+        let message = "checks by HTTP send no header of the PROXY protocol: use check = \"tcp\", or give them a port of \
+                       their own";
+        return Err(source.error(span, message));
+    }
+    let schedule = checks.port.map_or(checks.schedule, |port| checks.schedule.port(port));
     let builder = match (checks.check, &checks.path) {
         (Check::Http, path) => {
             let probe = HttpProbe::new(path.as_deref().unwrap_or("/"));
             let probe = probe.map_err(|error| source.caused(span.clone(), &error))?;
-            builder.check("http", checks.schedule, connections.probe(probe))
+            builder.check("http", schedule, connections.probe(probe))
         }
-        (Check::Tcp, None) => builder.check("tcp", checks.schedule, TcpProbe::new()),
+        (Check::Tcp, None) => builder.check("tcp", schedule, TcpProbe::new()),
         (Check::Tcp, Some(_)) => {
             return Err(source.error(span, "path has no effect with check = \"tcp\": use check = \"http\""));
         }
@@ -299,23 +330,21 @@ fn affinity(
     })
 }
 
-/// Returns the part of requests that decides their endpoint under a strategy with keys.
-fn hash_key(table: &PoolTable, source: &Source) -> Result<Option<SessionKey>, ConfigError> {
+fn hash_on(table: &PoolTable, source: &Source) -> Result<Option<HashOn>, ConfigError> {
     let Some(hash_on) = &table.hash_on else { return Ok(None) };
     let key = match hash_on.get_ref().split_once(':') {
-        None if hash_on.get_ref() == "source" => {
-            Ok(SessionKey::source(ClientAddress::connection().peer(client_address), SourcePrefix::default()))
-        }
+        None if hash_on.get_ref() == "source" => return Ok(Some(HashOn::Source)),
+        None if hash_on.get_ref() == "server-name" => return Ok(Some(HashOn::ServerName)),
         None if hash_on.get_ref() == "path" => Ok(SessionKey::path()),
         Some(("header", name)) => SessionKey::header(name),
         Some(("cookie", name)) => SessionKey::cookie(name),
         Some(("query", name)) => SessionKey::query_parameter(name),
         _ => {
-            let valid = "use \"source\", \"header:NAME\", \"cookie:NAME\", \"query:NAME\" or \"path\"";
+            let valid = "use \"source\", \"server-name\", \"header:NAME\", \"cookie:NAME\", \"query:NAME\" or \"path\"";
             return Err(source.error(hash_on.span(), format_args!("cannot hash on {:?}: {valid}", hash_on.get_ref())));
         }
     };
-    key.map(Some).map_err(|error| source.caused(hash_on.span(), &error))
+    key.map(|key| Some(HashOn::Request(key))).map_err(|error| source.caused(hash_on.span(), &error))
 }
 
 fn service(pool: &Pool<Upstream>, table: &PoolTable, affinity: &Affinity, key: Option<SessionKey>) -> Balanced {

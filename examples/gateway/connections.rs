@@ -6,6 +6,7 @@ use equipoise::{
     EndpointSpec, InvalidAddress, Upstream,
     health::probe::{HttpProbe, HttpVersion, TlsProbe},
     http::{Settings, Tls, Version},
+    proxy::proxy_protocol::{Version as ProxyVersion, request_header},
 };
 use toml::Spanned;
 
@@ -18,7 +19,9 @@ use crate::{
 pub(crate) struct Connections {
     protocol: Protocol,
     connect_timeout: Duration,
-    tls: Option<Files>,
+    proxy_protocol: Option<ProxyVersion>,
+    /// The files, and what was read from them.
+    tls: Option<(Files, Tls)>,
     settings: Settings,
     probe: Option<TlsProbe>,
 }
@@ -35,20 +38,27 @@ struct Files {
 /// Connections are equal if endpoints need no new ones.
 impl PartialEq for Connections {
     fn eq(&self, other: &Self) -> bool {
-        self.protocol == other.protocol && self.connect_timeout == other.connect_timeout && self.tls == other.tls
+        self.protocol == other.protocol
+            && self.connect_timeout == other.connect_timeout
+            && self.proxy_protocol == other.proxy_protocol
+            && self.files() == other.files()
     }
 }
 
 impl Connections {
     pub(crate) fn new(table: &PoolTable, source: &Source) -> Result<Self, ConfigError> {
         let (protocol, connect_timeout) = (table.protocol, table.timeouts.connect);
-        let settings = Settings::new().connect_timeout(connect_timeout).version(match protocol {
+        let proxy_protocol = table.proxy_version();
+        let mut settings = Settings::new().connect_timeout(connect_timeout).version(match protocol {
             Protocol::Auto => Version::Auto,
             Protocol::Http1 => Version::Http1,
             Protocol::Http2 => Version::Http2,
         });
+        if let Some(version) = proxy_protocol {
+            settings = settings.proxy_protocol(version, request_header);
+        }
         let Some(tls) = &table.tls else {
-            return Ok(Self { protocol, connect_timeout, tls: None, settings, probe: None });
+            return Ok(Self { protocol, connect_timeout, proxy_protocol, tls: None, settings, probe: None });
         };
         for endpoint in table.endpoints.get_ref() {
             let address = &endpoint.get_ref().address;
@@ -71,7 +81,17 @@ impl Connections {
             tls = tls.server_name(name).map_err(|error| caused(&error))?;
             probe = probe.server_name(name).map_err(|error| caused(&error))?;
         }
-        Ok(Self { protocol, connect_timeout, tls: Some(files), settings: settings.tls(tls), probe: Some(probe) })
+        let (settings, tls) = (settings.tls(tls.clone()), Some((files, tls)));
+        Ok(Self { protocol, connect_timeout, proxy_protocol, tls, settings, probe: Some(probe) })
+    }
+
+    fn files(&self) -> Option<&Files> {
+        self.tls.as_ref().map(|(files, _)| files)
+    }
+
+    /// Returns the TLS of the pool, for connections that are passed on.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        self.tls.as_ref().map(|(_, tls)| tls.clone())
     }
 
     /// Creates the connections to one endpoint.

@@ -3,24 +3,24 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    ops::Range,
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use equipoise::proxy::{Tunnels, server::ServerLimits};
+use equipoise::proxy::Tunnels;
 use futures::future::join_all;
 use tokio::{task::JoinSet, time};
-use toml::Spanned;
 
 use crate::{
     admin::{Admin, ListenerState, Running, State},
     backend::Backend,
-    config::Config,
-    front::Front,
-    listening::{Bound, Listening},
+    config::{Config, Listener},
+    context::Context,
+    listening::{Listening, Ready},
+    plan::Plan,
     secrets::{Keys, Secrets},
-    site::Site,
     source::{ConfigError, Source},
 };
 
@@ -39,36 +39,40 @@ impl Checked {
     /// Reads a file for the gateway that will apply it.
     pub(crate) fn read(file: &Path, gateway: &Gateway) -> Result<Self, ConfigError> {
         let source = Source::read(file)?;
-        let config: Config = source.parse()?;
+        let config = Config::read(&source)?;
         let (secrets, state) = (gateway.keys.read(config.secret_file.as_ref(), &source)?, gateway.running.state());
         let mut pools = BTreeMap::new();
         for (name, table) in &config.pool {
             let pool = Backend::new(table, state.pools.get(name), &secrets, &source)?;
             pools.insert(name.clone(), pool);
         }
-        let mut known: Vec<_> =
-            config.admin.iter().map(|admin| *admin.bind.get_ref()).filter(|bind| bind.port() != 0).collect();
-        if config.listener.get_ref().is_empty() {
-            let message = "the gateway has no listener: add [[listener]] with the keys bind and pool";
-            return Err(source.error(config.listener.span(), message));
-        }
-        for listener in config.listener.get_ref() {
-            let (bind, span) = (*listener.bind.get_ref(), listener.bind.span());
-            if let Some(other) = known.iter().find(|other| overlap(**other, bind)) {
-                let message = match *other == bind {
+        let checked = Self { config, source, secrets, pools };
+        let admin = checked.config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
+        let mut known: Vec<_> = admin.filter(|(bind, _)| bind.port() != 0).collect();
+        for listener in &checked.config.listeners {
+            let (bind, span, is_udp) = (*listener.bind().get_ref(), listener.bind().span(), listener.is_udp());
+            let others = known.iter().filter(|(_, other)| *other == is_udp).map(|(other, _)| *other);
+            if let Some(other) = others.into_iter().find(|other| overlap(*other, bind)) {
+                let message = match other == bind {
                     true => format!("{bind} is used twice: give each listener another address"),
                     false => format!("{bind} overlaps {other}: connections to one would also be those of the other"),
                 };
-                return Err(source.error(span, message));
+                return Err(checked.source.error(span, message));
             }
-            known.push(bind);
-            Site::new(listener, config.log.access, &pools, &Tunnels::new(), &source)?;
+            known.push((bind, is_udp));
+            checked.plan(listener, &Tunnels::new())?;
         }
-        Ok(Self { config, source, secrets, pools })
+        Ok(checked)
+    }
+
+    fn plan(&self, listener: &Listener, tunnels: &Tunnels) -> Result<Plan, ConfigError> {
+        let Self { config, source, pools, .. } = self;
+        Plan::new(listener, Context { pools, tunnels, logs: config.log.access, source })
     }
 }
 
-/// Returns whether two sockets could get the same connections. `[::]` has those of all addresses, also of IPv4.
+/// Returns whether two sockets of the same kind could get the same connections. `[::]` has those of all addresses, also
+/// of IPv4.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
@@ -79,13 +83,20 @@ pub(crate) struct Gateway {
     /// Whether other processes may listen on the same addresses.
     shares_ports: bool,
     running: Arc<Running>,
-    listeners: Vec<Listening<Front>>,
-    admin: Option<Listening<Admin>>,
+    /// The listeners, and the admin interface.
+    listening: Vec<Listening>,
     keys: Keys,
-    /// The shutdowns of listeners and admin interfaces that reloads have removed.
+    /// The shutdowns of listeners that reloads have removed.
     removed: JoinSet<()>,
     tunnels: Tunnels,
     shutdown_timeout: Duration,
+}
+
+/// What a configuration makes of a listener.
+enum Next {
+    /// A running listener does what is planned, with the same socket.
+    Stays(Plan),
+    Starts(Ready),
 }
 
 impl Gateway {
@@ -95,8 +106,7 @@ impl Gateway {
         Self {
             shares_ports,
             running: Arc::default(),
-            listeners: Vec::new(),
-            admin: None,
+            listening: Vec::new(),
             keys: Keys::new(),
             removed: JoinSet::new(),
             tunnels: Tunnels::new(),
@@ -107,26 +117,28 @@ impl Gateway {
     /// Applies a configuration. Listeners that stay keep their sockets and connections, and pools that stay keep the
     /// state of their endpoints. If it fails, nothing has changed.
     pub(crate) fn apply(&mut self, new: Checked) -> Result<(), ConfigError> {
-        let Checked { config, source, secrets, mut pools } = new;
         let (running, mut losses) = (Arc::clone(&self.running), Vec::new());
         // A command would be lost if it reached a pool that is being replaced.
         let _no_commands = running.hold_commands();
         let state = running.state();
-        for (name, pool) in &pools {
+        for (name, pool) in &new.pools {
             let Some(old) = state.pools.get(name) else { continue };
             if !pool.continues(old) {
-                pool.take_over(old, &source)?;
+                pool.take_over(old, &new.source)?;
             }
             losses.extend(pool.loss(old).map(|loss| format!("pool {name} {loss}")));
         }
-        let mut sites = Vec::new();
-        for listener in config.listener.get_ref() {
-            let site = Site::new(listener, config.log.access, &pools, &self.tunnels, &source)?;
-            sites.push((*listener.bind.get_ref(), site));
+        let mut plans = Vec::new();
+        for listener in &new.config.listeners {
+            plans.push((new.plan(listener, &self.tunnels)?, listener.bind().span()));
         }
-        let (mut sockets, admin_socket) = self.open(&config, &source)?;
+        if let Some(admin) = &new.config.admin {
+            plans.push((Plan::admin(*admin.bind.get_ref(), Admin::new(Arc::clone(&running))), admin.bind.span()));
+        }
+        let next = self.open(plans, &new.source)?;
 
         // From here on, nothing fails.
+        let Checked { config, source, secrets, mut pools } = new;
         self.keys.rotate(secrets);
         for loss in losses {
             tracing::warn!("{loss}");
@@ -137,92 +149,81 @@ impl Gateway {
                 tracing::error!("pool {name} keeps its endpoints: {error}");
             }
         }
-        let mut listeners = Vec::new();
-        for (bind, site) in sites {
-            if let Some(at) = self.listeners.iter().position(|listening| listening.configured == bind) {
-                let listening = self.listeners.swap_remove(at);
-                listening.set_limits(site.limits.clone());
-                listening.service.replace(site);
-                listeners.push(listening);
-            } else if let Some(socket) = sockets.remove(&bind) {
-                let limits = site.limits.clone();
-                listeners.push(Listening::start(bind, socket, Front::new(site), limits));
+        let (mut listening, mut opened) = (Vec::new(), Vec::new());
+        for next in next {
+            match next {
+                Next::Starts(ready) => {
+                    listening.push(Listening::start(ready));
+                    opened.extend(listening.last().map(|new| (new.configured, new.is_udp())));
+                }
+                Next::Stays(plan) => {
+                    if let Some(at) = self.listening.iter().position(|running| running.can_become(&plan)) {
+                        let running = self.listening.swap_remove(at);
+                        running.replace(plan);
+                        listening.push(running);
+                    }
+                }
             }
         }
-        let removed = std::mem::replace(&mut self.listeners, listeners);
-        let admin = config.admin.as_ref().map(|admin| *admin.bind.get_ref());
-        let removed_admin = self.admin.take_if(|running| Some(running.configured) != admin);
-        if let Some((bind, socket)) = admin.zip(admin_socket) {
-            let admin = Admin::new(Arc::clone(&self.running));
-            self.admin = Some(Listening::start(bind, socket, admin, ServerLimits::new().max_connections(64)));
-        }
+        let removed = std::mem::replace(&mut self.listening, listening);
         self.shutdown_timeout = config.shutdown_timeout;
-        let listeners = self.listeners.iter().map(|listening| ListenerState {
-            bind: listening.configured,
-            front: listening.service.clone(),
-            stats: Box::new(listening.stats()),
-        });
+        let listeners = self.listening.iter().filter(|listening| !listening.is_admin());
+        let listeners =
+            listeners.map(|listening| ListenerState { bind: listening.configured, serving: listening.serving.clone() });
         running.replace(State { text: source.text, pools, listeners: listeners.collect() });
         // A set keeps tasks that have ended until they are joined.
         while self.removed.try_join_next().is_some() {}
         for listening in removed {
-            self.removed.spawn(listening.shutdown(config.shutdown_timeout));
-        }
-        if let Some(admin) = removed_admin {
-            self.removed.spawn(admin.shutdown(config.shutdown_timeout));
+            // The system would give it some of the clients of the new socket.
+            let is_replaced = opened
+                .iter()
+                .any(|(bind, is_udp)| *is_udp && listening.is_udp() && overlap(*bind, listening.configured));
+            let timeout = if is_replaced { Duration::ZERO } else { config.shutdown_timeout };
+            self.removed.spawn(listening.shutdown(timeout));
         }
         Ok(())
     }
 
-    /// Opens the sockets of a configuration that are not open yet: those of the listeners, and that of the admin
-    /// interface.
-    fn open(
-        &self,
-        config: &Config,
-        source: &Source,
-    ) -> Result<(BTreeMap<SocketAddr, Bound>, Option<Bound>), ConfigError> {
-        let stays =
-            |running: SocketAddr| config.listener.get_ref().iter().any(|listener| *listener.bind.get_ref() == running);
-        let admin_stays = |running| config.admin.as_ref().is_some_and(|admin| *admin.bind.get_ref() == running);
-        let listeners = self.listeners.iter().filter(|running| !stays(running.configured));
-        let admin = self.admin.iter().filter(|running| !admin_stays(running.configured));
-        let leaving: Vec<_> = listeners
-            .map(|running| (running.configured, running.socket()))
-            .chain(admin.map(|running| (running.configured, running.socket())))
-            .collect();
-        let open = |address: &Spanned<SocketAddr>| {
-            let bind = *address.get_ref();
-            let same: Vec<_> =
-                leaving.iter().filter(|(other, _)| overlap(*other, bind)).map(|(_, socket)| *socket).collect();
-            let socket = match self.shares_ports || same.is_empty() {
-                true => Bound::new(bind, self.shares_ports),
-                false => Bound::beside(&same, bind),
-            };
-            socket.map_err(|error| source.error(address.span(), format_args!("cannot listen on {bind}: {error}")))
-        };
-        let mut sockets = BTreeMap::new();
-        for bind in config.listener.get_ref().iter().map(|listener| &listener.bind) {
-            if self.listeners.iter().all(|running| running.configured != *bind.get_ref()) {
-                sockets.insert(*bind.get_ref(), open(bind)?);
+    /// Opens the sockets of plans that no running listener can do with its socket.
+    fn open(&self, plans: Vec<(Plan, Range<usize>)>, source: &Source) -> Result<Vec<Next>, ConfigError> {
+        let stays = |running: &&Listening| plans.iter().any(|(plan, _)| running.can_become(plan));
+        let leaving: Vec<_> = self.listening.iter().filter(|running| !stays(running)).collect();
+        let mut next = Vec::new();
+        for (plan, span) in plans {
+            if self.listening.iter().any(|running| running.can_become(&plan)) {
+                next.push(Next::Stays(plan));
+                continue;
             }
+            let bind = plan.bind;
+            let is_same =
+                |running: &&&Listening| running.is_udp() == plan.is_udp() && overlap(running.configured, bind);
+            let same: Vec<_> = leaving.iter().filter(is_same).map(|running| running.socket()).collect();
+            let ready = match self.shares_ports || same.is_empty() {
+                true => Ready::open(plan, self.shares_ports),
+                false => Ready::open_beside(&same, plan),
+            };
+            let failed = |error| source.error(span, format_args!("cannot listen on {bind}: {error}"));
+            next.push(Next::Starts(ready.map_err(failed)?));
         }
-        let admin = config.admin.as_ref().map(|admin| &admin.bind);
-        let is_new = |bind: &&Spanned<SocketAddr>| {
-            self.admin.as_ref().is_none_or(|running| running.configured != *bind.get_ref())
-        };
-        Ok((sockets, admin.filter(is_new).map(open).transpose()?))
+        Ok(next)
     }
 
-    /// Accepts no more connections, and waits until the requests in flight and the tunnels have ended, for the
-    /// configured time in all. Shortly before its end, it closes the tunnels. Then it aborts the requests.
+    /// Accepts no more connections, and waits until the requests in flight, connections and tunnels have ended, for the
+    /// configured time in all. Shortly before its end, it closes the tunnels. Then it aborts the rest.
     pub(crate) async fn shutdown(self) {
-        let Self { listeners, admin, mut removed, tunnels, shutdown_timeout: timeout, .. } = self;
+        let Self { shares_ports, listening, mut removed, tunnels, shutdown_timeout: timeout, .. } = self;
+        let (admin, listening): (Vec<_>, Vec<_>) = listening.into_iter().partition(Listening::is_admin);
         // First, so that commands go to a process that takes the ports over.
-        if let Some(admin) = admin {
+        for admin in admin {
             admin.shutdown(Duration::ZERO).await;
         }
         let ended = async {
-            let listeners = join_all(listeners.into_iter().map(|listening| listening.shutdown(timeout)));
+            let shut_down = |listening: Listening| {
+                // The system would give it some of the clients of a process that takes the port over.
+                let timeout = if shares_ports && listening.is_udp() { Duration::ZERO } else { timeout };
+                listening.shutdown(timeout)
+            };
+            let listeners = join_all(listening.into_iter().map(shut_down));
             // Reloads may have given removed listeners more time.
             let removed = time::timeout(timeout, async { while removed.join_next().await.is_some() {} });
             let _ = tokio::join!(listeners, removed);

@@ -1,57 +1,75 @@
-//! Sockets that accept connections, and the servers on them.
+//! Sockets, and the servers on them.
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use equipoise::proxy::{
-    listen::bind_shared,
-    server::{Server, ServerLimits, ServerStats},
-};
-use socket2::{SockRef, Socket};
+use equipoise::proxy::{listen::bind_shared, udp::UdpListener};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket};
+
+use crate::{
+    plan::{Layers, Plan, Service, Stream},
+    serving::{AnyServer, Serving},
+    udp::Datagrams,
+};
 
 /// The number of connections that may wait to be accepted. The system may have a lower limit.
 const BACKLOG: u32 = 1024;
 
 /// A server on its socket.
-pub(crate) struct Listening<S> {
+pub(crate) struct Listening {
     /// The address in the configuration. Its port may be 0, for a free one.
     pub(crate) configured: SocketAddr,
-    pub(crate) service: S,
-    server: Server<S>,
+    pub(crate) serving: Serving,
     /// The same socket as the server's, to change its options.
     handle: Socket,
 }
 
-/// A socket that no server uses yet.
-pub(crate) struct Bound {
-    listener: TcpListener,
+/// A socket with what will be served on it.
+pub(crate) struct Ready {
+    bind: SocketAddr,
+    service: ReadyService,
     handle: Socket,
 }
 
-impl Bound {
-    /// Opens a socket: see [`bind`].
-    pub(crate) fn new(address: SocketAddr, share: bool) -> io::Result<Self> {
-        let listener = bind(address, share)?;
-        let handle = SockRef::from(&listener).try_clone()?;
-        Ok(Self { listener, handle })
+enum ReadyService {
+    Udp(UdpListener, Datagrams),
+    Stream(TcpListener, Box<Layers>, Stream),
+}
+
+impl Ready {
+    /// Opens the socket. If `share` is true, other processes that share it too may listen on the same address, and the
+    /// system spreads connections over them. So a new process can take over the port before the old one ends. If `share`
+    /// is false, an address that another program uses is an error.
+    pub(crate) fn open(plan: Plan, share: bool) -> io::Result<Self> {
+        let Plan { bind, service } = plan;
+        Ok(match service {
+            Service::Udp(datagrams) => {
+                let socket = bind_udp(bind, share)?;
+                let handle = socket.try_clone()?;
+                let service = ReadyService::Udp(UdpListener::new(socket.into())?, datagrams);
+                Self { bind, service, handle }
+            }
+            Service::Stream(layers, stream) => {
+                let listener = bind_tcp(bind, share)?;
+                let handle = SockRef::from(&listener).try_clone()?;
+                Self { bind, service: ReadyService::Stream(listener, layers, stream), handle }
+            }
+        })
     }
 
-    /// Opens a socket although sockets of this process, which are closed soon, have the address or a part of it. So no
+    /// Opens the socket although sockets of this process, which are closed soon, have the address or a part of it. So no
     /// connection is refused meanwhile.
-    pub(crate) fn beside(leaving: &[&Socket], address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open_beside(leaving: &[&Socket], plan: Plan) -> io::Result<Self> {
         let share = |socket: &Socket, share| socket.set_reuse_port(share);
         leaving.iter().try_for_each(|socket| share(socket, true))?;
-        let bound = Self::new(address, true);
-        let all = leaving.iter().copied().chain(bound.as_ref().ok().map(|bound| &bound.handle));
+        let ready = Self::open(plan, true);
+        let all = leaving.iter().copied().chain(ready.as_ref().ok().map(|ready| &ready.handle));
         all.into_iter().try_for_each(|socket| share(socket, false))?;
-        bound
+        ready
     }
 }
 
-/// Opens a socket. If `share` is true, other processes that share it too may listen on the same address, and the system
-/// spreads connections over them. So a new process can take over the port before the old one ends. If `share` is false,
-/// an address that another program uses is an error.
-fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     if share {
         let listener = bind_shared(address, 1)?.pop().ok_or(io::ErrorKind::AddrNotAvailable)?;
         return TcpListener::from_std(listener);
@@ -63,48 +81,56 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-impl<S> Listening<S> {
+fn bind_udp(address: SocketAddr, share: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(share)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+impl Listening {
     /// Starts to serve.
-    pub(crate) fn start<B>(configured: SocketAddr, socket: Bound, service: S, limits: ServerLimits) -> Self
-    where
-        S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
-        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        S::Future: Send,
-        B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-    {
-        let Bound { listener, handle } = socket;
-        if let Ok(address) = listener.local_addr() {
+    pub(crate) fn start(ready: Ready) -> Self {
+        let Ready { bind: configured, service, handle } = ready;
+        if let Some(address) = handle.local_addr().ok().and_then(|address| address.as_socket()) {
             tracing::info!("listening on {address}");
         }
-        let server = Server::with_limits(service.clone(), limits);
-        tokio::spawn(server.clone().serve(listener));
-        Self { configured, service, server, handle }
+        let serving = match service {
+            ReadyService::Udp(listener, datagrams) => Serving::of_datagrams(listener, datagrams),
+            ReadyService::Stream(listener, layers, stream) => Serving::of_connections(listener, *layers, stream),
+        };
+        Self { configured, serving, handle }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
         &self.handle
     }
 
-    /// Returns a function for the counters of the connections.
-    pub(crate) fn stats(&self) -> impl Fn() -> ServerStats + Send + Sync + use<S>
-    where
-        S: Clone + Send + Sync + 'static,
-    {
-        let server = self.server.clone();
-        move || server.stats()
+    pub(crate) const fn is_admin(&self) -> bool {
+        matches!(self.serving.server, AnyServer::Admin(_))
     }
 
-    /// Replaces the limits. Open connections keep theirs.
-    pub(crate) fn set_limits(&self, limits: ServerLimits) {
-        self.server.set_limits(limits);
+    pub(crate) const fn is_udp(&self) -> bool {
+        matches!(self.serving.server, AnyServer::Udp(_))
     }
 
-    /// Accepts no more connections, and finishes the requests in flight within a time.
+    /// Returns whether this server can do what is planned, without another socket.
+    pub(crate) fn can_become(&self, plan: &Plan) -> bool {
+        self.configured == plan.bind && self.serving.can_become(&plan.service)
+    }
+
+    /// Does what is planned from now on. What has begun is finished as it began.
+    pub(crate) fn replace(&self, plan: Plan) {
+        self.serving.replace(plan.service);
+    }
+
+    /// Accepts nothing more, and finishes what has begun within a time.
     pub(crate) async fn shutdown(self, timeout: Duration) {
-        let Self { configured, server, handle, .. } = self;
+        let Self { configured, serving, handle } = self;
         // It would keep the socket open.
         drop(handle);
-        let aborted = server.shutdown(timeout).await;
-        tracing::info!("closed {configured}; {aborted} connections were aborted");
+        let aborted = serving.shutdown(timeout).await;
+        let what = if matches!(serving.server, AnyServer::Udp(_)) { "sessions" } else { "connections" };
+        tracing::info!("closed {configured}; {aborted} {what} were aborted");
     }
 }

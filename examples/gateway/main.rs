@@ -22,14 +22,24 @@ mod client;
 mod conditions;
 mod config;
 mod connections;
+mod context;
+mod forward;
 mod front;
 mod gateway;
 mod limits;
 mod listening;
+mod log;
+mod plan;
+mod proxies;
 mod secrets;
+mod serving;
 mod site;
+mod sni;
 mod source;
-mod values;
+mod tcp;
+mod tls;
+mod udp;
+mod users;
 
 use std::{
     io,

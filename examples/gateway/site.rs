@@ -1,20 +1,16 @@
 //! What a listener serves: its routes, behind a reverse proxy.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-};
+use std::{collections::HashMap, ops::Range};
 
 use equipoise::{
-    affinity::source::{ClientAddress, TrustedProxies},
+    affinity::source::ClientAddress,
     proxy::{
-        ReverseProxy, ReverseProxyLayer, Timeouts, Tunnels,
+        ReverseProxy, ReverseProxyLayer, Timeouts,
         error::{ErrorFormat, ErrorResponses},
         headers::{FieldAction, ForwardingFields, ReportedField},
         route::{Route, RouteError, Router, Routes, Split},
         server::ServerLimits,
     },
-    spec::most_similar,
 };
 use http::{Method, StatusCode};
 use toml::Spanned;
@@ -23,7 +19,9 @@ use tower::Layer;
 use crate::{
     backend::{Backend, Balanced},
     conditions::Conditions,
-    config::{Errors, Field, Format, Listener, ProxyTimeouts, RouteTable},
+    config::{CertificateField, Errors, Field, Format, HttpListener, Mode, ProxyTimeouts, RouteTable},
+    context::Context,
+    proxies,
     source::{ConfigError, Source},
 };
 
@@ -42,17 +40,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(
-        listener: &Listener,
-        logs: bool,
-        pools: &BTreeMap<String, Backend>,
-        tunnels: &Tunnels,
-        source: &Source,
-    ) -> Result<Self, ConfigError> {
-        let routes = routes(listener, pools, source)?;
+    pub(crate) fn new(listener: &HttpListener, context: Context<'_>) -> Result<Self, ConfigError> {
+        let source = context.source;
+        let routes = routes(listener, context)?;
         let forwarding = forwarding(listener, source)?;
         let clients = forwarding.client().clone();
-        let layer = ReverseProxyLayer::new().forwarding(forwarding).tunnels(tunnels.clone());
+        let layer = ReverseProxyLayer::new().forwarding(forwarding).tunnels(context.tunnels.clone());
         let layer = layer.timeouts(timeouts(listener));
         let layer = match listener.limits.max_body_bytes {
             Some(max) => layer.max_body_bytes(max),
@@ -60,18 +53,18 @@ impl Site {
         };
         let limits = listener.limits.server(listener.timeouts.idle);
         let proxy = layer.errors(errors(&listener.errors, source)?).layer(Router::new(routes));
-        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits, logs })
+        Ok(Self { proxy, clients, served_by_header: listener.served_by_header, limits, logs: context.logs })
     }
 }
 
-fn timeouts(listener: &Listener) -> Timeouts {
+fn timeouts(listener: &HttpListener) -> Timeouts {
     let ProxyTimeouts { head, idle, total } = &listener.timeouts;
     let timeouts = Timeouts::new().head(*head.get_ref()).idle(*idle);
     total.as_ref().map_or(timeouts, |total| timeouts.total(*total.get_ref()))
 }
 
 /// Checks that an attempt in a pool ends before its request does. Otherwise, no request would get to another endpoint.
-fn check_attempt(listener: &Listener, name: &str, pool: &Backend, source: &Source) -> Result<(), ConfigError> {
+fn check_attempt(listener: &HttpListener, name: &str, pool: &Backend, source: &Source) -> Result<(), ConfigError> {
     let ProxyTimeouts { head, total, .. } = &listener.timeouts;
     let attempt = &pool.table.timeouts;
     let limits = [Some(("head", head)), total.as_ref().map(|total| ("total", total))];
@@ -94,28 +87,42 @@ fn check_attempt(listener: &Listener, name: &str, pool: &Backend, source: &Sourc
 
 /// Returns what endpoints learn about clients. Fields that endpoints do not get by default are passed on if the trusted
 /// proxies write them.
-fn forwarding(listener: &Listener, source: &Source) -> Result<ForwardingFields, ConfigError> {
-    let Some(proxies) = &listener.trusted_proxies else {
-        return match &listener.written_by_proxies {
-            Some(fields) => {
-                Err(source.error(fields.span(), "written_by_proxies has no effect without trusted_proxies"))
-            }
-            None => Ok(ForwardingFields::new()),
-        };
+fn forwarding(listener: &HttpListener, source: &Source) -> Result<ForwardingFields, ConfigError> {
+    let written = match (&listener.written_by_proxies, &listener.trusted_proxies) {
+        (Some(fields), None) => {
+            return Err(source.error(fields.span(), "written_by_proxies has no effect without trusted_proxies"));
+        }
+        (Some(fields), Some(_)) => &fields.get_ref()[..],
+        (None, _) => &[Field::XForwardedFor],
     };
-    let trusted: Result<TrustedProxies, _> = proxies.get_ref().join(",").parse();
-    let rules = ForwardingFields::behind(trusted.map_err(|error| source.caused(proxies.span(), &error))?);
-    let Some(written) = listener.written_by_proxies.as_ref().map(Spanned::get_ref) else { return Ok(rules) };
-    let action = |field| if written.contains(&field) { FieldAction::Append } else { FieldAction::Remove };
+    let trusted = proxies::trusted(listener.trusted_proxies.as_ref(), source)?;
+    let rules = ForwardingFields::behind(trusted);
+    let sends = |field, by_default| match &listener.client_certificate_fields {
+        Some(fields) => fields.get_ref().contains(&field),
+        None => by_default,
+    };
+    let action = |sent| if sent { FieldAction::Append } else { FieldAction::Remove };
+    let is_written = |field| written.contains(&field);
     let reported = written.iter().map(|field| match field {
         Field::XForwardedFor => ReportedField::XForwardedFor,
         Field::XForwardedProto => ReportedField::XForwardedProto,
         Field::XForwardedHost => ReportedField::XForwardedHost,
         Field::XForwardedPort => ReportedField::XForwardedPort,
         Field::Forwarded => ReportedField::Forwarded,
+        Field::ClientCert => ReportedField::ClientCert,
+        Field::XForwardedClientCert => ReportedField::XForwardedClientCert,
     });
-    let rules = rules.written_by_proxies(reported);
-    Ok(rules.x_forwarded_port(action(Field::XForwardedPort)).forwarded(action(Field::Forwarded)))
+    let rules = rules
+        .written_by_proxies(reported)
+        .x_forwarded_port(action(is_written(Field::XForwardedPort)))
+        .forwarded(action(is_written(Field::Forwarded)))
+        .client_cert(action(sends(CertificateField::ClientCert, true)))
+        .client_cert_chain(action(sends(CertificateField::ClientCertChain, false)))
+        .x_forwarded_client_cert(action(sends(
+            CertificateField::XForwardedClientCert,
+            is_written(Field::XForwardedClientCert),
+        )));
+    Ok(rules)
 }
 
 fn errors(errors: &Errors, source: &Source) -> Result<ErrorResponses, ConfigError> {
@@ -135,17 +142,12 @@ fn errors(errors: &Errors, source: &Source) -> Result<ErrorResponses, ConfigErro
 }
 
 /// Builds the table of routes. Routes with the same conditions share their requests by weight.
-fn routes(
-    listener: &Listener,
-    pools: &BTreeMap<String, Backend>,
-    source: &Source,
-) -> Result<Routes<Balanced>, ConfigError> {
-    let service = |pool: &Spanned<String>| match pools.get(pool.get_ref()) {
-        Some(backend) => {
-            check_attempt(listener, pool.get_ref(), backend, source)?;
-            Ok(backend.service.clone())
-        }
-        None => Err(source.error(pool.span(), unknown_pool(pool.get_ref(), pools))),
+fn routes(listener: &HttpListener, context: Context<'_>) -> Result<Routes<Balanced>, ConfigError> {
+    let source = context.source;
+    let service = |pool: &Spanned<String>| {
+        let backend = context.pool(pool, *listener.bind.get_ref(), Mode::Http)?;
+        check_attempt(listener, pool.get_ref(), backend, source)?;
+        Ok(backend.service.clone())
     };
     // Routes with the same conditions are a group. The index is the place of the group, in the order of the file.
     let (mut groups, mut known) = (Vec::<Vec<&Spanned<RouteTable>>>::new(), HashMap::new());
@@ -234,13 +236,4 @@ fn span_of(error: &RouteError, route: &Spanned<RouteTable>) -> Range<usize> {
         _ => None,
     };
     value.map_or_else(|| route.span(), Spanned::span)
-}
-
-fn unknown_pool(name: &str, pools: &BTreeMap<String, Backend>) -> String {
-    let known: Vec<_> = pools.keys().map(String::as_str).collect();
-    match most_similar(name, known.iter().copied()) {
-        _ if known.is_empty() => format!("there is no pool {name:?}, because there are no pools: add [pool.{name}]"),
-        Some(similar) => format!("there is no pool {name:?}; did you mean {similar:?}?"),
-        None => format!("there is no pool {name:?}; the pools are: {}", known.join(", ")),
-    }
 }

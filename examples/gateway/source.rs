@@ -49,13 +49,16 @@ impl Source {
 
     /// Reads the text as the tables of a configuration.
     pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(&self.text).map_err(|error| {
-            let (span, message) = (error.span().unwrap_or_default(), explained(error.message()));
-            match self.key_of(span.start) {
-                Some(key) => self.error(span, format_args!("{key}: {message}")),
-                None => self.error(span, message),
-            }
-        })
+        toml::from_str(&self.text).map_err(|error| self.wrong(&error))
+    }
+
+    /// Creates an error from one of the parser.
+    pub(crate) fn wrong(&self, error: &toml::de::Error) -> ConfigError {
+        let (span, message) = (error.span().unwrap_or_default(), explained(error.message()));
+        match self.key_of(span.start) {
+            Some(key) => self.error(span, format_args!("{key}: {message}")),
+            None => self.error(span, message),
+        }
     }
 
     /// Returns the key of the value that begins at a byte of the text.
@@ -92,7 +95,7 @@ fn in_words(valid: &str) -> &str {
     match valid {
         "a string" => "a text in quotes",
         "a boolean" => "true or false",
-        "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
         valid => valid,
     }
 }

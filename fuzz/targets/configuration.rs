@@ -3,7 +3,7 @@
 #![no_main]
 #![allow(dead_code, reason = "the gateway uses more of it")]
 
-#[path = "../../examples/gateway/admin.rs"]
+#[path = "../../examples/gateway/admin/mod.rs"]
 mod admin;
 #[path = "../../examples/gateway/affinity.rs"]
 mod affinity;
@@ -15,10 +15,14 @@ mod backend;
 mod client;
 #[path = "../../examples/gateway/conditions.rs"]
 mod conditions;
-#[path = "../../examples/gateway/config.rs"]
+#[path = "../../examples/gateway/config/mod.rs"]
 mod config;
 #[path = "../../examples/gateway/connections.rs"]
 mod connections;
+#[path = "../../examples/gateway/context.rs"]
+mod context;
+#[path = "../../examples/gateway/forward.rs"]
+mod forward;
 #[path = "../../examples/gateway/front.rs"]
 mod front;
 #[path = "../../examples/gateway/gateway.rs"]
@@ -27,14 +31,30 @@ mod gateway;
 mod limits;
 #[path = "../../examples/gateway/listening.rs"]
 mod listening;
+#[path = "../../examples/gateway/log.rs"]
+mod log;
+#[path = "../../examples/gateway/plan.rs"]
+mod plan;
+#[path = "../../examples/gateway/proxies.rs"]
+mod proxies;
 #[path = "../../examples/gateway/secrets.rs"]
 mod secrets;
+#[path = "../../examples/gateway/serving.rs"]
+mod serving;
 #[path = "../../examples/gateway/site.rs"]
 mod site;
+#[path = "../../examples/gateway/sni.rs"]
+mod sni;
 #[path = "../../examples/gateway/source.rs"]
 mod source;
-#[path = "../../examples/gateway/values.rs"]
-mod values;
+#[path = "../../examples/gateway/tcp.rs"]
+mod tcp;
+#[path = "../../examples/gateway/tls.rs"]
+mod tls;
+#[path = "../../examples/gateway/udp.rs"]
+mod udp;
+#[path = "../../examples/gateway/users.rs"]
+mod users;
 
 use std::{fs, process};
 

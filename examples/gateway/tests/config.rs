@@ -42,6 +42,11 @@ async fn wrong_lines_of_a_pool_are_refused_with_what_would_be_right() {
 }
 
 #[tokio::test]
+async fn keys_and_pools_that_do_not_fit_the_mode_are_refused_with_what_would_be_right() {
+    are_refused("", include_str!("refused/modes.txt")).await;
+}
+
+#[tokio::test]
 async fn a_check_does_not_connect_to_the_store_of_sessions() {
     let redis = TcpListener::bind("127.0.0.1:0").unwrap();
     redis.set_nonblocking(true).unwrap();

@@ -33,6 +33,15 @@ where
     }
 }
 
+/// Reads a number of 1 or more that has no default.
+pub(crate) fn some_positive<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialEq,
+{
+    positive(deserializer).map(Some)
+}
+
 pub(crate) fn header_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     at_least(deserializer, MIN_HEADER_BYTES)
 }
@@ -72,6 +81,18 @@ pub(crate) fn spanned_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Res
 /// Reads a time of 1 ms or more that has no default, and its place.
 pub(crate) fn some_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Duration>>, D::Error> {
     spanned_timeout(deserializer).map(Some)
+}
+
+/// A time, or `None` for "off".
+#[derive(Clone, Copy)]
+pub(crate) struct OrOff(pub(crate) Option<Duration>);
+
+/// Reads a time of 1 ms or more, or "off".
+pub(crate) fn timeout_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OrOff, D::Error> {
+    match &*String::deserialize(deserializer)? {
+        "off" => Ok(OrOff(None)),
+        text => Ok(OrOff(Some(not_too_short(read(text)?)?))),
+    }
 }
 
 fn not_too_short<E: Error>(timeout: Duration) -> Result<Duration, E> {

@@ -1,0 +1,70 @@
+//! Commands that set the administrative state of endpoints.
+
+use std::time::Duration;
+
+use equipoise::health::AdminState;
+use http::StatusCode;
+use percent_encoding::percent_decode_str;
+
+use super::{Answer, Running, text};
+use crate::backend::Backend;
+
+/// Sets the administrative state of an endpoint, in all pools that have it.
+pub(super) async fn command(running: &Running, id: &str, word: &str, query: &str) -> Answer {
+    let id = percent_decode_str(id).decode_utf8_lossy();
+    let id = &*id;
+    let admin_state = match word {
+        "drain" => AdminState::Drain { deadline: None },
+        "ready" => AdminState::Ready,
+        "maintenance" => AdminState::Maintenance,
+        _ => return Err((StatusCode::NOT_FOUND, format!("there is no {word:?}: use drain, ready or maintenance"))),
+    };
+    let (mut only, mut done) = (None, String::new());
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "pool" => only = Some(value.into_owned()),
+            _ => return Err((StatusCode::BAD_REQUEST, format!("there is no parameter {key:?}: use pool"))),
+        }
+    }
+    for (name, backend) in ordered(running, id, only.as_deref(), admin_state) {
+        done += &format!("{name}: {id} is {}\n", settled(&backend, id).await);
+    }
+    match done.is_empty() {
+        true => Err((StatusCode::NOT_FOUND, format!("no such pool has an endpoint {id:?}: see GET /endpoints"))),
+        false => Ok(text(done)),
+    }
+}
+
+/// Gives the command to the pools, and returns them. A reload does not replace them meanwhile.
+fn ordered(running: &Running, id: &str, only: Option<&str>, admin_state: AdminState) -> Vec<(String, Backend)> {
+    let _not_during_a_reload = running.hold_commands();
+    let state = running.state();
+    let pools = state
+        .pools
+        .iter()
+        .filter(|(name, backend)| only.is_none_or(|only| only == *name) && backend.pool.availability(id).is_some());
+    let ordered = pools.map(|(name, backend)| {
+        backend.health.set_admin_state(id, admin_state);
+        (name.clone(), backend.clone())
+    });
+    ordered.collect()
+}
+
+/// Waits until the pool has the availability that its health has decided, and returns it.
+async fn settled(backend: &Backend, id: &str) -> String {
+    let mut revision = backend.pool.revision();
+    let applied = async {
+        loop {
+            let availability = backend.pool.availability(id);
+            if availability == backend.health.status(id).map(|status| status.availability) {
+                return availability;
+            }
+            revision = backend.pool.changed(revision).await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(1), applied).await {
+        Ok(Some(availability)) => availability.to_string(),
+        Ok(None) => "removed".to_owned(),
+        Err(_) => "changing".to_owned(),
+    }
+}
