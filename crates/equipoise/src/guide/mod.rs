@@ -10,6 +10,18 @@
     all(feature = "http", feature = "proxy-server", feature = "health"),
     doc = "- [`proxies`]: write a gateway or reverse proxy."
 )]
+#![cfg_attr(
+    all(
+        feature = "proxy-forward",
+        feature = "proxy-protocol",
+        feature = "proxy-server",
+        feature = "proxy-sni",
+        feature = "proxy-tcp",
+        feature = "proxy-tls",
+        feature = "proxy-udp"
+    ),
+    doc = "- [`connections`]: pass on TCP, TLS and UDP, and write a forward proxy."
+)]
 #![cfg_attr(feature = "health", doc = "- [`health`]: find out which endpoints are healthy.")]
 #![cfg_attr(feature = "affinity", doc = "- [`affinity`]: send all requests of a session to the same endpoint.")]
 #![cfg_attr(
@@ -26,6 +38,16 @@
 pub mod affinity;
 #[cfg(all(feature = "http", feature = "reqwest", feature = "tonic"))]
 pub mod clients;
+#[cfg(all(
+    feature = "proxy-forward",
+    feature = "proxy-protocol",
+    feature = "proxy-server",
+    feature = "proxy-sni",
+    feature = "proxy-tcp",
+    feature = "proxy-tls",
+    feature = "proxy-udp"
+))]
+pub mod connections;
 #[cfg(feature = "health")]
 pub mod health;
 #[cfg(feature = "tower")]

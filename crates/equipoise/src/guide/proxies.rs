@@ -128,7 +128,7 @@
 //! | AWS ALB, Google Cloud, Envoy (edge) | `X-Forwarded-For`, `X-Forwarded-Proto`; ALB also `X-Forwarded-Port` |
 //! | nginx | only what its `proxy_set_header` lines say: none by default |
 //! | HAProxy | only what `option forwardfor` and `http-request set-header` say |
-//! | a balancer of TCP connections | nothing; with the PROXY protocol, the listener [`ProxyProtocol`](crate::proxy::proxy_protocol::ProxyProtocol) reads the address |
+//! | a balancer of TCP connections | nothing; with the PROXY protocol, a listener reads the address: see [layer 4 or layer 7](https://github.com/equipoise-rs/equipoise/blob/main/docs/layer4-or-layer7.md) |
 //!
 //! For logs and session keys, [`ForwardingFields::client`](crate::proxy::headers::ForwardingFields::client) finds the
 //! address of the client in the same way.
@@ -225,9 +225,10 @@
 //!
 //! # A gateway from a configuration file
 //!
-//! `examples/gateway` is a complete gateway in small files. Its configuration file has listeners with routes, pools with
-//! strategies, health checks, outlier detection, TLS and session affinity, and an admin interface. SIGHUP applies a
-//! changed file while the gateway serves, and SIGTERM finishes the requests in flight:
+//! `examples/gateway` is a complete gateway in small files. Its configuration file has listeners with routes, TLS and the
+//! PROXY protocol, pools with strategies, health checks, outlier detection, TLS and session affinity, and an admin
+//! interface. A listener can also pass on connections of TCP, TLS that it does not decrypt, or datagrams, or be a forward
+//! proxy. SIGHUP applies a changed file while the gateway serves, and SIGTERM finishes the requests in flight:
 //!
 //! ```sh
 //! cargo run --release --example gateway -- --config examples/gateway/gateway.toml
