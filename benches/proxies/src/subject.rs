@@ -21,8 +21,12 @@ pub(crate) enum Subject {
     HaproxySpliceAuto,
     /// HAProxy with `option splice-request` and `option splice-response`.
     HaproxySplice,
-    /// This library: `ReverseProxy` over `HttpClient`.
+    /// This library: `ReverseProxy` over `HttpClient`, `TcpProxy` without splice(2), or `UdpProxy`. TLS with aws-lc-rs.
     Equipoise,
+    /// This library: `TcpProxy` with splice(2).
+    EquipoiseSplice,
+    /// This library: TLS with ring.
+    EquipoiseRing,
     /// The example `gateway` of this library.
     Gateway,
     /// hyper's server over hyper-util's client, tokio's copy of a connection with buffers of 8 KiB, or a task of tokio
@@ -47,7 +51,10 @@ impl Subject {
             (Self::Haproxy, _) => "HAProxy",
             (Self::HaproxySpliceAuto, _) => "HAProxy, splice-auto",
             (Self::HaproxySplice, _) => "HAProxy, splice both ways",
+            (Self::Equipoise, Protocol::Https) => "equipoise, aws-lc-rs",
             (Self::Equipoise, _) => "equipoise",
+            (Self::EquipoiseSplice, _) => "equipoise, splice",
+            (Self::EquipoiseRing, _) => "equipoise, ring",
             (Self::Gateway, _) => "equipoise, gateway",
             (Self::Bare, Protocol::Http) => "bare hyper",
             (Self::Bare, Protocol::Https) => "bare hyper, aws-lc-rs",
@@ -70,8 +77,10 @@ impl Subject {
             (Self::HaproxySpliceAuto | Self::HaproxySplice | Self::Bare64k | Self::Bare256k, _) => {
                 matches!(workload, Workload::TcpBulk)
             }
-            (Self::BareRing, protocol) => matches!(protocol, Protocol::Https),
-            (Self::Equipoise | Self::Gateway | Self::Pingora, protocol) => matches!(protocol, Protocol::Http),
+            (Self::Equipoise, _) => true,
+            (Self::EquipoiseSplice, protocol) => matches!(protocol, Protocol::Tcp),
+            (Self::BareRing | Self::EquipoiseRing, protocol) => matches!(protocol, Protocol::Https),
+            (Self::Gateway | Self::Pingora, protocol) => matches!(protocol, Protocol::Http),
         }
     }
 
@@ -140,7 +149,12 @@ impl Subject {
             (Self::Nginx | Self::Haproxy | Self::HaproxySpliceAuto | Self::HaproxySplice | Self::Gateway, _) => {
                 return None;
             }
-            (Self::Equipoise, _) => ("equipoise", versions()),
+            (Self::Equipoise, Protocol::Http) => ("equipoise", versions()),
+            (Self::Equipoise, Protocol::Https) => ("equipoise_tls", vec!["aws-lc-rs"]),
+            (Self::Equipoise, Protocol::Tcp) => ("equipoise_tcp", vec!["copy"]),
+            (Self::Equipoise, Protocol::Udp) => ("equipoise_udp", vec![]),
+            (Self::EquipoiseSplice, _) => ("equipoise_tcp", vec!["splice"]),
+            (Self::EquipoiseRing, _) => ("equipoise_tls", vec!["ring"]),
             (Self::Bare, Protocol::Http) => ("bare", versions()),
             (Self::Bare, Protocol::Https) => ("bare_tls", vec!["aws-lc-rs"]),
             (Self::Bare, Protocol::Tcp) => ("bare_tcp", vec!["8192"]),
