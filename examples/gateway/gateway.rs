@@ -12,6 +12,7 @@ use std::{
 use equipoise::proxy::Tunnels;
 use futures::future::join_all;
 use tokio::{task::JoinSet, time};
+use tower::util::BoxCloneSyncService;
 
 use crate::{
     admin::{Admin, ListenerState, Running, State},
@@ -133,7 +134,8 @@ impl Gateway {
             plans.push((new.plan(listener, &self.tunnels)?, listener.bind().span()));
         }
         if let Some(admin) = &new.config.admin {
-            plans.push((Plan::admin(*admin.bind.get_ref(), Admin::new(Arc::clone(&running))), admin.bind.span()));
+            let service = BoxCloneSyncService::new(Admin::new(Arc::clone(&running)));
+            plans.push((Plan::admin(*admin.bind.get_ref(), service), admin.bind.span()));
         }
         let next = self.open(plans, &new.source)?;
 

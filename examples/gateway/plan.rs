@@ -1,11 +1,15 @@
 //! What a listener will serve, checked before its socket is opened.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
 
+use bytes::Bytes;
 use equipoise::affinity::source::TrustedProxies;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tower::util::BoxCloneSyncService;
 
 use crate::{
-    admin::Admin,
     config::{Listener, Mode},
     context::Context,
     forward::ForwardPlan,
@@ -38,13 +42,16 @@ pub(crate) struct Layers {
     pub(crate) tls: Option<CheckedTls>,
 }
 
+/// The service of the admin interface, which knows the servers. So they do not know its type.
+pub(crate) type AdminService = BoxCloneSyncService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
+
 /// What is done with connections.
 pub(crate) enum Stream {
     Http(Site),
     Tcp(Relay),
     Forward(Box<ForwardPlan>),
     Sni(SniPlan),
-    Admin(Admin),
+    Admin(AdminService),
 }
 
 impl Plan {
@@ -82,7 +89,7 @@ impl Plan {
         Ok(Self { bind: *listener.bind().get_ref(), service })
     }
 
-    pub(crate) fn admin(bind: SocketAddr, admin: Admin) -> Self {
+    pub(crate) fn admin(bind: SocketAddr, admin: AdminService) -> Self {
         Self { bind, service: Service::Stream(Box::default(), Stream::Admin(admin)) }
     }
 

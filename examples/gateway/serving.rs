@@ -13,10 +13,9 @@ use equipoise::proxy::{
 use tokio::net::TcpListener;
 
 use crate::{
-    admin::Admin,
     forward::Forward,
     front::Front,
-    plan::{Layers, Service, Stream},
+    plan::{AdminService, Layers, Service, Stream},
     sni::SniServer,
     tls::CheckedTls,
     udp::Datagrams,
@@ -41,7 +40,7 @@ pub(crate) enum AnyServer {
     Udp(UdpProxy),
     Forward(Server<Forward>, Forward),
     Sni(SniServer),
-    Admin(Server<Admin>),
+    Admin(Server<AdminService>),
 }
 
 /// What serves the connections of a listener of any type.

@@ -6,7 +6,10 @@ use equipoise::health::AdminState;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use super::{Answer, Running, text};
+use super::{
+    answer::{Answer, text},
+    state::Running,
+};
 use crate::backend::Backend;
 
 /// Sets the administrative state of an endpoint, in all pools that have it.

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use equipoise::{PickRequest, SourcePrefix, tower::RequestHead};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
-use super::{Answer, ListenerState, State, USAGE, text};
+use super::{
+    answer::{Answer, USAGE, text},
+    state::{ListenerState, State},
+};
 use crate::{
     backend::{Backend, HashOn},
     client::Client,

@@ -19,7 +19,7 @@ use http::Response;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{State, json_response};
+use super::{answer::json_response, state::State};
 use crate::{serving::AnyServer, sni::SniServer};
 
 /// The endpoints of all pools.
