@@ -9,7 +9,7 @@ mod udp;
 
 use std::net::SocketAddr;
 
-pub(crate) use outcome::{Outcome, Quantiles};
+pub(crate) use outcome::Outcome;
 
 use crate::certificate::Certificate;
 
