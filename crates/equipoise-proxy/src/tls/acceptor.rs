@@ -8,8 +8,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rustls::ServerConnection;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::{
@@ -18,7 +20,7 @@ use super::{
     limit::{Displaced, HandshakeLimit},
     session::TlsSession,
     settings::TlsSettings,
-    sites::{Served, Sites},
+    sites::Sites,
     stats::{Counters, TlsStats},
     status::CertificateStatus,
     stream::TlsStream,
@@ -82,8 +84,8 @@ impl TlsAcceptor {
 
     /// Replaces the settings. New handshakes use the new ones. Connections, and handshakes that have begun, are not
     /// touched: they keep the old settings with their keys in memory, and stay open even if the new settings would refuse
-    /// the client. Sessions of before can be resumed, unless the [secrets](TlsSettings::ticket_secrets), the lifetime of
-    /// tickets or the [certificates that clients need](super::ClientAuth) have changed.
+    /// the client. Sessions of before can be resumed, unless the [secrets](TlsSettings::ticket_secrets) or the lifetime of
+    /// tickets have changed, or [certificates of clients](super::ClientAuth) are asked for now.
     ///
     /// If [`max_handshakes`](TlsSettings::max_handshakes) has changed, handshakes that have begun do not count towards the
     /// new limit.
@@ -125,10 +127,17 @@ impl TlsAcceptor {
             let state = shared.state.load_full();
             // It has several kilobytes, which are otherwise copied by each future around it.
             let handshake = Box::pin(handshake(Arc::clone(&state.sites), io));
-            let result = match within(state.timeout, state.limit.run(handshake)).await {
-                Some(Ok(result)) => result,
-                Some(Err(Displaced)) => Err(HandshakeError::new(HandshakeFailure::Displaced)),
-                None => Err(HandshakeError::new(HandshakeFailure::Timeout)),
+            let began = Instant::now();
+            let result = match within(state.timeout, state.limit.enter()).await {
+                None => Err(HandshakeFailure::QueueTimeout.into()),
+                Some(entered) => {
+                    let left = state.timeout.saturating_sub(began.elapsed());
+                    match within(left, entered.run(handshake)).await {
+                        Some(Ok(result)) => result,
+                        Some(Err(Displaced)) => Err(HandshakeFailure::Displaced.into()),
+                        None => Err(HandshakeFailure::Timeout.into()),
+                    }
+                }
             };
             match &result {
                 Ok(stream) => in_progress.complete(stream.session()),
@@ -166,27 +175,18 @@ where
             hello.io.shutdown().await
         };
         let _ = within(ALERT_TIMEOUT, alert).await;
-        return Err(HandshakeError::new(HandshakeFailure::UnknownName));
+        return Err(HandshakeFailure::UnknownName.into());
     };
     let mut stream = hello.into_stream(config).await?;
     let session = TlsSession::of(stream.get_ref().1);
-    if let Err(error) = check_client(stream.get_ref().1, &session, &served) {
-        // The handshake is complete, so rustls sends no other alert than close_notify.
+    if stream.get_ref().1.peer_certificates().is_some() && session.client_certificate().is_none() {
+        // It was verified, but its fields cannot be told. The client must not seem to have none. The handshake is
+        // complete, so rustls sends no other alert than close_notify.
         let _ = within(ALERT_TIMEOUT, stream.shutdown()).await;
-        return Err(HandshakeError { reason: HandshakeFailure::ClientCertificate, source: Some(error) });
+        let source = io::Error::other("the fields of the certificate cannot be read");
+        return Err(HandshakeError { source: Some(source), ..HandshakeFailure::ClientCertificate.into() });
     }
     Ok(TlsStream::new(stream, session.with_served(served)))
-}
-
-/// Checks what rustls does not check of a client's certificate.
-fn check_client(connection: &ServerConnection, session: &TlsSession, served: &Served) -> io::Result<()> {
-    let Some(chain) = connection.peer_certificates() else { return Ok(()) };
-    if session.client_certificate().is_none() {
-        // It was verified, but its fields cannot be told. The client must not seem to have none.
-        return Err(io::Error::other("the fields of the certificate cannot be read"));
-    }
-    // A session can be resumed with a ticket of a resumed session, so it may be older than the certificate is valid.
-    if session.is_resumed() { served.verify_client(chain).map_err(io::Error::other) } else { Ok(()) }
 }
 
 impl fmt::Debug for TlsAcceptor {

@@ -20,9 +20,9 @@ use super::{
 /// and a [`ReverseProxy`](crate::ReverseProxy) tells it to endpoints:
 /// [`ForwardingFields`](crate::headers::ForwardingFields).
 ///
-/// The certificate of a client that resumes a session is verified again, because it may have expired meanwhile. After the
-/// settings were replaced with other authorities or revocation lists, no session from before is resumed. Connections that
-/// are open stay open.
+/// Each connection makes a full handshake, in which the certificate is verified: names for which certificates are asked
+/// have no [resumption](super::TlsSettings::resumption), also if they are optional. Connections that are open stay open,
+/// also when the certificate expires, or the settings are replaced with other authorities or revocation lists.
 ///
 /// This protects names, not routes: a route for another host, or for all hosts, can be reached without a certificate. A
 /// name at any depth below a wildcard such as `*.app.example`, which has no certificate of its own, is refused if the
@@ -147,8 +147,8 @@ impl ClientAuth {
         })
     }
 
-    /// Returns a hash of all that decides which clients are accepted. A session of one policy must not be resumed under
-    /// another one.
+    /// Returns a hash of all that decides which clients are accepted. A client that was accepted under one policy must not
+    /// be served under another one.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
         let mut add = |kind: u8, bytes: &[u8]| {

@@ -1,11 +1,14 @@
-use std::io;
+use std::{fmt, io, net::SocketAddr};
 
 /// Why a handshake has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeFailure {
-    /// It was not complete within [`handshake_timeout`](super::TlsSettings::handshake_timeout).
+    /// It had begun, and was not complete within [`handshake_timeout`](super::TlsSettings::handshake_timeout).
     Timeout,
+    /// It could not begin within [`handshake_timeout`](super::TlsSettings::handshake_timeout), because of
+    /// [`max_handshakes`](super::TlsSettings::max_handshakes). The server is overloaded: it is not the client's fault.
+    QueueTimeout,
     /// It had taken more than a second when another one waited for
     /// [`max_handshakes`](super::TlsSettings::max_handshakes).
     Displaced,
@@ -13,7 +16,9 @@ pub enum HandshakeFailure {
     Closed,
     /// The client has sent something that is not valid TLS.
     Malformed,
-    /// There is no certificate for the name, and [`strict_sni`](super::TlsSettings::strict_sni) is set.
+    /// There is no certificate for the name, and the default one is not used for it: because
+    /// [`strict_sni`](super::TlsSettings::strict_sni) is set, or because the name is below a wildcard for which other
+    /// [certificates of clients](super::ClientAuth) are asked than for the default.
     UnknownName,
     /// The client offers no version, cipher suite, group, signature or application protocol that the server allows.
     Incompatible,
@@ -29,8 +34,9 @@ pub enum HandshakeFailure {
 
 impl HandshakeFailure {
     /// All reasons, for metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Timeout,
+        Self::QueueTimeout,
         Self::Displaced,
         Self::Closed,
         Self::Malformed,
@@ -46,6 +52,7 @@ impl HandshakeFailure {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
+            Self::QueueTimeout => "queue_timeout",
             Self::Displaced => "displaced",
             Self::Closed => "closed",
             Self::Malformed => "malformed",
@@ -80,23 +87,37 @@ impl HandshakeFailure {
 
 /// The error of a handshake.
 #[derive(Debug, thiserror::Error)]
-#[error("the TLS handshake has failed: {}", reason.as_str())]
+#[error("the TLS handshake with {} has failed: {}", Client(*peer), reason.as_str())]
 #[non_exhaustive]
 pub struct HandshakeError {
     /// Why it has failed.
     pub reason: HandshakeFailure,
+    /// The address of the client. `None` if it is not known: a [`TlsAcceptor`](super::TlsAcceptor) does not know it, and
+    /// [`Tls`](super::Tls) knows it from the listener below.
+    pub peer: Option<SocketAddr>,
     /// The error of the TLS library or of the connection, if there is one.
     pub source: Option<io::Error>,
 }
 
-impl HandshakeError {
-    pub(super) fn new(reason: HandshakeFailure) -> Self {
-        Self { reason, source: None }
+struct Client(Option<SocketAddr>);
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(peer) => write!(f, "{peer}"),
+            None => f.write_str("a client"),
+        }
+    }
+}
+
+impl From<HandshakeFailure> for HandshakeError {
+    fn from(reason: HandshakeFailure) -> Self {
+        Self { reason, peer: None, source: None }
     }
 }
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
-        Self { reason: HandshakeFailure::of(&error), source: Some(error) }
+        Self { reason: HandshakeFailure::of(&error), peer: None, source: Some(error) }
     }
 }

@@ -46,21 +46,9 @@ impl HandshakeLimit {
         Self { max, permits: Semaphore::new(max.min(Semaphore::MAX_PERMITS)), queue: Mutex::default() }
     }
 
-    /// Runs a handshake when there is room for it.
-    pub(super) async fn run<F: Future>(&self, handshake: F) -> Result<F::Output, Displaced> {
-        let _permit = self.permit().await;
-        let mut handshake = pin!(handshake);
-        let (slow_at, mut alarm, mut slow) = (Instant::now() + SLOW, Alarm::default(), None);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = handshake.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            if slow.is_none() {
-                ready!(alarm.poll(cx, slow_at));
-            }
-            if self.must_end(&mut slow, cx) { Poll::Ready(Err(Displaced)) } else { Poll::Pending }
-        })
-        .await
+    /// Waits until there is room for a handshake.
+    pub(super) async fn enter(&self) -> Entered<'_> {
+        Entered { limit: self, _permit: self.permit().await }
     }
 
     /// Waits for room. At the limit, gives up one slow handshake.
@@ -101,6 +89,30 @@ impl HandshakeLimit {
     }
 }
 
+/// The room for a handshake.
+pub(super) struct Entered<'a> {
+    limit: &'a HandshakeLimit,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Entered<'_> {
+    /// Runs the handshake, unless it is given up for another one.
+    pub(super) async fn run<F: Future>(self, handshake: F) -> Result<F::Output, Displaced> {
+        let mut handshake = pin!(handshake);
+        let (slow_at, mut alarm, mut slow) = (Instant::now() + SLOW, Alarm::default(), None);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = handshake.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            if slow.is_none() {
+                ready!(alarm.poll(cx, slow_at));
+            }
+            if self.limit.must_end(&mut slow, cx) { Poll::Ready(Err(Displaced)) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
 impl Queue {
     fn number(&mut self) -> u64 {
         self.next += 1;
@@ -130,15 +142,19 @@ mod tests {
 
     use super::*;
 
+    async fn run<F: Future>(limit: &HandshakeLimit, handshake: F) -> Result<F::Output, Displaced> {
+        limit.enter().await.run(handshake).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_handshake_that_waits_displaces_the_slowest_one() {
         let limit = HandshakeLimit::new(2);
-        let mut first = pin!(limit.run(pending::<()>()));
+        let mut first = pin!(run(&limit, pending::<()>()));
         assert!(timeout(SLOW / 4, first.as_mut()).await.is_err());
-        let mut second = pin!(limit.run(pending::<()>()));
+        let mut second = pin!(run(&limit, pending::<()>()));
         assert!(timeout(SLOW / 4, second.as_mut()).await.is_err());
         // Neither has taken long enough yet.
-        let mut third = pin!(limit.run(ready(())));
+        let mut third = pin!(run(&limit, ready(())));
         assert!(timeout(SLOW / 4, third.as_mut()).await.is_err());
         advance(SLOW).await;
         assert_eq!(timeout(Duration::ZERO, first.as_mut()).await, Ok(Err(Displaced)));
@@ -146,9 +162,9 @@ mod tests {
         assert!(timeout(Duration::ZERO, second.as_mut()).await.is_err());
         assert_eq!(third.await, Ok(()));
         // One that is slow already is given up at once.
-        let mut fourth = pin!(limit.run(pending::<()>()));
+        let mut fourth = pin!(run(&limit, pending::<()>()));
         assert!(timeout(Duration::ZERO, fourth.as_mut()).await.is_err());
-        let mut fifth = pin!(limit.run(ready(())));
+        let mut fifth = pin!(run(&limit, ready(())));
         assert!(timeout(Duration::ZERO, fifth.as_mut()).await.is_err());
         assert_eq!(second.await, Err(Displaced));
     }
@@ -156,9 +172,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn below_the_limit_handshakes_may_be_slow() {
         let limit = HandshakeLimit::new(2);
-        let mut first = pin!(limit.run(tokio::time::sleep(SLOW * 100)));
+        let mut first = pin!(run(&limit, tokio::time::sleep(SLOW * 100)));
         assert!(timeout(SLOW * 2, first.as_mut()).await.is_err());
-        assert_eq!(limit.run(ready(())).await, Ok(()));
+        assert_eq!(run(&limit, ready(())).await, Ok(()));
         assert_eq!(first.await, Ok(()));
     }
 
@@ -166,10 +182,10 @@ mod tests {
     async fn nothing_is_kept_of_handshakes_that_have_ended() {
         let limit = HandshakeLimit::new(1);
         for _ in 0..100 {
-            let mut given_up = pin!(limit.run(pending::<()>()));
+            let mut given_up = pin!(run(&limit, pending::<()>()));
             assert!(timeout(Duration::ZERO, given_up.as_mut()).await.is_err());
             for _ in 0..10 {
-                let _ = timeout(Duration::ZERO, limit.run(ready(()))).await;
+                let _ = timeout(Duration::ZERO, run(&limit, ready(()))).await;
             }
         }
         let queue = limit.queue.lock();

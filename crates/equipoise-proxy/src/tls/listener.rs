@@ -3,7 +3,8 @@ use std::{io, sync::Arc};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    acceptor::TlsAcceptor, certificate::Certificate, error::InvalidTls, settings::TlsSettings, stream::TlsStream,
+    acceptor::TlsAcceptor, certificate::Certificate, error::InvalidTls, failure::HandshakeError, settings::TlsSettings,
+    stream::TlsStream,
 };
 use crate::listen::{Accepted, Established, Listener};
 
@@ -53,7 +54,7 @@ impl<L> Tls<L> {
         let acceptor = self.acceptor.clone();
         Accepted::later(async move {
             let Established { io, peer, info } = accepted.established().await?;
-            let io = acceptor.accept(io).await?;
+            let io = acceptor.accept(io).await.map_err(|error| HandshakeError { peer, ..error })?;
             let info = info.session(Arc::clone(io.session()));
             Ok(Established { io, peer, info })
         })

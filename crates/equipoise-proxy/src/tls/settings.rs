@@ -64,6 +64,10 @@ impl TlsSettings {
     /// [`max_handshakes`](Self::max_handshakes) can be used. [`TlsAcceptor::certificates`](super::TlsAcceptor) is empty,
     /// and no request gets status 421.
     ///
+    /// If it asks for client certificates, turn its resumption off (`send_tls13_tickets`, `session_storage` and
+    /// `ticketer`), as this crate does for its own configurations: rustls does not verify the certificate of a resumed
+    /// session again, so it is accepted after it has expired.
+    ///
     /// Set `alpn_protocols`: without them, clients do not use HTTP/2.
     #[must_use]
     pub fn with_config(config: impl Into<Arc<ServerConfig>>) -> Self {
@@ -123,7 +127,8 @@ impl TlsSettings {
     /// are served. Apache refuses such requests too.
     ///
     /// Even with false, a request gets status 421 if other certificates are asked of clients of its host, because those
-    /// were not verified on this connection. Apache and nginx do the same.
+    /// were not verified on this connection. Apache and nginx do the same. If the names of the server differ in this, so
+    /// does a host for which handshakes are refused, as with [`strict_sni`](Self::strict_sni).
     #[must_use]
     pub fn check_authority(mut self, check: bool) -> Self {
         self.check_authority = check;
@@ -147,7 +152,8 @@ impl TlsSettings {
     }
 
     /// Sets whether clients can resume a session without a full handshake, which takes much less time. Sessions are kept
-    /// by the client, in tickets that only the server can decrypt. Default: true.
+    /// by the client, in tickets that only the server can decrypt. Names for which [certificates of clients](ClientAuth) are
+    /// asked have no resumption, because a certificate may expire before its session. Default: true.
     #[must_use]
     pub fn resumption(mut self, resumption: bool) -> Self {
         self.resumption = resumption;
@@ -164,9 +170,9 @@ impl TlsSettings {
     }
 
     /// Sets secrets from which the keys of tickets are derived, so that all balancers with these secrets and the same
-    /// [lifetime](Self::ticket_lifetime) and client authorities accept each other's tickets. Their clocks may differ by
-    /// the lifetime. Tickets are encrypted with the first secret, and accepted with all of them. Default: none, so keys
-    /// are random, change after each lifetime, and end with the process.
+    /// [lifetime](Self::ticket_lifetime) accept each other's tickets. Their clocks may differ by the lifetime. Tickets are
+    /// encrypted with the first secret, and accepted with all of them. Default: none, so keys are random, change after each
+    /// lifetime, and end with the process.
     ///
     /// To replace a secret, add the new one as the second at all balancers, then make it the first at all, and remove the
     /// old one after two lifetimes.
@@ -177,7 +183,9 @@ impl TlsSettings {
     }
 
     /// Sets the cryptography: the cipher suites, groups and signatures. To use AES-256 only, give a provider that has no
-    /// other suites. Default: that of the crate `ring`.
+    /// other suites. Default: that of the crate `ring`. Session tickets are encrypted with `ring` in any case: with
+    /// ChaCha20-Poly1305 and keys of HKDF-SHA256. So are the fingerprints of certificates (SHA-256) computed. If only a
+    /// validated module may be used, turn off [`resumption`](Self::resumption).
     ///
     /// That of `aws-lc-rs` has faster handshakes, and the group X25519MLKEM768, which protects connections that are recorded
     /// today from the quantum computers of later. It needs a C compiler. Turn on the feature `aws_lc_rs` of rustls in your
@@ -188,8 +196,9 @@ impl TlsSettings {
         self.changed("crypto_provider")
     }
 
-    /// Sets the maximum time for a handshake, from the accepted connection to its end. Then the connection is closed.
-    /// Default: 10 s.
+    /// Sets the maximum time for a handshake, with the time in which it waits for
+    /// [`max_handshakes`](Self::max_handshakes). Then the connection is closed. The time before does not count, in which the
+    /// connection waits for the server's limit of connections or for a header of the PROXY protocol. Default: 10 s.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;

@@ -6,10 +6,7 @@ use std::{
 use rustls::{
     CipherSuite, ServerConfig,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, UnixTime},
-    server::{
-        ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier,
-    },
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
 
@@ -34,7 +31,8 @@ pub(super) struct Sites {
     default: Option<usize>,
     check_authority: bool,
     pub(super) certificates: Vec<CertificateStatus>,
-    tickets: BTreeMap<[u8; 32], Arc<Tickets>>,
+    /// Those of all sites that ask clients for no certificate. `None` if no sessions are resumed.
+    tickets: Option<Arc<Tickets>>,
 }
 
 /// Certificates, and the policy for those of clients. Names with the same ones share a site.
@@ -44,8 +42,6 @@ struct Site {
     /// The same for clients that prefer ChaCha20, because they have no instructions for AES.
     without_aes: Arc<ServerConfig>,
     policy: [u8; 32],
-    /// Verifies the certificates of clients. `None` if none are asked for, or the configuration is complete.
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// The site of a connection.
@@ -60,27 +56,15 @@ impl Served {
     /// named the server in the handshake.
     pub(super) fn is_misdirected(&self, host: &str, is_named: bool) -> bool {
         let Sites { all, check_authority, .. } = &*self.sites;
+        // A client that names no server takes the default certificate for any host, and would get it again.
+        let is_checked = *check_authority && is_named;
         // The handshake of such a name is refused.
-        let Some(asked) = self.sites.index(Some(host)) else { return true };
+        let Some(asked) = self.sites.index(Some(host)) else { return is_checked || self.is_one_of_several() };
         if asked == self.site {
             return false;
         }
         let policy = |site: usize| all.get(site).map(|site| site.policy);
-        // A client that names no server takes the default certificate for any host, and would get it again.
-        policy(asked) != policy(self.site) || *check_authority && is_named
-    }
-}
-
-impl Served {
-    /// Verifies the certificate of a client at this time.
-    pub(super) fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let verifier = self.sites.all.get(self.site).and_then(|site| site.verifier.as_ref());
-        match (verifier, chain.split_first()) {
-            (Some(verifier), Some((leaf, issuers))) => {
-                verifier.verify_client_cert(leaf, issuers, UnixTime::now()).map(drop)
-            }
-            _ => Ok(()),
-        }
+        is_checked || policy(asked) != policy(self.site)
     }
 
     /// Returns whether there are sites that need other certificates of clients.
@@ -110,13 +94,12 @@ impl Sites {
                         config: Arc::clone(config),
                         without_aes: Arc::clone(config),
                         policy: NO_CLIENT_AUTH,
-                        verifier: None,
                     }],
                     names: Names::default(),
                     default: Some(0),
                     check_authority: false,
                     certificates: Vec::new(),
-                    tickets: BTreeMap::new(),
+                    tickets: None,
                 });
             }
         };
@@ -130,8 +113,7 @@ impl Sites {
             certificates,
             sites: Vec::new(),
             known: HashMap::new(),
-            tickets: BTreeMap::new(),
-            previous: previous.map(|sites| &sites.tickets),
+            tickets: settings.resumption.then(|| tickets(settings, previous)),
         };
         for certificate in certificates {
             builder.keys.push(Arc::new(certificate.certified_key(&builder.provider)?));
@@ -186,8 +168,8 @@ impl Sites {
             let default = self.default?;
             // A route may take `*.app.test` for all names below. Such a name must not be served with another policy.
             let policy = |site: usize| self.all.get(site).map(|site| site.policy);
-            let is_weaker = |site| policy(site) != policy(default);
-            (!self.names.below(name).any(is_weaker)).then_some(default)
+            let differs = |site| policy(site) != policy(default);
+            (!self.names.below(name).any(differs)).then_some(default)
         })
     }
 }
@@ -200,8 +182,7 @@ struct Builder<'a> {
     sites: Vec<Site>,
     /// The site of each list of certificates.
     known: HashMap<Vec<usize>, usize>,
-    tickets: BTreeMap<[u8; 32], Arc<Tickets>>,
-    previous: Option<&'a BTreeMap<[u8; 32], Arc<Tickets>>>,
+    tickets: Option<Arc<Tickets>>,
 }
 
 impl Builder<'_> {
@@ -213,23 +194,25 @@ impl Builder<'_> {
         let auth = self.client_auth(name, &certificates)?;
         let policy = auth.as_ref().map_or(NO_CLIENT_AUTH, ClientAuth::fingerprint);
         let keys = certificates.iter().filter_map(|at| self.keys.get(*at)).cloned().collect();
-        let verifier = auth.map(|auth| auth.verifier(&self.provider)).transpose()?;
-        let asking = verifier.clone().unwrap_or_else(WebPkiClientVerifier::no_client_auth);
+        // A resumed session has the certificate of the client as it was, which may have expired. It is too late to refuse
+        // the client after the handshake: it has new tickets of this session then, and would come back with them.
+        let tickets = self.tickets.clone().filter(|_| auth.is_none());
+        let verifier =
+            auth.map_or_else(|| Ok(WebPkiClientVerifier::no_client_auth()), |auth| auth.verifier(&self.provider))?;
         let versions = self.settings.versions();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
         let builder = builder.with_protocol_versions(versions).map_err(InvalidTls::Provider)?;
-        let mut config = builder.with_client_cert_verifier(asking).with_cert_resolver(Arc::new(Choice(keys)));
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Choice(keys)));
         config.alpn_protocols.clone_from(&self.settings.alpn);
         // Sessions are in tickets only, so that they take no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if self.settings.resumption {
-            config.ticketer = self.tickets(policy);
-        } else {
-            config.send_tls13_tickets = 0;
+        match tickets {
+            Some(tickets) => config.ticketer = tickets,
+            None => config.send_tls13_tickets = 0,
         }
         let without_aes = Arc::new(config.clone());
         config.ignore_client_order = true;
-        self.sites.push(Site { config: Arc::new(config), without_aes, policy, verifier });
+        self.sites.push(Site { config: Arc::new(config), without_aes, policy });
         let site = self.sites.len() - 1;
         self.known.insert(certificates, site);
         Ok(site)
@@ -249,17 +232,14 @@ impl Builder<'_> {
         }
         Ok(first)
     }
+}
 
-    fn tickets(&mut self, policy: [u8; 32]) -> Arc<Tickets> {
-        let (settings, previous) = (self.settings, self.previous);
-        let tickets = self.tickets.entry(policy).or_insert_with(|| {
-            let new = Tickets::new(settings.ticket_secrets.clone(), policy, settings.ticket_lifetime);
-            match previous.and_then(|tickets| tickets.get(&policy)).filter(|tickets| tickets.is_same(&new)) {
-                Some(previous) => Arc::clone(previous),
-                None => Arc::new(new),
-            }
-        });
-        Arc::clone(tickets)
+/// Returns the tickets of `previous` sites if the settings are the same. Otherwise, new ones.
+fn tickets(settings: &TlsSettings, previous: Option<&Sites>) -> Arc<Tickets> {
+    let new = Tickets::new(settings.ticket_secrets.clone(), settings.ticket_lifetime);
+    match previous.and_then(|sites| sites.tickets.as_ref()).filter(|tickets| tickets.is_same(&new)) {
+        Some(previous) => Arc::clone(previous),
+        None => Arc::new(new),
     }
 }
 

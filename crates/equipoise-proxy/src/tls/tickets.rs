@@ -42,9 +42,9 @@ impl TicketSecret {
     }
 
     /// Derives the key of a period of `seconds` with this number.
-    fn key(&self, policy: &[u8; 32], seconds: u64, number: u64) -> Option<Key> {
+    fn key(&self, seconds: u64, number: u64) -> Option<Key> {
         let extracted = Salt::new(HKDF_SHA256, b"equipoise tls tickets 1").extract(&self.0);
-        let info = [&policy[..], &seconds.to_be_bytes(), &number.to_be_bytes()];
+        let info = [&seconds.to_be_bytes()[..], &number.to_be_bytes()];
         let mut material = [0; KEY_LEN + NAME_LEN];
         extracted.expand(&info, Length(material.len())).ok()?.fill(&mut material).ok()?;
         Key::new(&material)
@@ -65,8 +65,6 @@ impl fmt::Debug for TicketSecret {
 pub(super) struct Tickets {
     /// Without secrets, the keys are random, and are forgotten after their last period.
     secrets: Vec<TicketSecret>,
-    /// The policy for client certificates under which a session is accepted. Keys depend on it.
-    policy: [u8; 32],
     period: Duration,
     keys: ArcSwapOption<Keys>,
 }
@@ -132,15 +130,15 @@ impl Key {
 
 impl Tickets {
     /// `period` is the lifetime of a ticket. It is at least a second.
-    pub(super) fn new(secrets: Vec<TicketSecret>, policy: [u8; 32], period: Duration) -> Self {
+    pub(super) fn new(secrets: Vec<TicketSecret>, period: Duration) -> Self {
         let period = Duration::from_secs(period.as_secs().max(1));
-        Self { secrets, policy, period, keys: ArcSwapOption::empty() }
+        Self { secrets, period, keys: ArcSwapOption::empty() }
     }
 
-    /// Returns whether both have the same secrets and settings.
+    /// Returns whether both have the same secrets and lifetime.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let secrets = |tickets: &Self| tickets.secrets.iter().map(|secret| Arc::clone(&secret.0)).collect::<Vec<_>>();
-        self.policy == other.policy && self.period == other.period && secrets(self) == secrets(other)
+        self.period == other.period && secrets(self) == secrets(other)
     }
 
     /// Returns the keys for a time. `None` if the system has no random numbers.
@@ -169,7 +167,7 @@ impl Tickets {
         let mut keys = Vec::new();
         for secret in &self.secrets {
             for period in [Some(period), period.checked_sub(1), period.checked_add(1)].into_iter().flatten() {
-                keys.push(Arc::new(secret.key(&self.policy, self.period.as_secs(), period)?));
+                keys.push(Arc::new(secret.key(self.period.as_secs(), period)?));
             }
         }
         let mut keys = keys.into_iter();
@@ -238,7 +236,7 @@ mod tests {
     }
 
     fn shared(secrets: &[u8]) -> Tickets {
-        Tickets::new(secrets.iter().copied().map(secret).collect(), [0; 32], PERIOD)
+        Tickets::new(secrets.iter().copied().map(secret).collect(), PERIOD)
     }
 
     /// The periods in which a ticket is accepted that was issued in period 10.
@@ -253,7 +251,7 @@ mod tests {
         assert!(accepted(&shared(&[2]), &ticket).is_empty());
         assert_eq!(ticket.len(), NAME_LEN + NONCE_LEN + 7 + 16);
         // With another lifetime, periods have other numbers.
-        let other = Tickets::new(vec![secret(1)], [0; 32], PERIOD * 2);
+        let other = Tickets::new(vec![secret(1)], PERIOD * 2);
         assert!((0..20).all(|period| other.open(&ticket, at(period)).is_none()));
     }
 
@@ -267,22 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn sessions_of_one_policy_for_clients_are_not_those_of_another_one() {
-        let other = Tickets::new(vec![secret(1)], [1; 32], PERIOD);
-        let ticket = other.seal(b"session", at(10)).expect("a ticket");
-        assert!(accepted(&shared(&[1]), &ticket).is_empty());
-        assert_eq!(accepted(&other, &ticket), [9, 10, 11]);
-    }
-
-    #[test]
     fn random_keys_live_for_two_periods() {
-        let tickets = Tickets::new(Vec::new(), [0; 32], PERIOD);
+        let tickets = Tickets::new(Vec::new(), PERIOD);
         let open = |ticket: &[u8], period| tickets.open(ticket, at(period)).is_some();
         let ticket = tickets.seal(b"session", at(10)).expect("a ticket");
         assert!(open(&ticket, 10) && open(&ticket, 11) && !open(&ticket, 12));
         let ticket = tickets.seal(b"session", at(12)).expect("a ticket");
         assert!(open(&ticket, 12) && !open(&ticket, 14) && !open(&ticket, 12));
-        let other = Tickets::new(Vec::new(), [0; 32], PERIOD);
+        let other = Tickets::new(Vec::new(), PERIOD);
         assert!(other.open(&tickets.seal(b"session", at(15)).expect("a ticket"), at(15)).is_none());
     }
 

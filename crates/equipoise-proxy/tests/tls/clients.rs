@@ -6,8 +6,12 @@ use equipoise_proxy::{
     tls::{ClientCertificate, HandshakeFailure, TlsSession, TlsSettings},
 };
 use http::Request;
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
-use rustls::{AlertDescription, Error};
+use rcgen::{CertificateRevocationListParams, CustomExtension, KeyIdMethod, RevokedCertParams, SerialNumber};
+use rustls::{
+    AlertDescription, Error,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::io::AsyncReadExt;
 
 use crate::setup::{Authority, Client, start, tls_error};
 
@@ -66,7 +70,7 @@ async fn names_may_need_different_certificates() {
 }
 
 #[tokio::test]
-async fn revoked_certificates_are_refused_and_end_sessions() {
+async fn certificates_that_are_revoked_by_a_reload_are_refused() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let numbered =
         |number: u8| clients.issue_with(&[], |params| params.serial_number = Some(SerialNumber::from_slice(&[number])));
@@ -98,11 +102,29 @@ async fn revoked_certificates_are_refused_and_end_sessions() {
     let client = |own| Client::new(&authority, Some(own), rustls::ALL_VERSIONS);
     assert!(client(&first).asked(server.address, "app.test").await.is_err());
     let client = client(&second);
-    assert!(client.asked(server.address, "app.test").await.expect("a response").contains(" full "));
-    assert!(client.asked(server.address, "app.test").await.expect("a response").contains(" resumed "));
+    client.asked(server.address, "app.test").await.expect("not revoked");
     server.acceptor.replace(&settings(&[1, 2])).expect("valid settings");
     let error = client.asked(server.address, "app.test").await.expect_err("revoked");
     assert_eq!(*tls_error(&error), Error::AlertReceived(AlertDescription::CertificateRevoked));
+}
+
+#[tokio::test]
+async fn a_client_whose_certificate_cannot_be_told_is_refused() {
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let settings = TlsSettings::new(authority.certificate(&["app.test"])).client_auth(clients.client_auth().optional());
+    let server = start(settings).await;
+    // A list of alternative names with one that is cut off. rustls does not read those of clients.
+    let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], vec![0x30, 2, 0x82, 5]);
+    let own = clients.issue_with(&[], |params| params.custom_extensions.push(names));
+    for (version, refused) in VERSIONS.into_iter().zip(1..) {
+        let client = Client::new(&authority, Some(&own), &[version]);
+        // It is valid for rustls.
+        let mut stream = client.connect(server.address, "app.test").await.expect("a handshake");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("close_notify");
+        assert_eq!(answer, []);
+        assert_eq!(server.acceptor.stats().failed(HandshakeFailure::ClientCertificate), refused);
+    }
 }
 
 /// The fields about client certificates of a request after the rules were applied.
@@ -116,7 +138,6 @@ fn applied(
     let mut session = TlsSession::new();
     if has_certificate {
         let (pem, _) = authority.client("orders");
-        use rustls::pki_types::{CertificateDer, pem::PemObject};
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate").to_vec();
         let certificate = ClientCertificate::new([der, vec![0]]).expect("a certificate");
         session = session.with_client_certificate(certificate);

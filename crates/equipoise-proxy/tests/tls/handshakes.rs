@@ -1,11 +1,14 @@
 //! Handshakes that are slow, broken or too many.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, pin::pin, time::Duration};
 
-use equipoise_proxy::tls::{HandshakeFailure, TlsAcceptor, TlsSettings, TlsStream};
+use equipoise_proxy::{
+    listen::Listener,
+    tls::{HandshakeError, HandshakeFailure, Tls, TlsAcceptor, TlsSettings, TlsStream},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -91,6 +94,40 @@ async fn clients_that_send_nothing_do_not_keep_out_others() {
     let answer = timeout(LONG / 2, client.asked(server.address, "app.test")).await.expect("it does not wait");
     assert!(answer.is_ok());
     assert!(server.acceptor.stats().failed(HandshakeFailure::Displaced) > 80);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_cannot_begin_is_not_the_fault_of_its_client() {
+    let authority = Authority::new("ca");
+    let settings = TlsSettings::new(authority.certificate(&["app.test"])).max_handshakes(1);
+    // Both end before one is given up for the other, which is after a second.
+    let settings = settings.handshake_timeout(Duration::from_millis(900));
+    let acceptor = TlsAcceptor::new(&settings).expect("valid settings");
+    let [(_first, first), (_second, second)] = [(); 2].map(|()| tokio::io::duplex(64));
+    let mut first = pin!(acceptor.accept(first));
+    assert!(timeout(Duration::ZERO, first.as_mut()).await.is_err(), "it has begun");
+    acceptor.replace(&settings.handshake_timeout(Duration::from_millis(300))).expect("valid settings");
+    let waiting = acceptor.accept(second).await.expect_err("no room");
+    assert_eq!(waiting.reason, HandshakeFailure::QueueTimeout);
+    assert_eq!(first.await.expect_err("silent").reason, HandshakeFailure::Timeout);
+    let stats = acceptor.stats();
+    let failed = [HandshakeFailure::QueueTimeout, HandshakeFailure::Timeout].map(|reason| stats.failed(reason));
+    assert_eq!((failed, stats.in_progress), ([1, 1], 0));
+}
+
+#[tokio::test]
+async fn errors_name_the_client() {
+    let authority = Authority::new("ca");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let mut listener = Tls::new(listener, authority.certificate(&["app.test"])).expect("valid settings");
+    let mut client = TcpStream::connect(address).await.expect("it listens");
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("open");
+    let error = listener.accept().await.expect("connected").established().await.expect_err("no TLS");
+    let error = error.downcast::<HandshakeError>().expect("of the handshake");
+    let peer = client.local_addr().expect("connected");
+    assert_eq!((error.reason, error.peer), (HandshakeFailure::Malformed, Some(peer)));
+    assert_eq!(error.to_string(), format!("the TLS handshake with {peer} has failed: malformed"));
 }
 
 #[tokio::test(start_paused = true)]

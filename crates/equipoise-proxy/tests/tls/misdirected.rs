@@ -71,6 +71,26 @@ async fn names_deep_below_a_protected_wildcard_are_not_served_with_the_default()
 }
 
 #[tokio::test]
+async fn hosts_without_certificate_are_served_if_no_authority_is_checked() {
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let settings = TlsSettings::new(authority.certificate(&["app.test"])).strict_sni(true);
+    let closed = authority.certificate(&["closed.test"]).client_auth(clients.client_auth());
+    for (settings, status) in [
+        (settings.clone().check_authority(false), 200),
+        (settings.clone(), 421),
+        // A route for all hosts could otherwise be reached under a name that asks for less.
+        (settings.clone().certificate(closed).check_authority(false), 421),
+    ] {
+        let server = start(settings).await;
+        let mut stream = authority.trusting().connect(server.address, "app.test").await.expect("a handshake");
+        for (host, status) in [("app.test", 200), ("unknown.test", status), ("192.0.2.1", status)] {
+            assert_eq!(get(&mut stream, host).await.expect("a response").0, status, "{host}");
+        }
+        authority.trusting().connect(server.address, "unknown.test").await.expect_err("strict");
+    }
+}
+
+#[tokio::test]
 async fn hosts_that_need_other_client_certificates_are_never_served() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let settings = TlsSettings::new(authority.certificate(&["open.test"]))

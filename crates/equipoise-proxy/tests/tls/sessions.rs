@@ -1,10 +1,21 @@
 //! The resumption of sessions.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use equipoise_proxy::tls::{HandshakeFailure, TicketSecret, TlsSettings};
+use parking_lot::Mutex;
+use rustls::{
+    AlertDescription, Error, SignatureScheme,
+    client::ResolvesClientCert,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
 
-use crate::setup::{Authority, Client, start};
+use crate::setup::{Authority, Client, start, tls_error};
 
 fn secret(byte: u8) -> TicketSecret {
     TicketSecret::new([byte; 32]).expect("long enough")
@@ -70,37 +81,82 @@ async fn sessions_end_if_other_client_certificates_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_the_certificate_of_the_client() {
+async fn names_that_ask_for_client_certificates_resume_no_sessions() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
-    let settings = TlsSettings::new(authority.certificate(&["app.test"])).client_auth(clients.client_auth());
+    let (required, optional) = (clients.client_auth(), clients.client_auth().optional());
+    let settings = TlsSettings::new(authority.certificate(&["open.test"]))
+        .certificate(authority.certificate(&["required.test"]).client_auth(required))
+        .certificate(authority.certificate(&["optional.test"]).client_auth(optional))
+        .ticket_secrets([secret(1)]);
+    let server = start(settings).await;
+    let own = clients.client("orders");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (named, unnamed) =
+            (Client::new(&authority, Some(&own), &[version]), Client::new(&authority, None, &[version]));
+        for (client, name, shown) in [
+            (&named, "required.test", "CN=orders"),
+            (&named, "optional.test", "CN=orders"),
+            (&unnamed, "optional.test", "-"),
+        ] {
+            for _ in 0..3 {
+                let answer = client.asked(server.address, name).await.expect("a response");
+                assert!(answer.ends_with(&format!(" full {shown}")), "{name}: {answer}");
+            }
+        }
+        for kind in ["full", "resumed"] {
+            let answer = named.asked(server.address, "open.test").await.expect("a response");
+            assert!(answer.ends_with(&format!(" {kind} -")), "{answer}");
+        }
+    }
+}
+
+/// The certificate of a client, which can be renewed. The client keeps its sessions.
+#[derive(Debug)]
+struct Renewed(Mutex<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Renewed {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock()))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified((chain, key): &(String, String)) -> Arc<CertifiedKey> {
+    let chain = CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    Arc::new(CertifiedKey::from_der(vec![chain], key, &ring::default_provider()).expect("its key"))
+}
+
+#[tokio::test]
+async fn a_client_comes_back_with_a_new_certificate_after_the_old_one_was_refused() {
+    let (authority, issuer) = (Authority::new("ca"), Authority::new("clients"));
+    let settings = TlsSettings::new(authority.certificate(&["app.test"])).client_auth(issuer.client_auth());
     let server = start(settings).await;
     let expires = SystemTime::now() + Duration::from_secs(5);
-    let own = clients.issue_with(&[], |params| params.not_after = expires.into());
-    let versions = [&rustls::version::TLS12, &rustls::version::TLS13];
-    let clients = versions.map(|version| Client::new(&authority, Some(&own), &[version]));
-    for client in &clients {
-        assert!(!is_resumed(client, &server).await);
-        assert!(is_resumed(client, &server).await);
+    let old = certified(&issuer.issue_with(&[], |params| params.not_after = expires.into()));
+    let clients = [&rustls::version::TLS12, &rustls::version::TLS13].map(|version| {
+        let own = Arc::new(Renewed(Mutex::new(Arc::clone(&old))));
+        let resolver = Arc::clone(&own);
+        let client = Client::new(&authority, None, &[version]);
+        (client.change(|config| config.client_auth_cert_resolver = resolver), own)
+    });
+    for (client, _) in &clients {
+        for _ in 0..2 {
+            client.asked(server.address, "app.test").await.expect("valid");
+        }
     }
     // Only time ends a certificate, in whole seconds.
     let end = expires + Duration::from_secs(1);
     tokio::time::sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await;
-    for client in &clients {
-        client.asked(server.address, "app.test").await.expect_err("expired");
+    for (client, own) in &clients {
+        let error = client.asked(server.address, "app.test").await.expect_err("expired");
+        assert_eq!(*tls_error(&error), Error::AlertReceived(AlertDescription::CertificateExpired));
+        *own.0.lock() = certified(&issuer.client("renewed"));
+        let answer = client.asked(server.address, "app.test").await.expect("a new certificate");
+        assert!(answer.ends_with(" CN=renewed"), "{answer}");
     }
     assert_eq!(server.acceptor.stats().failed(HandshakeFailure::ClientCertificate), 2);
-}
-
-#[tokio::test]
-async fn a_resumed_session_has_the_certificate_of_the_client() {
-    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
-    let settings = TlsSettings::new(authority.certificate(&["app.test"])).client_auth(clients.client_auth());
-    let server = start(settings.ticket_lifetime(Duration::from_secs(3600))).await;
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let client = Client::new(&authority, Some(&clients.client("orders")), &[version]);
-        for kind in ["full", "resumed"] {
-            let answer = client.asked(server.address, "app.test").await.expect("a response");
-            assert!(answer.ends_with(&format!(" {kind} CN=orders")), "{answer}");
-        }
-    }
 }
