@@ -45,7 +45,11 @@ use crate::tls::ClientCertificate;
 /// named is not believed: `append` then acts like `replace`. `X-Real-IP` is never believed.
 ///
 /// The peer's address is read from the extension [`PeerAddr`], or from [`ProxiedAddr`] if the peer is trusted. Local
-/// port, TLS and the client's certificate are read from [`ConnectionInfo`]. If an address or port is not known, its field is removed.
+/// port, TLS and the client's certificate are read from [`ConnectionInfo`]. If an address or port is not known, its field is
+/// removed.
+///
+/// A field about a certificate of more than 8000 bytes is left out, because many servers refuse such requests: see
+/// [`client_cert`](Self::client_cert).
 ///
 /// ```
 /// use equipoise_affinity::source::PeerAddr;
@@ -233,14 +237,17 @@ impl ForwardingFields {
     /// Sets the action for `Client-Cert`, which has the whole certificate. If the peer is a trusted proxy that
     /// [writes it](ReportedField::ClientCert), [`FieldAction::Append`] leaves the request as it is, also without this
     /// field: the certificate of the connection is that of the proxy. Default: [`FieldAction::Append`].
+    ///
+    /// The field is removed if its value had more than 8000 bytes, which is a certificate of some 6000 bytes. The endpoint
+    /// then sees a request without a certificate, and an event of the level `debug` has the size.
     #[must_use]
     pub fn client_cert(mut self, action: FieldAction) -> Self {
         self.client_cert = action;
         self
     }
 
-    /// Sets the action for `Client-Cert-Chain`. The rest is as with [`client_cert`](Self::client_cert). Default:
-    /// [`FieldAction::Remove`].
+    /// Sets the action for `Client-Cert-Chain`, which has the other certificates that the client has sent. Proxies in
+    /// front and a large value are treated as with [`client_cert`](Self::client_cert). Default: [`FieldAction::Remove`].
     #[must_use]
     pub fn client_cert_chain(mut self, action: FieldAction) -> Self {
         self.client_cert_chain = action;
@@ -248,7 +255,8 @@ impl ForwardingFields {
     }
 
     /// Sets the action for `X-Forwarded-Client-Cert`, which is a list in the format of Envoy: each proxy adds an element
-    /// about the certificate of its peer, if there is one. Default: [`FieldAction::Remove`].
+    /// about the certificate of its peer, if there is one. An element of more than 8000 bytes is left out. Default:
+    /// [`FieldAction::Remove`].
     #[must_use]
     pub fn x_forwarded_client_cert(mut self, action: FieldAction) -> Self {
         self.x_forwarded_client_cert = action;
