@@ -45,6 +45,15 @@ impl Ssl {
         self
     }
 
+    /// Sets that the client has presented a certificate on an earlier connection of the same TLS session, but not on this
+    /// one, and whether it was verified. Default: no certificate.
+    #[must_use]
+    pub fn session_certificate(mut self, is_verified: bool) -> Self {
+        self.client = self.client & !CLIENT_CERT_CONN | CLIENT_CERT_SESS;
+        self.verify = u32::from(!is_verified);
+        self
+    }
+
     /// Appends a TLV, such as [`kind::SSL_CIPHER`].
     ///
     /// # Errors

@@ -178,14 +178,20 @@ impl ConnectionInfo {
     /// Returns the name of the server that the client asked for, in lower case: in the TLS handshake (SNI), or as the proxy
     /// in front has told with the PROXY protocol. `None` if it is not known.
     pub fn server_name(&self) -> Option<&str> {
-        let told = None;
-        #[cfg(feature = "tls")]
-        let told = told.or_else(|| self.tls_session()?.server_name());
-        #[cfg(feature = "sni")]
-        let told = told.or_else(|| self.client_hello()?.server_name());
+        let name = self.own_server_name();
         #[cfg(feature = "proxy-protocol")]
-        let told = told.or_else(|| self.proxied.as_ref()?.server_name.as_deref());
-        self.server_name.as_deref().or(told)
+        let name = name.or_else(|| self.proxied.as_ref()?.server_name.as_deref());
+        name
+    }
+
+    /// Returns the name of the server that the client asked for in the TLS handshake, if this process has read it.
+    pub(crate) fn own_server_name(&self) -> Option<&str> {
+        let name = self.server_name.as_deref();
+        #[cfg(feature = "tls")]
+        let name = name.or_else(|| self.tls_session()?.server_name());
+        #[cfg(feature = "sni")]
+        let name = name.or_else(|| self.client_hello()?.server_name());
+        name
     }
 
     /// Returns whether requests for this host, without port, belong on another connection, because another certificate

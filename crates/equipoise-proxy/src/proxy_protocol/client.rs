@@ -5,6 +5,13 @@ use equipoise_http::proxy_protocol::{ProxyHeader, Ssl, kind};
 use http::Extensions;
 
 use crate::headers::ConnectionInfo;
+#[cfg(feature = "tls")]
+use crate::tls::{ClientCertificate, TlsSession, TlsVersion};
+
+/// The maximum size of a text about the TLS connection, in bytes. A client chooses the common name of its certificate, and
+/// must not be able to fill the header. X.509 allows 64 characters, which are at most 256 bytes.
+#[cfg(feature = "tls")]
+const MAX_SSL_TEXT: usize = 256;
 
 /// Makes the header that tells an endpoint about a client's connection: `peer` is the address of the client, and `info`
 /// what else is known.
@@ -13,9 +20,10 @@ use crate::headers::ConnectionInfo;
 /// | --- | --- |
 /// | source | the address of the client. If it is not known, as with Unix sockets, the header has no addresses |
 /// | destination | the local address of the connection. If it is not known, the unspecified address |
-/// | [`AUTHORITY`](kind::AUTHORITY) | the name that the client has asked for, if this process has read it |
+/// | [`SSL`](kind::SSL) | that the client uses TLS, if this process has decrypted it. With [`tls`](crate::tls), also the version, the cipher (as IANA names it), and of a client with a certificate that it was verified, and its common name. A text of more than 256 bytes is left out |
 /// | [`UNIQUE_ID`](kind::UNIQUE_ID) | [`ConnectionInfo::unique_id`] |
-/// | [`SSL`](kind::SSL) | that the client uses TLS, if this process has decrypted it |
+/// | [`AUTHORITY`](kind::AUTHORITY) | the name that the client has asked for, if this process has read it |
+/// | [`ALPN`](kind::ALPN) | the protocol that this process has agreed on with the client, with [`tls`](crate::tls) |
 /// | others | those of the header that was received ([`ConnectionInfo::proxy_header`]), except for its checksum, padding and network namespace, and for those about TLS if this process has decrypted the connection |
 ///
 /// Extensions that do not fit into a header are left out. Only [version 2](super::Version::V2) has extensions.
@@ -36,7 +44,7 @@ pub fn client_header(peer: Option<SocketAddr>, info: &ConnectionInfo) -> ProxyHe
     };
     if info.is_tls() {
         // It fits, because there is nothing else yet.
-        header = header.clone().ssl_tlv(&Ssl::new()).unwrap_or(header);
+        header = header.clone().ssl_tlv(&ssl(info)).unwrap_or(header);
     }
     // What does not fit is left out.
     let mut add = |kind, value: &[u8]| {
@@ -86,11 +94,44 @@ fn own_tlvs(info: &ConnectionInfo) -> Vec<(u8, Vec<u8>)> {
     if let Some(id) = info.unique_id() {
         own.push((kind::UNIQUE_ID, id.to_vec()));
     }
-    #[cfg(feature = "sni")]
-    if let Some(name) = info.client_hello().and_then(crate::sni::ClientHello::server_name) {
+    if let Some(name) = info.own_server_name() {
         own.push((kind::AUTHORITY, name.as_bytes().to_vec()));
     }
+    #[cfg(feature = "tls")]
+    if let Some(protocol) = info.tls_session().and_then(TlsSession::alpn) {
+        own.push((kind::ALPN, protocol.to_vec()));
+    }
     own
+}
+
+/// Returns what is known of the TLS connection that this process has decrypted.
+#[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing is known of it"))]
+fn ssl(info: &ConnectionInfo) -> Ssl {
+    let ssl = Ssl::new();
+    #[cfg(feature = "tls")]
+    let ssl = match info.tls_session() {
+        Some(session) => described(ssl, session),
+        None => ssl,
+    };
+    ssl
+}
+
+#[cfg(feature = "tls")]
+fn described(mut ssl: Ssl, session: &TlsSession) -> Ssl {
+    let client = session.client_certificate();
+    if client.is_some() {
+        ssl = if session.is_resumed() { ssl.session_certificate(true) } else { ssl.client_certificate(true) };
+    }
+    for (kind, value) in [
+        (kind::SSL_VERSION, session.version().map(TlsVersion::as_str)),
+        (kind::SSL_CIPHER, session.cipher_suite()),
+        (kind::SSL_CN, client.and_then(ClientCertificate::common_name)),
+    ] {
+        if let Some(value) = value.filter(|value| value.len() <= MAX_SSL_TEXT) {
+            ssl = ssl.clone().tlv(kind, value.as_bytes()).unwrap_or(ssl);
+        }
+    }
+    ssl
 }
 
 fn unspecified(like: SocketAddr) -> SocketAddr {
@@ -126,6 +167,58 @@ mod tests {
         let sent = client_header(Some(address("203.0.113.9:1")), &info.with_unique_id(b"id-2"));
         assert_eq!(sent.unique_id(), Some(&b"id-2"[..]));
         assert_eq!(sent.tlvs().filter(|tlv| tlv.kind == kind::UNIQUE_ID).count(), 1);
+    }
+
+    #[test]
+    fn a_name_that_this_process_has_read_replaces_the_received_one() {
+        let received = ProxyHeader::unknown().tlv(kind::AUTHORITY, b"received.test").expect("short");
+        let info = ConnectionInfo::new().proxied(received, None);
+        assert_eq!(client_header(None, &info).authority(), Some("received.test"));
+        let sent = client_header(None, &info.sni("own.test"));
+        let authorities: Vec<_> = sent.tlvs().map(|tlv| (tlv.kind, tlv.value)).collect();
+        assert_eq!(authorities, [(kind::AUTHORITY, &b"own.test"[..])]);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn endpoints_learn_of_the_tls_connection() {
+        let received = Ssl::new().tlv(kind::SSL_VERSION, b"TLSv1.0").expect("short");
+        let received = ProxyHeader::unknown().ssl_tlv(&received).and_then(|header| header.tlv(kind::ALPN, b"smtp"));
+        let received = received.and_then(|header| header.tlv(kind::AUTHORITY, b"received.test")).expect("short");
+        let sent = |session: TlsSession| {
+            let info = ConnectionInfo::new().proxied(received.clone(), None).session(session);
+            client_header(None, &info)
+        };
+        let plain = TlsSession::new().with_version(TlsVersion::Tls13).with_cipher_suite("TLS_AES_128_GCM_SHA256");
+        let plain = plain.with_alpn(b"h2").with_server_name("app.test");
+        let header = sent(plain.clone());
+        assert_eq!((header.authority(), header.alpn()), (Some("app.test"), Some(&b"h2"[..])));
+        assert_eq!(header.tlvs().count(), 3, "what was received is of another connection: {header:?}");
+        let ssl = header.ssl().expect("TLS");
+        assert_eq!((ssl.version(), ssl.cipher()), (Some("TLSv1.3"), Some("TLS_AES_128_GCM_SHA256")));
+        assert!(ssl.is_tls() && !ssl.has_client_certificate() && !ssl.is_verified() && ssl.common_name().is_none());
+
+        let of_client = |name: &str| {
+            let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let der = params.self_signed(&key).expect("a certificate").der().to_vec();
+            plain.clone().with_client_certificate(ClientCertificate::new([der]).expect("a certificate"))
+        };
+        // The flags: TLS, a certificate on this connection (2) or in its session (4).
+        for (session, flags) in [(of_client("é"), 7), (of_client("é").with_resumed(true), 5)] {
+            let header = sent(session);
+            assert_eq!(header.value(kind::SSL).and_then(|value| value.first()), Some(&flags));
+            let ssl = header.ssl().expect("TLS");
+            assert!(ssl.is_verified());
+            assert_eq!(ssl.common_name(), Some("é"));
+        }
+        // A long name does not displace the rest.
+        let header = sent(of_client(&"a".repeat(5000)));
+        let ssl = header.ssl().expect("TLS");
+        assert!(ssl.is_verified() && ssl.common_name().is_none() && ssl.version().is_some());
+        assert_eq!((header.authority(), header.alpn()), (Some("app.test"), Some(&b"h2"[..])));
+        assert_eq!(sent(TlsSession::new()).ssl().expect("TLS").version(), None);
     }
 
     #[test]

@@ -7,11 +7,11 @@ use super::x509::{Fields, hex};
 
 /// The certificate of a client that the TLS handshake has verified (mutual TLS).
 ///
-/// Texts have only printable ASCII characters, except for alternative names, which are as the certificate has them.
+/// Texts have only printable ASCII characters, except for the common name and alternative names, which are as the
+/// certificate has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The certificate, and then those of its issuers, as far as the client sent them. In a resumed session, those of
-    /// the session.
+    /// The certificate, and then those of its issuers, as far as the client sent them.
     chain: Vec<CertificateDer<'static>>,
     fields: Fields,
     fingerprint: [u8; 32],
@@ -50,6 +50,12 @@ impl ClientCertificate {
     /// outside printable ASCII is written as `\` and two hexadecimal digits for each of its bytes.
     pub fn subject(&self) -> &str {
         &self.fields.subject
+    }
+
+    /// Returns the first common name of the subject. `None` if there is none, or it has control characters, which another
+    /// program may take for its end.
+    pub fn common_name(&self) -> Option<&str> {
+        self.fields.common_name.as_deref()
     }
 
     /// Returns the distinguished name of the issuer as text, in the form of [`subject`](Self::subject).

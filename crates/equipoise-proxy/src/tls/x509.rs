@@ -16,6 +16,8 @@ use x509_parser::{
 pub(super) struct Fields {
     /// As text (RFC 4514). Printable ASCII only.
     pub(super) subject: String,
+    /// As the certificate has it, without control characters.
+    pub(super) common_name: Option<String>,
     pub(super) issuer: String,
     /// In lower-case hexadecimal digits.
     pub(super) serial: String,
@@ -36,6 +38,7 @@ impl Fields {
         }
         let mut fields = Self {
             subject: name(certificate.subject())?,
+            common_name: common_name(certificate.subject()),
             issuer: name(certificate.issuer())?,
             serial: hex(certificate.raw_serial()),
             not_before: time(certificate.validity().not_before)?,
@@ -57,6 +60,11 @@ impl Fields {
         }
         Some(fields)
     }
+}
+
+fn common_name(subject: &X509Name<'_>) -> Option<String> {
+    let name = subject.iter_common_name().next()?.as_str().ok()?;
+    (!name.contains(char::is_control)).then(|| name.to_owned())
 }
 
 /// Converts bytes to lower-case hexadecimal digits.
@@ -176,6 +184,17 @@ mod tests {
         assert_eq!(subject("a\";Hash=0"), "CN=a\\\"\\;Hash\\=0,O=Test");
         assert_eq!(subject("#a "), "CN=\\#a\\ ,O=Test");
         assert_eq!(subject("é\r\n\\"), "CN=\\c3\\a9\\0d\\0a\\\\,O=Test");
+    }
+
+    #[test]
+    fn common_names_are_as_they_are_unless_they_have_control_characters() {
+        let common_name = |names: &[&str]| {
+            parsed(|params| names.iter().for_each(|name| params.distinguished_name.push(DnType::CommonName, *name)))
+                .common_name
+        };
+        assert_eq!(common_name(&["é \"a\""]).as_deref(), Some("é \"a\""));
+        assert_eq!(common_name(&["admin\0.evil.test"]), None);
+        assert_eq!(common_name(&[]), None);
     }
 
     #[test]

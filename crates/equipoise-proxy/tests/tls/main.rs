@@ -8,3 +8,5 @@ mod refused;
 mod reload;
 mod sessions;
 mod setup;
+#[cfg(feature = "tcp")]
+mod tcp;
