@@ -311,8 +311,9 @@ impl<T> Lease<T> {
         self.inner.is_scarce()
     }
 
-    /// Returns whether the lease holds the pass of an endpoint on probation (the right to send its single request).
-    pub(crate) fn has_pass(&self) -> bool {
+    /// Returns whether the verdict of this lease decides the [probation](crate::Availability::Probation) of its endpoint.
+    /// False after a verdict other than [`Neutral`](Verdict::Neutral), which has decided it.
+    pub fn decides_probation(&self) -> bool {
         self.inner.admission.pass.is_some()
     }
 }

@@ -372,7 +372,7 @@ impl PoolInner {
     pub(super) fn capacity_of(&self, lease: &Lease<AnyTarget>) -> Capacity {
         let snapshot = self.snapshot.load();
         let (slot, id) = (lease.endpoint().slot(), lease.endpoint().id().clone());
-        let is_forced = snapshot.is_on_probation(slot) && !lease.has_pass();
+        let is_forced = snapshot.is_on_probation(slot) && !lease.decides_probation();
         let usable_by = if is_forced { UsableBy::Forced } else { snapshot.usable_by(slot) };
         Capacity { slot, id, usable_by, revision: snapshot.revision() }
     }
