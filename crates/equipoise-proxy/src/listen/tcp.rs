@@ -21,9 +21,9 @@ const BACKLOG: i32 = 1024;
 
 /// A TCP listener with the options of its connections. tokio's `TcpListener` is a [`Listener`] too, with the defaults.
 ///
-/// Nagle's algorithm is turned off (`TCP_NODELAY`), because responses are written at once. On Linux, the options are set
-/// for the listener, too, and connections inherit them. If you set `TCP_NODELAY` for a listener yourself, its connections
-/// keep all options that they inherit.
+/// Nagle's algorithm is turned off (`TCP_NODELAY`), because responses are written at once. The options are set for the
+/// listener, too: on Linux, connections inherit them. If you set both `TCP_NODELAY` and `SO_KEEPALIVE` for a tokio
+/// `TcpListener` yourself, its connections keep the times of keep-alive that they inherit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct Tcp {
 #[derive(Clone, Copy, Debug)]
 struct Options {
     keep_alive: Duration,
+    /// Whether the listener has them.
+    are_set: bool,
     #[cfg(feature = "proxy-protocol")]
     unique_ids: bool,
 }
@@ -55,6 +57,7 @@ impl Options {
     const fn new() -> Self {
         Self {
             keep_alive: KEEP_ALIVE,
+            are_set: false,
             #[cfg(feature = "proxy-protocol")]
             unique_ids: false,
         }
@@ -65,7 +68,8 @@ impl Tcp {
     /// Creates a listener with the defaults that the methods name.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
-        Self { listener, options: Options::new() }
+        set_options(SockRef::from(&listener), KEEP_ALIVE);
+        Self { listener, options: Options { are_set: true, ..Options::new() } }
     }
 
     /// Sets after which time without bytes the operating system asks whether the client is still there
@@ -74,8 +78,7 @@ impl Tcp {
     #[must_use]
     pub fn keep_alive(mut self, time: Duration) -> Self {
         self.options.keep_alive = time;
-        // So that the options of the listener are set again.
-        let _ = SockRef::from(&self.listener).set_tcp_nodelay(false);
+        set_options(SockRef::from(&self.listener), time);
         self
     }
 
@@ -126,11 +129,14 @@ fn accept_waiting(listener: &TcpListener, options: Options) -> io::Result<Option
 }
 
 fn accepted(listener: &TcpListener, stream: TcpStream, peer: SocketAddr, options: Options) -> Accepted<TcpStream> {
-    // On Linux, connections inherit the options of their listener, which saves four system calls for each. Those that
-    // came before the listener had the options do not have them.
-    let has_options = cfg!(target_os = "linux") && stream.nodelay().unwrap_or(false);
-    if !has_options {
-        set_options(SockRef::from(listener), options.keep_alive);
+    // On Linux, connections inherit the options of their listener, which saves system calls for each. Those that came
+    // before the listener had the options do not have them.
+    let is_kept_alive = || SockRef::from(&stream).keepalive().unwrap_or(false) != options.keep_alive.is_zero();
+    let inherits = cfg!(target_os = "linux") && stream.nodelay().unwrap_or(false);
+    if !inherits || !options.are_set && !is_kept_alive() {
+        if !options.are_set {
+            set_options(SockRef::from(listener), options.keep_alive);
+        }
         set_options(SockRef::from(&stream), options.keep_alive);
     }
     let mut info = ConnectionInfo::new();
@@ -153,7 +159,6 @@ fn set_options(socket: SockRef<'_>, keep_alive: Duration) {
     } else {
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keep_alive).with_interval(KEEP_ALIVE_INTERVAL))
     };
-    // The last one, because it shows that the others are set.
     let _ = socket.set_tcp_nodelay(true);
 }
 
@@ -216,6 +221,27 @@ mod tests {
             assert!(accepted.io.nodelay().expect("open"));
             assert_eq!(accepted.peer, client.local_addr().ok());
             listener = listener.keep_alive(Duration::ZERO);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_was_not_delayed_before_is_kept_alive() {
+        for has_options in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            SockRef::from(&listener).set_tcp_nodelay(true).expect("a socket");
+            let address = listener.local_addr().expect("bound");
+            let (mut plain, mut tcp) =
+                if has_options { (None, Some(Tcp::new(listener))) } else { (Some(listener), None) };
+            for _ in 0..2 {
+                let _client = TcpStream::connect(address).await.expect("it listens");
+                let accepted = match (&mut plain, &mut tcp) {
+                    (Some(listener), _) => Listener::accept(listener).await,
+                    (_, Some(listener)) => Listener::accept(listener).await,
+                    _ => break,
+                };
+                let accepted = accepted.expect("a connection").established().await.expect("no handshake");
+                assert!(SockRef::from(&accepted.io).keepalive().expect("open"));
+            }
         }
     }
 
