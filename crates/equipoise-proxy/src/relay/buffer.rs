@@ -65,9 +65,9 @@ impl Unwritten {
     /// Adds bytes at the end.
     #[cfg(feature = "tcp")]
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let mut buffer = self.bytes().to_vec();
-        buffer.extend_from_slice(bytes);
-        (self.range, self.buffer) = (0..buffer.len(), buffer);
+        self.buffer.truncate(self.range.end);
+        self.buffer.extend_from_slice(bytes);
+        self.range.end = self.buffer.len();
     }
 
     /// Removes bytes that were written. When none are left, the buffer is freed, or given back to the thread.

@@ -85,6 +85,19 @@ enum State {
     Stopped,
 }
 
+/// Reads and discards bytes until the end.
+#[cfg(feature = "tcp")]
+pub(super) fn poll_discard<R: AsyncRead + Unpin>(cx: &mut Context<'_>, from: &mut R) -> Poll<io::Result<()>> {
+    let mut scratch = Scratch::default();
+    loop {
+        let mut buffer = ReadBuf::new(scratch.bytes(MIN_READ));
+        ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
 /// Which side of a flow broke.
 pub(super) enum Broken {
     Read(io::Error),
@@ -106,11 +119,20 @@ impl Flow {
         }
     }
 
-    /// Adds bytes that were read elsewhere.
+    /// Reads bytes that are to be written later, and returns how many: at most `max`, and 0 at the end.
     #[cfg(feature = "tcp")]
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.unwritten.push(bytes);
-        self.read += bytes.len() as u64;
+    pub(crate) fn poll_read<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut scratch = Scratch::default();
+        let mut buffer = ReadBuf::new(scratch.bytes(max));
+        ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+        self.unwritten.push(buffer.filled());
+        self.read += buffer.filled().len() as u64;
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// Returns the bytes that could not be written yet.
@@ -127,6 +149,16 @@ impl Flow {
 
     pub(super) fn is_copying(&self) -> bool {
         self.state == State::Copying
+    }
+
+    /// Returns whether the flow waits for bytes of the sender.
+    #[cfg(feature = "tcp")]
+    pub(super) fn is_reading(&self) -> bool {
+        #[cfg(all(feature = "splice", target_os = "linux"))]
+        if self.spliced.is_filled() {
+            return false;
+        }
+        self.is_copying() && self.unwritten.is_empty()
     }
 
     /// Returns whether the sender has ended its direction, and all its bytes were written.

@@ -8,6 +8,8 @@ mod flow;
 #[cfg(all(feature = "splice", target_os = "linux"))]
 mod splice;
 
+#[cfg(feature = "tcp")]
+use std::future::poll_fn;
 use std::{
     io,
     pin::Pin,
@@ -22,11 +24,18 @@ use tokio::{
 
 pub(crate) use self::flow::Flow;
 
+#[cfg(feature = "tcp")]
+use self::flow::poll_discard;
 use self::flow::{Broken, Turn};
 use crate::timing::{Alarm, within};
 
 /// Maximum time to shut down each side at the end of a relay. A side that does not read any more must not hold it open.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Maximum time in which a client may read the rest of an answer, and end its direction, after the endpoint's connection
+/// broke. As nginx's `lingering_timeout`.
+#[cfg(feature = "tcp")]
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns the TCP socket of a stream. `None` if the bytes of the stream are not those of a socket.
 #[cfg(all(feature = "splice", target_os = "linux"))]
@@ -46,8 +55,8 @@ pub(crate) struct Relay<A, B> {
     alarm: Alarm,
     /// Why no byte can be sent to the endpoint any more. What it has sent before is still passed on.
     endpoint_error: Option<io::Error>,
-    /// Whether the streams end their directions when they are dropped.
-    ends_when_dropped: bool,
+    /// Whether both streams are sockets.
+    are_sockets: bool,
     /// Whether the client is not told that the endpoint has ended its direction before a byte has passed.
     holds_unused: bool,
     #[cfg(all(feature = "splice", target_os = "linux"))]
@@ -78,7 +87,7 @@ where
             latest: Instant::now(),
             alarm: Alarm::default(),
             endpoint_error: None,
-            ends_when_dropped: false,
+            are_sockets: false,
             holds_unused: false,
             #[cfg(all(feature = "splice", target_os = "linux"))]
             sockets: None,
@@ -98,11 +107,11 @@ where
         self
     }
 
-    /// Sets whether dropping the streams ends their directions, as it does for sockets. Then the second direction is not
-    /// shut down before.
+    /// Sets whether both streams are sockets. Dropping one ends its direction, so the second direction is not shut down
+    /// before. A write that fails has sent nothing; with TLS, it may have sent a part. Default: false.
     #[cfg(feature = "tcp")]
-    pub(crate) fn ends_when_dropped(mut self, ends: bool) -> Self {
-        self.ends_when_dropped = ends;
+    pub(crate) fn are_sockets(mut self, are: bool) -> Self {
+        self.are_sockets = are;
         self
     }
 
@@ -111,6 +120,18 @@ where
     #[cfg(feature = "tcp")]
     pub(crate) fn hold_unused(&mut self, hold: bool) {
         self.holds_unused = hold;
+    }
+
+    /// Returns whether unused connections are [held](Self::hold_unused).
+    #[cfg(feature = "tcp")]
+    pub(crate) fn holds_unused(&self) -> bool {
+        self.holds_unused
+    }
+
+    /// Returns whether the relay waits for bytes of the client. If not, it does not notice that the client is gone.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn reads_client(&self) -> bool {
+        self.up.is_reading()
     }
 
     /// Returns whether the endpoint has ended its direction, and this is [held](Self::hold_unused).
@@ -203,7 +224,7 @@ where
         if self.up.is_copying() {
             ready!(self.up.poll_copy(turn, &mut self.client, &mut self.endpoint))?;
         }
-        self.up.poll_end(turn, &mut self.endpoint, self.ends_when_dropped && self.down.is_over())
+        self.up.poll_end(turn, &mut self.endpoint, self.are_sockets && self.down.is_over())
     }
 
     fn poll_down(&mut self, turn: &mut Turn<'_, '_>) -> Poll<Result<(), Broken>> {
@@ -225,17 +246,30 @@ where
         if self.endpoint_error.is_some() || self.holds_unused && self.is_unused() {
             return Poll::Pending;
         }
-        self.down.poll_end(turn, &mut self.client, self.ends_when_dropped && self.up.is_over())
+        self.down.poll_end(turn, &mut self.client, self.are_sockets && self.up.is_over())
     }
 
-    fn is_unused(&self) -> bool {
-        self.up.written == 0 && self.down.read == 0 && !self.up.has_ended()
+    /// Returns whether another endpoint could serve the client: none of its bytes was sent, nor its end, and none was
+    /// received.
+    pub(crate) fn is_unused(&self) -> bool {
+        let nothing_sent = self.up.written == 0 && (self.are_sockets || self.up.read == 0);
+        nothing_sent && self.down.read == 0 && !self.up.has_ended()
     }
 
     /// Shuts both sides down, before the end of a relay that has not ended by itself. With TLS, this sends close_notify.
     pub(crate) async fn shut_down(&mut self) {
         let _ = within(SHUTDOWN_TIMEOUT, self.client.shutdown()).await;
         let _ = within(SHUTDOWN_TIMEOUT, self.endpoint.shutdown()).await;
+    }
+
+    /// Ends the direction to the client, and waits until it has ended the other one, for a limited time. What it sends is
+    /// discarded: bytes that are not read would turn the end into a reset, which discards the answer before it.
+    #[cfg(feature = "tcp")]
+    pub(crate) async fn linger(self) {
+        let Self { mut client, endpoint, .. } = self;
+        drop(endpoint);
+        let _ = within(SHUTDOWN_TIMEOUT, client.shutdown()).await;
+        let _ = within(LINGER_TIMEOUT, poll_fn(|cx| poll_discard(cx, &mut client))).await;
     }
 }
 
@@ -244,5 +278,52 @@ fn poll_write<W: AsyncWrite + Unpin>(cx: &mut Context<'_>, to: &mut W, bytes: &[
     match ready!(Pin::new(to).poll_write(cx, bytes))? {
         0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         written => Poll::Ready(Ok(written)),
+    }
+}
+
+#[cfg(all(test, feature = "splice", target_os = "linux"))]
+mod tests {
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    async fn sockets() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let client = TcpStream::connect(address).await.expect("it listens");
+        (client, listener.accept().await.expect("a connection").0)
+    }
+
+    #[tokio::test]
+    async fn a_large_flow_passes_through_a_pipe() {
+        // More than the buffers of the sockets take.
+        const LENGTH: usize = 32 << 20;
+        let ((mut client, from), (to, mut endpoint)) = (sockets().await, sockets().await);
+        let bytes: Vec<u8> = (0..LENGTH).map(|at| (at >> 3) as u8 ^ at as u8).collect();
+        let sent = bytes.clone();
+        let sending = tokio::spawn(async move {
+            client.write_all(&sent).await.expect("open");
+            client.shutdown().await.expect("open");
+            client.read_to_end(&mut Vec::new()).await.expect("an orderly end");
+        });
+        let mut relay = Relay::new(from, to).splice(|socket| Some(socket), |socket| Some(socket));
+        poll_fn(|cx| {
+            assert!(relay.poll(cx).is_pending());
+            if relay.up.spliced.is_filled() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert!(!relay.reads_client());
+        let receiving = tokio::spawn(async move {
+            let mut received = Vec::new();
+            endpoint.read_to_end(&mut received).await.expect("an orderly end");
+            received
+        });
+        poll_fn(|cx| relay.poll(cx)).await.expect("both directions end");
+        drop(relay);
+        assert!(receiving.await.expect("no panic") == bytes);
+        sending.await.expect("no panic");
     }
 }

@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     io,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -33,6 +33,9 @@ const SMALL: usize = 16 * 1024;
 
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
+/// Whether this process may not splice at all, for example because of a seccomp filter.
+static IS_DENIED: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
     /// An empty pipe that the flows of this thread take turns to use.
     static SPARE: Cell<Option<Pipe>> = const { Cell::new(None) };
@@ -47,6 +50,19 @@ pub(super) struct Spliced {
     small: u32,
     /// Whether the system cannot splice these sockets.
     pub(super) is_unsupported: bool,
+}
+
+impl Spliced {
+    /// Returns whether bytes are in a pipe.
+    pub(super) fn is_filled(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// Returns the pipe with its bytes, or an empty one, if there may be one.
+    fn take_pipe(&mut self) -> Option<Pipe> {
+        let pipe = self.pipe.take();
+        if pipe.is_some() || IS_DENIED.load(Ordering::Relaxed) { pipe } else { Pipe::take() }
+    }
 }
 
 #[derive(Debug)]
@@ -130,6 +146,18 @@ impl Pipe {
     }
 }
 
+/// Returns whether an error means that bytes of this socket, or of any, cannot be spliced. The latter is remembered.
+fn is_unsupported(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => true,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
+            IS_DENIED.store(true, Ordering::Relaxed);
+            true
+        }
+        _ => false,
+    }
+}
+
 fn flags() -> SpliceFFlags {
     SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK
 }
@@ -146,7 +174,7 @@ impl Flow {
         from: &TcpStream,
         to: &TcpStream,
     ) -> Poll<Result<(), Broken>> {
-        let Some(mut pipe) = self.spliced.pipe.take().or_else(Pipe::take) else { return self.give_up() };
+        let Some(mut pipe) = self.spliced.take_pipe() else { return self.give_up() };
         let began = turn.moved();
         let polled = loop {
             if pipe.filled > 0 {
@@ -172,9 +200,8 @@ impl Flow {
                     self.on_read(turn, count);
                     self.spliced.small = if count < SMALL { self.spliced.small + 1 } else { 0 };
                 }
-                Poll::Ready(Err(error))
-                    if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
-                {
+                // Nothing was moved, so that the bytes can be copied.
+                Poll::Ready(Err(error)) if is_unsupported(&error) => {
                     self.spliced.is_unsupported = true;
                     pipe.give_back();
                     return self.give_up();

@@ -34,10 +34,12 @@ pub enum TcpEnd {
     /// Both sides have ended their direction.
     #[error("both sides have ended the connection")]
     Complete,
-    /// The client's connection broke, for example because the client has reset it.
+    /// The client's connection broke, for example because the client has reset it, or the client has given up while it
+    /// waited for an endpoint.
     #[error("the connection of the client broke")]
     Client(#[source] io::Error),
-    /// The endpoint's connection broke, for example because the endpoint has reset it.
+    /// The endpoint's connection broke, for example because the endpoint has reset it, or has ended TLS without
+    /// close_notify.
     #[error("the connection of the endpoint broke")]
     Endpoint(#[source] io::Error),
     /// The endpoint has ended the connection at once, and there was no other endpoint to try.

@@ -1,9 +1,12 @@
-use std::{fmt, future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use equipoise_core::{__private::guarded, SourceKey, SourcePrefix};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncRead;
 
 use crate::{headers::ConnectionInfo, relay::Flow, timing::within};
+
+/// The maximum of `max_bytes`: so many bytes are kept for each connection of which the key is not known yet.
+const MAX_FIRST_BYTES: usize = 64 * 1024;
 
 /// Where the key of a connection comes from. Hashing strategies send all connections with the same key to the same
 /// endpoint. Other strategies need no key, and then none is made.
@@ -83,8 +86,10 @@ impl TcpKey {
     /// A key that `find` finds in the first bytes of the client. The bytes are then sent to the endpoint as usual.
     ///
     /// `find` is called with all bytes so far, each time more have come, until it returns something else than
-    /// [`FirstBytes::Incomplete`]. The connection goes on without a key if it returns that for `max_bytes` bytes, if the
-    /// client sends no more bytes within `timeout`, or if it panics. Do not use it for protocols in which the server
+    /// [`FirstBytes::Incomplete`]. The connection goes on without a key if `find` returns that for `max_bytes` bytes (at
+    /// most 65 536; more count as so many), if the key is not found within `timeout` after the connection was established,
+    /// if the client ends its direction before, or if `find` panics. A client that sends single bytes causes a call for
+    /// each of them, so `find` should be cheap, and `max_bytes` small. Do not use it for protocols in which the server
     /// speaks first: each connection would wait for the whole timeout.
     ///
     /// ```
@@ -105,7 +110,7 @@ impl TcpKey {
         timeout: Duration,
         find: impl Fn(&[u8]) -> FirstBytes + Send + Sync + 'static,
     ) -> Self {
-        Self(Kind::FirstBytes(ReadFirst { max_bytes, timeout, find: Arc::new(find) }))
+        Self(Kind::FirstBytes(ReadFirst { max_bytes: max_bytes.min(MAX_FIRST_BYTES), timeout, find: Arc::new(find) }))
     }
 
     /// Returns the key of a connection, or how it is found in the first bytes.
@@ -126,15 +131,11 @@ impl ReadFirst {
     }
 
     async fn read<Io: AsyncRead + Unpin>(&self, client: &mut Io, flow: &mut Flow) -> io::Result<Key> {
-        let mut bytes = vec![0; self.max_bytes];
         while flow.unwritten().len() < self.max_bytes {
             let missing = self.max_bytes - flow.unwritten().len();
-            let mut buffer = ReadBuf::new(&mut bytes[..missing]);
-            poll_fn(|cx| Pin::new(&mut *client).poll_read(cx, &mut buffer)).await?;
-            if buffer.filled().is_empty() {
+            if poll_fn(|cx| flow.poll_read(cx, client, missing)).await? == 0 {
                 break;
             }
-            flow.push(buffer.filled());
             match guarded(|| (self.find)(flow.unwritten())) {
                 Some(FirstBytes::Key(key)) => return Ok(Key::Bytes(key.into())),
                 Some(FirstBytes::Incomplete) => {}

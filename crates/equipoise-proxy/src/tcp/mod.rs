@@ -29,7 +29,10 @@
 //!   [other endpoints](TcpSettings::max_attempts). If all endpoints are at their limit, the connection may
 //!   [wait](TcpSettings::queue_timeout).
 //! - Bytes are passed on in both directions. If one side ends its direction (FIN), the other side is told, and the other
-//!   direction goes on (half-close). If one side resets the connection (RST), so does the proxy on the other side.
+//!   direction goes on (half-close). If one side resets the connection (RST), so does the proxy on the other side. If an
+//!   endpoint resets it after it has sent bytes, the client gets these bytes and an orderly end: a reset would discard
+//!   those that its system has not taken yet. The [reason](TcpEnd) is reported to
+//!   [`on_end`](TcpSettings::on_end) only. A TLS connection that ends without close_notify is no reset.
 //! - The lease of the endpoint lasts as long as the connection, so the endpoint's requests in flight are its connections.
 //!   Limits, draining and least connections are therefore exact.
 //! - The connection ends when both directions have ended, when no byte has passed for the
@@ -39,23 +42,33 @@
 //! # Failover
 //!
 //! An attempt at an endpoint has failed if no connection could be opened in time, or if the endpoint ends the connection
-//! before a byte has passed in either direction: with a reset at any time, or with an orderly end within a second. If the
-//! client has sent bytes and none of them could be written to the endpoint, this holds too: they are kept. The proxy then
-//! tries an endpoint that it has not tried yet, up to [`max_attempts`](TcpSettings::max_attempts). The client does not
-//! notice it. As soon as one byte was written to an endpoint, or read from it, the connection stays with this endpoint.
-//! (A PROXY header is not a byte of the client.) If the endpoint ends an unused connection later than after a second, in
-//! an orderly way, the client is told, because many servers close connections that are not used.
+//! before a byte has passed in either direction: with a reset, or with an orderly end within a second
+//! ([`failover_on_early_end`](TcpSettings::failover_on_early_end)). If the client has sent bytes and none of them could be
+//! written to the endpoint, this holds too: they are kept. The proxy then tries an endpoint that it has not tried yet, up
+//! to [`max_attempts`](TcpSettings::max_attempts). The client does not notice it. As soon as one byte was written to an
+//! endpoint, or read from it, the connection stays with this endpoint. (A PROXY header is not a byte of the client.) If
+//! one side is no TCP socket, for example with TLS, it stays as soon as one byte of the client was read.
+//!
+//! The client is told of an orderly end of an unused connection, and may still send, if it comes later than after a
+//! second, because many servers close connections that are not used. So it is if no other endpoint can be picked.
 //!
 //! # What endpoints are judged by
 //!
 //! | event | verdict |
 //! | --- | --- |
 //! | the first byte of the endpoint | `Success`; the latency is the time for connecting, and the time from the first byte of the client to this one |
-//! | no connection: refused, unreachable, timeout, failed TLS handshake | `Failure(Connect)` |
-//! | the endpoint resets the connection, or ends it before the client does, without having sent a byte (see above for a connection without any byte) | `Failure(Transport)` |
-//! | the endpoint sends no byte within the [answer timeout](TcpSettings::answer_timeout) | `Failure(Timeout)` |
-//! | the client has sent bytes and gives up before the first byte of the endpoint | none: [`Strategy::on_abandon`](equipoise_core::Strategy::on_abandon) decides |
-//! | the client has sent nothing, or the end is the proxy's: too many open files, a shutdown, a drain | `Neutral` |
+//! | an endpoint on [probation](equipoise_core::Availability::Probation) has accepted the connection, and no byte has passed for a second | `Success`, so that clients which only open connections do not keep it on probation |
+//! | no connection: name not resolved, refused, unreachable, timeout, failed TLS handshake | `Failure(Connect)` |
+//! | no connection, because this process has no free port for the endpoint (another one is tried), or no file or memory (none is tried), also if the resolver says so | `Neutral` |
+//! | the endpoint resets the connection without having sent a byte | `Failure(Transport)` |
+//! | the endpoint ends a connection without any byte at once (see above) | `Failure(Transport)` |
+//! | the endpoint ends the connection in an orderly way after it was sent bytes, without having sent one | `Neutral`, or `Failure(Transport)` with an [answer timeout](TcpSettings::answer_timeout) if the client has not ended its direction before |
+//! | the endpoint sends no byte within the answer timeout | `Failure(Timeout)` |
+//! | the client has sent bytes, and resets the connection or lets the [idle timeout](TcpSettings::idle_timeout) pass before the first byte of the endpoint | none: [`Strategy::on_abandon`](equipoise_core::Strategy::on_abandon) decides |
+//! | the client has sent nothing, or the end is the proxy's: a shutdown, a drain | `Neutral` |
+//!
+//! Clients can cause resets: a server that closes a connection while bytes of the client are unread resets it. If clients
+//! are not trusted, let active health checks decide rather than a rule of few failures in a row.
 //!
 //! # Memory and descriptors
 //!
@@ -75,6 +88,7 @@ mod session;
 mod settings;
 mod sources;
 mod stats;
+mod watch;
 
 pub use self::{
     end::{TcpConnection, TcpEnd},

@@ -1,8 +1,9 @@
 use std::{
     any::Any,
     future::poll_fn,
+    io, mem,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -22,8 +23,10 @@ use super::{
     connect::{Attempts, Backend},
     end::{TcpConnection, TcpEnd},
     key::Key,
+    settings::TcpSettings,
     sources::Sources,
     stats::Counters,
+    watch::broken,
 };
 use crate::{
     headers::ConnectionInfo,
@@ -97,7 +100,8 @@ impl Drop for Report<'_> {
             TcpEnd::EndpointClosing => Some(&counters.endpoint_closings),
             TcpEnd::SourceLimit => Some(&counters.source_limit),
             TcpEnd::Pick(_) => Some(&counters.without_endpoint),
-            TcpEnd::Complete | TcpEnd::Unused | TcpEnd::Connect(_) | TcpEnd::Address(_) | TcpEnd::Aborted => None,
+            TcpEnd::Unused => Some(&counters.unused),
+            TcpEnd::Complete | TcpEnd::Connect(_) | TcpEnd::Address(_) | TcpEnd::Aborted => None,
         };
         if let Some(counter) = counter {
             counter.add(1);
@@ -133,22 +137,39 @@ where
     };
     let mut attempts = Attempts::new(backend, &shared.counters, key);
     loop {
-        let (lease, stream) = match attempts.connect(connection, &mut alarm).await {
+        let (lease, stream) = match attempts.connect(client_socket(&client), connection, &mut alarm).await {
             Ok(connected) => connected,
-            Err(end) => return end,
+            Err(end) => {
+                if matches!(&end, TcpEnd::Endpoint(error) if !is_cut_off(error)) {
+                    reset(client_socket(&client));
+                }
+                return end;
+            }
         };
         let are_sockets = client_socket(&client).is_some() && endpoint_socket(&stream).is_some();
         let mut relay = Relay::new(client, stream)
             .idle_timeout(settings.idle_timeout)
             .begun(unsent, alarm)
-            .ends_when_dropped(are_sockets);
+            .are_sockets(are_sockets);
         #[cfg(all(feature = "splice", target_os = "linux"))]
         if settings.splice {
             relay = relay.splice(client_socket, endpoint_socket);
         }
-        let mut link = Link::new(lease);
-        let end = link.pass(&mut relay, settings.answer_timeout, connection).await;
-        if let Some(lease) = link.refused(&end) {
+        relay.hold_unused(true);
+        let mut link = Link::new(lease, settings);
+        let end = loop {
+            let end = link.pass(&mut relay, connection).await;
+            let is_held = matches!(end, TcpEnd::Unused) && relay.holds_unused();
+            if !is_held || attempts.pick_another(connection) {
+                break end;
+            }
+            // This endpoint is the last one, and perhaps it only receives.
+            relay.hold_unused(false);
+        };
+        if relay.holds_unused()
+            && relay.is_unused()
+            && let Some(lease) = link.refused(&end)
+        {
             shared.counters.unused.add(1);
             attempts.failed(lease, Verdict::Failure(Failure::Transport), end);
             (client, unsent, alarm) = relay.into_unsent();
@@ -156,9 +177,13 @@ where
         }
         drop(link);
         match &end {
-            TcpEnd::Client(_) => reset(endpoint_socket(&relay.endpoint)),
-            TcpEnd::Endpoint(_) => reset(client_socket(&relay.client)),
-            TcpEnd::Complete => {}
+            TcpEnd::Complete | TcpEnd::Unused => {}
+            TcpEnd::Client(error) if !is_cut_off(error) => reset(endpoint_socket(&relay.endpoint)),
+            // A reset would discard the bytes before it that the client's system has not taken yet.
+            TcpEnd::Endpoint(error) if connection.received == 0 && !is_cut_off(error) => {
+                reset(client_socket(&relay.client));
+            }
+            TcpEnd::Endpoint(_) => relay.linger().await,
             _ => relay.shut_down().await,
         }
         return end;
@@ -177,15 +202,25 @@ struct Link {
     received: u64,
     /// Whether the client has ended its direction before the endpoint has.
     client_ended_first: bool,
+    /// Whether the endpoint has ended its direction at once, before a byte has passed.
+    has_ended_early: bool,
+    /// Whether an early end is a refusal.
+    early_end_refuses: bool,
+    /// Whether this connection decides the probation of the endpoint.
+    is_trial: bool,
+    /// Whether the end is known. If not, the proxy aborts the connection.
+    has_ended: bool,
+    answer_timeout: Option<Duration>,
+    /// When the answer, or the first byte of a trial, is due.
     answer: Alarm,
     /// When the futures above and the idle timeout are polled.
     seldom: Seldom,
 }
 
 impl Link {
-    fn new(mut lease: Lease<AnyTarget>) -> Self {
+    fn new(mut lease: Lease<AnyTarget>, settings: &TcpSettings) -> Self {
         lease.connected();
-        let closing = lease.closing();
+        let (closing, is_trial) = (lease.closing(), lease.decides_probation());
         Self {
             lease: Some(lease),
             closing,
@@ -193,58 +228,96 @@ impl Link {
             sent: 0,
             received: 0,
             client_ended_first: false,
+            has_ended_early: false,
+            early_end_refuses: settings.failover_on_early_end,
+            is_trial,
+            has_ended: false,
+            answer_timeout: settings.answer_timeout,
             answer: Alarm::default(),
             seldom: Seldom::default(),
         }
     }
 
     /// Passes bytes on until the connection ends. `Unused` and `Endpoint` without a byte mean that the endpoint has
-    /// refused the connection, and the client knows nothing of it.
-    async fn pass<Io>(
+    /// refused the connection. If the relay holds unused connections, the client knows nothing of it.
+    async fn pass<Io>(&mut self, relay: &mut Relay<Io, Stream>, connection: &mut TcpConnection) -> TcpEnd
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let end = loop {
+            let polled = poll_fn(|cx| match self.poll(relay, connection, cx) {
+                Poll::Ready(end) => Poll::Ready(Some(end)),
+                Poll::Pending if !relay.reads_client() && client_socket(&relay.client).is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Some(end) = polled.await {
+                break end;
+            }
+            // The task is woken when the relay can go on. Reads do not show whether the client is still there.
+            if let Some(error) = until_woken(broken(client_socket(&relay.client))).await {
+                break TcpEnd::Client(error);
+            }
+        };
+        self.judge(&end);
+        end
+    }
+
+    fn poll<Io>(
         &mut self,
         relay: &mut Relay<Io, Stream>,
-        answer_timeout: Option<Duration>,
         connection: &mut TcpConnection,
-    ) -> TcpEnd
+        cx: &mut Context<'_>,
+    ) -> Poll<TcpEnd>
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        relay.hold_unused(true);
-        let end = poll_fn(|cx| {
-            let polled = relay.poll(cx);
-            self.count(relay);
-            (connection.sent, connection.received) = (self.sent, self.received);
-            match polled {
-                Poll::Ready(Ok(())) => return Poll::Ready(TcpEnd::Complete),
-                Poll::Ready(Err(RelayEnd::Client(error))) => return Poll::Ready(TcpEnd::Client(error)),
-                Poll::Ready(Err(RelayEnd::Endpoint(error))) => return Poll::Ready(TcpEnd::Endpoint(error)),
-                Poll::Pending => {}
+        let polled = relay.poll(cx);
+        self.count(relay);
+        (connection.sent, connection.received) = (self.sent, self.received);
+        match polled {
+            Poll::Ready(Ok(())) if self.has_ended_early && self.sent == 0 => return Poll::Ready(TcpEnd::Unused),
+            Poll::Ready(Ok(())) => return Poll::Ready(TcpEnd::Complete),
+            Poll::Ready(Err(RelayEnd::Client(error))) => return Poll::Ready(TcpEnd::Client(error)),
+            Poll::Ready(Err(RelayEnd::Endpoint(error))) => return Poll::Ready(TcpEnd::Endpoint(error)),
+            Poll::Pending => {}
+        }
+        if relay.is_held() {
+            if self.early_end_refuses && self.since.elapsed() < REFUSAL_TIME {
+                self.has_ended_early = true;
+                return Poll::Ready(TcpEnd::Unused);
             }
-            if relay.is_held() {
-                if self.since.elapsed() < REFUSAL_TIME {
-                    return Poll::Ready(TcpEnd::Unused);
-                }
-                relay.hold_unused(false);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            relay.hold_unused(false);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(waker) = self.seldom.due(cx) else { return Poll::Pending };
+        let cx = &mut Context::from_waker(waker);
+        if Pin::new(&mut self.closing).poll(cx).is_ready() {
+            return Poll::Ready(TcpEnd::EndpointClosing);
+        }
+        if relay.poll_idle(cx).is_ready() {
+            return Poll::Ready(TcpEnd::Idle);
+        }
+        if self.sent == 0 && self.received == 0 {
+            if self.is_trial && self.answer.poll(cx, self.since + REFUSAL_TIME).is_ready() {
+                self.end_trial();
             }
-            let Some(waker) = self.seldom.due(cx) else { return Poll::Pending };
-            let cx = &mut Context::from_waker(waker);
-            if Pin::new(&mut self.closing).poll(cx).is_ready() {
-                return Poll::Ready(TcpEnd::EndpointClosing);
-            }
-            if relay.poll_idle(cx).is_ready() {
-                return Poll::Ready(TcpEnd::Idle);
-            }
-            let waits = self.sent > 0 && self.received == 0;
-            match answer_timeout.filter(|_| waits).and_then(|timeout| self.since.checked_add(timeout)) {
-                Some(due) => self.answer.poll(cx, due).map(|()| TcpEnd::Unanswered),
-                None => Poll::Pending,
-            }
-        })
-        .await;
-        self.judge(&end);
-        end
+            return Poll::Pending;
+        }
+        match self.answer_timeout.filter(|_| self.received == 0).and_then(|timeout| self.since.checked_add(timeout)) {
+            Some(due) => self.answer.poll(cx, due).map(|()| TcpEnd::Unanswered),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Ends the probation of an endpoint that has accepted the connection, and has not refused it in time. Clients that
+    /// only open connections, such as pools of connections, must not keep it on probation.
+    fn end_trial(&mut self) {
+        self.is_trial = false;
+        if let Some(lease) = &mut self.lease {
+            lease.exclude_latency(self.since.elapsed());
+            lease.record(Verdict::Success);
+        }
     }
 
     /// Counts the bytes that have passed.
@@ -274,34 +347,65 @@ impl Link {
 
     /// Records what the end of a connection without an answer says about the endpoint.
     fn judge(&mut self, end: &TcpEnd) {
-        let Some(lease) = self.lease.as_mut().filter(|_| self.received == 0 && self.sent > 0) else { return };
-        match end {
-            TcpEnd::Endpoint(_) => lease.record(Verdict::Failure(Failure::Transport)),
-            TcpEnd::Complete if !self.client_ended_first => lease.record(Verdict::Failure(Failure::Transport)),
-            TcpEnd::Complete | TcpEnd::EndpointClosing => lease.record(Verdict::Neutral),
-            TcpEnd::Unanswered => lease.record(Verdict::Failure(Failure::Timeout)),
+        self.has_ended = true;
+        // Whether another endpoint is tried is decided first.
+        let is_asked = self.sent > 0 && self.received == 0;
+        let Some(lease) = self.lease.as_mut().filter(|_| is_asked) else { return };
+        let verdict = match end {
+            TcpEnd::Unanswered => Verdict::Failure(Failure::Timeout),
+            TcpEnd::Endpoint(error) if !is_cut_off(error) => Verdict::Failure(Failure::Transport),
+            // Servers answer some clients by closing the connection, unless each connection gets an answer.
+            TcpEnd::Endpoint(_) | TcpEnd::Complete if self.answer_timeout.is_some() && !self.client_ended_first => {
+                Verdict::Failure(Failure::Transport)
+            }
             // The strategy decides whether the client has waited too long.
-            _ => {}
-        }
+            TcpEnd::Client(_) | TcpEnd::Idle => return,
+            _ => Verdict::Neutral,
+        };
+        lease.record(verdict);
     }
 
-    /// Returns the lease if the endpoint has refused the connection, so that another endpoint may be tried.
+    /// Returns the lease if the endpoint has refused an unused connection, so that another endpoint may be tried.
     fn refused(&mut self, end: &TcpEnd) -> Option<Lease<AnyTarget>> {
-        let unused = self.sent == 0 && self.received == 0 && !self.client_ended_first;
-        match end {
-            TcpEnd::Unused | TcpEnd::Endpoint(_) if unused => self.lease.take(),
-            _ => None,
-        }
+        let has_refused = match end {
+            TcpEnd::Unused => true,
+            TcpEnd::Endpoint(error) if is_cut_off(error) => {
+                self.early_end_refuses && self.since.elapsed() < REFUSAL_TIME
+            }
+            TcpEnd::Endpoint(_) => true,
+            _ => false,
+        };
+        self.lease.take_if(|_| has_refused)
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Nothing was asked of the endpoint, so that nothing is known about it.
-        if let Some(lease) = self.lease.as_mut().filter(|_| self.sent == 0) {
-            lease.record(Verdict::Neutral);
+        let Some(lease) = &mut self.lease else { return };
+        if self.sent > 0 && self.has_ended {
+            return;
         }
+        // Nothing was asked of the endpoint, or the proxy has aborted the connection.
+        let has_refused = self.has_ended && self.has_ended_early && self.received == 0;
+        lease.record(if has_refused { Verdict::Failure(Failure::Transport) } else { Verdict::Neutral });
     }
+}
+
+/// Waits until the task is woken, or the client's connection breaks.
+async fn until_woken(broken: impl Future<Output = io::Error>) -> Option<io::Error> {
+    let (mut broken, mut has_waited) = (pin!(broken), false);
+    poll_fn(|cx| match broken.as_mut().poll(cx) {
+        Poll::Ready(error) => Poll::Ready(Some(error)),
+        Poll::Pending if mem::replace(&mut has_waited, true) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// Returns whether an error means that a peer has closed the connection without the end that TLS demands (close_notify).
+/// Many peers do so. It is no reset: all bytes before it have arrived.
+fn is_cut_off(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// Makes the end of a connection a reset.

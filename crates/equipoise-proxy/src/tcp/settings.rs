@@ -33,6 +33,7 @@ pub struct TcpSettings {
     pub(super) queue_timeout: Option<Duration>,
     pub(super) idle_timeout: Duration,
     pub(super) answer_timeout: Option<Duration>,
+    pub(super) failover_on_early_end: bool,
     pub(super) max_connections: usize,
     pub(super) max_per_source: Option<usize>,
     pub(super) source_prefix: SourcePrefix,
@@ -59,6 +60,7 @@ impl TcpSettings {
             queue_timeout: None,
             idle_timeout: Duration::from_secs(600),
             answer_timeout: None,
+            failover_on_early_end: true,
             max_connections: 16_384,
             max_per_source: None,
             source_prefix: SourcePrefix::default(),
@@ -91,8 +93,11 @@ impl TcpSettings {
     }
 
     /// Sets how long a connection waits for an endpoint if it can have none now, for example because all are at their
-    /// [limit](equipoise_core::EndpointSpec::max_in_flight). Connections wait in the order in which they came. Default:
-    /// they do not wait, and are closed.
+    /// [limit](equipoise_core::EndpointSpec::max_in_flight). Connections wait in the order in which they came. The time
+    /// is that of all attempts together. Default: they do not wait, and are closed.
+    ///
+    /// On Linux, a client that ends its direction while it waits has given up, and is closed: TCP does not tell whether
+    /// it still reads. This holds for clients on TCP sockets. Clients over TLS wait until the timeout.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.queue_timeout = Some(timeout);
@@ -108,12 +113,23 @@ impl TcpSettings {
     }
 
     /// Sets the maximum time from the first byte that is sent to the endpoint to the first byte of the endpoint. Then the
-    /// connection is closed, and the endpoint has failed. Use it only for protocols in which each connection gets an
-    /// answer. Default: only the [idle timeout](Self::idle_timeout) limits this time, which is no failure of the
-    /// endpoint.
+    /// connection is closed, and the endpoint has failed. An endpoint that ends a connection in an orderly way without a
+    /// byte, before the client ends it, has failed too. Use it only for protocols in which each connection gets an
+    /// answer, and for clients that can be trusted to send valid requests. Default: only the
+    /// [idle timeout](Self::idle_timeout) limits this time, and neither end is a failure of the endpoint.
     #[must_use]
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.answer_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets whether an endpoint has refused a connection that it ends in an orderly way within a second, before a byte has
+    /// passed. Then another endpoint is tried. Proxies whose own endpoints are down refuse connections so. If there is no
+    /// other endpoint, the client is told of the end, and may still send. Turn it off for endpoints that only receive,
+    /// and end their own direction at once. Default: true.
+    #[must_use]
+    pub fn failover_on_early_end(mut self, failover: bool) -> Self {
+        self.failover_on_early_end = failover;
         self
     }
 
@@ -197,7 +213,7 @@ impl TcpSettings {
         self
     }
 
-    /// Sets a closure that is called once for each connection, at its end: for an access log or metrics. It must not
+    /// Sets a closure that is called once for each connection that was served, at its end: for an access log or metrics. It must not
     /// block. Default: none.
     #[must_use]
     pub fn on_end(mut self, hook: impl Fn(&TcpConnection) + Send + Sync + 'static) -> Self {

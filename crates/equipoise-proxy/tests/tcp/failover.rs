@@ -1,10 +1,15 @@
 //! Attempts at other endpoints.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
-use equipoise_core::{EndpointSpec, Maglev, RoundRobin};
+use equipoise_core::{EndpointSpec, Maglev, Pool, RoundRobin};
+use equipoise_http::{Resolve, ResolveFuture};
 use equipoise_proxy::tcp::{FirstBytes, TcpKey, TcpSettings};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+};
 
 use crate::rig::*;
 
@@ -91,6 +96,79 @@ async fn the_last_endpoint_that_ends_at_once_ends_the_client() {
     assert_eq!(rest(&mut rig.connect().await).await, b"");
     let ended = rig.ended().await;
     assert_eq!((ended.end, ended.attempts), ("unused", 1));
+    assert_eq!((rig.status(ends).requests.failure_transport, rig.proxy.stats().unused), (1, 1));
+}
+
+#[tokio::test]
+async fn the_reset_of_the_last_endpoint_resets_the_client() {
+    let resets = endpoint(async |stream: TcpStream| reset(stream)).await;
+    let mut rig = start(&[resets], TcpSettings::new()).await;
+    let mut client = rig.connect().await;
+    assert_eq!(client.read(&mut [0; 8]).await.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    assert_eq!(rig.ended().await.end, "endpoint");
+    assert_eq!(rig.status(resets).requests.failure_transport, 1);
+}
+
+/// Starts an endpoint that ends its own direction at once, and sends what it has received to the test.
+async fn receiving() -> (SocketAddr, mpsc::UnboundedReceiver<Vec<u8>>) {
+    let (sender, received) = mpsc::unbounded_channel();
+    let address = endpoint(move |mut stream: TcpStream| {
+        let sender = sender.clone();
+        async move {
+            stream.shutdown().await.expect("open");
+            let _ = sender.send(rest(&mut stream).await);
+        }
+    })
+    .await;
+    (address, received)
+}
+
+#[tokio::test]
+async fn an_endpoint_that_only_receives_gets_all_bytes() {
+    for (others, failover) in [(0, true), (1, true), (1, false)] {
+        let ((first, mut received), (second, mut also_received)) = (receiving().await, receiving().await);
+        let endpoints = [first, second];
+        let settings = TcpSettings::new().failover_on_early_end(failover);
+        let mut rig = start(&endpoints[..=others], settings).await;
+        let mut client = rig.connect().await;
+        // The end of the endpoint's direction.
+        assert_eq!(rest(&mut client).await, b"");
+        client.write_all(b"a line of a log").await.expect("open");
+        client.shutdown().await.expect("open");
+        let ended = rig.ended().await;
+        assert_eq!((ended.end, ended.sent), ("complete", 15));
+        assert_eq!(ended.attempts, if failover { 1 + others } else { 1 });
+        assert_eq!(ended.endpoint, Some(endpoints[ended.attempts - 1].to_string()));
+        let received = if ended.attempts == 1 { received.recv().await } else { also_received.recv().await };
+        assert_eq!(received.as_deref(), Some(&b"a line of a log"[..]));
+        let requests = rig.status(endpoints[ended.attempts - 1]).requests;
+        assert_eq!((requests.neutral, requests.total, rig.in_flight()), (1, 1, 0));
+    }
+}
+
+/// Has no file left for a question.
+#[derive(Debug)]
+struct Exhausted;
+
+impl Resolve for Exhausted {
+    fn resolve<'a>(&'a self, _: &'a str, _: u16) -> ResolveFuture<'a> {
+        // EMFILE on all Unix systems.
+        Box::pin(async { Err(std::io::Error::from_raw_os_error(24).into()) })
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn endpoints_do_not_fail_when_the_resolver_has_no_files() {
+    let pool = Pool::new(RoundRobin::new());
+    pool.update(["one.test:80", "two.test:80"].map(EndpointSpec::new), |_| ()).expect("valid");
+    let mut rig = over(pool, TcpSettings::new().resolver(Exhausted)).await;
+    assert_eq!(rest(&mut rig.connect().await).await, b"");
+    let ended = rig.ended().await;
+    assert_eq!((ended.end, ended.attempts), ("connect", 1));
+    let requests: Vec<_> = rig.pool.endpoints().into_iter().map(|status| status.requests).collect();
+    assert_eq!(requests.iter().map(|requests| requests.neutral).sum::<u64>(), 1);
+    assert_eq!(requests.iter().map(|requests| requests.total).sum::<u64>(), 1);
 }
 
 /// Servers close connections that are not used for a long time.

@@ -2,7 +2,10 @@
 
 use equipoise_core::{Availability, EndpointSpec, LeastConnections, Pool};
 use equipoise_proxy::tcp::TcpSettings;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::rig::*;
 
@@ -99,6 +102,41 @@ async fn a_connection_waits_for_an_endpoint_at_its_limit() {
     assert_eq!(rig.ended().await.sent, 8);
     drop(waiting.await.expect("served"));
     assert_eq!(rig.ended().await.sent, 3);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_gives_up_leaves_the_queue() {
+    let mut rig = limited(TcpSettings::new().queue_timeout(LONG)).await;
+    let mut first = rig.connect().await;
+    exchange(&mut first, b"one").await;
+    for resets in [false, true] {
+        let mut second = rig.connect().await;
+        second.write_all(b"two").await.expect("open");
+        until(|| rig.proxy.stats().open == 2).await;
+        if resets {
+            reset(second);
+        } else {
+            drop(second);
+        }
+        let ended = tokio::time::timeout(LONG / 2, rig.ended()).await.expect("before the queue timeout");
+        assert_eq!((ended.end, ended.attempts, ended.endpoint), ("client", 0, None));
+    }
+    exchange(&mut first, b"still").await;
+}
+
+#[tokio::test]
+async fn a_connection_without_bytes_ends_the_probation_of_its_endpoint() {
+    let address = echoing().await;
+    let mut rig = start(&[address], TcpSettings::new()).await;
+    rig.pool.set_availability(address.to_string(), Availability::Probation).expect("it is there");
+    let client = rig.connect().await;
+    until(|| rig.in_flight() == 1).await;
+    // Until the endpoint has had the time to refuse the connection.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    drop(client);
+    assert_eq!(rig.ended().await.end, "complete");
+    assert_eq!(rig.status(address).requests.success, 1);
 }
 
 #[tokio::test]

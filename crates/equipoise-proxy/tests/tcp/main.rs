@@ -11,3 +11,5 @@ mod load;
 mod proxy_protocol;
 mod rig;
 mod shutdown;
+#[cfg(all(feature = "tcp-tls", unix))]
+mod streams;
