@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use equipoise::PickError;
 use equipoise::proxy::{
     ProxyBodyError, ProxyError, RequestBodyError, TunnelEnd,
     check::{InvalidResponse, Refusal},
     forward::{ForwardError, LimitReached},
     route::{Missed, RouteBodyError},
+    tcp::TcpEnd,
     tls::HandshakeFailure,
 };
+use equipoise::{Address, PickError, http::ConnectError};
 use http::StatusCode;
 
 use super::check;
@@ -97,4 +98,20 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
     let ends = [TunnelEnd::Idle, TunnelEnd::Closed, TunnelEnd::EndpointClosing, TunnelEnd::Limit, broken];
     check(ends.iter().map(TunnelEnd::as_str));
     check(HandshakeFailure::ALL.map(HandshakeFailure::as_str));
+    let error = || std::io::ErrorKind::BrokenPipe.into();
+    let ends = [
+        TcpEnd::Complete,
+        TcpEnd::Client(error()),
+        TcpEnd::Endpoint(error()),
+        TcpEnd::Unused,
+        TcpEnd::Idle,
+        TcpEnd::Unanswered,
+        TcpEnd::EndpointClosing,
+        TcpEnd::Aborted,
+        TcpEnd::SourceLimit,
+        TcpEnd::Pick(PickError::Empty),
+        TcpEnd::Connect(ConnectError::NoHttp2),
+        TcpEnd::Address(Address::parse("").expect_err("not an address")),
+    ];
+    check(ends.iter().map(TcpEnd::as_str));
 }
