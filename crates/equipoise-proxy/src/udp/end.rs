@@ -8,13 +8,13 @@ use equipoise_core::{__private::guarded, EndpointId};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UdpSession {
-    /// The address to which replies were sent.
+    /// The address of the client: the source of its latest datagram.
     pub client: SocketAddr,
     /// The endpoint that was picked last. `None` if none was picked.
     pub endpoint: Option<EndpointId>,
     /// The number of datagrams that were sent to endpoints.
     pub sent: u64,
-    /// The number of bytes in these datagrams.
+    /// The number of bytes in these datagrams, without headers of the PROXY protocol.
     pub sent_bytes: u64,
     /// The number of replies of endpoints.
     pub received: u64,
@@ -40,14 +40,15 @@ pub enum UdpEnd {
     EndpointClosing,
     /// Another session has taken its place, because there were [too many](super::UdpSettings::max_sessions).
     Displaced,
-    /// There was no endpoint for it.
+    /// No endpoint could be picked or reached, or no socket be opened.
     NoEndpoint,
     /// The listener is not served any longer.
     Aborted,
 }
 
 impl UdpEnd {
-    /// Returns this reason as a stable label for metrics and logs, such as `endpoint_closing`.
+    /// Returns this reason as a stable label for metrics and logs: `idle`, `silent`, `answered`, `endpoint_closing`,
+    /// `displaced`, `no_endpoint` or `aborted`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",

@@ -45,11 +45,13 @@
 //! | --- | --- |
 //! | first reply of a session | [`Success`](equipoise_core::Verdict::Success) |
 //! | an ICMP message says that a datagram did not reach the endpoint, or the endpoint has no route or no address | [`Connect`](equipoise_core::Failure::Connect) |
-//! | no reply in time, neither to this session nor to any other one | [`Timeout`](equipoise_core::Failure::Timeout) |
+//! | no reply in time, neither to this session nor to any other one of the proxy | [`Timeout`](equipoise_core::Failure::Timeout) |
 //! | other ends of a session without a reply | [`Neutral`](equipoise_core::Verdict::Neutral) |
 //!
 //! A session that has had a reply has its verdict. If its endpoint is unreachable later, this counts as another request, of
-//! which the endpoint gets the failure, if it can be picked.
+//! which the endpoint gets the failure, if it can be picked. Further errors count after the next reply.
+//!
+//! [Bytes](equipoise_core::EndpointStatus::bytes_sent) of datagrams are counted for each endpoint.
 //!
 //! # Datagrams
 //!
@@ -57,16 +59,19 @@
 //! The bits for congestion (ECN) are not passed on. Not relayed are:
 //!
 //! - datagrams with source port 0, because they cannot be answered;
-//! - datagrams whose source is a listener of the same proxy, or the address of an endpoint that has sessions. Such a source
-//!   is usually made up, so that proxy and endpoint would answer each other without end. The address of an endpoint that is
-//!   the proxy itself is taken for unreachable. Loops over another proxy are not recognised;
+//! - datagrams whose source is a listener of the same proxy, or the address of an endpoint that has had sessions or is
+//!   picked for the datagram. Such a source is usually made up, so that proxy and endpoint would answer each other without
+//!   end. The address of an endpoint that is the proxy itself is taken for unreachable. Loops over another proxy are not
+//!   recognised;
 //! - what the system does not take, for example because a buffer is full.
 //!
 //! Nothing is queued, and no sender is told of a lost datagram, as in UDP itself. [`UdpDropped`] counts them by reason.
 //!
 //! Anyone can send datagrams with a made-up source. Their replies go to that source, so a service whose replies are much
-//! larger than requests should limit them. To the endpoints, all clients have the address of the proxy: limits by client
-//! address belong in front of it, or in it: [`max_sessions_per_source`](UdpSettings::max_sessions_per_source).
+//! larger than requests should limit them. To the endpoints, all clients have the address of the proxy, unless it tells them
+//! that of the client with the PROXY protocol (`UdpSettings::proxy_protocol`, feature `proxy-protocol`). Otherwise, limits
+//! by client address belong in front of it, or in it:
+//! [`max_sessions_per_source`](UdpSettings::max_sessions_per_source).
 //!
 //! # Cost
 //!
@@ -81,6 +86,7 @@ mod key;
 mod limits;
 mod list;
 mod listener;
+mod peers;
 mod place;
 mod proxy;
 mod ready;

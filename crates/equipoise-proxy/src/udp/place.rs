@@ -1,16 +1,18 @@
 //! Where sessions are placed, and what is reported of endpoints.
 
-use std::{collections::HashMap, io, mem, net::SocketAddr, slice, sync::Arc};
+use std::{io, mem, net::SocketAddr, slice, sync::Arc, time::Duration};
 
-use equipoise_core::{AnyTarget, Binding, EndpointId, Failure, Lease, PickError, PickRequest, Verdict};
+use equipoise_core::{Binding, EndpointId, Failure, PickError, PickRequest, Verdict};
 use quinn_udp::UdpSocketState;
 use tokio::time::Instant;
 
 use super::{
     address::{Known, Names},
-    session::{Connected, Endpoint, Peer, Session},
+    end::UdpEnd,
+    peers::canonical,
+    session::{Connected, Departure, Endpoint, Picked, Session},
     settings::UdpSettings,
-    shared::Shared,
+    shared::{Endpoints, Shared},
     socket::is_unreachable,
     stats::UdpStats,
 };
@@ -18,8 +20,9 @@ use super::{
 /// Picks endpoints for sessions, and connects them.
 pub(super) struct Placer {
     pub(super) shared: Arc<Shared>,
+    /// The pool for later sessions.
+    pub(super) pool: Arc<dyn Endpoints>,
     pub(super) names: Names,
-    pub(super) peers: Peers,
 }
 
 /// What a placement needs of the moment.
@@ -39,20 +42,22 @@ pub(super) enum Placed {
     Nowhere,
     /// No socket can be opened.
     NoSocket,
+    /// The client has the address of the endpoint, so the two would answer each other.
+    OwnAddress,
 }
 
 impl Placer {
     /// Picks an endpoint for a session that has none, and connects to it.
     pub(super) fn place(&mut self, session: &mut Session, moment: &mut Moment<'_>) -> Placed {
         while session.tried.len() < moment.settings.max_attempts {
-            let lease = match self.pick(session, moment.settings) {
-                Ok(lease) => lease,
+            let picked = match self.pick(session, moment.settings) {
+                Ok(picked) => picked,
                 Err(error) => {
                     tracing::debug!(client = %session.client, %error, "no endpoint for a UDP session");
                     return Placed::Nowhere;
                 }
             };
-            match self.connect(session, lease, moment) {
+            match self.connect(session, picked, moment) {
                 Placed::Nowhere => {}
                 placed => return placed,
             }
@@ -60,7 +65,7 @@ impl Placer {
         Placed::Nowhere
     }
 
-    fn pick(&self, session: &Session, settings: &UdpSettings) -> Result<Lease<AnyTarget>, PickError> {
+    fn pick(&self, session: &Session, settings: &UdpSettings) -> Result<Picked, PickError> {
         let identity = session.identity.as_ref();
         let source;
         let key = match identity.client {
@@ -70,13 +75,14 @@ impl Placer {
             }
             None => identity.key,
         };
-        self.shared.pool().pick(&PickRequest::new().key(key).exclude(&session.tried))
+        let lease = self.pool.pick(&PickRequest::new().key(key).exclude(&session.tried))?;
+        Ok(Picked { lease, pool: Arc::clone(&self.pool) })
     }
 
     /// Goes on with a session whose endpoint had to be resolved.
     pub(super) fn resume(&mut self, session: &mut Session, moment: &mut Moment<'_>) -> Placed {
         match mem::replace(&mut session.endpoint, Endpoint::None) {
-            Endpoint::Resolving(lease) => match self.connect(session, lease, moment) {
+            Endpoint::Resolving(picked) => match self.connect(session, picked, moment) {
                 Placed::Nowhere => self.place(session, moment),
                 placed => placed,
             },
@@ -88,37 +94,49 @@ impl Placer {
     }
 
     /// Connects a session to the endpoint of a lease. If it cannot be reached, the session has tried it.
-    fn connect(&mut self, session: &mut Session, lease: Lease<AnyTarget>, moment: &mut Moment<'_>) -> Placed {
-        let known = self.names.find(lease.endpoint().address(), moment.now, &moment.settings.resolver);
+    fn connect(&mut self, session: &mut Session, picked: Picked, moment: &mut Moment<'_>) -> Placed {
+        let known = self.names.find(picked.lease.endpoint().address(), moment.now, &moment.settings.resolver);
         match known {
-            Known::At(address) => self.connect_to(session, lease, slice::from_ref(&address), moment),
-            Known::Named(all) => self.connect_to(session, lease, &all, moment),
+            Known::At(address) => self.connect_to(session, picked, slice::from_ref(&address), moment),
+            Known::Named(all) => self.connect_to(session, picked, &all, moment),
             Known::Later => {
-                session.endpoint = Endpoint::Resolving(lease);
+                session.endpoint = Endpoint::Resolving(picked);
                 Placed::Resolving
             }
-            Known::Nowhere => self.connect_to(session, lease, &[], moment),
+            Known::Nowhere => self.connect_to(session, picked, &[], moment),
         }
     }
 
     fn connect_to(
         &mut self,
         session: &mut Session,
-        lease: Lease<AnyTarget>,
+        picked: Picked,
         addresses: &[SocketAddr],
         moment: &mut Moment<'_>,
     ) -> Placed {
-        let (mut lease, mut verdict) = (lease, Verdict::Failure(Failure::Connect));
+        let (mut picked, mut verdict) = (picked, Verdict::Failure(Failure::Connect));
         for address in addresses {
+            // Also with a made-up source: another endpoint might answer it, too.
+            if canonical(*address) == canonical(session.client) {
+                picked.lease.finish(Verdict::Neutral);
+                return Placed::OwnAddress;
+            }
             if self.shared.is_own(*address, session.asked) {
                 tracing::warn!(%address, "the address of an endpoint is that of a UDP listener of the same proxy");
                 continue;
             }
-            let (peer, wakers) = (self.peers.get(*address), [&session.readable, &session.ending]);
-            match Connected::open(peer, lease, moment.settings.leave_draining, moment.state, wakers) {
+            let (peer, wakers) = (self.shared.peers.get(*address, moment.now), [&session.readable, &session.ending]);
+            match Connected::open(
+                peer,
+                unmapped(*address),
+                picked,
+                moment.settings.leave_draining,
+                moment.state,
+                wakers,
+            ) {
                 // It was drained or removed since it was picked.
-                Ok(connected) if connected.is_closing() => {
-                    lease = connected.lease;
+                Ok(connected) if connected.departure() != Departure::None => {
+                    picked = connected.picked;
                     verdict = Verdict::Neutral;
                     break;
                 }
@@ -128,86 +146,83 @@ impl Placer {
                 }
                 Err((unused, error)) if !is_of_endpoint(&error) => {
                     tracing::debug!(%error, "no socket for a UDP session");
-                    unused.finish(Verdict::Neutral);
+                    unused.lease.finish(Verdict::Neutral);
                     return Placed::NoSocket;
                 }
                 Err((unused, error)) => {
-                    tracing::debug!(endpoint = %unused.endpoint().id(), %address, %error, "an endpoint is unreachable");
-                    lease = unused;
+                    let endpoint = unused.lease.endpoint().id();
+                    tracing::debug!(%endpoint, %address, %error, "an endpoint is unreachable");
+                    picked = unused;
                 }
             }
         }
         moment.counted.unreachable += u64::from(verdict.is_failure());
-        session.tried.push(lease.endpoint().id().clone());
-        lease.finish(verdict);
+        session.tried.push(picked.lease.endpoint().id().clone());
+        picked.lease.finish(verdict);
         Placed::Nowhere
     }
 
-    /// Reports that a connected endpoint has failed, and notes that the session has tried it.
-    pub(super) fn judge(&self, session: &mut Session, connected: Connected, failure: Failure) {
-        let Connected { lease, has_replied, .. } = connected;
+    /// Gives up the endpoint of a session, which has failed, and notes that the session has tried it.
+    pub(super) fn judge(session: &mut Session, connected: Connected, failure: Failure) {
+        let Connected { picked: Picked { lease, pool }, has_replied, has_failed, .. } = connected;
         let id = lease.endpoint().id().clone();
         tracing::debug!(endpoint = %id, client = %session.client, failure = failure.as_str(), "a UDP session has failed");
         session.tried.push(id.clone());
-        let verdict = Verdict::Failure(failure);
         if !has_replied {
-            lease.finish(verdict);
+            lease.finish(Verdict::Failure(failure));
             return;
         }
-        // The lease has its verdict since the first reply. What has failed now counts as a request of its own.
         drop(lease);
-        let binding = Binding::to(id).strict();
-        if let Ok(lease) = self.shared.pool().pick(&PickRequest::new().bound(&binding)) {
-            lease.finish(verdict);
+        if !has_failed {
+            blame(&*pool, &id, failure);
         }
     }
 
-    /// Ends the use of a session's endpoint. If it has never replied, and `is_silence`, it gets the verdict
-    /// [`Failure::Timeout`], unless it has replied to other sessions meanwhile: anyone can send datagrams to which no
+    /// Reports that the endpoint of a session has failed after replies, and leaves it to the session.
+    pub(super) fn suspect(connected: &mut Connected, failure: Failure) {
+        if !mem::replace(&mut connected.has_failed, true) {
+            let Picked { lease, pool } = &connected.picked;
+            blame(&**pool, lease.endpoint().id(), failure);
+        }
+    }
+
+    /// Ends the use of a session's endpoint. If it has not replied, and the session ends because of time, the endpoint has
+    /// failed. It has not failed if it has replied to other sessions meanwhile: anyone can send datagrams to which no
     /// endpoint replies.
-    pub(super) fn leave(&self, session: &mut Session, is_silence: bool) {
-        match mem::replace(&mut session.endpoint, Endpoint::None) {
-            Endpoint::None => {}
-            Endpoint::Resolving(lease) => match is_silence {
-                true => lease.finish(Verdict::Failure(Failure::Connect)),
-                false => lease.finish(Verdict::Neutral),
-            },
-            Endpoint::Connected(Connected { lease, peer, .. }) => {
-                let is_alive = session.waiting_since.is_none_or(|since| peer.has_replied_since(since));
-                match is_silence && !is_alive {
-                    true => lease.finish(Verdict::Failure(Failure::Timeout)),
-                    false => lease.finish(Verdict::Neutral),
-                }
+    pub(super) fn leave(session: &mut Session, end: UdpEnd, settings: &UdpSettings, now: Instant) {
+        let judges = settings.reply_timeout != Duration::MAX;
+        // No session waits for longer.
+        let timeout = settings.reply_timeout.min(settings.idle_timeout);
+        let (lease, failure) = match mem::replace(&mut session.endpoint, Endpoint::None) {
+            Endpoint::None => return,
+            Endpoint::Resolving(picked) => {
+                let has_failed = matches!(end, UdpEnd::Idle | UdpEnd::Silent);
+                (picked.lease, has_failed.then_some(Failure::Connect))
             }
-        }
-    }
-
-    pub(super) fn is_unhealthy(&self, id: &EndpointId) -> bool {
-        self.shared.pool().is_unhealthy(id)
+            Endpoint::Connected(Connected { picked, peer, .. }) => {
+                let is_silence = matches!(end, UdpEnd::Idle | UdpEnd::Silent | UdpEnd::Displaced);
+                // A reply to another session counts if it came after the datagram of this one.
+                let time = session.waiting_since.map(|since| now.saturating_duration_since(since).max(timeout));
+                let has_failed = is_silence && time.is_some_and(|time| peer.is_silent_for(time, now));
+                (picked.lease, has_failed.then_some(Failure::Timeout))
+            }
+        };
+        lease.finish(failure.filter(|_| judges).map_or(Verdict::Neutral, Verdict::Failure));
     }
 }
 
-/// The addresses of endpoints that have sessions.
-#[derive(Default)]
-pub(super) struct Peers {
-    peers: HashMap<SocketAddr, Arc<Peer>>,
-    /// The number of addresses at which unused ones are removed.
-    full: usize,
+/// Reports a failure of an endpoint whose lease has had its verdict since the first reply. It counts as a request of its own.
+fn blame(pool: &dyn Endpoints, id: &EndpointId, failure: Failure) {
+    let binding = Binding::to(id.clone()).strict();
+    if let Ok(lease) = pool.pick(&PickRequest::new().bound(&binding)) {
+        lease.finish(Verdict::Failure(failure));
+    }
 }
 
-impl Peers {
-    fn get(&mut self, address: SocketAddr) -> Arc<Peer> {
-        if self.peers.len() >= self.full {
-            self.peers.retain(|_, peer| Arc::strong_count(peer) > 1);
-            self.full = (2 * self.peers.len()).max(64);
-        }
-        Arc::clone(self.peers.entry(address).or_insert_with(|| Arc::new(Peer::new(address))))
-    }
-
-    /// Returns whether an endpoint has this address.
-    pub(super) fn contains(&self, address: SocketAddr) -> bool {
-        self.peers.contains_key(&address)
-    }
+/// Returns an IPv4 address that is written as one of IPv6 in its own form. So its socket is one for IPv4, and has the errors
+/// of such sockets.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    if address.ip().to_canonical().is_ipv4() { canonical(address) } else { address }
 }
 
 /// Returns whether the error of opening a socket says that the endpoint cannot be reached. Other errors, such as too many
@@ -227,3 +242,19 @@ fn is_of_endpoint(error: &io::Error) -> bool {
 
 /// The number of `EAFNOSUPPORT`. It has no [`io::ErrorKind`].
 const NO_FAMILY: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_address_gets_a_socket_for_ipv4() {
+        for (address, connected) in [
+            ("[::ffff:10.0.0.7]:53", "10.0.0.7:53"),
+            ("10.0.0.7:53", "10.0.0.7:53"),
+            ("[fe80::1%3]:53", "[fe80::1%3]:53"),
+        ] {
+            assert_eq!(unmapped(address.parse().unwrap()).to_string(), connected);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::{
     address::check,
     listener::UdpListener,
     settings::UdpSettings,
-    shared::{Phase, Shared},
+    shared::{Backend, Phase, Shared},
     socket::Buffers,
     stats::UdpStats,
     worker::Worker,
@@ -41,9 +41,7 @@ impl UdpProxy {
     /// Creates a proxy with other settings.
     #[must_use]
     pub fn with_settings<T: Send + Sync + 'static>(pool: Pool<T>, settings: UdpSettings) -> Self {
-        // The result is about endpoints that are already in the pool: see `check_addresses`.
-        let _ = pool.demand_addresses(check);
-        Self { shared: Arc::new(Shared::new(Box::new(pool), settings)) }
+        Self { shared: Arc::new(Shared::new(backend(pool, settings))) }
     }
 
     /// Checks that datagrams can be sent to the addresses of all endpoints in the pool, and returns the proxy.
@@ -52,7 +50,7 @@ impl UdpProxy {
     ///
     /// The first endpoint whose address is not a host with a port.
     pub fn check_addresses(self) -> Result<Self, InvalidSpec> {
-        self.shared.pool().check()?;
+        self.shared.backend().pool.check()?;
         Ok(self)
     }
 
@@ -62,13 +60,14 @@ impl UdpProxy {
         self.shared.set_settings(settings);
     }
 
-    /// Replaces the pool for later sessions, and the settings as [`set_settings`](Self::set_settings) does. Open sessions
-    /// stay with their endpoints.
+    /// Replaces the pool for later sessions, and the settings as [`set_settings`](Self::set_settings) does. The pool treats
+    /// addresses as in [`new`](Self::new).
+    ///
+    /// Open sessions stay at their endpoints of the old pool. They end as other sessions do: also when their endpoint is
+    /// removed from the old pool or set to maintenance there. They count for the limits and for
+    /// [`shutdown`](Self::shutdown). If such a session has to be placed anew, it gets an endpoint of the new pool.
     pub fn replace<T: Send + Sync + 'static>(&self, pool: Pool<T>, settings: UdpSettings) {
-        // As in `with_settings`.
-        let _ = pool.demand_addresses(check);
-        self.shared.replace_pool(Box::new(pool));
-        self.shared.set_settings(settings);
+        self.shared.replace(backend(pool, settings));
     }
 
     /// Returns the counters of this proxy.
@@ -82,7 +81,8 @@ impl UdpProxy {
     ///
     /// A shutdown waits until this future has ended, even if it has not been polled yet. Drop it to end its sessions.
     ///
-    /// Each listener that is served has buffers of 2 MiB, of which the system provides what is used.
+    /// Each listener that is served has buffers of 2 MiB, and others of this size for replies that come before an error. The
+    /// system provides what is used of them.
     ///
     /// # Errors
     ///
@@ -135,8 +135,17 @@ impl UdpProxy {
     }
 }
 
+fn backend<T: Send + Sync + 'static>(pool: Pool<T>, settings: UdpSettings) -> Backend {
+    // The result is about endpoints that are already in the pool: see `check_addresses`.
+    let _ = pool.demand_addresses(check);
+    Backend { pool: Arc::new(pool), settings: Arc::new(settings) }
+}
+
 impl fmt::Debug for UdpProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpProxy").field("settings", &self.shared.settings()).field("stats", &self.stats()).finish()
+        f.debug_struct("UdpProxy")
+            .field("settings", &self.shared.backend().settings)
+            .field("stats", &self.stats())
+            .finish()
     }
 }

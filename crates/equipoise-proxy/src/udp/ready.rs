@@ -17,6 +17,8 @@ pub(super) enum Woken {
     Ending(usize),
     /// A name may be resolved.
     Names,
+    /// The endpoint of this session may have an address now.
+    Resolved(usize),
 }
 
 /// The wakeups of one worker, which it takes in each poll. So one task serves all sessions of a listener, and looks only

@@ -3,13 +3,13 @@
 use std::{
     io::{self, IoSlice},
     net::{IpAddr, SocketAddr, UdpSocket},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use equipoise_core::{AnyTarget, Closing, EndpointId, Lease, Verdict};
-use parking_lot::Mutex;
 use quinn_udp::{BATCH_SIZE, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket as System, Type};
 use tokio::time::Instant;
@@ -19,7 +19,9 @@ use super::{
     key::OwnedIdentity,
     limits::Permit,
     listener::Sent,
-    socket::{Datagrams, Socket, is_unreachable},
+    peers::Peer,
+    shared::Endpoints,
+    socket::{Datagrams, Socket, is_refused, is_unreachable},
 };
 
 /// The maximum size of a datagram that is kept until its endpoint has replied. Almost all datagrams of protocols with
@@ -53,10 +55,11 @@ pub(super) struct Session {
     pub(super) began: Instant,
     /// What each datagram for the endpoint begins with.
     pub(super) prefix: Bytes,
-    /// Whether the client has sent a datagram after a reply. A client with a made-up address cannot time it so.
+    /// Whether the client has sent a datagram after a reply. A sender with made-up addresses can do so, too, with two
+    /// datagrams for each address, if the endpoint replies to them.
     pub(super) is_proven: bool,
     pub(super) active_at: Instant,
-    /// Since when the endpoint has not replied to a datagram.
+    /// Since when the endpoint has not replied to a datagram. Written by the table only.
     pub(super) waiting_since: Option<Instant>,
     kept: Kept,
     /// The endpoints that did not get the kept datagram.
@@ -71,40 +74,47 @@ pub(super) enum Endpoint {
     /// None is picked yet.
     None,
     /// Its name is being resolved.
-    Resolving(Lease<AnyTarget>),
+    Resolving(Picked),
     Connected(Connected),
+}
+
+/// A lease with the pool that it is from.
+pub(super) struct Picked {
+    pub(super) lease: Lease<AnyTarget>,
+    pub(super) pool: Arc<dyn Endpoints>,
+}
+
+/// How far an endpoint is from leaving the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Departure {
+    None,
+    /// Its sessions end after their replies.
+    Draining,
+    /// It gets no datagrams any more.
+    Closed,
 }
 
 /// A socket that is connected to an endpoint.
 pub(super) struct Connected {
     pub(super) socket: Socket,
-    pub(super) lease: Lease<AnyTarget>,
+    pub(super) picked: Picked,
     pub(super) peer: Arc<Peer>,
-    /// `None` if the endpoint is closing.
+    address: SocketAddr,
+    departure: Departure,
+    /// Ends at the next stage of the departure.
     closing: Option<Closing>,
+    leave_draining: bool,
+    /// When the session leaves a draining endpoint at the latest.
+    pub(super) leave_by: Option<Instant>,
     pub(super) has_replied: bool,
     /// Whether the socket has had an error which says that the endpoint is unreachable. Replies may still be in it.
     pub(super) is_broken: bool,
+    /// Whether such an error came from the endpoint itself: its port is closed.
+    pub(super) is_refused: bool,
+    /// Whether the endpoint has failed since its last reply, and has its verdict. The next datagram goes to another one.
+    pub(super) has_failed: bool,
     pub(super) batch: usize,
     joins: bool,
-}
-
-/// An address of an endpoint, with what its sessions know of each other.
-pub(super) struct Peer {
-    pub(super) address: SocketAddr,
-    /// When any session of the worker had a reply.
-    replied_at: Mutex<Option<Instant>>,
-}
-
-impl Peer {
-    pub(super) fn new(address: SocketAddr) -> Self {
-        Self { address, replied_at: Mutex::default() }
-    }
-
-    /// Returns whether it has replied to any session since then.
-    pub(super) fn has_replied_since(&self, then: Instant) -> bool {
-        self.replied_at.lock().is_some_and(|at| at >= then)
-    }
 }
 
 impl Session {
@@ -169,7 +179,9 @@ impl Session {
     /// Returns what is told of it at its end.
     pub(super) fn report(&self, end: UdpEnd, now: Instant) -> UdpSession {
         let endpoint = match &self.endpoint {
-            Endpoint::Connected(Connected { lease, .. }) | Endpoint::Resolving(lease) => Some(lease.endpoint().id()),
+            Endpoint::Connected(Connected { picked, .. }) | Endpoint::Resolving(picked) => {
+                Some(picked.lease.endpoint().id())
+            }
             Endpoint::None => self.tried.last(),
         };
         UdpSession {
@@ -184,13 +196,14 @@ impl Session {
         }
     }
 
-    /// Notes `count` replies of the endpoint, in one batch of messages.
-    pub(super) fn on_replies(&mut self, batch: usize, count: u64, now: Instant) {
+    /// Notes replies of the endpoint, in one batch of messages.
+    pub(super) fn on_replies(&mut self, batch: usize, count: u64, bytes: u64, now: Instant) {
         self.replies += count;
+        self.received_bytes += bytes;
         self.tried.clear();
         self.forget_kept();
-        self.waiting_since = None;
         if let Some(connected) = self.connected() {
+            connected.picked.lease.count_bytes(0, bytes);
             connected.on_replies(batch, now);
         }
     }
@@ -209,65 +222,94 @@ impl Connected {
     /// or the endpoint is closing.
     pub(super) fn open(
         peer: Arc<Peer>,
-        lease: Lease<AnyTarget>,
+        address: SocketAddr,
+        picked: Picked,
         leave_draining: bool,
         state: &UdpSocketState,
         [readable, ending]: [&Waker; 2],
-    ) -> Result<Self, (Lease<AnyTarget>, io::Error)> {
-        let socket = match connect(peer.address).and_then(Socket::new) {
+    ) -> Result<Self, (Picked, io::Error)> {
+        let socket = match connect(address).and_then(Socket::new) {
             Ok(socket) => socket,
-            Err(error) => return Err((lease, error)),
+            Err(error) => return Err((picked, error)),
         };
-        let closing = Some(if leave_draining { lease.draining() } else { lease.closing() });
-        let (has_replied, is_broken, joins) = (false, false, false);
-        let mut connected = Self { socket, lease, peer, closing, has_replied, is_broken, batch: FEW, joins };
+        let closing = Some(if leave_draining { picked.lease.draining() } else { picked.lease.closing() });
+        let mut connected = Self {
+            socket,
+            picked,
+            peer,
+            address,
+            departure: Departure::None,
+            closing,
+            leave_draining,
+            leave_by: None,
+            has_replied: false,
+            is_broken: false,
+            is_refused: false,
+            has_failed: false,
+            batch: FEW,
+            joins: false,
+        };
         if connected.socket.poll_readable(&mut Context::from_waker(readable)).is_ready() {
             readable.wake_by_ref();
         }
         let mut cx = Context::from_waker(ending);
-        connected.poll_closing(&mut cx);
+        connected.poll_departure(&mut cx);
         if connected.poll_broken(&mut cx, state) {
             readable.wake_by_ref();
         }
         Ok(connected)
     }
 
-    /// Returns whether the endpoint is closing. If not, the task is woken when it is.
-    pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.closing.as_mut().is_some_and(|closing| std::pin::Pin::new(closing).poll(cx).is_ready()) {
-            self.closing = None;
+    /// Returns how far the departure of the endpoint is. The task is woken when it goes on.
+    pub(super) fn poll_departure(&mut self, cx: &mut Context<'_>) -> Departure {
+        while self.closing.as_mut().is_some_and(|closing| Pin::new(closing).poll(cx).is_ready()) {
+            let drains = self.leave_draining && self.departure == Departure::None;
+            (self.departure, self.closing) = match drains {
+                true => (Departure::Draining, Some(self.picked.lease.closing())),
+                false => (Departure::Closed, None),
+            };
         }
-        self.closing.is_none()
+        self.departure
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.is_none()
+    pub(super) fn departure(&self) -> Departure {
+        self.departure
     }
 
     /// Returns whether the socket has an error which says that the endpoint is unreachable. If not, the task is woken when
     /// there is an error.
     pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>, state: &UdpSocketState) -> bool {
-        if let Poll::Ready(Some(error)) = self.socket.poll_error(cx) {
-            self.is_broken |= is_unreachable(&error);
-            self.clear_errors(state);
+        if let Poll::Ready(error) = self.socket.poll_error(cx) {
+            self.on_error(error, state);
         }
         self.is_broken
     }
 
-    /// Removes the errors that the system keeps for the socket. They take the place of replies.
-    pub(super) fn clear_errors(&self, state: &UdpSocketState) {
-        for _ in 0..MAX_ERRORS {
-            if !matches!(state.recv_transport_error(self.socket.get().into()), Ok(Some(_))) {
-                return;
-            }
+    /// Notes an error of the socket, and those that the system keeps for it.
+    pub(super) fn on_error(&mut self, error: Option<io::Error>, state: &UdpSocketState) {
+        for error in [error.filter(is_unreachable), self.clear_errors(state)].into_iter().flatten() {
+            self.is_broken = true;
+            self.is_refused |= is_refused(&error);
         }
     }
 
+    /// Removes the errors that the system keeps for the socket. They take the place of replies. Returns the last one that
+    /// says that the endpoint is unreachable.
+    fn clear_errors(&self, state: &UdpSocketState) -> Option<io::Error> {
+        let mut last = None;
+        for _ in 0..MAX_ERRORS {
+            let Ok(Some(error)) = state.recv_transport_error(self.socket.get().into()) else { break };
+            last = Some(io::Error::from_raw_os_error(error.raw_errno)).filter(is_unreachable).or(last);
+        }
+        last
+    }
+
     fn on_replies(&mut self, batch: usize, now: Instant) {
-        *self.peer.replied_at.lock() = Some(now);
+        self.peer.on_reply(now);
+        self.has_failed = false;
         if !std::mem::replace(&mut self.has_replied, true) {
-            self.lease.first_byte();
-            self.lease.record(Verdict::Success);
+            self.picked.lease.first_byte();
+            self.picked.lease.record(Verdict::Success);
         }
         if batch == self.batch {
             self.batch = BATCH_SIZE;
@@ -283,10 +325,16 @@ impl Connected {
     ///
     /// An error that says that datagrams do not reach the endpoint.
     pub(super) fn send(&self, state: &UdpSocketState, prefix: &[u8], datagrams: Datagrams<'_>) -> io::Result<Sent> {
+        let sent = self.try_send(state, prefix, datagrams)?;
+        self.picked.lease.count_bytes(sent.bytes, 0);
+        Ok(sent)
+    }
+
+    fn try_send(&self, state: &UdpSocketState, prefix: &[u8], datagrams: Datagrams<'_>) -> io::Result<Sent> {
         let segment_size = datagrams.segment_size().filter(|_| prefix.is_empty());
         if segment_size.is_some() && datagrams.count() <= state.max_gso_segments() {
             let contents = datagrams.bytes;
-            let transmit = Transmit { destination: self.peer.address, ecn: None, contents, segment_size, src_ip: None };
+            let transmit = Transmit { destination: self.address, ecn: None, contents, segment_size, src_ip: None };
             match state.try_send(self.socket.get().into(), &transmit) {
                 Ok(()) => return Ok(Sent::all(datagrams)),
                 Err(error) if is_unreachable(&error) => return Err(error),
@@ -304,8 +352,10 @@ impl Connected {
             let result = match send(datagram) {
                 // It may be that of an earlier datagram.
                 Err(error) if !is_unreachable(&error) && error.kind() != io::ErrorKind::WouldBlock => {
-                    self.clear_errors(state);
-                    send(datagram)
+                    match self.clear_errors(state) {
+                        Some(error) => return Err(error),
+                        None => send(datagram),
+                    }
                 }
                 result => result,
             };

@@ -70,15 +70,16 @@ impl UdpSettings {
     /// Sets how long an endpoint may not reply. Default: 15 s.
     ///
     /// - If an endpoint has not replied to a new session within this time, the session ends. The verdict is
-    ///   [`Timeout`](equipoise_core::Failure::Timeout) if the endpoint has not replied to any other session of the listener
-    ///   in this time either, and [`Neutral`](equipoise_core::Verdict::Neutral) otherwise. Anyone can send datagrams that no
-    ///   endpoint replies to, so these alone must not make an endpoint look dead.
+    ///   [`Timeout`](equipoise_core::Failure::Timeout) if the endpoint has not replied to any other session of the proxy in
+    ///   this time either, and [`Neutral`](equipoise_core::Verdict::Neutral) otherwise. Anyone can send datagrams that no
+    ///   endpoint replies to. They make an endpoint look dead only if no client gets a reply from it for this time.
     /// - A session whose endpoint has replied before stays, because many protocols have datagrams without a reply. When its
     ///   client sends a datagram after this time, and health checks have found the endpoint unhealthy meanwhile, the
     ///   datagram is placed anew.
     ///
-    /// A session that ends earlier, because it is [idle](Self::idle_timeout) or at the [limit](Self::max_sessions), is
-    /// judged in the same way. For services that do not reply, such as syslog, set `Duration::MAX`: silence then says
+    /// A session without a reply may end earlier, because it is [idle](Self::idle_timeout) or at the
+    /// [limit](Self::max_sessions). The verdict is `Timeout`, too, if the endpoint has had sessions, and has replied to none
+    /// of them, for this time or, if that is shorter, the idle timeout. For services that do not reply, such as syslog, set `Duration::MAX`: silence then says
     /// nothing about an endpoint. For services that reply at once, such as DNS, set the timeout of their clients.
     #[must_use]
     pub const fn reply_timeout(mut self, timeout: Duration) -> Self {
@@ -100,13 +101,16 @@ impl UdpSettings {
     /// limit of open files must be higher. Default: 16 384.
     ///
     /// At the limit, and also when no more files can be opened, a new session takes the place of another one of its
-    /// listener, if that has been idle for at least the [`displace_timeout`](Self::displace_timeout):
+    /// listener. This is the first of:
     ///
-    /// 1. the session that has been idle for longest among those whose client has not sent a datagram after a reply;
-    /// 2. if there is none of these, the session that has been idle for longest.
+    /// 1. the session that has been idle for longest among those whose client has not sent a datagram after a reply, if it
+    ///    has been idle for at least the [`displace_timeout`](Self::displace_timeout);
+    /// 2. the session that has been idle for longest among all others, if it has been idle for at least that time and half of
+    ///    the [`idle_timeout`](Self::idle_timeout).
     ///
-    /// Otherwise the datagram is dropped. So a flood of datagrams from made-up addresses displaces its own sessions, and not
-    /// those of clients that get their replies.
+    /// If there is neither, the datagram is dropped. So a flood with one datagram from each made-up address displaces its
+    /// own sessions first. This is no protection against a sender that sends two datagrams from each address, if the
+    /// endpoints reply to them: then clients lose their places when they have been idle for half of the idle timeout.
     ///
     /// Each session also has a port of this machine, from the range of the system (28 232 on Linux by default, for all
     /// programs), and up to as much memory as the system gives to the receive buffer of a socket.
@@ -116,8 +120,8 @@ impl UdpSettings {
         self
     }
 
-    /// Sets how long a session must have been idle before another one may take its place at
-    /// [`max_sessions`](Self::max_sessions). Default: 1 s.
+    /// Sets how long a session must have been idle at least before another one may take its place at
+    /// [`max_sessions`](Self::max_sessions), which says when more is needed. Default: 1 s.
     #[must_use]
     pub const fn displace_timeout(mut self, timeout: Duration) -> Self {
         self.displace_timeout = timeout;
@@ -135,8 +139,9 @@ impl UdpSettings {
 
     /// Sets to how many endpoints a datagram is sent at most, at least 1. Default: 4.
     ///
-    /// A datagram is sent to another endpoint if there is no socket or no route for its endpoint, or if an ICMP message says
-    /// that a datagram did not reach it. The message may come later than further datagrams. So the first datagram of a
+    /// A datagram is sent to another endpoint if there is no route for its endpoint, or if an ICMP message says that a
+    /// datagram did not reach it. If the session has had replies, and the message does not say that the port is closed, the
+    /// session moves with the next datagram, and only if there was no further reply: the cause may have passed. The message may come later than further datagrams. So the first datagram of a
     /// session that has had no reply is kept until then, if it has at most 2048 bytes. It may have reached its endpoint
     /// nevertheless: for services that must not get a datagram twice, set 1.
     #[must_use]
@@ -166,8 +171,10 @@ impl UdpSettings {
     /// Default: false, so that sessions stay until they are idle, or until the endpoint is in maintenance or removed.
     ///
     /// Turn it on if each datagram can be served by any endpoint, as in DNS: a client that always uses the same port would
-    /// otherwise hold up the drain. A session that waits for a reply leaves after the reply, or after the
-    /// [`reply_timeout`](Self::reply_timeout).
+    /// otherwise hold up the drain. A session that waits for a reply when the drain begins leaves after its reply (with
+    /// [`max_replies`](Self::max_replies): after all its replies), and if there is none, after the
+    /// [`reply_timeout`](Self::reply_timeout). A session whose last datagram has waited for longer leaves at once. So do all
+    /// sessions if the timeout is `Duration::MAX`, and those of an endpoint in maintenance or removed.
     #[must_use]
     pub const fn leave_draining(mut self, leave: bool) -> Self {
         self.leave_draining = leave;
@@ -187,10 +194,17 @@ impl UdpSettings {
 
     /// Sets whether each datagram for an endpoint begins with a header of the PROXY protocol, version 2, which tells the
     /// address of the client ([`ProxyHeader::datagram`](crate::proxy_protocol::ProxyHeader::datagram)). The destination in
-    /// it is the address that the client has sent to, if it is known. Replies have no header. It applies to later
-    /// sessions. Default: false.
+    /// it is the address that the client has sent to, or, if the system does not tell it, the one that the listener is bound
+    /// to. Replies have no header. It applies to later sessions. Default: false.
     ///
-    /// A datagram with a header is longer, and is sent with a system call of its own.
+    /// The specification does not say which datagrams have a header. dnsdist, PowerDNS, BIND and Unbound expect it in each
+    /// one, as it is sent here. Receivers that expect it once, before the first datagram of a client (as Cloudflare Spectrum
+    /// sends it), take the other headers for data. nginx and Envoy do not read headers from datagrams. Endpoints that do
+    /// not expect a header at all take it for data, too.
+    ///
+    /// A header has 28 bytes for IPv4 and 52 for IPv6. A datagram that becomes too large with it is dropped, and counted as
+    /// [`to_endpoint`](super::UdpDropped::to_endpoint). Each datagram is sent with a system call of its own. All counts of
+    /// bytes are without headers.
     #[cfg(feature = "proxy-protocol")]
     #[cfg_attr(docsrs, doc(cfg(feature = "proxy-protocol")))]
     #[must_use]
@@ -199,8 +213,9 @@ impl UdpSettings {
         self
     }
 
-    /// Sets a closure that gets each session at its end, for logs and metrics. It runs in the task of the listener, so it
-    /// must not block. Default: none.
+    /// Sets a closure that is called once for each session, at its end: for an access log or metrics. Also for sessions that
+    /// got no endpoint, but not for datagrams that open no session, for example at a limit. It runs in the task of the
+    /// listener, so it must not block. A panic in it is ignored. Default: none.
     #[must_use]
     pub fn on_end(mut self, hook: impl Fn(&UdpSession) + Send + Sync + 'static) -> Self {
         self.on_end = Some(EndHook::new(hook));

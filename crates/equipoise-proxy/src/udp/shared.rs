@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    address::check, limits::Sessions, listener::is_own, ready::Wakeups, settings::UdpSettings, stats::Counters,
+    address::check, limits::Sessions, listener::is_own, peers::Peers, ready::Wakeups, settings::UdpSettings,
+    stats::Counters,
 };
 
 /// A pool without the type of its targets.
@@ -50,11 +51,19 @@ pub(super) enum Phase {
     Aborting,
 }
 
+/// What can be replaced while sessions are open.
+#[derive(Clone)]
+pub(super) struct Backend {
+    /// The pool for later sessions. A session keeps the one that it has its endpoint from.
+    pub(super) pool: Arc<dyn Endpoints>,
+    pub(super) settings: Arc<UdpSettings>,
+}
+
 pub(super) struct Shared {
-    pool: ArcSwap<Box<dyn Endpoints>>,
+    backend: ArcSwap<Backend>,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) peers: Peers,
     pub(super) counters: Counters,
-    settings: ArcSwap<UdpSettings>,
     /// A [`Phase`].
     phase: AtomicU8,
     /// The listeners that are served, each with its address. They are told of a new phase.
@@ -64,33 +73,30 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(pool: Box<dyn Endpoints>, settings: UdpSettings) -> Self {
+    pub(super) fn new(backend: Backend) -> Self {
         Self {
-            pool: ArcSwap::from_pointee(pool),
+            backend: ArcSwap::from_pointee(backend),
             sessions: Arc::default(),
+            peers: Peers::default(),
             counters: Counters::default(),
-            settings: ArcSwap::from_pointee(settings),
             phase: AtomicU8::new(Phase::Serving as u8),
             listeners: Mutex::default(),
             serving: watch::Sender::default(),
         }
     }
 
-    /// Returns the pool for later sessions.
-    pub(super) fn pool(&self) -> Arc<Box<dyn Endpoints>> {
-        self.pool.load_full()
+    pub(super) fn backend(&self) -> Arc<Backend> {
+        self.backend.load_full()
     }
 
-    pub(super) fn replace_pool(&self, pool: Box<dyn Endpoints>) {
-        self.pool.store(Arc::new(pool));
-    }
-
-    pub(super) fn settings(&self) -> Arc<UdpSettings> {
-        self.settings.load_full()
+    pub(super) fn replace(&self, backend: Backend) {
+        self.backend.store(Arc::new(backend));
+        self.wake_all();
     }
 
     pub(super) fn set_settings(&self, settings: UdpSettings) {
-        self.settings.store(Arc::new(settings));
+        let settings = Arc::new(settings);
+        self.backend.rcu(|backend| Backend { pool: Arc::clone(&backend.pool), settings: Arc::clone(&settings) });
         self.wake_all();
     }
 

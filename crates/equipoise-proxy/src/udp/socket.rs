@@ -109,7 +109,7 @@ impl Socket {
     }
 
     /// Returns the error of the socket. If there is none, the task is woken when there is one. This holds for the first
-    /// error of a socket: later ones are returned by the next call that sends or receives.
+    /// wakeup: later errors are returned by the next call that sends or receives.
     pub(super) fn poll_error(&self, cx: &mut Context<'_>) -> Poll<Option<io::Error>> {
         ready!(self.io.poll_error(cx));
         Poll::Ready(SockRef::from(self.get()).take_error().ok().flatten())
@@ -238,12 +238,54 @@ pub(super) fn is_unreachable(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
-    )
+    ) || error.raw_os_error().is_some_and(is_unreachable_code)
+}
+
+/// Returns whether an error says that the port of the peer is closed. Other errors come from the network, and may pass.
+pub(super) fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
+/// Returns whether a code of the system without an [`io::ErrorKind`] of its own says that datagrams do not reach a peer. Linux
+/// makes them of ICMP messages: the protocol or the host is unknown, the source is isolated, and, for IPv6 only, the
+/// destination is prohibited. A firewall of this machine is another error (`EPERM`).
+#[cfg(target_os = "linux")]
+fn is_unreachable_code(code: i32) -> bool {
+    use nix::errno::Errno;
+
+    matches!(Errno::from_raw(code), Errno::EACCES | Errno::EHOSTDOWN | Errno::ENONET | Errno::ENOPROTOOPT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_unreachable_code(_code: i32) -> bool {
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn codes_of_icmp_messages_say_that_a_peer_is_unreachable() {
+        use nix::errno::Errno;
+
+        let is = |errno: Errno| is_unreachable(&io::Error::from_raw_os_error(errno as i32));
+        for errno in [
+            Errno::ECONNREFUSED,
+            Errno::EHOSTUNREACH,
+            Errno::ENETUNREACH,
+            Errno::EACCES,
+            Errno::EHOSTDOWN,
+            Errno::ENONET,
+            Errno::ENOPROTOOPT,
+        ] {
+            assert!(is(errno), "{errno}");
+        }
+        for errno in [Errno::EPERM, Errno::EMSGSIZE, Errno::ENOBUFS, Errno::EAGAIN] {
+            assert!(!is(errno), "{errno}");
+        }
+    }
 
     #[test]
     fn datagrams_are_parts_of_equal_size_and_a_rest() {

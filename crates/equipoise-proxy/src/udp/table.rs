@@ -98,10 +98,14 @@ impl Table {
         [of(&self.unproven), of(&self.proven)].into_iter().flatten().min_by_key(|(_, at)| *at)
     }
 
-    /// Returns the session that ends next at the limit, and when its last datagram was: the least active one among those
-    /// whose client has not shown that it gets replies, or, if there are none, among all.
-    pub(super) fn least_wanted(&self) -> Option<(usize, Instant)> {
-        self.active_at(self.unproven.first().or(self.proven.first())?)
+    /// Returns the session that ends next at the limit: the least active one among those whose client has not shown that
+    /// it gets replies, or, if that was active since `unproven`, the least active one of the others. `None` if that was
+    /// active since `proven`.
+    pub(super) fn least_wanted(&self, unproven: Option<Instant>, proven: Option<Instant>) -> Option<usize> {
+        let before = |list: &List, then: Option<Instant>| {
+            self.active_at(list.first()?).filter(|(_, at)| then.is_some_and(|then| *at <= then)).map(|(id, _)| id)
+        };
+        before(&self.unproven, unproven).or_else(|| before(&self.proven, proven))
     }
 
     fn active_at(&self, id: usize) -> Option<(usize, Instant)> {
@@ -122,8 +126,16 @@ impl Table {
         self.waiting.push(id);
     }
 
-    /// Removes a session from the list of those that wait. The time since which it waits stays.
+    /// Notes that a session waits no longer.
     pub(super) fn stop_waiting(&mut self, id: usize) {
+        self.waiting.remove(id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.waiting_since = None;
+        }
+    }
+
+    /// Removes a session from those that end when they have waited for long. It waits nevertheless.
+    pub(super) fn wait_without_end(&mut self, id: usize) {
         self.waiting.remove(id);
     }
 }

@@ -1,5 +1,6 @@
 //! What is told of sessions, and what can be replaced while they are open.
 
+use equipoise_core::EndpointId;
 use equipoise_proxy::udp::{UdpEnd, UdpSession};
 use tokio::sync::mpsc;
 
@@ -14,7 +15,7 @@ async fn each_session_is_told_at_its_end() {
     let client = client().await;
     assert_eq!(client.ask(running.address, "12").await, "a:12");
     let session = soon(ends.recv()).await.expect("the proxy lives");
-    assert_eq!(session.endpoint.as_ref().map(|id| id.as_str()), Some(&*echo.address));
+    assert_eq!(session.endpoint.as_ref().map(EndpointId::as_str), Some(&*echo.address));
     assert_eq!((session.client, session.end), (client.0.local_addr().unwrap(), UdpEnd::Answered));
     assert_eq!((session.sent, session.sent_bytes, session.received, session.received_bytes), (1, 2, 1, 4));
 
@@ -36,6 +37,66 @@ async fn another_pool_is_for_later_sessions() {
     running.proxy.replace(pool, long());
     assert_eq!(first.ask(running.address, "2").await, "a:2");
     assert_eq!(client().await.ask(running.address, "3").await, "b:3");
+    // The old pool still ends its sessions, and they belong to the shutdown.
+    assert_eq!(running.stats().open, 2);
+    let other = client().await;
+    running.pool.remove(&*a.address).expect("it is in the pool");
+    running.until(|stats| stats.closed == 1).await;
+    assert_eq!(other.ask(running.address, "4").await, "b:4");
+    assert_eq!(running.proxy.shutdown(Duration::ZERO).await, 2);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn sessions_outlive_the_handles_of_their_pool() {
+    let (a, b) = (Echo::start("a").await, Echo::start("b").await);
+    let Running { proxy, pool, address, serving } = Running::start([&*a.address], long());
+    let first = client().await;
+    assert_eq!(first.ask(address, "1").await, "a:1");
+    drop(pool);
+    let pool = Pool::default();
+    pool.add(EndpointSpec::new(&*b.address), ()).expect("an endpoint");
+    proxy.replace(pool, long());
+    assert_eq!(client().await.ask(address, "2").await, "b:2");
+    assert_eq!(first.ask(address, "3").await, "a:3");
+    assert_eq!(proxy.shutdown(Duration::ZERO).await, 2);
+    soon(serving).await.expect("no panic").expect("no error");
+}
+
+#[tokio::test]
+async fn the_bytes_of_datagrams_are_counted_for_their_endpoint() {
+    let a = Echo::start("a").await;
+    let running = Running::start([&*a.address], long());
+    let client = client().await;
+    client.ask(running.address, "123").await;
+    client.ask(running.address, "").await;
+    running.until(|stats| stats.to_clients == 2).await;
+    let endpoint = running.pool.endpoints().remove(0);
+    assert_eq!((endpoint.bytes_sent, endpoint.bytes_received), (3, 7));
+    running.end().await;
+}
+
+#[cfg(feature = "proxy-protocol")]
+#[tokio::test]
+async fn the_header_names_the_client_of_the_latest_datagram() {
+    use equipoise_proxy::{proxy_protocol::ProxyHeader, udp::SessionKey};
+
+    let endpoint = bound(at("127.0.0.1:0")).await;
+    let address = address_of(&endpoint).to_string();
+    let settings = long().proxy_protocol(true).session_key(SessionKey::datagram(|datagram| datagram.get(..1)));
+    let running = Running::start([&*address], settings);
+    let mut froms = BTreeSet::new();
+    for client in [client().await, client().await] {
+        client.send(running.address, "key").await;
+        let mut buffer = [0; 128];
+        let (length, from) = soon(endpoint.recv_from(&mut buffer)).await.expect("a datagram");
+        let (header, _) = ProxyHeader::decode(&buffer[..length]).expect("valid").expect("complete");
+        assert_eq!(header.source(), Some(address_of(&client.0)));
+        froms.insert(from);
+    }
+    assert_eq!(froms.len(), 1, "one session");
+    let stats = running.until(|stats| stats.to_endpoints == 2).await;
+    assert_eq!(stats.bytes_to_endpoints, 6, "the headers are not counted");
     running.end().await;
 }
 

@@ -187,6 +187,79 @@ async fn replies_that_came_before_an_error_are_sent_to_the_client() {
     running.end().await;
 }
 
+#[tokio::test]
+async fn replies_that_came_before_an_error_are_sent_even_if_a_datagram_meets_the_error() {
+    let (endpoint, address) = Manual::start().await;
+    let running = Running::start([&*address], long());
+    let client = client().await;
+    client.send(running.address, "1").await;
+    let (_, from) = endpoint.receive().await;
+    // The proxy does not run until this test waits. It reads both datagrams of the client first: the port is closed for the
+    // first one, so sending the second one fails.
+    for reply in ["one", "two"] {
+        endpoint.0.try_send_to(reply.as_bytes(), from).unwrap();
+    }
+    drop(endpoint);
+    for datagram in ["2", "333"] {
+        client.0.try_send_to(datagram.as_bytes(), running.address).unwrap();
+    }
+    assert_eq!(client.receive().await.0, b"one");
+    assert_eq!(client.receive().await.0, b"two");
+    running.until(|stats| stats.unreachable == 1).await;
+    running.end().await;
+}
+
+/// An endpoint that has replied, and is then unreachable for a datagram that is not kept.
+async fn unreachable_after_a_reply() -> (Running, Client, String, SocketAddr) {
+    let (endpoint, address) = Manual::start().await;
+    let running = Running::start([&*address], long());
+    let client = client().await;
+    client.send(running.address, "1").await;
+    let (_, from) = endpoint.receive().await;
+    endpoint.0.send_to(b"one", from).await.expect("it is sent");
+    client.receive().await;
+    drop(endpoint);
+    client.send(running.address, [b'x'; 3000]).await;
+    let stats = running.until(|stats| stats.unreachable == 1).await;
+    assert_eq!((stats.open, counts(&running.pool, &address).failure_connect), (1, 1));
+    (running, client, address, from)
+}
+
+#[tokio::test]
+async fn a_session_stays_at_an_endpoint_that_replies_after_an_error() {
+    let (running, client, address, from) = unreachable_after_a_reply().await;
+    let endpoint = Manual(bound(at(&address)).await);
+    endpoint.0.send_to(b"two", from).await.unwrap();
+    assert_eq!(client.receive().await.0, b"two");
+    running.pool.add(EndpointSpec::new(&*Echo::start("a").await.address), ()).unwrap();
+    client.send(running.address, "2").await;
+    assert_eq!(endpoint.receive().await, (b"2".to_vec(), from));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_leaves_an_endpoint_that_does_not_reply_after_an_error() {
+    let (running, client, address, _) = unreachable_after_a_reply().await;
+    let a = Echo::start("a").await;
+    running.pool.add(EndpointSpec::new(&*a.address), ()).unwrap();
+    assert_eq!(client.ask(running.address, "2").await, "a:2");
+    let stats = running.stats();
+    assert_eq!((stats.unreachable, stats.opened, counts(&running.pool, &address).failure_connect), (1, 1, 1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_may_have_an_ipv4_address_in_the_form_of_ipv6() {
+    let mapped = |address: &str| format!("[::ffff:127.0.0.1]:{}", at(address).port());
+    let (dead, a) = (mapped(&closed().await), Echo::start("a").await);
+    let running = Running::start([&*dead, &*mapped(&a.address)], long());
+    for number in 0..2 {
+        assert_eq!(client().await.ask(running.address, format!("{number}")).await, format!("a:{number}"));
+    }
+    assert_eq!(counts(&running.pool, &dead).failure_connect, 1);
+    running.end().await;
+}
+
 /// Resolves a name to one address, when it is told to.
 #[derive(Clone, Debug)]
 struct Later {
@@ -224,6 +297,44 @@ async fn the_first_datagram_waits_for_the_name_of_its_endpoint() {
     running.until(|stats| stats.open == 0).await;
     // The address is known now.
     assert_eq!(client.ask(running.address, "3").await, "a:3");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_whose_datagram_did_not_wait_for_the_name_hides_no_silence_of_others() {
+    let (silent, address) = Manual::start().await;
+    let later = Later { address: at(&address), go: Arc::default() };
+    let running = Running::start(["dns.test:53"], long().resolver(later.clone()));
+    let (first, second) = (client().await, client().await);
+    first.send(running.address, [b'x'; 3000]).await;
+    running.until(|stats| stats.dropped.resolving == 1).await;
+    later.go.notify_one();
+    second.send(running.address, "y").await;
+    assert_eq!(silent.receive().await.0, b"y");
+    running.proxy.set_settings(long().reply_timeout(SHORT).resolver(later));
+    running.until(|stats| stats.reply_timeouts == 1).await;
+    assert_eq!(running.stats().open, 1, "the endpoint got nothing of the other one");
+    assert_eq!(counts(&running.pool, "dns.test:53").failure_timeout, 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn many_sessions_wait_for_the_same_name() {
+    let (later, _a) = Later::start().await;
+    let running = Running::start(["dns.test:53"], long().resolver(later.clone()));
+    let mut clients = Vec::new();
+    for number in 0..600 {
+        let client = client().await;
+        client.send(running.address, format!("{number}")).await;
+        clients.push(client);
+        if number % 50 == 49 {
+            running.until(|stats| stats.opened == number + 1).await;
+        }
+    }
+    later.go.notify_one();
+    // The endpoint may not be able to receive so many at once.
+    let stats = running.until(|stats| stats.to_endpoints == 600).await;
+    assert_eq!((stats.open, stats.dropped), (600, Default::default()));
     running.end().await;
 }
 

@@ -57,3 +57,36 @@ async fn a_function_that_panics_does_not_end_the_listener() {
     assert_eq!(running.stats().opened, 2);
     running.end().await;
 }
+
+#[tokio::test]
+async fn the_first_datagram_may_be_that_of_an_endpoint() {
+    let endpoint = bound(at("127.0.0.1:0")).await;
+    let address = address_of(&endpoint).to_string();
+    let running = Running::start([&*address], long());
+    endpoint.send_to(b"x", running.address).await.unwrap();
+    let stats = running.until(|stats| stats.dropped.own_address == 1).await;
+    assert_eq!((stats.to_endpoints, stats.open, stats.unreachable), (0, 0, 0));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn the_session_of_an_endpoint_ends_when_it_gets_sessions() {
+    let (endpoint, a) = (bound(at("127.0.0.1:0")).await, Echo::start("a").await);
+    // It sees the addresses of IPv4 in their form for IPv6.
+    let pool = Pool::new(RoundRobin::new());
+    pool.update([EndpointSpec::new(&*a.address)], |_| ()).unwrap();
+    let running = Running::over(pool, long(), listen("[::]:0"));
+    let address = SocketAddr::from(([127, 0, 0, 1], running.address.port()));
+    let endpoint = Client(endpoint);
+    assert_eq!(endpoint.ask(address, "x").await, "a:x");
+    running.pool.add(EndpointSpec::new(address_of(&endpoint.0).to_string()), ()).unwrap();
+    let clients = [client().await, client().await];
+    for client in &clients {
+        client.send(address, "y").await;
+    }
+    running.until(|stats| stats.opened == 3).await;
+    endpoint.send(address, "z").await;
+    let stats = running.until(|stats| stats.dropped.own_address == 1).await;
+    assert_eq!((stats.opened, stats.open), (3, 2));
+    running.end().await;
+}

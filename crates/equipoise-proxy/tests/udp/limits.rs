@@ -98,3 +98,39 @@ async fn the_limit_of_an_endpoint_counts_sessions() {
     running.until(|stats| stats.dropped.no_endpoint == 1).await;
     running.end().await;
 }
+
+#[tokio::test]
+async fn clients_that_are_idle_for_long_give_their_places_to_several_new_ones() {
+    let a = Echo::start("a").await;
+    let running = Running::start([&*a.address], long().max_sessions(2));
+    let used = [client().await, client().await];
+    for client in used.iter().chain(&used) {
+        client.ask(running.address, "x").await;
+    }
+    // A third of the idle timeout: that is not long.
+    pass(LONG / 3).await;
+    client().await.send(running.address, "y").await;
+    running.until(|stats| stats.dropped.full == 1).await;
+    pass(LONG / 4).await;
+    let new = [client().await, client().await];
+    for client in &new {
+        assert_eq!(client.ask(running.address, "z").await, "a:z");
+    }
+    let stats = running.until(|stats| stats.to_clients == 6).await;
+    assert_eq!((stats.displaced, stats.dropped.full, stats.idle_timeouts), (2, 1, 0));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_displaced_soon_says_nothing_of_its_endpoint() {
+    let endpoint = bound(at("127.0.0.1:0")).await;
+    let address = address_of(&endpoint).to_string();
+    let running = Running::start([&*address], long().max_sessions(1).displace_timeout(Duration::ZERO));
+    for _ in 0..3 {
+        client().await.send(running.address, "junk").await;
+    }
+    running.until(|stats| stats.displaced == 2).await;
+    let counts = running.pool.endpoints().remove(0).requests;
+    assert_eq!((counts.neutral, counts.failure_timeout), (2, 0));
+    running.end().await;
+}

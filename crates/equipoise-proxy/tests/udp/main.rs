@@ -30,6 +30,13 @@ async fn soon<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(10), future).await.expect("it ends soon")
 }
 
+/// Lets time pass for the proxy, at once.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// An endpoint that replies to each datagram with its own name, `:` and the datagram.
 struct Echo {
     address: String,

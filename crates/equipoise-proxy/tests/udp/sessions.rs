@@ -173,6 +173,89 @@ async fn a_session_leaves_a_draining_endpoint_if_it_is_set_so() {
     running.end().await;
 }
 
+/// A session at an endpoint that replies when the test does.
+struct Draining {
+    running: Running,
+    endpoint: UdpSocket,
+    id: String,
+    client: Client,
+    /// The address of the session.
+    from: SocketAddr,
+}
+
+impl Draining {
+    /// Sends `sent` datagrams, and then the endpoint drains.
+    async fn start(settings: UdpSettings, sent: usize) -> Self {
+        let endpoint = bound(at("127.0.0.1:0")).await;
+        let id = address_of(&endpoint).to_string();
+        let running = Running::start([&*id], settings.leave_draining(true));
+        let (client, mut from) = (client().await, None);
+        for number in 0..sent {
+            client.send(running.address, number.to_string()).await;
+            from = Some(soon(endpoint.recv_from(&mut [0; 8])).await.expect("a datagram").1);
+        }
+        running.pool.drain(&*id).expect("it is in the pool");
+        let from = from.expect("a datagram");
+        Self { running, endpoint, id, client, from }
+    }
+
+    async fn reply(&self, replies: usize) {
+        for number in 0..replies {
+            self.endpoint.try_send_to(number.to_string().as_bytes(), self.from).expect("it is sent");
+        }
+        for number in 0..replies {
+            assert_eq!(self.client.receive().await.0, number.to_string().as_bytes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_leaves_a_draining_endpoint_after_all_its_replies() {
+    // More than one batch, of a number that is not known.
+    let draining = Draining::start(long(), 1).await;
+    draining.reply(8).await;
+    draining.running.until(|stats| stats.closed == 1).await;
+    draining.running.end().await;
+    // One for each datagram.
+    let draining = Draining::start(long().max_replies(1), 3).await;
+    for replies in [1, 1, 0] {
+        draining.reply(replies).await;
+        assert_eq!(draining.running.stats().open, 1);
+    }
+    draining.reply(1).await;
+    draining.running.until(|stats| stats.open == 0).await;
+    draining.running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_waits_at_a_draining_endpoint_for_the_reply_timeout() {
+    let draining = Draining::start(long().max_replies(2).reply_timeout(Duration::from_secs(5)), 1).await;
+    draining.reply(1).await;
+    assert_eq!(draining.running.stats().open, 1);
+    pass(Duration::from_secs(6)).await;
+    draining.running.until(|stats| stats.closed == 1).await;
+    draining.running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_without_replies_leaves_a_draining_endpoint_at_once() {
+    let draining = Draining::start(long().reply_timeout(Duration::MAX), 1).await;
+    draining.running.until(|stats| stats.closed == 1).await;
+    draining.running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_waits_at_a_draining_endpoint_ends_when_it_is_removed() {
+    let draining = Draining::start(long(), 1).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(draining.running.stats().open, 1);
+    draining.running.pool.remove(&*draining.id).expect("it is in the pool");
+    draining.running.until(|stats| stats.closed == 1).await;
+    draining.running.end().await;
+}
+
 #[tokio::test]
 async fn new_settings_hold_for_open_sessions() {
     let a = Echo::start("a").await;
