@@ -24,12 +24,12 @@ mod seen;
 #[cfg_attr(docsrs, doc(cfg(feature = "server")))]
 pub mod server;
 mod service;
-#[cfg(feature = "tcp")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tcp")))]
-pub mod tcp;
 #[cfg(feature = "sni")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sni")))]
 pub mod sni;
+#[cfg(feature = "tcp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tcp")))]
+pub mod tcp;
 mod timing;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]

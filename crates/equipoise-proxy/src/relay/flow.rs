@@ -6,10 +6,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    buffer::{MAX_READ, Scratch, Unwritten},
-    poll_write,
-};
+use super::buffer::{MAX_READ, Scratch, Unwritten};
 
 /// The size of the first read of a flow. It grows while reads are full, up to [`MAX_READ`].
 const MIN_READ: usize = 16 * 1024;
@@ -72,7 +69,7 @@ pub(crate) struct Flow {
     /// The number of bytes that were written.
     pub(super) written: u64,
     #[cfg(all(feature = "splice", target_os = "linux"))]
-    pub(super) spliced: super::splice::Spliced,
+    pub(super) spliced: super::pipe::Spliced,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +112,7 @@ impl Flow {
             read: 0,
             written: 0,
             #[cfg(all(feature = "splice", target_os = "linux"))]
-            spliced: super::splice::Spliced::default(),
+            spliced: super::pipe::Spliced::default(),
         }
     }
 
@@ -285,5 +282,13 @@ impl Flow {
 
     pub(super) fn end(&mut self) {
         self.state = State::Ending;
+    }
+}
+
+/// Writes at least one byte.
+fn poll_write<W: AsyncWrite + Unpin>(cx: &mut Context<'_>, to: &mut W, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(to).poll_write(cx, bytes))? {
+        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(Ok(written)),
     }
 }

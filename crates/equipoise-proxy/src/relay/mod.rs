@@ -6,13 +6,14 @@
 mod buffer;
 mod flow;
 #[cfg(all(feature = "splice", target_os = "linux"))]
+mod pipe;
+#[cfg(all(feature = "splice", target_os = "linux"))]
 mod splice;
 
 #[cfg(feature = "tcp")]
 use std::future::poll_fn;
 use std::{
     io,
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -270,14 +271,6 @@ where
         drop(endpoint);
         let _ = within(SHUTDOWN_TIMEOUT, client.shutdown()).await;
         let _ = within(LINGER_TIMEOUT, poll_fn(|cx| poll_discard(cx, &mut client))).await;
-    }
-}
-
-/// Writes at least one byte.
-fn poll_write<W: AsyncWrite + Unpin>(cx: &mut Context<'_>, to: &mut W, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(to).poll_write(cx, bytes))? {
-        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        written => Poll::Ready(Ok(written)),
     }
 }
 
