@@ -102,7 +102,7 @@ fn of_listener(
 ) -> Result<TlsSettings, ConfigError> {
     match (&table.alpn, mode) {
         (Some(alpn), Mode::Tcp) => settings = settings.alpn(alpn.get_ref().iter().map(String::as_str)),
-        (None, Mode::Tcp) => settings = settings.alpn(Vec::<Vec<u8>>::new()),
+        (None, Mode::Tcp) => settings = settings.without_alpn(),
         (Some(alpn), _) => {
             let message = format!("alpn belongs to a listener with {}: leave it out, HTTP has its own", Mode::Tcp);
             return Err(source.error(alpn.span(), message));

@@ -136,12 +136,19 @@ impl TlsSettings {
     }
 
     /// Sets the application protocols (ALPN), the preferred one first. A client that offers only others is refused. A
-    /// client that offers none is accepted. An empty list accepts all clients, and agrees on no protocol: use it if the
-    /// protocol is not HTTP. Default: `h2` and `http/1.1`.
+    /// client that offers none is accepted. Default: `h2` and `http/1.1`. For protocols other than HTTP, see
+    /// [`without_alpn`](Self::without_alpn).
     #[must_use]
     pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self.changed("alpn")
+    }
+
+    /// Selects no protocol by ALPN, and accepts all clients. Use it for protocols other than HTTP, and in front of a
+    /// `TcpProxy`: otherwise a client may select HTTP/2 although the endpoint does not speak it.
+    #[must_use]
+    pub fn without_alpn(self) -> Self {
+        self.alpn(std::iter::empty::<Vec<u8>>())
     }
 
     /// Sets the minimum version of TLS. Default: [`TlsVersion::Tls12`].

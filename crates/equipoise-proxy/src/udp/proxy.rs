@@ -4,7 +4,6 @@ use equipoise_core::{InvalidSpec, Pool};
 use tokio::task::unconstrained;
 
 use super::{
-    address::check,
     listener::UdpListener,
     settings::UdpSettings,
     shared::{Backend, Phase, Shared},
@@ -31,8 +30,8 @@ impl UdpProxy {
     /// their addresses.
     ///
     /// The address of an endpoint is a host with a port, such as `10.0.0.7:53`, `[2001:db8::7]:53` or `dns.internal:53`,
-    /// also after `udp://`. From this call on, the pool refuses other addresses. Endpoints with such addresses that are
-    /// already in the pool stay, and count as unreachable: see [`check_addresses`](Self::check_addresses).
+    /// also after `udp://`. An endpoint with another address counts as unreachable: see
+    /// [`check_addresses`](Self::check_addresses).
     #[must_use]
     pub fn new<T: Send + Sync + 'static>(pool: Pool<T>) -> Self {
         Self::with_settings(pool, UdpSettings::new())
@@ -44,7 +43,8 @@ impl UdpProxy {
         Self { shared: Arc::new(Shared::new(backend(pool, settings))) }
     }
 
-    /// Checks that datagrams can be sent to the addresses of all endpoints in the pool, and returns the proxy.
+    /// Checks that datagrams can be sent to the addresses of all endpoints in the pool, and returns the proxy. From this
+    /// call on, the pool refuses other addresses, also after the proxy has gone.
     ///
     /// # Errors
     ///
@@ -136,8 +136,6 @@ impl UdpProxy {
 }
 
 fn backend<T: Send + Sync + 'static>(pool: Pool<T>, settings: UdpSettings) -> Backend {
-    // The result is about endpoints that are already in the pool: see `check_addresses`.
-    let _ = pool.demand_addresses(check);
     Backend { pool: Arc::new(pool), settings: Arc::new(settings) }
 }
 

@@ -375,6 +375,7 @@ async fn a_name_without_an_address_is_a_failure() {
 #[tokio::test]
 async fn addresses_without_a_port_are_refused() {
     let pool: Pool<()> = Pool::default();
+    let _without_check = UdpProxy::new(pool.clone());
     pool.add(EndpointSpec::new("dns.test"), ()).unwrap();
     let error = UdpProxy::new(pool.clone()).check_addresses().unwrap_err();
     let source = std::error::Error::source(&error).expect("the reason").to_string();

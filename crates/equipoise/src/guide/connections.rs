@@ -40,7 +40,7 @@
 //!     .idle_timeout(Duration::from_secs(3600))
 //!     // Of a client's network: a client cannot take all connections.
 //!     .max_connections_per_source(50)
-//!     // For strategies that hash.
+//!     // Strategies that hash, such as `Maglev`, place connections by it. Others do not use it.
 //!     .key(TcpKey::source(SourcePrefix::default()))
 //!     // For logs and metrics.
 //!     .on_end(|connection| println!("{:?} {} bytes: {}", connection.client, connection.sent, connection.end));
