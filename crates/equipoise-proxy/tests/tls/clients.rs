@@ -122,7 +122,7 @@ async fn a_client_whose_certificate_cannot_be_told_is_refused() {
         let mut stream = client.connect(server.address, "app.test").await.expect("a handshake");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("close_notify");
-        assert_eq!(answer, []);
+        assert!(answer.is_empty(), "{answer:?}");
         assert_eq!(server.acceptor.stats().failed(HandshakeFailure::ClientCertificate), refused);
     }
 }
