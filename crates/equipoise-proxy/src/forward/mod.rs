@@ -53,7 +53,11 @@
 //! They are treated as by a [`ReverseProxy`](crate::ReverseProxy): checked, freed from the fields of one connection,
 //! and streamed. `Host` becomes the host of the URL. All fields that begin with `Proxy-` are removed, and no field about
 //! the client is added. They are sent over HTTP/1.1 connections, which are kept for the next request of the same client to
-//! the same host and port. The rules decide about the address of a kept connection each time. `Upgrade` is not forwarded: use `CONNECT`.
+//! the same host and port. The rules decide about the address of a kept connection each time. `Upgrade` is not forwarded:
+//! use `CONNECT`.
+//!
+//! A server of this crate whose clients connect with TLS needs `ServerLimits::any_authority(true)`: requests are for hosts
+//! of which it has no certificate.
 //!
 //! # Tunnels
 //!

@@ -36,6 +36,7 @@ pub struct ServerLimits {
     pub(super) max_concurrent_streams: u32,
     pub(super) max_reset_streams: u32,
     pub(super) extended_connect: bool,
+    pub(super) any_authority: bool,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) connection_window: u32,
@@ -59,6 +60,7 @@ impl ServerLimits {
             max_concurrent_streams: 100,
             max_reset_streams: 200,
             extended_connect: true,
+            any_authority: false,
             ping_interval: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(20),
             connection_window: 512 * 1024,
@@ -209,6 +211,18 @@ impl ServerLimits {
     #[must_use]
     pub const fn extended_connect(mut self, allow: bool) -> Self {
         self.extended_connect = allow;
+        self
+    }
+
+    /// Sets whether requests that come with TLS may be for any host. If false, a request for a host of another certificate
+    /// gets status 421, as the settings of TLS say (`TlsSettings::check_authority`). Default: false.
+    ///
+    /// Set it for a forward proxy: the hosts of its requests are those of destinations. Do not set it for a service that
+    /// serves hosts with different demands on the certificates of clients: a client could ask for each host on a
+    /// connection to any of them.
+    #[must_use]
+    pub const fn any_authority(mut self, any: bool) -> Self {
+        self.any_authority = any;
         self
     }
 

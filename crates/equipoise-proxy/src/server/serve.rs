@@ -163,6 +163,7 @@ where
             info,
             activity,
             max_requests: limits.max_requests,
+            any_authority: limits.any_authority,
             in_flight: Arc::clone(&shared.in_flight),
             counters: Arc::clone(&shared.counters),
             connections: Arc::clone(&shared.connections),

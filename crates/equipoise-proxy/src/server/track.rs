@@ -39,6 +39,7 @@ pub(super) struct Tracked<S> {
     pub(super) info: ConnectionInfo,
     pub(super) activity: Arc<Activity>,
     pub(super) max_requests: u64,
+    pub(super) any_authority: bool,
     pub(super) in_flight: Arc<InFlightLimit>,
     pub(super) counters: Arc<Counters>,
     pub(super) connections: Arc<Connections>,
@@ -87,7 +88,7 @@ impl<S> Tracked<S> {
         if self.activity.is_refused(number) {
             return Err(Rejection::Malformed);
         }
-        if is_misdirected(&self.info, request) {
+        if !self.any_authority && is_misdirected(&self.info, request) {
             self.counters.misdirected.add(1);
             return Err(Rejection::Misdirected);
         }

@@ -15,7 +15,7 @@ use tokio::{
 use crate::rig::{Names, Origin, Proxy, local, names};
 
 /// Whether a program can be started.
-async fn has(program: &str, arguments: &[&str]) -> bool {
+pub(crate) async fn has(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().await;
     let found = status.is_ok_and(|status| status.success());

@@ -6,6 +6,8 @@ mod http1;
 mod limits;
 mod rig;
 mod rules;
+#[cfg(feature = "tls")]
+mod tls;
 mod tunnels;
 mod upstreams;
 mod users;
