@@ -24,6 +24,7 @@ use crate::tls::TlsSession;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionInfo {
     local: Option<SocketAddr>,
+    accepted: Option<SocketAddr>,
     tls: bool,
     server_name: Option<Arc<str>>,
     #[cfg(feature = "proxy-protocol")]
@@ -52,6 +53,7 @@ impl ConnectionInfo {
     pub const fn new() -> Self {
         Self {
             local: None,
+            accepted: None,
             tls: false,
             server_name: None,
             #[cfg(feature = "proxy-protocol")]
@@ -69,6 +71,14 @@ impl ConnectionInfo {
     #[must_use]
     pub const fn local(mut self, address: SocketAddr) -> Self {
         self.local = Some(address);
+        self
+    }
+
+    /// Sets the address at which the connection was accepted, if it is not the [local address](Self::local) for clients.
+    /// Default: the local address.
+    #[must_use]
+    pub const fn accepted_at(mut self, address: SocketAddr) -> Self {
+        self.accepted = Some(address);
         self
     }
 
@@ -128,6 +138,15 @@ impl ConnectionInfo {
     /// Returns the local address of the connection: with the PROXY protocol, the address to which the client connected.
     pub const fn local_addr(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// Returns the address of this machine at which the connection was accepted. With the PROXY protocol, it is not the
+    /// address to which the client connected, which is that of the proxy in front.
+    pub const fn accepted_addr(&self) -> Option<SocketAddr> {
+        match self.accepted {
+            Some(accepted) => Some(accepted),
+            None => self.local,
+        }
     }
 
     /// Returns whether the connection uses TLS.

@@ -206,10 +206,13 @@ async fn read<Io: AsyncRead + Unpin>(
     let rest = if bytes.len() > length { bytes.split_off(length).freeze() } else { Bytes::new() };
     let mut read = Established::new(Prefixed::new(rest, io));
     read.peer = header.source().map(canonical).or(peer);
-    read.info = match header.destination() {
-        Some(destination) => info.local(canonical(destination)),
+    read.info = match info.accepted_addr() {
+        Some(accepted) => info.accepted_at(accepted),
         None => info,
     };
+    if let Some(destination) = header.destination() {
+        read.info = read.info.local(canonical(destination));
+    }
     read.info = read.info.proxied(header, peer);
     Ok(read)
 }
