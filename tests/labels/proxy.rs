@@ -3,7 +3,7 @@ use std::time::Duration;
 use equipoise::proxy::{
     ProxyBodyError, ProxyError, RequestBodyError, TunnelEnd,
     check::{InvalidResponse, Refusal},
-    forward::{ForwardError, LimitReached},
+    forward::{ForwardEnd, ForwardError, LimitReached},
     route::{Missed, RouteBodyError},
     tcp::TcpEnd,
     tls::HandshakeFailure,
@@ -97,6 +97,9 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
     let broken = TunnelEnd::Broken(std::io::ErrorKind::BrokenPipe.into());
     let ends = [TunnelEnd::Idle, TunnelEnd::Closed, TunnelEnd::EndpointClosing, TunnelEnd::Limit, broken];
     check(ends.iter().map(TunnelEnd::as_str));
+    let ends = ends.into_iter().map(ForwardEnd::Early);
+    let ends: Vec<_> = ends.chain(limits.map(ForwardEnd::Limit)).chain([ForwardEnd::Complete]).collect();
+    check(ends.iter().map(ForwardEnd::as_str));
     check(HandshakeFailure::ALL.map(HandshakeFailure::as_str));
     let error = || std::io::ErrorKind::BrokenPipe.into();
     let ends = [

@@ -94,14 +94,13 @@ impl Account {
         Err(LimitReached::ClientBytes { retry_after: quota.period.saturating_sub(now.duration_since(current.began)) })
     }
 
-    /// Returns an error if all bytes of this period are used up.
-    fn check(&self, quota: Quota) -> Result<(), LimitReached> {
-        match &*self.period.lock() {
-            Some(period) if period.bytes >= quota.bytes => {
-                let left = quota.period.saturating_sub(period.began.elapsed());
-                if left.is_zero() { Ok(()) } else { Err(LimitReached::ClientBytes { retry_after: left }) }
-            }
-            _ => Ok(()),
+    /// Returns how many bytes of this period are left. Returns an error if there are none.
+    fn left(&self, quota: Quota) -> Result<u64, LimitReached> {
+        let Some(period) = *self.period.lock() else { return Ok(quota.bytes) };
+        match (quota.period.saturating_sub(period.began.elapsed()), quota.bytes.saturating_sub(period.bytes)) {
+            (Duration::ZERO, _) => Ok(quota.bytes),
+            (retry_after, 0) => Err(LimitReached::ClientBytes { retry_after }),
+            (_, left) => Ok(left),
         }
     }
 
@@ -139,7 +138,7 @@ impl Accounts {
     pub(super) fn request(&self, client: &Client) -> Result<Option<Meter>, LimitReached> {
         let Some(quota) = self.limits.quota else { return Ok(None) };
         let account = self.account(client)?;
-        account.check(quota)?;
+        account.left(quota)?;
         Ok(Some(Meter::new(account, Some(quota), u64::MAX)))
     }
 
@@ -147,7 +146,7 @@ impl Accounts {
     pub(super) fn tunnel(&self, client: &Client) -> Result<OpenTunnel, LimitReached> {
         let account = self.account(client)?;
         if let Some(quota) = self.limits.quota {
-            account.check(quota)?;
+            account.left(quota)?;
         }
         let all = Counted::below(&self.open, self.limits.max_tunnels).ok_or(LimitReached::Tunnels)?;
         let own = Arc::clone(&account);
@@ -245,7 +244,18 @@ impl Meter {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes that are about to pass.
+    /// Returns how many bytes may pass, at least 1. Returns an error if none may.
+    pub(super) fn left(&self) -> Result<u64, LimitReached> {
+        let Metered { account, quota, max, .. } = &*self.0;
+        let own = max.saturating_sub(self.bytes());
+        let own = if own == 0 { Err(LimitReached::TunnelBytes) } else { Ok(own) }?;
+        Ok(match quota {
+            Some(quota) => account.left(*quota)?.min(own),
+            None => own,
+        })
+    }
+
+    /// Counts bytes that are about to pass. Returns an error if they are more than may pass.
     pub(super) fn add(&self, bytes: usize) -> Result<(), LimitReached> {
         let Metered { account, quota, max, bytes: all } = &*self.0;
         let bytes = bytes as u64;
@@ -299,7 +309,8 @@ mod tests {
         let accounts = Accounts::new(ForwardLimits::new().max_tunnel_bytes(10));
         let tunnel = accounts.tunnel(&Client::Unknown).expect("room");
         let meter = tunnel.meter().clone();
-        assert_eq!((meter.add(4), tunnel.meter().add(6)), (Ok(()), Ok(())));
+        assert_eq!((meter.left(), meter.add(4), meter.left()), (Ok(10), Ok(()), Ok(6)));
+        assert_eq!((tunnel.meter().add(6), meter.left()), (Ok(()), Err(LimitReached::TunnelBytes)));
         assert_eq!(meter.add(1), Err(LimitReached::TunnelBytes));
         assert_eq!(meter.bytes(), 11);
     }
@@ -310,14 +321,16 @@ mod tests {
         let request = || accounts.request(&user("a"));
         let meter = request().expect("nothing is used").expect("limited");
         let tunnel = accounts.tunnel(&user("a")).expect("nothing is used");
-        assert_eq!((meter.add(5), tunnel.meter().add(5)), (Ok(()), Ok(())));
+        assert_eq!((meter.add(5), tunnel.meter().left(), tunnel.meter().add(5)), (Ok(()), Ok(5), Ok(())));
         advance(HOUR / 4).await;
         let reached = LimitReached::ClientBytes { retry_after: HOUR * 3 / 4 };
+        assert_eq!(tunnel.meter().left(), Err(reached));
         assert_eq!(tunnel.meter().add(1), Err(reached));
         assert_eq!((request().err(), accounts.tunnel(&user("a")).err()), (Some(reached), Some(reached)));
         assert!(accounts.request(&user("b")).is_ok());
         advance(HOUR * 3 / 4).await;
         assert!(request().is_ok());
+        assert_eq!(meter.left(), Ok(10), "a new period");
         assert_eq!(meter.add(10), Ok(()));
         assert!(meter.add(1).is_err());
     }

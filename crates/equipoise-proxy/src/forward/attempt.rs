@@ -8,6 +8,7 @@ use super::{
     destination::Destination,
     rule::Access,
 };
+use crate::headers::ConnectionInfo;
 
 /// What is known of one request while it is sent on. It is an extension of the request inside of this module.
 #[derive(Clone, Debug)]
@@ -21,8 +22,10 @@ pub(super) struct Asked {
     pub(super) is_connect: bool,
     pub(super) user: Option<AuthenticatedUser>,
     pub(super) client: Client,
-    /// The address at which the client has connected to this proxy.
-    pub(super) local: Option<SocketAddr>,
+    /// The address of the client.
+    pub(super) peer: Option<SocketAddr>,
+    /// The connection of the client.
+    pub(super) info: ConnectionInfo,
     /// Counts the bytes of bodies. `None` if nothing limits them.
     pub(super) meter: Option<Meter>,
 }

@@ -117,14 +117,17 @@ impl Connector {
             }
             .into());
         }
-        let local = attempt.local.map(|local| local.ip().to_canonical());
+        let accepted = attempt.info.accepted_addr();
+        let accepted_ip = accepted.map(|address| address.ip().to_canonical());
         // A socket for both families has mapped addresses. One for all addresses has at least that of this connection.
         let same = |own: &SocketAddr, address: &SocketAddr| {
             let (own_ip, ip) = (own.ip().to_canonical(), address.ip().to_canonical());
             own.port() == address.port()
-                && (own_ip == ip || own_ip.is_unspecified() && (local == Some(ip) || ip.is_loopback()))
+                && (own_ip == ip || own_ip.is_unspecified() && (accepted_ip == Some(ip) || ip.is_loopback()))
         };
-        let own = |address: &SocketAddr| attempt.local.iter().chain(&self.own).any(|own| same(own, address));
+        // A proxy in front, which tells its own address by the PROXY protocol, leads to this one.
+        let known = [accepted, attempt.info.local_addr()];
+        let own = |address: &SocketAddr| known.iter().flatten().chain(&self.own).any(|own| same(own, address));
         allowed.retain(|address| !own(address));
         allowed.truncate(MAX_ADDRESSES);
         if allowed.is_empty() { Err(Refusal::Loop.into()) } else { Ok(allowed) }

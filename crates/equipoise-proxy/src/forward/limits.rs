@@ -63,8 +63,8 @@ impl ForwardLimits {
         self
     }
 
-    /// Sets the maximum number of bytes that pass through a tunnel, in both directions together. Then the tunnel is
-    /// closed. Up to 16 KiB more may pass. Default: no limit.
+    /// Sets the maximum number of bytes that pass through a tunnel, in both directions together. So many pass, and
+    /// the tunnel is closed when the next one would. Default: no limit.
     #[must_use]
     pub const fn max_tunnel_bytes(mut self, max: u64) -> Self {
         self.max_tunnel_bytes = max;
@@ -85,8 +85,8 @@ impl ForwardLimits {
     /// requests and responses of HTTP, in both directions together. Default: no limit.
     ///
     /// A period begins with the first byte. When all bytes are used up, the client's tunnels are closed and its bodies
-    /// are aborted when the next bytes would pass. Until the end of the period, its requests get status 429 with
-    /// `Retry-After`.
+    /// are aborted when the next bytes would pass. Each other tunnel that passes bytes at this moment may pass up to 256
+    /// KiB more. Until the end of the period, its requests get status 429 with `Retry-After`.
     #[must_use]
     pub const fn max_bytes_per_client(mut self, bytes: u64, period: Duration) -> Self {
         self.quota = Some(Quota { bytes, period });

@@ -61,9 +61,9 @@
 //!
 //! # Tunnels
 //!
-//! The response to `CONNECT` is successful only when the connection to the destination is open. If a tunnel ends, the log
-//! (`tracing`, level info) has the user, the destination, the number of bytes and the reason. [`ForwardLimits`] limits
-//! the number, the bytes and the time of tunnels for each user.
+//! The response to `CONNECT` is successful only when the connection to the destination is open. [`ForwardSettings::on_end`]
+//! gets each tunnel at its end, with its user, destination, bytes and reason. [`ForwardLimits`] limits the number, the
+//! bytes and the time of tunnels for each user.
 //!
 //! # Loops
 //!
@@ -86,6 +86,7 @@ mod client;
 mod connect;
 mod destination;
 mod dial;
+mod end;
 mod error;
 mod kept;
 mod limits;
@@ -103,6 +104,7 @@ mod upstream;
 pub use self::{
     authentication::{AuthenticatedUser, BasicAuth, Credentials, InvalidRealm, Verify, VerifyFuture},
     destination::{Destination, Host},
+    end::{ForwardEnd, ForwardTunnel},
     error::ForwardError,
     limits::{ForwardLimits, LimitReached},
     passwords::Passwords,

@@ -137,7 +137,13 @@ impl ForwardProxy {
             checks: settings.checks,
             via,
             errors: settings.errors,
-            tunnels: OpenTunnels { tunnels: settings.tunnels, accounts, counters, connector: Arc::clone(&connector) },
+            tunnels: OpenTunnels {
+                tunnels: settings.tunnels,
+                accounts,
+                counters,
+                connector: Arc::clone(&connector),
+                on_end: settings.on_end,
+            },
             connector,
         };
         Self { shared: Arc::new(shared), http }
@@ -223,15 +229,16 @@ impl ForwardProxy {
             (None, None) => None,
         };
         remove_proxy_fields(request.headers_mut());
-        let client = match (&*user, request.extensions().get()) {
+        let peer = request.extensions().get().map(|PeerAddr(peer)| *peer);
+        let client = match (&*user, peer) {
             (Some(AuthenticatedUser(name)), _) => ClientKey::User(Arc::clone(name)),
-            (None, Some(PeerAddr(peer))) => ClientKey::at(peer.ip()),
+            (None, Some(peer)) => ClientKey::at(peer.ip()),
             (None, None) => ClientKey::Unknown,
         };
-        let local = request.extensions().get().and_then(ConnectionInfo::local_addr);
+        let info = request.extensions().get::<ConnectionInfo>().cloned().unwrap_or_default();
         let meter = if is_connect { None } else { tunnels.accounts.request(&client).map_err(ForwardError::Limit)? };
         let attempt =
-            Attempt::new(Asked { destination, authority, is_connect, user: user.clone(), client, local, meter });
+            Attempt::new(Asked { destination, authority, is_connect, user: user.clone(), client, peer, info, meter });
         let decided = connector.rules.load().decide_name(&attempt.access());
         decided.map_err(|by| ForwardError::Denied { destination: attempt.destination.clone(), by })?;
         Ok(attempt)

@@ -2,7 +2,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use equipoise_http::{Resolve, SystemResolver};
 
-use super::{authentication::BasicAuth, limits::ForwardLimits, upstream::Upstreams};
+use super::{
+    authentication::BasicAuth,
+    end::{EndHook, ForwardTunnel},
+    limits::ForwardLimits,
+    upstream::Upstreams,
+};
 use crate::{
     body::Timeouts,
     check::RequestChecks,
@@ -45,6 +50,7 @@ pub struct ForwardSettings {
     pub(super) own_addresses: Vec<SocketAddr>,
     pub(super) max_idle_connections: usize,
     pub(super) idle_connection_timeout: Duration,
+    pub(super) on_end: Option<EndHook>,
 }
 
 impl ForwardSettings {
@@ -67,6 +73,7 @@ impl ForwardSettings {
             own_addresses: Vec::new(),
             max_idle_connections: 256,
             idle_connection_timeout: Duration::from_secs(30),
+            on_end: None,
         }
     }
 
@@ -146,8 +153,9 @@ impl ForwardSettings {
         self
     }
 
-    /// Sets how names are resolved: those of destinations, and those of upstream proxies. Default: [`SystemResolver`]. A name is resolved for each tunnel, and for each request
-    /// for which no connection is kept. A resolver that queries a server should cache.
+    /// Sets how names are resolved: those of destinations, and those of upstream proxies. Default: [`SystemResolver`]. A
+    /// name is resolved for each tunnel, and for each request for which no connection is kept. A resolver that queries a
+    /// server should cache.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Arc::new(resolver);
@@ -161,9 +169,10 @@ impl ForwardSettings {
         self
     }
 
-    /// Adds an address at which this proxy listens, so that no connection is made to it. The address to which the client
-    /// has connected is always known. An address such as `0.0.0.0:3128` means this port at the loopback addresses and at
-    /// the address to which the client has connected. If the machine has others, add each. Default: no others.
+    /// Adds an address at which this proxy listens, so that no connection is made to it. Known anyway are the address at
+    /// which the client's connection was [accepted](crate::headers::ConnectionInfo::accepted_addr), and with the PROXY
+    /// protocol, the address to which the client has connected. An address such as `0.0.0.0:3128` means this port at the
+    /// loopback addresses and at the address at which the client's connection was accepted. If the machine has others, add each. Default: no others.
     #[must_use]
     pub fn own_address(mut self, address: SocketAddr) -> Self {
         self.own_addresses.push(address);
@@ -182,6 +191,14 @@ impl ForwardSettings {
     #[must_use]
     pub const fn idle_connection_timeout(mut self, timeout: Duration) -> Self {
         self.idle_connection_timeout = timeout;
+        self
+    }
+
+    /// Sets a closure that gets each tunnel at its end. It must not block. A panic in it is ignored. A `CONNECT` that was
+    /// not successful is no tunnel, nor is one whose client left before it got the response. Default: none.
+    #[must_use]
+    pub fn on_end(mut self, hook: impl Fn(&ForwardTunnel) + Send + Sync + 'static) -> Self {
+        self.on_end = Some(EndHook::new(hook));
         self
     }
 }

@@ -1,6 +1,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -12,32 +16,95 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::accounts::Meter;
+use super::{accounts::Meter, limits::LimitReached};
 
-/// One side of a tunnel, whose bytes are counted in both directions.
+/// The destination's side of a tunnel, whose bytes are counted and limited.
 pub(super) struct MeteredStream<S> {
     inner: S,
+    traffic: Arc<Traffic>,
+}
+
+/// The bytes of a tunnel.
+#[derive(Debug)]
+pub(super) struct Traffic {
     meter: Meter,
+    sent: AtomicU64,
+    received: AtomicU64,
+    /// The limit because of which no more bytes pass.
+    reached: OnceLock<LimitReached>,
+}
+
+impl Traffic {
+    pub(super) fn new(meter: Meter) -> Self {
+        Self { meter, sent: AtomicU64::new(0), received: AtomicU64::new(0), reached: OnceLock::new() }
+    }
+
+    /// Returns the number of bytes to the destination.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of bytes from the destination.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Returns the limit because of which bytes did not pass.
+    pub(super) fn reached(&self) -> Option<LimitReached> {
+        self.reached.get().copied()
+    }
+
+    /// Notes that bytes do not pass because of a limit.
+    fn refuse(&self, limit: LimitReached) -> io::Error {
+        (*self.reached.get_or_init(|| limit)).into()
+    }
+
+    /// Counts bytes that were allowed.
+    fn count(&self, direction: &AtomicU64, bytes: usize) {
+        direction.fetch_add(bytes as u64, Ordering::Relaxed);
+        // Another tunnel of the client may have used up what was left. The next bytes are refused.
+        let _ = self.meter.add(bytes);
+    }
 }
 
 impl<S> MeteredStream<S> {
-    pub(super) fn new(inner: S, meter: Meter) -> Self {
-        Self { inner, meter }
+    pub(super) fn new(inner: S, traffic: Arc<Traffic>) -> Self {
+        Self { inner, traffic }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        Poll::Ready(self.meter.add(buffer.filled().len().saturating_sub(before)).map_err(Into::into))
+        let Self { inner, traffic } = &mut *self;
+        let inner = Pin::new(inner);
+        let left = match traffic.meter.left() {
+            Ok(left) => at_most(left, buffer.remaining()),
+            Err(limit) => {
+                // The end of the stream may pass.
+                let mut byte = [0];
+                let mut next = ReadBuf::new(&mut byte);
+                ready!(inner.poll_read(cx, &mut next))?;
+                let has_ended = next.filled().is_empty();
+                return Poll::Ready(if has_ended { Ok(()) } else { Err(traffic.refuse(limit)) });
+            }
+        };
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(left));
+        ready!(inner.poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        traffic.count(&traffic.received, read);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
-        Poll::Ready(self.meter.add(written).map(|()| written).map_err(Into::into))
+        let Self { inner, traffic } = &mut *self;
+        let left = traffic.meter.left().map_err(|limit| traffic.refuse(limit))?;
+        let part = bytes.get(..at_most(left, bytes.len())).unwrap_or(bytes);
+        let written = ready!(Pin::new(inner).poll_write(cx, part))?;
+        traffic.count(&traffic.sent, written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -47,6 +114,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredStream<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
+}
+
+/// Returns the number of bytes, or what is left if that is less.
+fn at_most(left: u64, bytes: usize) -> usize {
+    usize::try_from(left).map_or(bytes, |left| left.min(bytes))
 }
 
 pin_project! {

@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use super::{
     accounts::Accounts,
     attempt::Attempt,
-    authentication::AuthenticatedUser,
     connect::{Connected, Connector},
+    end::{EndHook, ForwardEnd, ForwardTunnel},
     error::ForwardError,
     limits::LimitReached,
     stats::Counters,
-    stream::MeteredStream,
+    stream::{MeteredStream, Traffic},
 };
 use crate::{
     error::ProxyError,
@@ -28,6 +28,7 @@ pub(super) struct OpenTunnels {
     pub(super) accounts: Accounts,
     pub(super) counters: Arc<Counters>,
     pub(super) connector: Arc<Connector>,
+    pub(super) on_end: Option<EndHook>,
 }
 
 impl OpenTunnels {
@@ -35,20 +36,27 @@ impl OpenTunnels {
     pub(super) async fn open<B>(&self, request: Request<B>, attempt: &Attempt) -> Result<(), ProxyError> {
         let tunnel = self.accounts.tunnel(&attempt.client).map_err(ForwardError::Limit)?;
         let connected = self.connector.connect(attempt).await;
-        let Connected { stream, remote, lease } = connected.inspect_err(|error| {
+        let Connected { stream, remote: address, lease } = connected.inspect_err(|error| {
             if matches!(error.status().as_u16(), 502..=504) {
                 self.counters.failed_tunnels.add(1);
             }
         })?;
         let began = Instant::now();
         let max_time = self.accounts.limits().max_tunnel_time.and_then(|time| began.checked_add(time));
-        let (client, meter) = (hyper::upgrade::on(request), tunnel.meter().clone());
-        let destination = MeteredStream::new(stream, meter.clone());
+        let client = hyper::upgrade::on(request);
+        let traffic = Arc::new(Traffic::new(tunnel.meter().clone()));
+        let destination = MeteredStream::new(stream, Arc::clone(&traffic));
         let switched = async move { Ok::<_, hyper::Error>((TokioIo::new(client.await?), destination)) };
+        let upstream = lease.as_ref().map(|lease| lease.endpoint().id().clone());
+        let ended = Arc::clone(&traffic);
         let ending = async move {
             let mut closing = lease.as_ref().map(Lease::closing);
             let mut time = max_time.and_then(sleep_until);
             poll_fn(|cx| {
+                // The task that has noted it polls this next.
+                if ended.reached().is_some() {
+                    return Poll::Ready(TunnelEnd::Limit);
+                }
                 if closing.as_mut().is_some_and(|closing| pin!(closing).poll(cx).is_ready()) {
                     return Poll::Ready(TunnelEnd::EndpointClosing);
                 }
@@ -59,23 +67,36 @@ impl OpenTunnels {
             })
             .await
         };
-        let (counters, attempt) = (Arc::clone(&self.counters), attempt.clone());
+        let (counters, on_end, attempt) = (Arc::clone(&self.counters), self.on_end.clone(), attempt.clone());
         let on_end = move |end: Result<(), TunnelEnd>| {
-            let limit = end.as_ref().err().and_then(limit);
-            let end = match (&end, limit) {
-                (_, Some(limit)) => limit.as_str(),
-                (Err(end), None) => end.as_str(),
-                (Ok(()), None) => "ended",
-            };
-            let (bytes, seconds) = (meter.bytes(), began.elapsed().as_secs_f64());
             drop(tunnel);
-            counters.tunnel_bytes.add(bytes);
-            if limit.is_some() {
+            let end = match (traffic.reached(), end) {
+                (_, Ok(())) => ForwardEnd::Complete,
+                (Some(limit), Err(_)) => ForwardEnd::Limit(limit),
+                (None, Err(TunnelEnd::Limit)) => ForwardEnd::Limit(LimitReached::TunnelTime),
+                (None, Err(end)) => ForwardEnd::Early(end),
+            };
+            let tunnel = ForwardTunnel {
+                client: attempt.peer,
+                info: attempt.info.clone(),
+                user: attempt.user.clone(),
+                destination: attempt.destination.clone(),
+                address,
+                upstream,
+                sent: traffic.sent(),
+                received: traffic.received(),
+                duration: began.elapsed(),
+                end,
+            };
+            let ForwardTunnel { destination, sent, received, end, .. } = &tunnel;
+            counters.tunnel_bytes.add(sent.saturating_add(*received));
+            if matches!(end, ForwardEnd::Limit(_)) {
                 counters.limited_tunnels.add(1);
             }
-            let user = attempt.user.as_ref().map(|AuthenticatedUser(name)| &**name);
-            let (destination, remote) = (&attempt.destination, remote.map(tracing::field::display));
-            tracing::info!(user, %destination, remote, bytes, seconds, end, "a tunnel has ended");
+            tracing::debug!(%destination, sent, received, end = end.as_str(), "a tunnel has ended");
+            if let Some(hook) = on_end {
+                hook.call(&tunnel);
+            }
         };
         if self.tunnels.spawn_with(switched, ending, on_end) {
             self.counters.tunnels.add(1);
@@ -84,14 +105,5 @@ impl OpenTunnels {
             let source = io::Error::other("there is no tokio runtime");
             Err(ProxyError::of_service(source.into()))
         }
-    }
-}
-
-/// Returns the limit because of which a tunnel has ended.
-fn limit(end: &TunnelEnd) -> Option<LimitReached> {
-    match end {
-        TunnelEnd::Broken(error) => error.get_ref()?.downcast_ref().copied(),
-        TunnelEnd::Limit => Some(LimitReached::TunnelTime),
-        _ => None,
     }
 }

@@ -6,7 +6,10 @@ use equipoise_proxy::{
     Tunnels,
     forward::{BasicAuth, ForwardLimits, ForwardSettings, Passwords},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::rig::{Origin, Proxy, basic, echo, echoes, ends, local, names, until};
 
@@ -66,8 +69,37 @@ async fn a_tunnel_ends_after_so_many_bytes() {
     let got = ends(&mut tunnel).await.len();
     assert!(got <= 20_000, "{got}");
     until(|| proxy.proxy.stats().limited_tunnels == 1).await;
-    let bytes = proxy.proxy.stats().tunnel_bytes;
-    assert!((100_001..=100_000 + 16 * 1024).contains(&bytes), "{bytes}");
+    assert_eq!(proxy.proxy.stats().tunnel_bytes, 100_000);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_only_sends_ends_at_its_limit_too() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let proxy = start(ForwardLimits::new().max_tunnel_bytes(100_000)).await;
+    let mut tunnel = open(&proxy, port).await;
+    let (mut server, _) = listener.accept().await.expect("the proxy connects");
+    let _ = tunnel.write_all(&[b'x'; 100_000]).await;
+    let mut bytes = vec![0; 100_000];
+    server.read_exact(&mut bytes).await.expect("so many pass");
+    assert_eq!(proxy.proxy.stats().open_tunnels, 1, "the next byte is one too many");
+    let _ = tunnel.write_all(b"x").await;
+    assert_eq!((ends(&mut tunnel).await, ends(&mut server).await), (Vec::new(), Vec::new()));
+    until(|| proxy.proxy.stats().limited_tunnels == 1).await;
+    assert_eq!(proxy.proxy.stats().tunnel_bytes, 100_000);
+}
+
+#[tokio::test]
+async fn a_tunnel_may_end_with_the_last_byte_that_may_pass() {
+    let (port, _) = echo().await;
+    let proxy = start(ForwardLimits::new().max_tunnel_bytes(200)).await;
+    let mut tunnel = open(&proxy, port).await;
+    echoes(&mut tunnel, &"x".repeat(100)).await;
+    tunnel.shutdown().await.expect("open");
+    assert_eq!(ends(&mut tunnel).await, b"");
+    until(|| proxy.proxy.stats().open_tunnels == 0).await;
+    let stats = proxy.proxy.stats();
+    assert_eq!((stats.limited_tunnels, stats.tunnel_bytes), (0, 200));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use equipoise_proxy::{
 use crate::rig::{Names, Origin, Proxy, echo, echoes, local, names, until};
 
 /// A pool of these proxies.
-fn pool(addresses: &[String]) -> Pool<()> {
+pub(crate) fn pool(addresses: &[String]) -> Pool<()> {
     let pool = Pool::builder(RoundRobin).build();
     pool.update(addresses.iter().map(|address| EndpointSpec::new(&**address)), |_| ()).expect("endpoints");
     pool
