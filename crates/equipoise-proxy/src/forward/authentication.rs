@@ -1,6 +1,7 @@
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use equipoise_core::__private::guarded;
 use equipoise_tower::BoxError;
 use http::{HeaderMap, HeaderValue, header::PROXY_AUTHORIZATION};
 
@@ -88,7 +89,7 @@ pub type VerifyFuture = Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Se
 )]
 pub trait Verify: Send + Sync + 'static {
     /// Returns whether the credentials are valid. An error means that this cannot be known at present: the client gets
-    /// status 503.
+    /// status 503. So does a panic.
     fn verify(&self, credentials: Credentials) -> VerifyFuture;
 }
 
@@ -153,9 +154,11 @@ impl BasicAuth {
         &self.challenge
     }
 
-    /// Returns whether credentials are valid. The future borrows nothing, so that it can be stored.
-    pub(super) fn verify(&self, credentials: Credentials) -> VerifyFuture {
-        self.verifier.verify(credentials)
+    /// Returns whether credentials are valid. A panic of the verifier is an error.
+    pub(super) async fn verify(&self, credentials: Credentials) -> Result<bool, BoxError> {
+        let panicked = || Err("the verifier has panicked".into());
+        let Some(mut verified) = guarded(|| self.verifier.verify(credentials)) else { return panicked() };
+        poll_fn(|cx| guarded(|| verified.as_mut().poll(cx)).unwrap_or_else(|| Poll::Ready(panicked()))).await
     }
 }
 

@@ -100,6 +100,26 @@ async fn a_layer_in_front_may_know_the_user() {
 }
 
 #[tokio::test]
+async fn a_verifier_that_panics_has_not_verified() {
+    let at_once = |_: Credentials| -> std::future::Ready<Result<bool, BoxError>> { panic!("a verifier of a user") };
+    let later = |_: Credentials| async {
+        tokio::task::yield_now().await;
+        if true {
+            panic!("a verifier of a user");
+        }
+        Ok::<bool, BoxError>(true)
+    };
+    let origin = Origin::start().await;
+    for auth in [BasicAuth::new("p", at_once), BasicAuth::new("p", later)] {
+        let settings = ForwardSettings::new().resolver(names()).authentication(auth.expect("a realm"));
+        let proxy = Proxy::start([local()], settings).await;
+        assert_eq!(proxy.refused("app.test:443", &basic("ann", "a")).await.status, 503);
+        assert_eq!(proxy.get(&origin.url("/"), &basic("ann", "a")).await.status, 503);
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
 async fn a_verifier_that_does_not_answer_is_not_waited_for_for_ever() {
     let never = |_: Credentials| std::future::pending::<Result<bool, BoxError>>();
     let settings = ForwardSettings::new()
