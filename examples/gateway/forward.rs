@@ -31,6 +31,7 @@ use crate::{
     backend::HashOn,
     config::{Action, ForwardLimitsTable, ForwardListener, Mode, Port, Quota, Resolves, RuleTable},
     context::Context,
+    log,
     source::{ConfigError, Source, causes},
     users,
 };
@@ -59,7 +60,10 @@ impl ForwardPlan {
                 "a forward proxy without rules denies everything: add [[listener.rule]] with action = \"allow\"";
             return Err(source.error(listener.bind.span(), message));
         }
+        let bind = *listener.bind.get_ref();
         let mut settings = ForwardSettings::new()
+            .own_address(bind)
+            .on_end(log::tunnel(bind, context.logs))
             .limits(limits(&listener.limits))
             .connect_timeout(timeouts.connect)
             .timeouts(Timeouts::new().head(timeouts.head).idle(timeouts.idle))
@@ -80,6 +84,7 @@ impl ForwardPlan {
         }
         let limits = ServerLimits::new()
             .max_connections(listener.limits.max_connections)
+            .any_authority(true)
             .body_timeout(timeouts.idle.saturating_add(BODY_MARGIN));
         Ok(Self { rules, settings, limits, logs: context.logs })
     }

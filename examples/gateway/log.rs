@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use equipoise::proxy::{
+    forward::{AuthenticatedUser, ForwardTunnel},
     tcp::{TcpConnection, TcpEnd},
     udp::UdpSession,
 };
@@ -59,6 +60,29 @@ pub(crate) fn session(listener: SocketAddr, pool: &str, logs: bool) -> impl Fn(&
             received,
             sent_bytes,
             received_bytes,
+            end = %end.as_str(),
+            micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+}
+
+/// Returns what logs the tunnels of a listener.
+pub(crate) fn tunnel(listener: SocketAddr, logs: bool) -> impl Fn(&ForwardTunnel) + Send + Sync + 'static {
+    move |tunnel| {
+        if !logs {
+            return;
+        }
+        let ForwardTunnel { client, user, destination, address, upstream, sent, received, duration, end, .. } = tunnel;
+        tracing::info!(
+            target: "access",
+            %listener,
+            client = client.map(display),
+            user = user.as_ref().map(|AuthenticatedUser(name)| display(name)),
+            %destination,
+            address = address.map(display),
+            endpoint = upstream.as_ref().map(display),
+            sent,
+            received,
             end = %end.as_str(),
             micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
         );

@@ -11,6 +11,7 @@ use crate::{
     backend::{Backend, head},
     client::soon,
     echo::Echo,
+    pki::{Authority, connect},
     process::{Folder, Gateway},
     tcp::admin,
 };
@@ -80,8 +81,11 @@ async fn users_reach_what_the_rules_allow() {
     assert_eq!((&listener["requests"]["denied"], &listener["requests"]["unauthenticated"]), (&2.into(), &2.into()));
     stream.shutdown().await.unwrap();
     assert_eq!(soon(stream.read(&mut [0; 8])).await.unwrap(), 0);
-    let logged = gateway.logs("a tunnel has ended").await;
-    assert!(logged.contains("ann") && logged.contains(&destination), "{logged}");
+    let logged = gateway.logs("end=complete").await;
+    for part in ["access", "client=127.0.0.1:", "user=ann", &format!("destination={destination}"), "sent=0 received=5"]
+    {
+        assert!(logged.contains(part), "{part}: {logged}");
+    }
 
     let mut stream = TcpStream::connect(&gateway.addresses[0]).await.unwrap();
     let request = format!("GET http://{0}/ HTTP/1.1\r\nhost: {0}\r\n{ANN}connection: close\r\n\r\n", web.address());
@@ -116,6 +120,58 @@ async fn a_reload_changes_the_rules_and_keeps_tunnels_and_counters() {
     assert_eq!(line(&mut stream).await, "!\n");
     drop(stream);
     assert!(soon(gateway.child.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn tunnels_are_not_logged_without_an_access_log() {
+    let echo = Echo::start("echo").await;
+    let (folder, destination) = (Folder::new(), echo.address().to_string());
+    for access in [true, false] {
+        let listener = config("", &allow(echo.address().port(), ""));
+        let gateway = Gateway::start(&folder, &format!("{listener}[log]\naccess = {access}\n")).await;
+        let (mut stream, head) = tunnel(&gateway, &destination, "").await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        stream.shutdown().await.unwrap();
+        let mut text = String::new();
+        soon(stream.read_to_string(&mut text)).await.unwrap();
+        assert_eq!(text, "echo\n");
+        while admin(&gateway, "/listeners").await[0]["tunnels"]["open"] != 0 {
+            tokio::task::yield_now().await;
+        }
+        gateway.signal("-TERM").await;
+        let lines = gateway.rest().await;
+        let has_line = lines.iter().any(|line| line.contains("end=complete"));
+        assert_eq!(has_line, access, "{lines:?}");
+        assert_eq!(lines.iter().any(|line| line.contains(&destination)), access, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_may_connect_with_tls() {
+    let (echo, web) = (Echo::start("echo").await, Backend::start("web"));
+    let (folder, authority) = (Folder::new(), Authority::new());
+    authority.write(folder.path(), "a", &["proxy.test"]);
+    authority.write(folder.path(), "b", &["127.0.0.1", "other.test"]);
+    let web_port = web.address().rsplit_once(':').unwrap().1.parse().unwrap();
+    let tls = r#"tls = [{ certificate = "a.pem", key = "a.key", strict_names = true }, { certificate = "b.pem", key = "b.key" }]"#;
+    let rules = format!("{}{}", allow(echo.address().port(), ""), allow(web_port, ""));
+    let gateway = Gateway::start(&folder, &config(tls, &rules)).await;
+    let client = authority.client(&[], None);
+    let mut stream = connect(&gateway.addresses[0], "proxy.test", &client).await.unwrap();
+    // Its server is one for which the proxy itself has another certificate.
+    let request = format!("GET http://{0}/ HTTP/1.1\r\nhost: {0}\r\nconnection: close\r\n\r\n", web.address());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    soon(stream.read_to_string(&mut response)).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("\r\n\r\nweb"), "{response}");
+    let mut stream = connect(&gateway.addresses[0], "proxy.test", &client).await.unwrap();
+    let request = format!("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n\r\n", echo.address());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    while !response.ends_with(b"echo\n") {
+        response.push(soon(stream.read_u8()).await.unwrap());
+    }
+    assert!(response.starts_with(b"HTTP/1.1 200 "));
 }
 
 #[tokio::test]

@@ -102,6 +102,14 @@ impl Gateway {
         }
     }
 
+    /// Waits until the gateway has ended. Returns the lines of the log that were not returned yet.
+    pub(crate) async fn rest(mut self) -> Vec<String> {
+        while let Some(line) = soon(self.lines.next_line()).await.unwrap() {
+            self.others.push(line);
+        }
+        self.others
+    }
+
     /// Discards all further lines of the log, which would stop the gateway when the pipe is full. Returns the process and
     /// the addresses.
     pub(crate) fn without_log(mut self) -> (Child, Vec<String>) {
