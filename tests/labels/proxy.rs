@@ -61,6 +61,7 @@ fn labels_of_refusals_and_errors_are_unique_and_snake_case() {
     let limits = [
         LimitReached::Tunnels,
         LimitReached::ClientTunnels,
+        LimitReached::ClientRequests,
         LimitReached::ClientBytes { retry_after: Duration::ZERO },
         LimitReached::Clients,
         LimitReached::TunnelBytes,

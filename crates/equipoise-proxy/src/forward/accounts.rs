@@ -68,6 +68,7 @@ struct Clients {
 #[derive(Debug, Default)]
 struct Account {
     tunnels: AtomicUsize,
+    requests: Arc<AtomicUsize>,
     /// `None` before the first byte.
     period: Mutex<Option<Period>>,
 }
@@ -134,12 +135,18 @@ impl Accounts {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Returns what counts the bytes of a request of HTTP. `None` if nothing limits them.
+    /// Begins a request of HTTP, which is in flight as long as there are clones of the meter. `None` if nothing limits it.
     pub(super) fn request(&self, client: &Client) -> Result<Option<Meter>, LimitReached> {
-        let Some(quota) = self.limits.quota else { return Ok(None) };
+        let (quota, max) = (self.limits.quota, self.limits.max_requests_per_client);
+        if quota.is_none() && max == usize::MAX {
+            return Ok(None);
+        }
         let account = self.account(client)?;
-        account.left(quota)?;
-        Ok(Some(Meter::new(account, Some(quota), u64::MAX)))
+        if let Some(quota) = quota {
+            account.left(quota)?;
+        }
+        let in_flight = Counted::below(&account.requests, max).ok_or(LimitReached::ClientRequests)?;
+        Ok(Some(Meter::new(account, quota, u64::MAX, Some(in_flight))))
     }
 
     /// Opens a tunnel.
@@ -158,7 +165,7 @@ impl Accounts {
         {
             return Err(LimitReached::ClientTunnels);
         }
-        let meter = Meter::new(account, self.limits.quota, self.limits.max_tunnel_bytes);
+        let meter = Meter::new(account, self.limits.quota, self.limits.max_tunnel_bytes, None);
         Ok(OpenTunnel { meter, _all: all, own })
     }
 
@@ -232,11 +239,12 @@ struct Metered {
     quota: Option<Quota>,
     max: u64,
     bytes: AtomicU64,
+    _in_flight: Option<Counted>,
 }
 
 impl Meter {
-    fn new(account: Arc<Account>, quota: Option<Quota>, max: u64) -> Self {
-        Self(Arc::new(Metered { account, quota, max, bytes: AtomicU64::new(0) }))
+    fn new(account: Arc<Account>, quota: Option<Quota>, max: u64, in_flight: Option<Counted>) -> Self {
+        Self(Arc::new(Metered { account, quota, max, bytes: AtomicU64::new(0), _in_flight: in_flight }))
     }
 
     /// Returns the number of bytes.
@@ -257,7 +265,7 @@ impl Meter {
 
     /// Counts bytes that are about to pass. Returns an error if they are more than may pass.
     pub(super) fn add(&self, bytes: usize) -> Result<(), LimitReached> {
-        let Metered { account, quota, max, bytes: all } = &*self.0;
+        let Metered { account, quota, max, bytes: all, .. } = &*self.0;
         let bytes = bytes as u64;
         if all.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > *max {
             return Err(LimitReached::TunnelBytes);
@@ -302,6 +310,22 @@ mod tests {
         assert_eq!(accounts.open_tunnels(), 2, "a tunnel that is refused is not counted");
         drop((second, fourth));
         assert_eq!(accounts.open_tunnels(), 0);
+    }
+
+    #[test]
+    fn the_requests_in_flight_of_each_client_are_limited() {
+        let accounts = Accounts::new(ForwardLimits::new().max_requests_per_client(2));
+        let begin = |name: &str| accounts.request(&user(name)).map(|meter| meter.expect("limited"));
+        let (first, second) = (begin("a").expect("room"), begin("a").expect("room"));
+        let clone = first.clone();
+        drop(first);
+        assert_eq!(begin("a").err(), Some(LimitReached::ClientRequests), "a clone is the same request");
+        assert!(begin("b").is_ok());
+        assert_eq!(second.add(1_000_000), Ok(()), "its bytes are not limited");
+        drop(clone);
+        assert!(begin("a").is_ok());
+        let unlimited = accounts.with_limits(ForwardLimits::new());
+        assert!(unlimited.request(&user("a")).is_ok_and(|meter| meter.is_none()));
     }
 
     #[test]

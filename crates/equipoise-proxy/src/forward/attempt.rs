@@ -26,7 +26,7 @@ pub(super) struct Asked {
     pub(super) peer: Option<SocketAddr>,
     /// The connection of the client.
     pub(super) info: ConnectionInfo,
-    /// Counts the bytes of bodies. `None` if nothing limits them.
+    /// Counts the request of HTTP and the bytes of its bodies. `None` if nothing limits them.
     pub(super) meter: Option<Meter>,
 }
 

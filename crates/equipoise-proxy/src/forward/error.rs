@@ -88,9 +88,9 @@ impl ForwardError {
             Self::NotAbsolute | Self::Https => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
             Self::Denied { .. } => StatusCode::FORBIDDEN,
-            Self::Limit(LimitReached::ClientTunnels | LimitReached::ClientBytes { .. }) => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::Limit(
+                LimitReached::ClientTunnels | LimitReached::ClientRequests | LimitReached::ClientBytes { .. },
+            ) => StatusCode::TOO_MANY_REQUESTS,
             Self::Limit(_) | Self::Unverified(_) | Self::NoUpstream(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub struct ForwardLimits {
     pub(super) max_tunnels: usize,
     pub(super) max_tunnels_per_client: usize,
+    pub(super) max_requests_per_client: usize,
     pub(super) max_tunnel_bytes: u64,
     pub(super) max_tunnel_time: Option<Duration>,
     pub(super) quota: Option<Quota>,
@@ -41,6 +42,7 @@ impl ForwardLimits {
         Self {
             max_tunnels: 16_384,
             max_tunnels_per_client: 256,
+            max_requests_per_client: usize::MAX,
             max_tunnel_bytes: u64::MAX,
             max_tunnel_time: None,
             quota: None,
@@ -60,6 +62,14 @@ impl ForwardLimits {
     #[must_use]
     pub const fn max_tunnels_per_client(mut self, max: usize) -> Self {
         self.max_tunnels_per_client = max;
+        self
+    }
+
+    /// Sets the maximum number of requests of HTTP that each client may have in flight: until the body of the response has
+    /// ended. A further request gets status 429. Default: `usize::MAX`, which is no limit.
+    #[must_use]
+    pub const fn max_requests_per_client(mut self, max: usize) -> Self {
+        self.max_requests_per_client = max;
         self
     }
 
@@ -93,8 +103,8 @@ impl ForwardLimits {
         self
     }
 
-    /// Sets the maximum number of clients that are counted at the same time: those with an open tunnel, and those that
-    /// have transferred bytes in their current period. A request of a further client gets status 503. Each client costs
+    /// Sets the maximum number of clients that are counted at the same time: those with an open tunnel or a request that
+    /// is limited, and those that have transferred bytes in their current period. A request of a further client gets status 503. Each client costs
     /// about 200 bytes of memory. Default: 65 536.
     #[must_use]
     pub const fn max_clients(mut self, max: usize) -> Self {
@@ -119,6 +129,9 @@ pub enum LimitReached {
     /// [`ForwardLimits::max_tunnels_per_client`]. Status 429.
     #[error("this client has too many open tunnels")]
     ClientTunnels,
+    /// [`ForwardLimits::max_requests_per_client`]. Status 429.
+    #[error("this client has too many requests in flight")]
+    ClientRequests,
     /// [`ForwardLimits::max_bytes_per_client`]. Status 429, or the end of the tunnel or body.
     #[error("this client has transferred too many bytes")]
     ClientBytes {
@@ -142,6 +155,7 @@ impl LimitReached {
         match self {
             Self::Tunnels => "tunnels",
             Self::ClientTunnels => "client_tunnels",
+            Self::ClientRequests => "client_requests",
             Self::ClientBytes { .. } => "client_bytes",
             Self::Clients => "clients",
             Self::TunnelBytes => "tunnel_bytes",

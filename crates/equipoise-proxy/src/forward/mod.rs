@@ -63,7 +63,7 @@
 //!
 //! The response to `CONNECT` is successful only when the connection to the destination is open. [`ForwardSettings::on_end`]
 //! gets each tunnel at its end, with its user, destination, bytes and reason. [`ForwardLimits`] limits the number, the
-//! bytes and the time of tunnels for each user.
+//! bytes and the time of tunnels for each user, and the number of requests of HTTP in flight.
 //!
 //! # Loops
 //!
@@ -74,8 +74,7 @@
 //! # What it does not do
 //!
 //! - It does not look into tunnels: a client that may open a tunnel to a name may ask for another name in it.
-//! - It does not limit how often a client may send wrong credentials, and how many requests of HTTP are in flight for one
-//!   client. A layer in front can do both.
+//! - It does not limit how often a client may send wrong credentials. A layer in front can do it.
 //! - The system's resolver may append its search domains to a name. Rules see the name that the client sent.
 //! - Addresses of the machine itself that are public are open as others are. Deny them with a rule.
 

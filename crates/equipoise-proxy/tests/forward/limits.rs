@@ -46,6 +46,36 @@ async fn each_user_may_have_so_many_tunnels() {
 }
 
 #[tokio::test]
+async fn each_client_may_have_so_many_requests_in_flight() {
+    let origin = Origin::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let slow = format!("http://app.test:{}/", listener.local_addr().expect("bound").port());
+    let proxy = start(ForwardLimits::new().max_requests_per_client(1)).await;
+    let mut first = proxy.connect().await;
+    first.write_all(format!("GET {slow} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.expect("open");
+    let (mut server, _) = listener.accept().await.expect("the proxy connects");
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nba").await.expect("open");
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\nba") {
+        bytes.push(first.read_u8().await.expect("the response has begun"));
+    }
+    let reply = proxy.get(&origin.url("/"), "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (429, "this client has too many requests in flight\n"));
+    let (port, _) = echo().await;
+    echoes(&mut open(&proxy, port).await, "tunnels have a limit of their own").await;
+    server.write_all(b"dy").await.expect("open");
+    first.read_exact(&mut [0; 2]).await.expect("the rest");
+    // The proxy drops the body a moment after the client has got its end.
+    let status = loop {
+        match proxy.get(&origin.url("/"), "").await.status {
+            429 => {}
+            status => break status,
+        }
+    };
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn clients_without_a_name_are_told_apart_by_their_address() {
     let (port, _) = echo().await;
     let proxy = start(ForwardLimits::new().max_tunnels_per_client(1)).await;
