@@ -144,8 +144,9 @@ impl TlsSettings {
         self.changed("alpn")
     }
 
-    /// Selects no protocol by ALPN, and accepts all clients. Use it for protocols other than HTTP, and in front of a
-    /// `TcpProxy`: otherwise a client may select HTTP/2 although the endpoint does not speak it.
+    /// Selects no protocol by ALPN, and accepts all clients. Use it for protocols other than HTTP, unless they demand
+    /// a protocol of their own, as PostgreSQL does: see [`alpn`](Self::alpn). In front of a `TcpProxy`, a client could
+    /// otherwise select HTTP/2 although the endpoint does not speak it.
     #[must_use]
     pub fn without_alpn(self) -> Self {
         self.alpn(std::iter::empty::<Vec<u8>>())

@@ -66,8 +66,10 @@
 //!
 //! # TLS, with the key
 //!
-//! [`Tls`](crate::proxy::tls::Tls) is a listener around another one. Every server of this crate can use it, for HTTP and for
-//! TCP:
+//! [`Tls`](crate::proxy::tls::Tls) is a listener around another one. Every server of this crate can use it. It
+//! selects HTTP/2 or HTTP/1.1 by ALPN. For other protocols over TCP, use
+//! [`TlsSettings::without_alpn`](crate::proxy::tls::TlsSettings::without_alpn), or
+//! [`alpn`](crate::proxy::tls::TlsSettings::alpn) with those of the protocol:
 //!
 //! ```no_run
 //! use equipoise::proxy::{server::Server, tls::{Certificate, Tls, TlsAcceptor, TlsSettings}};
@@ -178,7 +180,8 @@
 //!
 //! [`ForwardProxy`](crate::proxy::forward::ForwardProxy) is a service for [`Server`](crate::proxy::server::Server): clients
 //! send it requests for any host, and open tunnels with `CONNECT`. Its rules decide about the name and about the address
-//! that it resolves to. Without a rule that allows, everything is denied:
+//! that it resolves to. Without a rule that allows, everything is denied. If clients connect to it with TLS, set
+//! [`any_authority`](crate::proxy::server::ServerLimits::any_authority):
 //!
 //! ```
 //! use equipoise::proxy::forward::{BasicAuth, ForwardProxy, ForwardSettings, Passwords, Rule};
