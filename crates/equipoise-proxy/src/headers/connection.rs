@@ -143,6 +143,10 @@ impl ConnectionInfo {
     /// Returns the address of this machine at which the connection was accepted. With the PROXY protocol, it is not the
     /// address to which the client connected, which is that of the proxy in front.
     pub const fn accepted_addr(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "proxy-protocol")]
+        if self.accepted.is_none() && self.proxied.is_some() {
+            return None;
+        }
         match self.accepted {
             Some(accepted) => Some(accepted),
             None => self.local,

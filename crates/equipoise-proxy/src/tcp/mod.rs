@@ -29,7 +29,7 @@
 //!   [other endpoints](TcpSettings::max_attempts). If all endpoints are at their limit, the connection may
 //!   [wait](TcpSettings::queue_timeout).
 //! - Bytes are passed on in both directions. If one side ends its direction (FIN), the other side is told, and the other
-//!   direction goes on (half-close). If one side resets the connection (RST), so does the proxy on the other side. If an
+//!   direction goes on (half-close), except while the connection [waits](TcpSettings::queue_timeout) for an endpoint. If one side resets the connection (RST), so does the proxy on the other side. If an
 //!   endpoint resets it after it has sent bytes, the client gets these bytes and an orderly end: a reset would discard
 //!   those that its system has not taken yet. The [reason](TcpEnd) is reported to
 //!   [`on_end`](TcpSettings::on_end) only. A TLS connection that ends without close_notify is no reset.
@@ -57,7 +57,7 @@
 //! | event | verdict |
 //! | --- | --- |
 //! | the first byte of the endpoint | `Success`; the latency is the time for connecting, and the time from the first byte of the client to this one |
-//! | an endpoint on [probation](equipoise_core::Availability::Probation) has accepted the connection, and no byte has passed for a second | `Success`, so that clients which only open connections do not keep it on probation |
+//! | an endpoint on [probation](equipoise_core::Availability::Probation) has accepted the connection, has not ended it, and no byte has passed for a second | `Success`, so that clients which only open connections do not keep it on probation |
 //! | no connection: name not resolved, refused, unreachable, timeout, failed TLS handshake | `Failure(Connect)` |
 //! | no connection, because this process has no free port for the endpoint (another one is tried), or no file or memory (none is tried), also if the resolver says so | `Neutral` |
 //! | the endpoint resets the connection without having sent a byte | `Failure(Transport)` |

@@ -244,6 +244,8 @@ impl Link {
     where
         Io: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        // Also after an endpoint has ended an unused connection, and none was found to replace it.
+        self.has_ended = false;
         let end = loop {
             let polled = poll_fn(|cx| match self.poll(relay, connection, cx) {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
@@ -299,7 +301,7 @@ impl Link {
             return Poll::Ready(TcpEnd::Idle);
         }
         if self.sent == 0 && self.received == 0 {
-            if self.is_trial && self.answer.poll(cx, self.since + REFUSAL_TIME).is_ready() {
+            if self.is_trial && !self.has_ended_early && self.answer.poll(cx, self.since + REFUSAL_TIME).is_ready() {
                 self.end_trial();
             }
             return Poll::Pending;

@@ -140,6 +140,26 @@ async fn a_connection_without_bytes_ends_the_probation_of_its_endpoint() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_ends_an_unused_connection_has_not_passed_its_probation() {
+    let address = endpoint(async |mut stream| {
+        stream.shutdown().await.expect("open");
+        rest(&mut stream).await;
+    })
+    .await;
+    let mut rig = start(&[address], TcpSettings::new()).await;
+    rig.pool.set_availability(address.to_string(), Availability::Probation).expect("it is there");
+    let mut client = rig.connect().await;
+    // No other endpoint can be picked, so the client is told.
+    assert_eq!(rest(&mut client).await, b"");
+    // Until the endpoint would have passed it without a byte.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    drop(client);
+    rig.ended().await;
+    let requests = rig.status(address).requests;
+    assert_eq!((requests.success, requests.failure_transport), (0, 1));
+}
+
+#[tokio::test]
 async fn a_connection_that_has_waited_too_long_is_closed() {
     for timeout in [None, Some(SHORT)] {
         let settings = TcpSettings::new();

@@ -206,6 +206,11 @@ impl Worker {
 
     /// Connects a session that has waited for the address of its endpoint. Returns the cost in messages.
     pub(super) fn on_resolved(&mut self, id: usize) -> usize {
+        // The session that has waited for the name may have ended, and another one may have its place.
+        let is_resolving = |session: &Session| matches!(session.endpoint, Endpoint::Resolving(_));
+        if !self.table.get(id).is_some_and(is_resolving) {
+            return 1;
+        }
         let mut placed = self.try_place(id, Placer::resume);
         if placed == Placed::NoSocket {
             placed = self.place(id);
