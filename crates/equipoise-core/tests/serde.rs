@@ -53,7 +53,7 @@ fn ids_status_and_explanations_are_data() {
     pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ()).unwrap();
     let status = json!({
         "id": "a:80", "joined": 1, "address": "a:80", "tier": 0, "zone": null, "weight": 1, "availability": "up",
-        "in_flight": 0, "max_in_flight": null, "latency": null,
+        "in_flight": 0, "max_in_flight": null, "latency": null, "bytes_sent": 0, "bytes_received": 0,
         "requests": {
             "total": 0, "in_flight": 0, "success": 0, "failure_connect": 0, "failure_transport": 0,
             "failure_timeout": 0, "failure_gateway": 0, "failure_server": 0, "overloaded": 0, "unavailable": 0,
