@@ -11,10 +11,9 @@
 //! # fn proxy() -> impl SniTarget<TcpStream> {
 //! #     async |_: Established<Prefixed<TcpStream>>| {}
 //! # }
-//! # let (shop, wiki, other) = (proxy(), proxy(), proxy());
-//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (shop, wiki, other) = (proxy(), proxy(), proxy());
 //! let router = SniRouter::new().host("shop.example", shop)?.host("*.wiki.example", wiki)?.otherwise(other);
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let serving = tokio::spawn(router.clone().serve(listener));

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -146,6 +146,11 @@ where
                 return end;
             }
         };
+        if is_closing(&lease) {
+            // It was taken out of service while the connection was opened.
+            attempts.failed(lease, Verdict::Neutral, TcpEnd::EndpointClosing);
+            continue;
+        }
         let are_sockets = client_socket(&client).is_some() && endpoint_socket(&stream).is_some();
         let mut relay = Relay::new(client, stream)
             .idle_timeout(settings.idle_timeout)
@@ -188,6 +193,11 @@ where
         }
         return end;
     }
+}
+
+/// Returns whether the endpoint accepts no connections any more.
+fn is_closing(lease: &Lease<AnyTarget>) -> bool {
+    pin!(lease.closing()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// The connection to an endpoint, with its lease.

@@ -133,7 +133,6 @@ async fn a_drain_and_a_change_of_endpoints_fail_no_connection() {
         load.proceeds().await;
         rig.pool.drain(endpoint.as_str()).expect("it is there");
         rig.pool.idle(endpoint.as_str()).await;
-        rig.pool.set_availability(endpoint.as_str(), Availability::Maintenance).expect("it is there");
         load.proceeds().await;
         rig.pool.set_availability(endpoint.as_str(), Availability::Up).expect("it is there");
     }
