@@ -42,7 +42,8 @@ pub use crate::{
     lease::{AnyTarget, Lease},
     load::{LatencyHistogram, RequestCounts},
     pool::{
-        Acquire, AppliedChanges, Candidate, Changes, EndpointStatus, Explanation, Idle, PickError, Pool, PoolBuilder,
+        Acquire, AppliedChanges, Candidate, Changes, DepartedEndpoint, EndpointStatus, Explanation, Idle, PickError, Pool,
+        PoolBuilder, PoolStats,
     },
     pool::{Spillover, TryUpdateError, UpdateError},
     request::PickRequest,

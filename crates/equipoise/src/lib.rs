@@ -44,6 +44,11 @@ pub use equipoise_http as http;
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 #[doc(inline)]
 pub use equipoise_http::{HttpClient, Upstream};
+/// Monitoring: metrics, traces, events and a status page.
+#[cfg(feature = "monitor")]
+#[cfg_attr(docsrs, doc(cfg(feature = "monitor")))]
+#[doc(inline)]
+pub use equipoise_monitor as monitor;
 /// A reverse proxy over a balancer: request checks, header rules, error responses, tunnels and routing.
 #[cfg(feature = "proxy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]

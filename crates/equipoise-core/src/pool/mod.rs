@@ -24,6 +24,7 @@ mod queue;
 mod removal;
 mod spillover;
 mod state;
+mod stats;
 mod status;
 mod update;
 
@@ -38,5 +39,6 @@ pub use self::{
     removal::close_with_endpoint,
     spillover::Spillover,
     state::Pool,
+    stats::{DepartedEndpoint, PoolStats},
     status::EndpointStatus,
 };

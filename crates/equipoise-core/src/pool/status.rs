@@ -204,6 +204,10 @@ pub struct EndpointStatus {
     /// A histogram of the endpoint's latencies to the first byte of the response, since it joined the pool. `None` if
     /// the pool keeps no [histograms](crate::PoolBuilder::latency_histograms). Also `None` in explanations of picks.
     pub latency: Option<LatencyHistogram>,
+    /// A histogram of the whole times of the endpoint's requests, from the pick to the end of the lease, since it joined
+    /// the pool. It has the requests whose response has begun. `None` if the pool keeps no
+    /// [histograms](crate::PoolBuilder::latency_histograms). Also `None` in explanations of picks.
+    pub duration: Option<LatencyHistogram>,
 }
 
 impl EndpointStatus {
@@ -225,6 +229,7 @@ impl EndpointStatus {
             bytes_sent,
             bytes_received,
             latency: None,
+            duration: None,
         })
     }
 }

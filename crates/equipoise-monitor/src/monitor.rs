@@ -1,0 +1,124 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    report::{BuildInfo, Snapshot},
+    source::{WatchedListener, WatchedPool},
+};
+
+/// Reads the counters of pools and listeners, for metrics and the status page. Clones share the same pools and
+/// listeners.
+///
+/// A monitor has no task and no counter of its own: [`snapshot`](Self::snapshot) reads what the pools have counted.
+#[derive(Clone, Default)]
+pub struct Monitor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    started: Instant,
+    watched: Mutex<Watched>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { started: Instant::now(), watched: Mutex::default() }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Watched {
+    build: BuildInfo,
+    pools: Vec<WatchedPool>,
+    listeners: Vec<WatchedListener>,
+}
+
+impl Monitor {
+    /// Creates a monitor without pools and listeners.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name and the version of the program, for the metric `equipoise_build_info` and the status page.
+    pub fn build_info(&self, program: impl Into<String>, version: impl Into<String>) {
+        let build = BuildInfo { program: program.into(), version: version.into(), ..BuildInfo::default() };
+        self.inner.watched.lock().build = build;
+    }
+
+    /// Adds a pool. A pool with the same name is replaced, in its place.
+    pub fn add_pool(&self, pool: WatchedPool) {
+        let mut watched = self.inner.watched.lock();
+        match watched.pools.iter_mut().find(|old| old.name == pool.name) {
+            Some(old) => *old = pool,
+            None => watched.pools.push(pool),
+        }
+    }
+
+    /// Adds a listener. A listener with the same name is replaced, in its place.
+    pub fn add_listener(&self, listener: WatchedListener) {
+        let mut watched = self.inner.watched.lock();
+        match watched.listeners.iter_mut().find(|old| old.name == listener.name) {
+            Some(old) => *old = listener,
+            None => watched.listeners.push(listener),
+        }
+    }
+
+    /// Replaces all pools and listeners at once, for example after a configuration was read again.
+    pub fn replace(
+        &self,
+        pools: impl IntoIterator<Item = WatchedPool>,
+        listeners: impl IntoIterator<Item = WatchedListener>,
+    ) {
+        // Collected before the lock is taken, because the iterators may use this monitor.
+        let (pools, listeners) = (pools.into_iter().collect(), listeners.into_iter().collect());
+        let mut watched = self.inner.watched.lock();
+        (watched.pools, watched.listeners) = (pools, listeners);
+    }
+
+    /// Removes a pool. Returns whether the monitor had a pool of this name.
+    pub fn remove_pool(&self, name: &str) -> bool {
+        let mut watched = self.inner.watched.lock();
+        let before = watched.pools.len();
+        watched.pools.retain(|pool| *pool.name != *name);
+        watched.pools.len() < before
+    }
+
+    /// Removes a listener. Returns whether the monitor had a listener of this name.
+    pub fn remove_listener(&self, name: &str) -> bool {
+        let mut watched = self.inner.watched.lock();
+        let before = watched.listeners.len();
+        watched.listeners.retain(|listener| *listener.name != *name);
+        watched.listeners.len() < before
+    }
+
+    /// Reads all counters. Takes O(n) time for n endpoints. Picks do not wait for it.
+    pub fn snapshot(&self) -> Snapshot {
+        // Read without the lock, so that a slow reader holds up no change.
+        let Watched { build, pools, listeners } = self.inner.watched.lock().clone();
+        Snapshot {
+            at: SystemTime::now(),
+            uptime: self.inner.started.elapsed(),
+            build,
+            pools: pools.iter().map(WatchedPool::report).collect(),
+            listeners: listeners.iter().map(WatchedListener::report).collect(),
+        }
+    }
+
+    /// Returns the watched pools.
+    #[allow(dead_code, reason = "for the status page")]
+    pub(crate) fn pools(&self) -> Vec<WatchedPool> {
+        self.inner.watched.lock().pools.clone()
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watched = self.inner.watched.lock();
+        f.debug_struct("Monitor").field("pools", &watched.pools).field("listeners", &watched.listeners).finish()
+    }
+}

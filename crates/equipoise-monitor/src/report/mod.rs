@@ -1,0 +1,67 @@
+//! What a [`Monitor`](crate::Monitor) has read at one moment, as plain data: a [`Snapshot`]. Metrics, the status page and
+//! its JSON are made from snapshots only.
+
+mod endpoint;
+mod listener;
+mod pool;
+
+use std::time::{Duration, SystemTime};
+
+pub use self::{
+    endpoint::{CheckReport, ConditionReport, ConnectionsReport, EndpointReport, HealthReport},
+    listener::{CertificateReport, ListenerReport, Reading, ReadingKind},
+    pool::{HealthTotals, PoolReport, SessionsReport},
+};
+
+/// All counters and states of a [`Monitor`](crate::Monitor) at one moment.
+///
+/// Each endpoint is read once, so that what is said of one endpoint belongs together: `requests.total` is the sum of its
+/// outcomes and of its requests in flight. Different endpoints are read one after the other.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// When the snapshot was taken. Serialized as seconds since 1970.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "unix_seconds"))]
+    pub at: SystemTime,
+    /// The time since the monitor was created. Serialized as seconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    pub uptime: Duration,
+    /// The name and the version of the program, and the version of the library.
+    pub build: BuildInfo,
+    /// The pools, in the order in which they were added.
+    pub pools: Vec<PoolReport>,
+    /// The listeners, in the order in which they were added.
+    pub listeners: Vec<ListenerReport>,
+}
+
+/// Which program reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BuildInfo {
+    /// The name of the program, as [`Monitor::build_info`](crate::Monitor::build_info) has set it. Default: `equipoise`.
+    pub program: String,
+    /// The version of the program. Default: the version of this library.
+    pub version: String,
+    /// The version of this library.
+    pub library: &'static str,
+}
+
+impl Default for BuildInfo {
+    fn default() -> Self {
+        let library = env!("CARGO_PKG_VERSION");
+        Self { program: "equipoise".to_owned(), version: library.to_owned(), library }
+    }
+}
+
+#[cfg(feature = "serde")]
+fn unix_seconds<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+}
+
+/// Serializes a duration as seconds.
+#[cfg(feature = "serde")]
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}

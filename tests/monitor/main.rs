@@ -1,0 +1,1 @@
+//! Monitoring with real peers: Prometheus, a browser, load over sockets.
