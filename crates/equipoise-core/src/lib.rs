@@ -27,7 +27,7 @@ mod view;
 pub mod __private {
     pub use crate::{
         endpoint::race_addresses,
-        pool::close_with_endpoint,
+        pool::{ChangeWatch, PoolChange, close_with_endpoint, watch_changes},
         strategy::picker::{guarded, take_panicked},
         time::saturating_nanos,
     };
@@ -42,8 +42,8 @@ pub use crate::{
     lease::{AnyTarget, Lease},
     load::{LatencyHistogram, RequestCounts},
     pool::{
-        Acquire, AppliedChanges, Candidate, Changes, DepartedEndpoint, EndpointStatus, Explanation, Idle, PickError, Pool,
-        PoolBuilder, PoolStats,
+        Acquire, AppliedChanges, Candidate, Changes, DepartedEndpoint, EndpointStatus, Explanation, Idle, PickError,
+        Pool, PoolBuilder, PoolStats,
     },
     pool::{Spillover, TryUpdateError, UpdateError},
     request::PickRequest,

@@ -2,6 +2,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     acquire::QueueLink,
+    changes::Watchers,
     queue::Queue,
     removal::RemovalHooks,
     spillover::Spillover,
@@ -243,6 +244,7 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
                 stripes: self.stripes,
                 changed: Event::default(),
                 refresh_at: AtomicU64::new(0),
+                watchers: Watchers::default(),
                 settings: PoolSettings {
                     needs: if self.latency_histograms { self.strategy.needs().clock() } else { self.strategy.needs() },
                     strategy: self.strategy,

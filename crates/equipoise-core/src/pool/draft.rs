@@ -2,42 +2,13 @@
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
-use super::{error::UpdateError, state::Snapshot};
+use super::{changes::Changes, error::UpdateError, state::Snapshot};
 use crate::{
     endpoint::{Availability, Endpoint, EndpointSpec},
     ids::{EndpointId, Slot},
     load::Handle,
     view::{Member, Members, Overlay, is_limited},
 };
-
-/// What an update of a pool has changed: the ids of the endpoints that joined, left or changed. An endpoint that stayed
-/// as it was is not listed. Returned by [`Pool::update`](crate::Pool::update) and the other methods that change the
-/// list of endpoints, such as [`Pool::add`](crate::Pool::add).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Changes {
-    /// The ids of the endpoints that joined the pool, in the order of the specs that were passed to the update.
-    pub added: Vec<EndpointId>,
-    /// The ids of the endpoints that left the pool, in the order of their [slots](crate::Slot). These endpoints may
-    /// still have requests in flight.
-    pub removed: Vec<EndpointId>,
-    /// The ids of the endpoints whose address changed, in the order of their [slots](crate::Slot). The pool treats an
-    /// endpoint with a new address as a new endpoint without history. Such an id is in no other list.
-    pub replaced: Vec<EndpointId>,
-    /// The ids of the endpoints that stayed in the pool and got another weight, tier, zone or maximum number of
-    /// requests in flight, in the order of their [slots](crate::Slot).
-    pub changed: Vec<EndpointId>,
-    /// The ids of the endpoints that stayed in the pool and got another target (what requests are sent with, such as a
-    /// client), in the order of the specs that were passed to the update.
-    pub retargeted: Vec<EndpointId>,
-}
-
-impl Changes {
-    /// Returns whether the update changed nothing: all five lists are empty.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 impl Snapshot {
     /// Returns the member that is the same endpoint under this spec: it has the same id and the same address.

@@ -7,12 +7,15 @@
 //! | `publish` | how a change replaces the snapshot |
 //! | `update`, `draft`, `overlay`, `availability` | changes of the endpoints |
 //! | `removal` | what is called with the targets of endpoints that have left |
+//! | `changes`, `difference` | what a change has changed, and the functions that are told |
 //! | `queue`, `acquire` | requests that wait for capacity |
 
 mod acquire;
 mod availability;
 mod bound;
 mod builder;
+mod changes;
+mod difference;
 mod draft;
 mod error;
 mod explain;
@@ -32,7 +35,8 @@ pub use self::{
     acquire::Acquire,
     availability::AppliedChanges,
     builder::PoolBuilder,
-    draft::Changes,
+    changes::{ChangeWatch, Changes, PoolChange},
+    difference::watch_changes,
     error::{PickError, TryUpdateError, UpdateError},
     explain::{Candidate, Explanation},
     idle::Idle,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    difference::difference,
     queue::Recheck,
     state::{PoolInner, Snapshot},
 };
@@ -50,6 +51,7 @@ impl PoolInner {
         self.snapshot.store(Arc::clone(&next));
         self.changed.wake_all();
         set_departures(&last, &next);
+        self.watchers.call(|| difference(&last, &next));
         fence(Ordering::SeqCst);
         if self.settings.context.is_waiting(Ordering::Relaxed) {
             for slot in next.slots().filter(|&slot| next.differs_at(slot, &last)) {

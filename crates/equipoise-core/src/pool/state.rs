@@ -5,6 +5,7 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use super::{
+    changes::Watchers,
     queue::{Queue, UsableBy},
     removal::RemovalHooks,
     spillover::{Shares, Spillover, TierHealth},
@@ -52,11 +53,27 @@ pub(super) struct PoolInner {
     pub(super) changed: Event,
     /// The time of the next refresh of the strategy, in nanoseconds on the pool's clock.
     pub(super) refresh_at: AtomicU64,
+    pub(super) watchers: Watchers,
 }
 
 impl<T> Clone for Pool<T> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), target: PhantomData }
+    }
+}
+
+impl<T> Pool<T> {
+    /// Returns whether both values are clones of one pool.
+    ///
+    /// ```
+    /// use equipoise_core::Pool;
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// assert!(pool.is_same(&pool.clone()));
+    /// assert!(!pool.is_same(&Pool::default()));
+    /// ```
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 }
 

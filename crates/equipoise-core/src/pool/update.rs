@@ -4,7 +4,8 @@
 use std::{any::Any, convert::Infallible, sync::Arc};
 
 use super::{
-    draft::{Changes, Draft},
+    changes::Changes,
+    draft::Draft,
     error::{TryUpdateError, UpdateError},
     removal::removed_targets,
     state::Pool,
