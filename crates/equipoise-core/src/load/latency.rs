@@ -146,8 +146,16 @@ impl LatencyHistogram {
         })
     }
 
-    /// Adds the latencies of another stripe.
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Returns the latencies that were added after `earlier` was read. `earlier` is an earlier reading of the same
+    /// histogram. If it is of another histogram, a bucket with fewer latencies than in `earlier` is empty in the result.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let counts = self.counts.iter().zip(&earlier.counts).map(|(now, then)| now.saturating_sub(*then)).collect();
+        Self { counts, sum: self.sum.saturating_sub(earlier.sum) }
+    }
+
+    /// Adds the latencies of another histogram.
+    pub fn add(&mut self, other: &Self) {
         self.sum = self.sum.wrapping_add(other.sum);
         self.counts.iter_mut().zip(&other.counts).for_each(|(mine, other)| *mine += other);
     }
@@ -190,6 +198,20 @@ mod tests {
             assert_eq!((bucket(upper_bound(at) - 1), bucket(upper_bound(at))), (at, at + 1));
         }
         assert_eq!((bucket(0), bucket(u64::MAX)), (0, BUCKETS - 1));
+    }
+
+    #[test]
+    fn a_difference_has_what_was_added_between_two_readings() {
+        let latencies = Latencies::default();
+        latencies.record(Duration::from_millis(1));
+        let earlier = latencies.read();
+        latencies.record(Duration::from_millis(1));
+        latencies.record(Duration::from_millis(9));
+        let mut sum = latencies.read().since(&earlier);
+        assert_eq!((sum.count(), sum.sum()), (2, Duration::from_millis(10)));
+        sum.add(&earlier);
+        assert_eq!(sum, latencies.read());
+        assert_eq!(earlier.since(&sum).count(), 0);
     }
 
     #[test]
