@@ -161,6 +161,11 @@ impl Health {
     pub fn changes(&self) -> AvailabilityChanges {
         self.0.listeners.add()
     }
+
+    /// Returns whether both values are clones of one `Health`.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl fmt::Debug for Health {
