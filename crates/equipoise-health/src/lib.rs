@@ -14,7 +14,10 @@ mod settings;
 #[cfg(feature = "tokio")]
 pub use crate::driver::{AvailabilityChanges, DrainOutcome, Health, HealthBuilder, HealthGuard};
 pub use crate::{
-    machine::{AdminState, AvailabilityChange, CheckStatus, Condition, HealthStatus, Source},
+    machine::{
+        AdminState, AvailabilityChange, ChangeCount, CheckStatus, Condition, HealthStats, HealthStatus, ProbeCounts,
+        Source,
+    },
     requests::{CollectingState, CollectingStrategy, ResultCollector},
     settings::{
         CheckPolicy, EjectionGrowth, FailurePercentage, HealthPolicy, InitialState, InvalidHealth, LatencyOutlier,

@@ -52,10 +52,10 @@ impl Listeners {
         AvailabilityChanges(receiver)
     }
 
-    /// Logs a change and sends it to all queues. Removes the senders of dropped queues.
-    pub(super) fn notify(&self, change: &AvailabilityChange) {
+    /// Logs a change of a pool with this name and sends it to all queues. Removes the senders of dropped queues.
+    pub(super) fn notify(&self, pool: Option<&str>, change: &AvailabilityChange) {
         tracing::info!(
-            endpoint = %change.id, from = %change.from, to = %change.to, source = %change.source,
+            pool, endpoint = %change.id, from = %change.from, to = %change.to, source = %change.source,
             reason = %change.reason, "health changed"
         );
         self.0.lock().retain(|listener| listener.send(change.clone()).is_ok());
@@ -64,7 +64,77 @@ impl Listeners {
 
 #[cfg(test)]
 mod tests {
+    use std::{fmt, sync::Arc};
+
+    use equipoise_core::{Availability, Timestamp};
+    use tracing::{
+        Event, Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+    };
+
     use super::*;
+    use crate::machine::Source;
+
+    /// Keeps the fields of all events.
+    #[derive(Clone, Default)]
+    struct Fields(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            self.0.lock().push(format!("{field}={value:?}"));
+        }
+    }
+
+    impl Subscriber for Fields {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn the_event_of_a_change_has_the_name_of_the_pool_if_there_is_one() {
+        let change = AvailabilityChange {
+            id: "a:80".into(),
+            from: Availability::Up,
+            to: Availability::Unhealthy,
+            source: Source::Checks,
+            reason: "http: status 500".to_owned(),
+            at: Timestamp::ZERO,
+        };
+        let fields = Fields::default();
+        tracing::subscriber::with_default(fields.clone(), || {
+            Listeners::default().notify(Some("web"), &change);
+            Listeners::default().notify(None, &change);
+        });
+        let common = [
+            "message=health changed",
+            "endpoint=a:80",
+            "from=up",
+            "to=unhealthy",
+            "source=checks",
+            "reason=http: status 500",
+        ];
+        let fields = fields.0.lock();
+        assert_eq!(fields.len(), 2 * common.len() + 1, "{fields:?}");
+        assert_eq!(fields.iter().filter(|field| *field == "pool=\"web\"").count(), 1);
+        for field in common {
+            assert_eq!(fields.iter().filter(|other| *other == field).count(), 2, "{field} {fields:?}");
+        }
+    }
 
     #[test]
     fn listeners_that_are_gone_are_removed_even_if_nothing_changes() {

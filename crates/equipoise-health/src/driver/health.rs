@@ -10,7 +10,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    machine::{AdminState, Event, HealthStatus, Machine},
+    machine::{AdminState, Event, HealthStats, HealthStatus, Machine},
     probe::Probe,
     requests::{CollectingStrategy, ResultCollector},
     settings::{CheckPolicy, HealthPolicy, InvalidHealth, Outliers, Schedule},
@@ -39,7 +39,7 @@ pub struct Health(pub(super) Arc<Shared>);
 impl Health {
     /// Creates a builder without checks and without outlier detection.
     pub fn builder() -> HealthBuilder {
-        HealthBuilder { policy: HealthPolicy::new(), probes: Vec::new(), seed: None }
+        HealthBuilder { name: None, policy: HealthPolicy::new(), probes: Vec::new(), seed: None }
     }
 
     /// Wraps the strategy of a pool, so that outlier detection learns the results of the pool's requests. The wrapped
@@ -156,6 +156,37 @@ impl Health {
         self.0.machine.lock().statuses().collect()
     }
 
+    /// Returns what was counted since this `Health` was built: changes of availability by source, ejections, and probes
+    /// by check and result. [`replace_checks`](Self::replace_checks) and further calls of [`run`](Self::run) do not reset
+    /// the numbers.
+    ///
+    /// ```
+    /// use equipoise_core::{Availability, EndpointSpec, Pool};
+    /// use equipoise_health::{AdminState, Health, Source};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let health = Health::builder().name("web").build()?;
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// let checking = health.spawn(&pool);
+    /// let mut changes = health.changes();
+    /// health.set_admin_state("a:80", AdminState::Maintenance);
+    /// changes.next().await;
+    ///
+    /// let counted = &health.stats().changes[0];
+    /// assert_eq!((counted.source, counted.to, counted.count), (Source::Operator, Availability::Maintenance, 1));
+    /// # drop(checking);
+    /// # Ok(()) }
+    /// ```
+    pub fn stats(&self) -> HealthStats {
+        self.0.machine.lock().stats().clone()
+    }
+
+    /// Returns the name of the pool that was set with [`HealthBuilder::name`]. `None` if it has no name.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name()
+    }
+
     /// Returns a queue that receives all future changes of endpoints' availability, in the order in which they happen.
     /// Each change is put into the queue after it was applied to the pool.
     pub fn changes(&self) -> AvailabilityChanges {
@@ -189,12 +220,20 @@ impl Drop for HealthGuard {
 /// Builds a [`Health`]: the health checks and outlier detection of one pool. [`Health::builder`] creates the builder.
 #[must_use]
 pub struct HealthBuilder {
+    name: Option<Box<str>>,
     policy: HealthPolicy,
     probes: Vec<Arc<dyn Probe>>,
     seed: Option<u64>,
 }
 
 impl HealthBuilder {
+    /// Sets the name of the pool. The `tracing` events of this `Health`, such as `health changed`, have it as the field
+    /// `pool`. [`Health::name`] returns it. Default: no name, and events without this field.
+    pub fn name(mut self, pool: impl Into<String>) -> Self {
+        self.name = Some(pool.into().into_boxed_str());
+        self
+    }
+
     /// Adds a check, which runs `probe` on every endpoint at the times that `schedule` sets. The `name` of the check
     /// appears in [`CheckStatus`](crate::CheckStatus) and in the [reason](crate::Condition::reason) why an endpoint is
     /// not up. An endpoint must pass all checks to be up.
@@ -241,6 +280,7 @@ impl HealthBuilder {
         let waker = Arc::clone(&wake);
         collector.wake_by(move || waker.notify_one());
         Ok(Health(Arc::new(Shared {
+            name: self.name,
             machine: Mutex::new(machine),
             probes: Mutex::new(self.probes),
             collector,

@@ -99,7 +99,11 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
         self.known.members = present;
         let collector = &self.shared.collector;
         if collector.rules().is_some() && !self.known.members.is_empty() && !collector.has_endpoints() {
-            tracing::warn!("outlier detection has no effect: the pool's strategy is not wrapped by Health::watch");
+            let pool = self.shared.name();
+            tracing::warn!(
+                pool,
+                "outlier detection has no effect: the pool's strategy is not wrapped by Health::watch"
+            );
         }
     }
 
@@ -127,11 +131,12 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
                 Some(Action::Notify(change)) => changes.push(change),
             }
         }
-        apply(availabilities, |some| self.pool.set_availabilities(some));
-        apply(weights, |some| self.pool.set_weight_percents(some));
-        apply(limits, |some| self.pool.set_max_in_flight_all(some));
+        let name = self.shared.name();
+        apply(name, availabilities, |some| self.pool.set_availabilities(some));
+        apply(name, weights, |some| self.pool.set_weight_percents(some));
+        apply(name, limits, |some| self.pool.set_max_in_flight_all(some));
         for change in changes {
-            self.shared.listeners.notify(&change);
+            self.shared.listeners.notify(name, &change);
         }
     }
 
@@ -151,6 +156,7 @@ impl<'a, T: Send + Sync + 'static> Runner<'a, T> {
 /// Applies all changes at once. If the pool's strategy refuses them, applies them one by one, so that only the
 /// refused ones are lost. Changes of endpoints that have left are ignored.
 fn apply<V: Copy>(
+    pool: Option<&str>,
     changes: Vec<(EndpointId, V)>,
     set: impl Fn(Vec<(EndpointId, V)>) -> Result<AppliedChanges, UpdateError>,
 ) {
@@ -159,7 +165,7 @@ fn apply<V: Copy>(
     }
     for change in changes {
         if let Err(error) = set(vec![change.clone()]) {
-            tracing::warn!(endpoint = %change.0, %error, "the pool refused a change of health");
+            tracing::warn!(pool, endpoint = %change.0, %error, "the pool refused a change of health");
         }
     }
 }

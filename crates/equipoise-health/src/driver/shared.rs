@@ -16,6 +16,8 @@ use crate::{
 
 /// The state that the clones of a `Health` share.
 pub(super) struct Shared {
+    /// The name of the pool. `None` if it has none.
+    pub(super) name: Option<Box<str>>,
     pub(super) machine: Mutex<Machine>,
     /// The probe of each check, by the index of the check.
     pub(super) probes: Mutex<Vec<Arc<dyn Probe>>>,
@@ -45,6 +47,10 @@ pub(super) struct Member {
 }
 
 impl Shared {
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Returns the present time on the clock of the health state machine.
     pub(super) fn now(&self) -> Timestamp {
         // The clock starts at 1 ns, because 0 means "never" in some places.

@@ -8,6 +8,7 @@ use super::{
     Action, ProbeId,
     check::{CheckState, Running},
     state::Machine,
+    stats::ProbeResult,
     timers::Timer,
 };
 use crate::{
@@ -30,6 +31,7 @@ impl Machine {
     pub fn replace_checks(&mut self, now: Timestamp, checks: Vec<CheckPolicy>) -> Result<(), InvalidHealth> {
         checks.iter().try_for_each(CheckPolicy::validate)?;
         self.advance(now);
+        self.stats.set_checks(&checks);
         let old_checks = std::mem::replace(&mut self.policy.checks, checks);
         let records: Vec<u64> = self.records.keys().copied().collect();
         for &number in &records {
@@ -129,21 +131,30 @@ impl Machine {
         self.running_hanging -= usize::from(state.hangs);
         self.unprobed -= usize::from(std::mem::take(&mut record.unprobed));
         state.hangs = matches!(result, Err(ProbeError::Timeout) | Ok(ProbeOutcome::Inconclusive(ProbeError::Timeout)));
-        match result {
+        let ended = match result {
             // The check passes with any reply of the agent. The state that the agent reports is a source of its own.
             Ok(ProbeOutcome::Agent(reply)) => {
                 state.record(Ok(()), &schedule, self.now);
                 let has_error = reply.unknown_word.is_some() || reply.warning.is_some();
                 state.last_error = has_error.then(|| reply.text.clone());
                 record.agent_replied(&reply, self.now);
+                ProbeResult::Passed
             }
             // A probe that the operating system forbids says nothing about the endpoint.
             Ok(ProbeOutcome::Inconclusive(why)) | Err(why @ ProbeError::Forbidden(_)) => {
                 state.inconclusive(why.to_string());
+                ProbeResult::Inconclusive
             }
-            Ok(ProbeOutcome::Passed) => state.record(Ok(()), &schedule, self.now),
-            Err(why) => state.record(Err(why.to_string()), &schedule, self.now),
-        }
+            Ok(ProbeOutcome::Passed) => {
+                state.record(Ok(()), &schedule, self.now);
+                ProbeResult::Passed
+            }
+            Err(why) => {
+                state.record(Err(why.to_string()), &schedule, self.now);
+                ProbeResult::Failed
+            }
+        };
+        self.stats.probe_ended(&self.policy.checks[check].name, ended);
         let interval = record.checks[check].interval(&schedule);
         // Jitter only shortens the interval, so that the configured interval is an upper limit.
         let jitter = 1.0 - schedule.jitter * self.random_fraction();

@@ -88,7 +88,12 @@ impl Machine {
         let max = self.max_out();
         let Some(record) = self.records.get_mut(&number) else { return };
         if self.out >= max && !record.counts_towards_max {
+            self.stats.prevented += 1;
             return;
+        }
+        match phase {
+            Phase::Ejected => self.stats.ejections += 1,
+            _ => self.stats.pauses += 1,
         }
         let requests = &mut record.requests;
         requests.ejections = requests.ejections.saturating_add(u32::from(phase == Phase::Ejected));

@@ -36,6 +36,7 @@ mod outliers;
 mod pending;
 mod record;
 mod state;
+mod stats;
 mod status;
 mod timers;
 
@@ -43,5 +44,6 @@ pub use self::{
     action::Action,
     event::{AdminState, Event, FailureLimit, IntervalCounts, ProbeId, Signal},
     state::Machine,
+    stats::{ChangeCount, HealthStats, ProbeCounts},
     status::{AvailabilityChange, CheckStatus, Condition, HealthStatus, Source},
 };

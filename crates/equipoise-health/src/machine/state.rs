@@ -11,6 +11,7 @@ use super::{
     outliers::Phase,
     pending::PendingAdminStates,
     record::Record,
+    stats::HealthStats,
     timers::{Timer, Timers},
 };
 use crate::settings::{HealthPolicy, InvalidHealth};
@@ -73,6 +74,7 @@ pub struct Machine {
     pub(super) out: usize,
     /// Whether an interval of outlier detection has ended and `decrement_ejections` was not called since.
     pub(super) decrement_due: bool,
+    pub(super) stats: HealthStats,
     /// The current time of the machine, which never goes back.
     pub(super) now: Timestamp,
     /// The difference between `now` and the driver's clock. It grows when the driver's clock is set back.
@@ -89,6 +91,8 @@ impl Machine {
     /// Returns an error that names the first invalid setting of the policy.
     pub fn new(policy: HealthPolicy, seed: u64) -> Result<Self, InvalidHealth> {
         policy.validate()?;
+        let mut stats = HealthStats::default();
+        stats.set_checks(&policy.checks);
         Ok(Self {
             policy,
             entropy: SeededEntropy::new(seed),
@@ -105,6 +109,7 @@ impl Machine {
             unprobed: 0,
             out: 0,
             decrement_due: false,
+            stats,
             now: Timestamp::ZERO,
             lag: Duration::ZERO,
         })
@@ -154,7 +159,11 @@ impl Machine {
     /// After each call of [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout) or
     /// [`republish`](Self::republish), call this method until it returns `None`.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if let Some(Action::Notify(change)) = &action {
+            self.stats.changed(change);
+        }
+        action
     }
 
     /// Returns the health of the endpoint with this id. Returns `None` if no endpoint with this id has
@@ -166,6 +175,12 @@ impl Machine {
     /// Returns the health of all endpoints, in the order in which they joined.
     pub fn statuses(&self) -> impl Iterator<Item = HealthStatus> {
         self.records.values().map(|record| record.status(&self.policy))
+    }
+
+    /// Returns what the machine has counted: changes of availability, ejections and probes. A change counts from the
+    /// moment at which [`poll_action`](Self::poll_action) returns it.
+    pub fn stats(&self) -> &HealthStats {
+        &self.stats
     }
 
     /// Repeats the actions that set the present availability, weight and maximum number of requests in flight of each

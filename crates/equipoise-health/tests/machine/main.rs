@@ -4,5 +4,6 @@ mod drains;
 mod properties;
 mod requests;
 mod sources;
+mod stats;
 mod timing;
 mod world;

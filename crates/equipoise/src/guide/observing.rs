@@ -297,7 +297,11 @@
 //! The times in statuses and changes (`since`, `at`) are on the clock of [`Health::now`](crate::health::Health::now).
 //!
 //! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`,
-//! `from`, `to`, `source` and `reason`. Lost connections to a session store are events of level warn.
+//! `from`, `to`, `source` and `reason`. If the pool has a name ([`HealthBuilder::name`](crate::health::HealthBuilder::name)),
+//! the event has it as the field `pool`. Lost connections to a session store are events of level warn.
+//!
+//! [`Health::stats`](crate::health::Health::stats) returns how many changes there were by source, how often outlier
+//! detection has ejected endpoints, and how many probes have passed and failed.
 //!
 //! # What to measure
 //!
@@ -310,7 +314,7 @@
 //! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | each of these errors: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
 //! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_threshold) |
-//! | health changes by source | `Health::changes` | ejections that repeat: after each ejection, the endpoint fails its next request |
+//! | health changes by source | `Health::stats`, `Health::changes` | ejections that repeat: after each ejection, the endpoint fails its next request |
 //! | sessions by outcome | `Affinity::stats` | sessions that move; stores that do not answer |
 //! | connections to endpoints, opened and closed by reason | [`Upstream::status`](crate::Upstream::status) | few requests per connection; `failed`, `ping_timeout` |
 //! | connections of clients | [`Server::stats`](crate::proxy::server::Server::stats) | a number near `max_connections`; timeouts and `malformed` |
