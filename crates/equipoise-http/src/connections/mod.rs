@@ -1,5 +1,6 @@
 //! The connections to one endpoint: opening, reuse, limits, and the end of their life.
 
+mod bytes;
 mod clock;
 mod http1;
 #[cfg(feature = "http2")]

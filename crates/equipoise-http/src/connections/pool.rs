@@ -272,6 +272,7 @@ impl Connections {
 
     pub(crate) fn status(&self) -> ConnectionStatus {
         let (opened, failed, closed) = self.counters.read();
+        let bytes = self.counters.bytes();
         let idle = self.idle.len();
         #[cfg(feature = "http2")]
         let idle = idle + self.http2.idle();
@@ -281,6 +282,8 @@ impl Connections {
             waiting: Want::ALL.into_iter().map(|want| self.slots.waiting(want)).sum(),
             opened,
             failed,
+            bytes_sent: bytes.sent,
+            bytes_received: bytes.received,
             requests: self.idle.requests(),
             closed,
         }

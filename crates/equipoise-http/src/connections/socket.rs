@@ -12,7 +12,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::status::{CloseReason, Counters};
+use super::{
+    bytes::ConnectionBytes,
+    status::{CloseReason, Counters},
+};
 use crate::connect::Stream;
 
 /// What the holder of a connection tells its socket. The socket itself is inside the HTTP implementation.
@@ -62,6 +65,7 @@ pub(super) struct Socket<S> {
     stream: Stream,
     control: Arc<Control>,
     otherwise: CloseReason,
+    bytes: ConnectionBytes,
     _slot: S,
 }
 
@@ -72,12 +76,21 @@ impl<S> Socket<S> {
         counters: Arc<Counters>,
         otherwise: CloseReason,
     ) -> (Self, Arc<Control>) {
+        let bytes = counters.connection_bytes();
         let control = Arc::new(Control { counters, ..Control::default() });
-        (Self { stream, control: Arc::clone(&control), otherwise, _slot: slot }, control)
+        (Self { stream, control: Arc::clone(&control), otherwise, bytes, _slot: slot }, control)
     }
 }
 
 impl<S> Socket<S> {
+    /// Takes note of bytes that were written, or of output that the system does not accept.
+    fn written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.bytes.sent(bytes);
+        }
+        self.noted(polled)
+    }
+
     /// Takes note of output that the system does not accept.
     fn noted<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.control.is_blocked.store(polled.is_pending(), Ordering::Relaxed);
@@ -99,15 +112,18 @@ impl<S: Unpin> AsyncRead for Socket<S> {
         if asks_system {
             self.control.asks_system.store(false, Ordering::Relaxed);
         }
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if asks_system && read.is_pending() { self.stream.poll_read_now(cx, buf) } else { read }
+        let read = if asks_system && read.is_pending() { self.stream.poll_read_now(cx, buf) } else { read };
+        self.bytes.received(buf.filled().len().saturating_sub(before));
+        read
     }
 }
 
 impl<S: Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.noted(written)
+        self.written(written)
     }
 
     fn poll_write_vectored(
@@ -116,7 +132,7 @@ impl<S: Unpin> AsyncWrite for Socket<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.noted(written)
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,6 +1,11 @@
 //! What is known about the connections to an endpoint: their numbers, and why they were closed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::bytes::{ByteCounts, ConnectionBytes, EndpointBytes};
 
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +83,13 @@ pub struct ConnectionStatus {
     pub opened: u64,
     /// The number of times that a connection could not be opened.
     pub failed: u64,
+    /// The number of bytes that were sent on the connections, those that are closed included: requests with their heads,
+    /// the frames of HTTP/2, and the bytes of tunnels. With TLS, the bytes before encryption. The header of the PROXY
+    /// protocol is not counted. Never decreases.
+    pub bytes_sent: u64,
+    /// The number of bytes that were received on the connections, counted as [`bytes_sent`](Self::bytes_sent) is. Never
+    /// decreases.
+    pub bytes_received: u64,
     /// The number of requests that were sent on a connection. Divided by `opened`, it is the mean number of requests per
     /// connection.
     pub requests: u64,
@@ -96,12 +108,14 @@ impl ConnectionStatus {
     }
 }
 
-/// Counters of one endpoint. They change when a connection is opened or closed, not with each request.
+/// Counters of one endpoint. They change when a connection is opened or closed, not with each request. The bytes are
+/// counted by each connection for itself.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     opened: AtomicU64,
     failed: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
+    bytes: Arc<EndpointBytes>,
 }
 
 impl Counters {
@@ -115,6 +129,16 @@ impl Counters {
 
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Begins to count the bytes of a connection.
+    pub(super) fn connection_bytes(&self) -> ConnectionBytes {
+        ConnectionBytes::new(Arc::clone(&self.bytes))
+    }
+
+    /// Returns the bytes of all connections.
+    pub(super) fn bytes(&self) -> ByteCounts {
+        self.bytes.read()
     }
 
     /// Returns the numbers of opened connections, of failures to open one, and of closed connections by reason.

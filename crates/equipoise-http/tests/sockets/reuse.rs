@@ -35,6 +35,27 @@ async fn requests_one_after_the_other_share_a_connection() {
 }
 
 #[tokio::test]
+async fn bytes_are_counted_while_a_connection_is_open_and_after_it_is_closed() {
+    let (server, upstream) = Server::with_upstream(&Settings::new()).await;
+    let serve = async {
+        let mut peer = server.accept().await;
+        let first = peer.answer(HELLO).await;
+        (first.len() + peer.answer(HELLO).await.len(), peer)
+    };
+    let request = async {
+        send(&upstream, get("/")).await.unwrap();
+        send(&upstream, get("/a-longer-path")).await.unwrap();
+    };
+    let ((sent, mut peer), ()) = join!(serve, request);
+    let expected = (sent as u64, 2 * HELLO.len() as u64);
+    let bytes = || (upstream.status().bytes_sent, upstream.status().bytes_received);
+    assert_eq!((upstream.status().open, bytes()), (1, expected));
+    upstream.close();
+    peer.closed().await;
+    assert_eq!((upstream.status().open, bytes()), (0, expected));
+}
+
+#[tokio::test]
 async fn a_response_with_a_doubtful_length_is_the_last_of_its_connection() {
     let (server, upstream) = Server::with_upstream(&Settings::new()).await;
     for answer in [
