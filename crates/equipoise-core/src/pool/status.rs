@@ -127,6 +127,32 @@ impl<T> Pool<T> {
         members.handle(slot, 0)?.target.downcast_ref().cloned()
     }
 
+    /// Returns the ids of all endpoints with clones of their targets, in the order of their [slots](crate::Slot): all of
+    /// the same moment. Takes O(n) time for n endpoints, less than a call of [`target`](Self::target) for each of them.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    ///
+    /// let pool = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), "a client")?;
+    /// for (id, target) in pool.targets() {
+    ///     assert_eq!((id.as_str(), target), ("a:80", "a client"));
+    /// }
+    /// # Ok::<(), equipoise_core::UpdateError>(())
+    /// ```
+    pub fn targets(&self) -> Vec<(EndpointId, T)>
+    where
+        T: Clone + Send + Sync + 'static,
+    {
+        let snapshot = self.inner.snapshot.load();
+        let members = snapshot.members();
+        let target = |slot| {
+            let id = members.get(slot)?.endpoint.id().clone();
+            Some((id, members.handle(slot, 0)?.target.downcast_ref::<T>()?.clone()))
+        };
+        snapshot.slots().filter_map(target).collect()
+    }
+
     /// Returns the current state of all endpoints, in the order of their [slots](crate::Slot), for status pages and
     /// metrics. Takes O(n) time for n endpoints. Allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
