@@ -29,5 +29,5 @@ pub use crate::{
     layer::{AffinityFuture, AffinityLayer, WithAffinity},
     mode::{EndpointNaming, InvalidNaming, Mode},
     outcome::{AffinityOutcome, AffinityStats, UnboundReason},
-    store::{Lookup, SessionStore, StoreError},
+    store::{Lookup, SessionStore, StoreError, StoreStats},
 };

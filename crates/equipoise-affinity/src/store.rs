@@ -44,6 +44,84 @@ pub trait SessionStore: Send + Sync + 'static {
     fn left(&self, endpoint: &EndpointId) {
         let _ = endpoint;
     }
+
+    /// Returns the size of the store and what it has counted, for metrics. Must be fast and must not block.
+    /// [`Affinity::store_stats`](crate::Affinity::store_stats) returns the result.
+    ///
+    /// The default implementation returns `None`: nothing is known.
+    fn store_stats(&self) -> Option<StoreStats> {
+        None
+    }
+}
+
+/// The size of a [`SessionStore`] and what it has counted since it was created. Returned by
+/// [`SessionStore::store_stats`].
+///
+/// ```
+/// use equipoise_affinity::{SessionStore, StoreStats, table::SessionTable};
+///
+/// let table = SessionTable::builder().capacity(1000).build()?;
+/// let stats = table.store_stats().expect("a table counts");
+/// assert_eq!((stats.sessions, stats.capacity), (Some(0), Some(1000)));
+/// assert_eq!(stats.events[0], ("evictions", 0));
+///
+/// // A store of the application reports what it knows.
+/// let own = StoreStats::new("etcd").sessions(17).event("timeouts", 3);
+/// assert_eq!((own.store, own.capacity), ("etcd", None));
+/// # Ok::<(), equipoise_affinity::table::InvalidSessionTable>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// The kind of the store: `table`, `redis`, or another word for a store of the application.
+    pub store: &'static str,
+    /// The number of stored sessions. `None` if it is not known, as with Redis. Sessions that have ended may count
+    /// until they are removed.
+    pub sessions: Option<u64>,
+    /// The maximum number of stored sessions. `None` if it is not known.
+    pub capacity: Option<u64>,
+    /// Whether the store is connected to its server. `None` if it has no server.
+    pub connected: Option<bool>,
+    /// Numbers of events so far, each with its name in snake case, such as `evictions`. The names are those of the
+    /// fields of [`TableStats`](crate::table::TableStats) and of `RedisStats`. Events that have not occurred are
+    /// included, with the number 0.
+    pub events: Vec<(&'static str, u64)>,
+}
+
+impl StoreStats {
+    /// Creates stats in which nothing is known. `store` is a word for the kind of the store.
+    #[must_use]
+    pub const fn new(store: &'static str) -> Self {
+        Self { store, sessions: None, capacity: None, connected: None, events: Vec::new() }
+    }
+
+    /// Sets the number of stored sessions. Default: not known.
+    #[must_use]
+    pub const fn sessions(mut self, sessions: u64) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Sets the maximum number of stored sessions. Default: not known.
+    #[must_use]
+    pub const fn capacity(mut self, capacity: u64) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// Sets whether the store is connected to its server. Default: it has no server.
+    #[must_use]
+    pub const fn connected(mut self, connected: bool) -> Self {
+        self.connected = Some(connected);
+        self
+    }
+
+    /// Adds the number of events of one kind. `name` is in snake case. Default: no events.
+    #[must_use]
+    pub fn event(mut self, name: &'static str, count: u64) -> Self {
+        self.events.push((name, count));
+        self
+    }
 }
 
 /// The result of [`SessionStore::lookup`]: an answer, or a future of the answer.
@@ -143,5 +221,9 @@ impl Guarded {
 
     pub(crate) fn left(&self, endpoint: &EndpointId) {
         let _ = guarded(|| self.0.left(endpoint));
+    }
+
+    pub(crate) fn store_stats(&self) -> Option<StoreStats> {
+        guarded(|| self.0.store_stats()).flatten()
     }
 }

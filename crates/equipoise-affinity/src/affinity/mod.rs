@@ -20,6 +20,7 @@ use crate::{
     members::PoolMembers,
     mode::{InvalidNaming, Kind, Mode},
     outcome::{AffinityStats, Counters},
+    store::StoreStats,
 };
 
 /// Session affinity for a pool: sends the requests of a session to the same endpoint. A [`Mode`] determines how a
@@ -248,6 +249,14 @@ impl Affinity {
     /// Returns how many requests had each outcome since this `Affinity` was created. All clones share the counters.
     pub fn stats(&self) -> AffinityStats {
         self.shared.counters.stats()
+    }
+
+    /// Returns the size of the session store of the mode and what the store has counted. `None` if the mode has no store
+    /// ([`Mode::table`] and [`Mode::learn`] have one), or if the store of the application does not report it.
+    ///
+    /// If several pools share a store, its numbers are those of all pools together.
+    pub fn store_stats(&self) -> Option<StoreStats> {
+        self.shared.mode.store()?.store_stats()
     }
 }
 

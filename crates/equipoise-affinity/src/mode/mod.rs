@@ -124,6 +124,16 @@ impl Mode {
     }
 }
 
+impl Kind {
+    /// Returns the session store of the mode.
+    pub(crate) fn store(&self) -> Option<&Guarded> {
+        match self {
+            Self::Table(_, store) | Self::Learn(_, store) => Some(store),
+            Self::None | Self::Hash(_) | Self::Cookie(..) | Self::Route(..) => None,
+        }
+    }
+}
+
 impl fmt::Debug for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

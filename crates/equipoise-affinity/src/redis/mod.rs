@@ -82,7 +82,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 pub use self::{builder::RedisStoreBuilder, server::InvalidRedisStore, stats::RedisStats};
 use self::{key::StoreKey, local_cache::CacheEntry, shared::Shared};
-use crate::{Lookup, SessionStore, StoreError};
+use crate::{Lookup, SessionStore, StoreError, StoreStats};
 
 /// A session store in Redis or Valkey, for several balancers that share sessions. The [module](self) describes it.
 ///
@@ -243,6 +243,12 @@ impl SessionStore for RedisStore {
         let now = shared.now();
         let entry = shared.cache.change(&key, |_| CacheEntry::new(None, 0, now));
         shared.write(&key, &entry);
+    }
+
+    fn store_stats(&self) -> Option<StoreStats> {
+        let stats = self.stats();
+        let known = StoreStats::new("redis").connected(stats.connected);
+        Some(stats.events().into_iter().fold(known, |known, (name, count)| known.event(name, count)))
     }
 }
 

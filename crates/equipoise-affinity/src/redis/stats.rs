@@ -65,6 +65,13 @@ macro_rules! counters {
                 RedisStats { $($name: self.$name.get(),)* connected }
             }
         }
+
+        impl RedisStats {
+            /// Returns all numbers with the names of their fields.
+            pub(super) fn events(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+        }
     };
 }
 

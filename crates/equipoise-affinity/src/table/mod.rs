@@ -114,7 +114,7 @@ use self::{
     members::Members,
     shard::Shard,
 };
-use crate::{Lookup, SessionStore};
+use crate::{Lookup, SessionStore, StoreStats};
 
 /// Maximum number of sessions in a shard. With the remembered keys, a shard has just below 2,048 entries, a size that
 /// its map reaches by doubling.
@@ -263,6 +263,12 @@ impl SessionStore for SessionTable {
     /// with the same id are valid.
     fn left(&self, endpoint: &EndpointId) {
         self.0.members.left(endpoint);
+    }
+
+    fn store_stats(&self) -> Option<StoreStats> {
+        let TableStats { evictions, expirations, voided } = self.stats();
+        let stats = StoreStats::new("table").sessions(self.len() as u64).capacity(self.capacity() as u64);
+        Some(stats.event("evictions", evictions).event("expirations", expirations).event("voided", voided))
     }
 }
 

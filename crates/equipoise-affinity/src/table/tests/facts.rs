@@ -233,6 +233,29 @@ fn no_debug_output_shows_a_key() {
 }
 
 #[test]
+fn its_size_and_removals_are_in_the_stats_of_the_store() {
+    let (table, clock) = table_with(SessionTable::builder().capacity(10).idle_timeout(secs(1)));
+    for key in 0..20_u8 {
+        table.bind(&[key], &id("a"), None);
+    }
+    clock.advance(secs(5));
+    table.sweep();
+    table.bind(b"k", &id("a"), None);
+    let TableStats { evictions, expirations, .. } = table.stats();
+    assert_eq!(evictions + expirations, 20);
+    assert_eq!(
+        table.store_stats(),
+        Some(StoreStats {
+            store: "table",
+            sessions: Some(1),
+            capacity: Some(10),
+            connected: None,
+            events: vec![("evictions", evictions), ("expirations", expirations), ("voided", 0)],
+        })
+    );
+}
+
+#[test]
 fn a_clone_is_the_same_table() {
     let (table, _) = table(10);
     table.clone().bind(b"k", &id("a"), None);
