@@ -85,14 +85,24 @@ struct LeaseInner {
     ended: Ended,
 }
 
+/// Whether a lease adds its times to the histograms of its endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HistogramUse {
+    /// The pool keeps no histograms.
+    Off,
+    /// The lease adds the time to the first byte.
+    FirstByte,
+    /// The lease has added the time to the first byte. At its end, it adds the whole time.
+    Whole,
+}
+
 /// The hooks of the strategy that a lease calls, and the counts that it needs.
 #[derive(Clone, Copy)]
 struct HookNeeds {
     latency: bool,
     /// Whether leases are counted by whether their response has begun.
     waiting: bool,
-    /// Whether latencies are recorded in the pool's histograms.
-    histogram: bool,
+    histograms: HistogramUse,
     outcomes: bool,
     leases: bool,
     /// Whether verdicts update the failing mark of the endpoint.
@@ -108,7 +118,7 @@ impl<T> Lease<T> {
         selection: Selection,
         picked_at: Timestamp,
         needs: &Needs,
-        histogram: bool,
+        with_histograms: bool,
     ) -> Self {
         if needs.waiting {
             handle.enter_at(picked_at);
@@ -116,7 +126,8 @@ impl<T> Lease<T> {
             handle.enter();
         }
         let Needs { latency, waiting, outcomes, leases, caps_failing: failing, .. } = *needs;
-        let hooks = HookNeeds { latency, waiting, histogram, outcomes, leases, failing };
+        let histograms = if with_histograms { HistogramUse::FirstByte } else { HistogramUse::Off };
+        let hooks = HookNeeds { latency, waiting, histograms, outcomes, leases, failing };
         let Selection { admission, binding_outcome, has_alternatives, .. } = selection;
         let (timed, judged, answered, ended) = (false, false, false, Ended::CANCELLED);
         let inner = LeaseInner {
@@ -318,15 +329,29 @@ impl<T> Lease<T> {
     }
 }
 
-impl Lease<AnyTarget> {
-    /// Ends a lease that was never given to a request. It is not counted as a request, says nothing about the endpoint,
-    /// and does not count as an offer of a probation.
-    pub(crate) fn withdraw(mut self) {
+impl<T> Lease<T> {
+    /// Ends a lease that no request has used. It is not counted as a request, says nothing about the endpoint, and does
+    /// not count as an offer of a probation.
+    ///
+    /// Use it for an endpoint that was picked in advance, if the request then needs no further attempt.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, PickRequest, Pool};
+    ///
+    /// let pool: Pool<()> = Pool::default();
+    /// pool.add(EndpointSpec::new("a:80"), ())?;
+    /// pool.pick(&PickRequest::new())?.withdraw();
+    /// assert_eq!(pool.endpoints()[0].requests.total, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn withdraw(mut self) {
         self.inner.ended = Ended::WITHDRAWN;
         self.inner.admission.offered = false;
         self.inner.judged = true;
     }
+}
 
+impl Lease<AnyTarget> {
     /// Returns the lease with access to its target. The lease must be of a pool of `T`.
     pub(crate) fn with_target<T>(self) -> Lease<T> {
         Lease { inner: self.inner, target: PhantomData }
@@ -355,7 +380,7 @@ impl LeaseInner {
     }
 
     fn first_byte(&mut self) {
-        if !std::mem::replace(&mut self.timed, true) && (self.hooks.latency || self.hooks.histogram) {
+        if !std::mem::replace(&mut self.timed, true) && self.takes_latency() {
             let (now, latency) = self.elapsed();
             self.sample(latency, now);
         }
@@ -369,19 +394,32 @@ impl LeaseInner {
         }
     }
 
-    fn sample(&self, latency: Duration, now: Timestamp) {
+    #[inline]
+    fn takes_latency(&self) -> bool {
+        self.hooks.latency || self.hooks.histograms != HistogramUse::Off
+    }
+
+    fn sample(&mut self, latency: Duration, now: Timestamp) {
         if self.hooks.latency {
             self.strategy().on_latency(&*self.handle.endpoint.state, latency, now);
         }
-        if self.hooks.histogram {
-            self.record_latency(latency);
+        if self.hooks.histograms != HistogramUse::Off {
+            self.record_first_byte(latency);
         }
     }
 
     #[cold]
-    fn record_latency(&self, latency: Duration) {
-        if let Some(latencies) = self.handle.traffic.latencies() {
-            latencies.record(latency);
+    fn record_first_byte(&mut self, latency: Duration) {
+        self.hooks.histograms = HistogramUse::Whole;
+        if let Some(histograms) = self.handle.traffic.histograms() {
+            histograms.first_byte.record(latency);
+        }
+    }
+
+    #[cold]
+    fn record_whole(&self) {
+        if let Some(histograms) = self.handle.traffic.histograms() {
+            histograms.whole.record(self.elapsed().1);
         }
     }
 
@@ -396,16 +434,16 @@ impl LeaseInner {
         // The verdict decides the probation, so the pass is used up.
         let tried = verdict != Verdict::Neutral && self.admission.pass.take().is_some();
         let untimed = !std::mem::replace(&mut self.timed, true);
-        let sample = (self.hooks.latency || self.hooks.histogram) && untimed && verdict == Verdict::Success;
+        let sample = self.takes_latency() && untimed && verdict == Verdict::Success;
         if !sample && !self.hooks.outcomes {
             return;
         }
         let (now, latency) = self.elapsed();
-        let state = &*self.handle.endpoint.state;
         if sample {
             self.sample(latency, now);
         }
         if self.hooks.outcomes {
+            let state = &*self.handle.endpoint.state;
             self.strategy().on_outcome(state, verdict, now);
             if tried {
                 self.strategy().on_probation(state, verdict, now);
@@ -458,6 +496,10 @@ impl LeaseInner {
 impl Drop for LeaseInner {
     #[inline]
     fn drop(&mut self) {
+        // Before the lease ends: an endpoint without leases has all of its times.
+        if self.hooks.histograms == HistogramUse::Whole {
+            self.record_whole();
+        }
         let emptied = self.handle.leave(self.ended);
         if self.answered {
             self.handle.leave_answered();

@@ -43,7 +43,7 @@ pub use crate::{
     load::{LatencyHistogram, RequestCounts},
     pool::{
         Acquire, AppliedChanges, Candidate, Changes, DepartedEndpoint, EndpointStatus, Explanation, Idle, PickError,
-        Pool, PoolBuilder, PoolStats,
+        Pool, PoolBuilder, PoolStats, PoolStatus,
     },
     pool::{Spillover, TryUpdateError, UpdateError},
     request::PickRequest,

@@ -6,7 +6,7 @@ use crate::{
     endpoint::{Endpoint, EndpointId, EndpointSpec, EndpointState, MAX_WEIGHT, PoolContext, Slot, Tier},
     entropy::mix,
     ids::Revision,
-    load::{Handle, LatencyHistogram, Load, RequestCounts},
+    load::{Handle, LatencyHistogram, Load, RequestCounts, StripeReader, read_histograms},
     time::Timestamp,
 };
 
@@ -118,7 +118,7 @@ impl Members {
 }
 
 impl Members {
-    fn stripes(&self, slot: Slot) -> impl Iterator<Item = &Arc<Handle>> {
+    fn stripes(&self, slot: Slot) -> impl Iterator<Item = &Arc<Handle>> + Clone {
         self.handles.iter().skip(slot.index()).step_by(self.slots.len().max(1)).flatten()
     }
 
@@ -139,12 +139,15 @@ impl Members {
         )
     }
 
-    /// Returns the histogram of an endpoint's latencies so far. `None` if the pool keeps no histograms.
-    pub(crate) fn latency(&self, slot: Slot) -> Option<LatencyHistogram> {
-        self.stripes(slot).filter_map(|handle| handle.traffic.histogram()).reduce(|mut all, stripe| {
-            all.add(&stripe);
-            all
-        })
+    /// Returns the histograms of an endpoint so far: of the times to the first byte, and of the whole times. `None` if
+    /// the pool keeps no histograms.
+    pub(crate) fn histograms(&self, slot: Slot) -> Option<(LatencyHistogram, LatencyHistogram)> {
+        read_histograms(self.stripes(slot).map(|handle| &*handle.traffic))
+    }
+
+    /// Returns readers of the counts of an endpoint that leaves the pool, one for each stripe.
+    pub(crate) fn readers(&self, slot: Slot) -> Box<[StripeReader]> {
+        self.stripes(slot).map(Handle::reader).collect()
     }
 }
 

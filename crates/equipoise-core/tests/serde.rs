@@ -1,7 +1,9 @@
 //! Serialization: endpoints in configuration files, and status and explanations as data.
 #![cfg(all(feature = "serde", not(loom)))]
 
-use equipoise_core::{Availability, EndpointId, EndpointSpec, PickRequest, Pool, RoundRobin, Tier};
+use std::{sync::Arc, time::Duration};
+
+use equipoise_core::{Availability, EndpointId, EndpointSpec, ManualClock, PickRequest, Pool, RoundRobin, Tier};
 use serde_json::{from_value, json, to_value};
 
 #[test]
@@ -53,7 +55,7 @@ fn ids_status_and_explanations_are_data() {
     pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ()).unwrap();
     let status = json!({
         "id": "a:80", "joined": 1, "address": "a:80", "tier": 0, "zone": null, "weight": 1, "availability": "up",
-        "in_flight": 0, "max_in_flight": null, "latency": null, "bytes_sent": 0, "bytes_received": 0,
+        "in_flight": 0, "max_in_flight": null, "latency": null, "duration": null, "bytes_sent": 0, "bytes_received": 0,
         "requests": {
             "total": 0, "in_flight": 0, "success": 0, "failure_connect": 0, "failure_transport": 0,
             "failure_timeout": 0, "failure_gateway": 0, "failure_server": 0, "overloaded": 0, "unavailable": 0,
@@ -61,6 +63,15 @@ fn ids_status_and_explanations_are_data() {
         },
     });
     assert_eq!(to_value(&pool.endpoints()[0]).unwrap(), status);
+    let requests = &status["requests"];
+    let stats = json!({
+        "attempts": requests, "bytes_sent": 0, "bytes_received": 0, "waiting": 0, "queued": 0, "retries": 0,
+        "failovers": 0, "unserved": [
+            ["empty", 0], ["unavailable", 0], ["saturated", 0], ["excluded", 0], ["bound", 0], ["unbound", 0],
+            ["declined", 0], ["misbehaved", 0], ["panicked", 0], ["cancelled", 0],
+        ],
+    });
+    assert_eq!(to_value(pool.stats()).unwrap(), stats);
     let excluded = [EndpointId::from("a:80")];
     let explanation = to_value(pool.explain(&PickRequest::new().exclude(&excluded))).unwrap();
     assert_eq!(explanation["picked"], json!({"endpoint": "b:80"}));
@@ -69,4 +80,19 @@ fn ids_status_and_explanations_are_data() {
     assert_eq!(explanation["candidates"][0]["result"], json!("excluded"));
     let empty = to_value(Pool::<()>::default().explain(&PickRequest::new())).unwrap();
     assert_eq!(empty["picked"], json!({"error": "the pool has no endpoints"}));
+}
+
+#[test]
+fn a_histogram_is_its_count_its_sum_and_its_buckets_in_seconds() {
+    let clock = Arc::new(ManualClock::new());
+    let pool = Pool::builder(RoundRobin::new()).clock(clock.clone()).latency_histograms(true).build();
+    pool.add(EndpointSpec::new("a:80"), ()).unwrap();
+    for millis in [1, 1, 100_000] {
+        let mut lease = pool.pick(&PickRequest::new()).unwrap();
+        clock.advance(Duration::from_millis(millis));
+        lease.first_byte();
+    }
+    let status = to_value(&pool.endpoints()[0]).unwrap();
+    let histogram = json!({"count": 3, "sum": 100.002, "buckets": [[0.001_015_808, 2], [null, 1]]});
+    assert_eq!((&status["latency"], &status["duration"]), (&histogram, &histogram));
 }

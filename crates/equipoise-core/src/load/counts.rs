@@ -109,8 +109,8 @@ impl RequestCounts {
         }
     }
 
-    /// Adds the requests of another stripe.
-    pub(crate) fn add(&mut self, mut other: Self) {
+    /// Adds the requests of `other`, for example those of another endpoint.
+    pub fn add(&mut self, mut other: Self) {
         self.total += other.total;
         self.in_flight += other.in_flight;
         self.success += other.success;

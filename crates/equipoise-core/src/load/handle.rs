@@ -6,13 +6,14 @@ use std::{
     cell::Cell,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64 as StdAtomicU64, AtomicUsize},
+        atomic::{self, AtomicU64 as StdAtomicU64, AtomicUsize},
     },
 };
 
 use super::{
+    buckets::Latencies,
     counts::{KINDS, RequestCounts},
-    latency::{Latencies, LatencyHistogram},
+    latency::LatencyHistogram,
 };
 use crate::{
     endpoint::Endpoint,
@@ -113,7 +114,7 @@ impl Handle {
 
     /// Creates a handle with another target that replaces this handle.
     pub(crate) fn retargeted(self: &Arc<Self>, target: Arc<dyn Any + Send + Sync>) -> Self {
-        let earlier = self.before.iter().flat_map(|before| &before.0).filter(|weak| weak.strong_count() > 0);
+        let earlier = self.earlier().filter(|weak| weak.strong_count() > 0);
         let before = earlier.cloned().chain([Arc::downgrade(self)]).collect();
         let before = Some(Box::new(Before(before)));
         Self::with(Arc::clone(&self.endpoint), target, Arc::clone(&self.traffic), before)
@@ -131,8 +132,11 @@ impl Handle {
 
     /// Returns this handle, and the handles with earlier targets that still have leases.
     pub(crate) fn with_earlier(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> {
-        let earlier = self.before.iter().flat_map(|before| before.0.iter().filter_map(Weak::upgrade));
-        earlier.chain([Arc::clone(self)])
+        self.earlier().filter_map(Weak::upgrade).chain([Arc::clone(self)])
+    }
+
+    fn earlier(&self) -> impl Iterator<Item = &Weak<Self>> {
+        self.before.iter().flat_map(|before| &before.0)
     }
 
     /// Returns the number of leases in flight, including those with earlier targets.
@@ -224,13 +228,15 @@ impl Handle {
     }
 
     /// Returns the counts of the stripe.
-    pub(crate) fn counts(self: &Arc<Self>) -> RequestCounts {
-        self.traffic.read(|| {
-            self.with_earlier().fold((0, 0), |(in_flight, successes), handle| {
-                let state = handle.state.load(Ordering::Relaxed);
-                (in_flight + (state & IN_FLIGHT), successes + (state >> 32))
-            })
-        })
+    pub(crate) fn counts(&self) -> RequestCounts {
+        let earlier: Vec<Arc<Self>> = self.earlier().filter_map(Weak::upgrade).collect();
+        self.traffic.read(earlier.iter().map(|handle| &**handle).chain([self]))
+    }
+
+    /// Returns a reader of the stripe's counts that does not keep the targets alive.
+    pub(crate) fn reader(self: &Arc<Self>) -> StripeReader {
+        let handles = self.earlier().cloned().chain([Arc::downgrade(self)]).collect();
+        StripeReader { traffic: Arc::clone(&self.traffic), handles }
     }
 
     /// Returns the number of leases in flight. When the last of them ends, waiting futures are
@@ -251,6 +257,33 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.traffic.keep_successes(self.state.load(Ordering::Relaxed) >> 32);
+    }
+}
+
+/// Reads the counts of one stripe of an endpoint that has left its pool. It keeps neither the endpoint nor its targets
+/// alive. No later handle of the stripe exists.
+pub(crate) struct StripeReader {
+    traffic: Arc<Traffic>,
+    handles: Box<[Weak<Handle>]>,
+}
+
+impl StripeReader {
+    pub(crate) fn counts(&self) -> RequestCounts {
+        // Dropped after the reading: the last reference to a handle drops its target, which is code of the user.
+        let handles: Vec<Arc<Handle>> = self.handles.iter().filter_map(Weak::upgrade).collect();
+        self.traffic.read(handles.iter().map(|handle| &**handle))
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Returns whether the counts cannot change any more: no lease and no snapshot of the pool has a handle.
+    pub(crate) fn is_final(&self) -> bool {
+        // Each handle has a reference. It is dropped after the handle has added its successes to the counts.
+        let is_final = Arc::strong_count(&self.traffic) == 1;
+        atomic::fence(Ordering::Acquire);
+        is_final
     }
 }
 
@@ -298,19 +331,28 @@ pub(crate) struct Traffic {
     successes: StdAtomicU64,
     bytes_sent: StdAtomicU64,
     bytes_received: StdAtomicU64,
-    latencies: Option<Box<Latencies>>,
+    histograms: Option<Box<Histograms>>,
     /// The highest number of successes that was reported so far. The lock lets only one reader count at a time.
     reported: Mutex<u64>,
 }
 
+/// The histograms of one stripe.
+#[derive(Default)]
+pub(crate) struct Histograms {
+    /// The times from the pick to the first byte of the response.
+    pub(crate) first_byte: Latencies,
+    /// The times from the pick to the end of the lease.
+    pub(crate) whole: Latencies,
+}
+
 impl Traffic {
-    fn new(with_latencies: bool) -> Self {
+    fn new(with_histograms: bool) -> Self {
         Self {
             ended: std::array::from_fn(|_| StdAtomicU64::new(0)),
             successes: StdAtomicU64::new(0),
             bytes_sent: StdAtomicU64::new(0),
             bytes_received: StdAtomicU64::new(0),
-            latencies: with_latencies.then(Box::default),
+            histograms: with_histograms.then(Box::default),
             reported: Mutex::new(0),
         }
     }
@@ -343,16 +385,12 @@ impl Traffic {
         (self.bytes_sent.load(Ordering::Relaxed), self.bytes_received.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn latencies(&self) -> Option<&Latencies> {
-        self.latencies.as_deref()
+    pub(crate) fn histograms(&self) -> Option<&Histograms> {
+        self.histograms.as_deref()
     }
 
-    pub(crate) fn histogram(&self) -> Option<LatencyHistogram> {
-        self.latencies.as_ref().map(|latencies| latencies.read())
-    }
-
-    /// Reads the counts. `handles` returns the leases in flight and the successes that the stripe's handles count.
-    fn read(&self, handles: impl FnOnce() -> (u64, u64)) -> RequestCounts {
+    /// Reads the counts of the stripe. `handles` are its handles that exist.
+    fn read<'a>(&self, handles: impl Iterator<Item = &'a Handle>) -> RequestCounts {
         let mut reported = self.reported.lock();
         let mut counts = RequestCounts::default();
         // These counts are read before the handles, because leases change the handles first.
@@ -360,13 +398,27 @@ impl Traffic {
             *counts.of_kind(kind) = count.load(Ordering::Acquire);
         }
         let kept = self.successes.load(Ordering::Acquire);
-        let (in_flight, successes) = handles();
+        let (in_flight, successes) = handles.fold((0, 0), |(in_flight, successes), handle| {
+            let state = handle.state.load(Ordering::Relaxed);
+            (in_flight + (state & IN_FLIGHT), successes + (state >> 32))
+        });
         // Successes that move from a handle to here are in neither place for a moment.
         *reported = (*reported).max(kept.wrapping_add(successes));
         (counts.success, counts.in_flight) = (*reported, in_flight);
         counts.total = counts.by_outcome().iter().map(|(_, count)| count).sum::<u64>() + in_flight;
         counts
     }
+}
+
+/// Returns the histograms of the times to the first byte and of the whole times, of all stripes of an endpoint. `None` if
+/// the pool keeps no histograms.
+pub(crate) fn read_histograms<'a>(
+    stripes: impl Iterator<Item = &'a Traffic> + Clone,
+) -> Option<(LatencyHistogram, LatencyHistogram)> {
+    let all = stripes.filter_map(Traffic::histograms);
+    all.clone().next()?;
+    let first_byte = LatencyHistogram::read(all.clone().map(|histograms| &histograms.first_byte));
+    Some((first_byte, LatencyHistogram::read(all.map(|histograms| &histograms.whole))))
 }
 
 /// The largest default number of stripes. With more, a comparison of endpoints, which sums all stripes, loses more than

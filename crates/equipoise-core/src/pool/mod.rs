@@ -9,6 +9,8 @@
 //! | `removal` | what is called with the targets of endpoints that have left |
 //! | `changes`, `difference` | what a change has changed, and the functions that are told |
 //! | `queue`, `acquire` | requests that wait for capacity |
+//! | `status`, `stats` | what is reported of endpoints, and of the pool as a whole |
+//! | `counters`, `departed` | counts for reports: what happens to requests beside their leases; the endpoints that have left |
 
 mod acquire;
 mod availability;
@@ -16,6 +18,8 @@ mod bound;
 mod builder;
 mod changes;
 mod difference;
+mod counters;
+mod departed;
 mod draft;
 mod error;
 mod explain;
@@ -43,6 +47,6 @@ pub use self::{
     removal::close_with_endpoint,
     spillover::Spillover,
     state::Pool,
-    stats::{DepartedEndpoint, PoolStats},
+    stats::{DepartedEndpoint, PoolStats, PoolStatus},
     status::EndpointStatus,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     difference::difference,
+    departed::Departed,
     queue::Recheck,
     state::{PoolInner, Snapshot},
 };
@@ -48,7 +49,16 @@ impl PoolInner {
 
     pub(super) fn publish(&self, next: Snapshot) {
         let (last, next) = (self.snapshot.load_full(), Arc::new(next));
-        self.snapshot.store(Arc::clone(&next));
+        if Arc::ptr_eq(last.members(), next.members()) {
+            self.snapshot.store(Arc::clone(&next));
+        } else {
+            let mut now = None;
+            let departed = leaving(&last, &next).filter_map(|slot| {
+                let now = *now.get_or_insert_with(|| self.settings.context.clock.now());
+                Departed::of(last.members(), slot, last.availability(slot), now)
+            });
+            self.departures.add(departed, || self.snapshot.store(Arc::clone(&next)));
+        }
         self.changed.wake_all();
         set_departures(&last, &next);
         self.watchers.call(|| difference(&last, &next));
@@ -75,12 +85,15 @@ fn set_departures(last: &Snapshot, next: &Snapshot) {
     if same_members {
         return;
     }
-    for slot in last.slots() {
-        let stays = |endpoint| next.members().get(slot).is_some_and(|member| Arc::ptr_eq(&member.endpoint, endpoint));
-        if let Some(member) = last.members().get(slot).filter(|member| !stays(&member.endpoint)) {
-            member.endpoint.departure.set(Stage::Removed);
-        }
+    for member in leaving(last, next).filter_map(|slot| last.members().get(slot)) {
+        member.endpoint.departure.set(Stage::Removed);
     }
+}
+
+/// Returns the slots of the endpoints of `last` that `next` does not have.
+fn leaving(last: &Snapshot, next: &Snapshot) -> impl Iterator<Item = Slot> {
+    let stays = |slot, endpoint| next.members().get(slot).is_some_and(|member| Arc::ptr_eq(&member.endpoint, endpoint));
+    last.slots().filter(move |&slot| last.members().get(slot).is_some_and(|member| !stays(slot, &member.endpoint)))
 }
 
 /// The right to change the pool. When it is dropped, it serves the queue with the capacity that the change has freed.

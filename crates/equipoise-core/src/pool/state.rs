@@ -6,6 +6,8 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     changes::Watchers,
+    counters::Counters,
+    departed::Departures,
     queue::{Queue, UsableBy},
     removal::RemovalHooks,
     spillover::{Shares, Spillover, TierHealth},
@@ -49,6 +51,11 @@ pub(super) struct PoolInner {
     pub(super) settings: PoolSettings,
     pub(super) queue: Queue,
     pub(super) stripes: usize,
+    /// The endpoints that have left.
+    pub(super) departures: Departures,
+    /// In an allocation of their own, so that counting does not take the memory of `snapshot` out of the caches of other
+    /// cores.
+    pub(super) counters: Box<Counters>,
     /// Notified when a snapshot is published.
     pub(super) changed: Event,
     /// The time of the next refresh of the strategy, in nanoseconds on the pool's clock.

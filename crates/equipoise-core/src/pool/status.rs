@@ -157,11 +157,7 @@ impl<T> Pool<T> {
     /// metrics. Takes O(n) time for n endpoints. Allocates.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let snapshot = self.inner.snapshot.load();
-        let status = |slot| {
-            let latency = snapshot.members().latency(slot);
-            Some(EndpointStatus { latency, ..EndpointStatus::of(&snapshot, slot)? })
-        };
-        snapshot.slots().filter_map(status).collect()
+        snapshot.slots().filter_map(|slot| EndpointStatus::with_histograms(&snapshot, slot)).collect()
     }
 }
 
@@ -237,6 +233,13 @@ pub struct EndpointStatus {
 }
 
 impl EndpointStatus {
+    /// Returns the status of the endpoint in this slot. `None` for an empty slot.
+    pub(super) fn with_histograms(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
+        let (latency, duration) = snapshot.members().histograms(slot).unzip();
+        Some(Self { latency, duration, ..Self::of(snapshot, slot)? })
+    }
+
+    /// Returns the status of the endpoint in this slot, without histograms. `None` for an empty slot.
     pub(super) fn of(snapshot: &Snapshot, slot: Slot) -> Option<Self> {
         let member = snapshot.members().get(slot)?;
         let requests = snapshot.members().requests(slot);

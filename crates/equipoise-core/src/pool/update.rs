@@ -327,6 +327,9 @@ impl<T: Send + Sync + 'static> Pool<T> {
         let removed = removed_targets(current.members(), self.inner.snapshot.load().members());
         drop(writer);
         settings.removal_hooks.call(&removed);
+        // The old snapshot has the last references to the endpoints that have left, unless they have leases.
+        drop((removed, current));
+        self.inner.departures.tidy(&*settings.context.clock);
         Ok(changes)
     }
 }

@@ -48,6 +48,11 @@ impl AnyStrategy {
         Arc::<dyn Erased>::clone(&self.strategy)
     }
 
+    /// Returns the text from which the strategy was built, or otherwise the name of its type without paths.
+    pub(crate) fn name(&self) -> String {
+        self.text.as_deref().map_or_else(|| without_paths(self.strategy.type_name()), str::to_owned)
+    }
+
     pub(super) fn written_as(self, text: &impl fmt::Display) -> Self {
         Self { text: Some(text.to_string().into()), ..self }
     }
@@ -119,6 +124,12 @@ impl fmt::Debug for AnyStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AnyStrategy({})", self.text.as_deref().unwrap_or_else(|| self.strategy.type_name()))
     }
+}
+
+/// Returns the name of a type without the paths of modules, also in its parameters.
+fn without_paths(name: &str) -> String {
+    let words = name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    words.map(|word| word.rsplit("::").next().unwrap_or(word)).collect()
 }
 
 /// [`Strategy`] without its associated types.
@@ -203,5 +214,12 @@ mod tests {
         assert!(format!("{:?}", SlowStart::new(strategy)).contains(text));
         let typed = format!("{:?}", AnyStrategy::new(Random::new()));
         assert!(typed.starts_with("AnyStrategy(") && typed.ends_with("::Random)"), "{typed}");
+    }
+
+    #[test]
+    fn the_name_for_people_has_no_paths() {
+        assert_eq!(AnyStrategy::new(Random::new()).name(), "Random");
+        assert_eq!(AnyStrategy::new(SlowStart::new(Random::new())).name(), "SlowStart<Random>");
+        assert_eq!(super::without_paths("a::B<(c::D, &e::F), [u8; 3]>"), "B<(D, &F), [u8; 3]>");
     }
 }

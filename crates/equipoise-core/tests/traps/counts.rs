@@ -175,3 +175,61 @@ fn latencies_are_kept_on_demand_for_all_targets_and_without_failures() {
     assert_eq!(bounds, [(5, 1), (7, 1)]);
     assert_eq!(pool.explain(&PickRequest::new()).candidates[0].status.latency, None);
 }
+
+#[test]
+fn the_whole_time_counts_for_requests_whose_response_has_begun() {
+    let clock = Arc::new(ManualClock::new());
+    let pool: Pool<u32> = Pool::builder(RoundRobin::new()).clock(clock.clone()).latency_histograms(true).build();
+    pool.add(EndpointSpec::new("a:80"), 1).unwrap();
+    let after = |millis| clock.advance(Duration::from_millis(millis));
+    // A response whose body ends, one whose body breaks off, and one that is given up in its body.
+    for verdict in [Some(Verdict::Success), Some(Verdict::Failure(Failure::Transport)), None] {
+        let mut lease = pool.pick(&PickRequest::new()).unwrap();
+        after(5);
+        lease.first_byte();
+        after(20);
+        verdict.into_iter().for_each(|verdict| lease.record(verdict));
+    }
+    // A response without a body, no response, and one that was never wanted.
+    for verdict in [Some(Verdict::Success), Some(Verdict::Failure(Failure::Timeout)), None] {
+        let mut lease = pool.pick(&PickRequest::new()).unwrap();
+        after(7);
+        verdict.into_iter().for_each(|verdict| lease.record(verdict));
+    }
+    let status = pool.endpoints().remove(0);
+    let times =
+        [status.latency, status.duration].map(|times| times.map(|times| (times.count(), times.sum().as_millis())));
+    assert_eq!(times, [Some((4, 22)), Some((4, 82))]);
+}
+
+#[test]
+fn a_lease_that_is_withdrawn_is_no_request() {
+    let pool = pool(1);
+    let lease = pool.pick(&PickRequest::new()).unwrap();
+    assert_eq!(counts(&pool).in_flight, 1);
+    lease.withdraw();
+    assert_eq!((counts(&pool), pool.stats().requests()), (RequestCounts::default(), 0));
+}
+
+#[test]
+fn requests_are_first_attempts_and_those_without_an_attempt() {
+    let pool: Pool<u32> = Pool::new(RoundRobin::new());
+    let error = pool.pick(&PickRequest::new()).unwrap_err();
+    pool.count_unserved(Some(&error));
+    pool.add(EndpointSpec::new("a:80").max_in_flight(1), 1).unwrap();
+    let lease = pool.pick(&PickRequest::new()).unwrap();
+    let mut waits = Box::pin(pool.acquire(&PickRequest::new()));
+    assert!(Future::poll(waits.as_mut(), &mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!((pool.stats().waiting, pool.stats().queued), (1, 1));
+    drop(waits);
+    pool.count_unserved(None);
+    lease.finish(Verdict::Failure(Failure::Connect));
+    pool.count_failover();
+    pool.count_retry();
+    finish(&pool, Verdict::Success);
+    let stats = pool.stats();
+    assert_eq!((stats.waiting, stats.queued, stats.retries, stats.failovers), (0, 1, 1, 1));
+    let unserved: Vec<_> = stats.unserved.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(unserved, [&("empty", 1), &("cancelled", 1)]);
+    assert_eq!((stats.attempts.total, stats.requests()), (2, 3));
+}

@@ -10,6 +10,7 @@ mod cancellation;
 mod clock;
 mod closing;
 mod counts;
+mod departed;
 mod explain;
 mod forced;
 mod identity;

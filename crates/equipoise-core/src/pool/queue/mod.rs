@@ -85,6 +85,8 @@ struct State {
     settled: HashMap<Slot, Revision>,
     /// How many entries have been served so far.
     served: u64,
+    /// How many entries there have been so far.
+    entered: u64,
 }
 
 /// A note that an entry may now find capacity, and where.
@@ -154,6 +156,7 @@ impl Queue {
         state.settled.clear();
         let (ticket, group) = state.entries.insert(request, wants, waker);
         self.context.waiting.fetch_add(1, Ordering::SeqCst);
+        state.entered += 1;
         if let Some(group) = group {
             state.own += own;
             state.rechecks.push_back(Recheck::Group(group));
@@ -213,6 +216,11 @@ impl Queue {
     /// Returns the first entry after the ticket `after` that is the first of a group of these kinds.
     pub(super) fn next_of(&self, kinds: &[Kind], after: Ticket) -> Option<NextEntry> {
         self.state.lock().entries.next_of(kinds, after)
+    }
+
+    /// Returns how many entries wait, and how many have entered the queue so far.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.context.waiting.load(Ordering::Relaxed), self.state.lock().entered)
     }
 
     /// Returns how many entries have been served so far.
