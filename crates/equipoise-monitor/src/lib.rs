@@ -5,7 +5,13 @@
 #[cfg(feature = "live")]
 #[cfg_attr(docsrs, doc(cfg(feature = "live")))]
 pub mod live;
+#[cfg(any(feature = "prometheus", feature = "metrics"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "prometheus", feature = "metrics"))))]
+pub mod metric;
 mod monitor;
+#[cfg(feature = "prometheus")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
+pub mod prometheus;
 pub mod report;
 mod source;
 

@@ -38,6 +38,14 @@ struct Watched {
     listeners: Vec<WatchedListener>,
 }
 
+/// Puts an item in the place of the one with the same name, or at the end.
+fn put<T>(list: &mut Vec<T>, item: T, name: impl Fn(&T) -> &Arc<str>) {
+    match list.iter_mut().find(|old| name(old) == name(&item)) {
+        Some(old) => *old = item,
+        None => list.push(item),
+    }
+}
+
 impl Monitor {
     /// Creates a monitor without pools and listeners.
     pub fn new() -> Self {
@@ -52,32 +60,27 @@ impl Monitor {
 
     /// Adds a pool. A pool with the same name is replaced, in its place.
     pub fn add_pool(&self, pool: WatchedPool) {
-        let mut watched = self.inner.watched.lock();
-        match watched.pools.iter_mut().find(|old| old.name == pool.name) {
-            Some(old) => *old = pool,
-            None => watched.pools.push(pool),
-        }
+        put(&mut self.inner.watched.lock().pools, pool, |pool| &pool.name);
     }
 
     /// Adds a listener. A listener with the same name is replaced, in its place.
     pub fn add_listener(&self, listener: WatchedListener) {
-        let mut watched = self.inner.watched.lock();
-        match watched.listeners.iter_mut().find(|old| old.name == listener.name) {
-            Some(old) => *old = listener,
-            None => watched.listeners.push(listener),
-        }
+        put(&mut self.inner.watched.lock().listeners, listener, |listener| &listener.name);
     }
 
-    /// Replaces all pools and listeners at once, for example after a configuration was read again.
+    /// Replaces all pools and listeners at once, for example after a configuration was read again. If several pools or
+    /// several listeners have the same name, the last one counts.
     pub fn replace(
         &self,
         pools: impl IntoIterator<Item = WatchedPool>,
         listeners: impl IntoIterator<Item = WatchedListener>,
     ) {
         // Collected before the lock is taken, because the iterators may use this monitor.
-        let (pools, listeners) = (pools.into_iter().collect(), listeners.into_iter().collect());
+        let (mut new_pools, mut new_listeners) = (Vec::new(), Vec::new());
+        pools.into_iter().for_each(|pool: WatchedPool| put(&mut new_pools, pool, |pool| &pool.name));
+        listeners.into_iter().for_each(|listener| put(&mut new_listeners, listener, |listener| &listener.name));
         let mut watched = self.inner.watched.lock();
-        (watched.pools, watched.listeners) = (pools, listeners);
+        (watched.pools, watched.listeners) = (new_pools, new_listeners);
     }
 
     /// Removes a pool. Returns whether the monitor had a pool of this name.

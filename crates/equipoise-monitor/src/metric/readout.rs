@@ -1,0 +1,192 @@
+//! A snapshot, prepared for exporters.
+
+use std::collections::{BTreeMap, HashMap};
+
+use equipoise_core::{EndpointId, LatencyHistogram};
+
+use super::{
+    family::{Family, Kind},
+    list::READING_LABELS,
+    selection::Selection,
+};
+use crate::report::{EndpointReport, ListenerReport, PoolReport, ReadingKind, Snapshot};
+
+/// A snapshot with what is derived from it, before it is exported family by family.
+pub(crate) struct Readout {
+    pub(super) snapshot: Snapshot,
+    pub(super) selection: Selection,
+    /// In the order of [`Snapshot::pools`].
+    pub(super) pools: Vec<Prepared>,
+    pub(super) readings: Vec<Readings>,
+    #[cfg(feature = "process")]
+    pub(super) process: Option<metrics_process::collector::Metrics>,
+}
+
+/// What is derived from the report of one pool.
+pub(super) struct Prepared {
+    pub(super) rows: Vec<Row>,
+    pub(super) first_byte: Option<LatencyHistogram>,
+    pub(super) duration: Option<LatencyHistogram>,
+}
+
+/// The endpoints of one pool with the same id: at most one that is in the pool, and those that have left it. Their
+/// counts are added up, so that the counters of an id do not decrease when its endpoint is removed and added again.
+pub(super) struct Row {
+    pub(super) id: EndpointId,
+    /// The tier of the endpoint as text.
+    pub(super) tier: String,
+    pub(super) outcomes: [(&'static str, u64); 10],
+    pub(super) in_flight: u64,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// The index in [`PoolReport::endpoints`].
+    pub(super) present: Option<usize>,
+    /// Indexes in [`PoolReport::departed`].
+    departed: Vec<usize>,
+}
+
+/// A family that is made from the readings of listeners with the same name.
+pub(super) struct Readings {
+    pub(super) family: Family,
+    pub(super) series: Vec<ReadingSeries>,
+}
+
+pub(super) struct ReadingSeries {
+    /// The index in [`Snapshot::listeners`].
+    pub(super) listener: usize,
+    pub(super) label: Option<(String, &'static str)>,
+    pub(super) value: u64,
+}
+
+impl Readout {
+    pub(crate) fn new(snapshot: Snapshot, selection: Selection) -> Self {
+        let prepare = |pool: &PoolReport| {
+            let all = || pool.endpoints.iter().chain(&pool.departed);
+            Prepared {
+                rows: if selection.endpoints { rows(pool) } else { Vec::new() },
+                first_byte: merged(all().map(|endpoint| endpoint.status.latency.as_ref())),
+                duration: merged(all().map(|endpoint| endpoint.status.duration.as_ref())),
+            }
+        };
+        Self {
+            pools: snapshot.pools.iter().map(prepare).collect(),
+            readings: readings(&snapshot.listeners),
+            #[cfg(feature = "process")]
+            process: selection.process.then(metrics_process::collector::collect),
+            snapshot,
+            selection,
+        }
+    }
+
+    /// Returns each pool with what is derived from its report.
+    pub(super) fn pools(&self) -> impl Iterator<Item = (&PoolReport, &Prepared)> {
+        self.snapshot.pools.iter().zip(&self.pools)
+    }
+}
+
+impl Row {
+    fn new(endpoint: &EndpointReport) -> Self {
+        Self {
+            id: endpoint.status.id.clone(),
+            tier: endpoint.status.tier.get().to_string(),
+            outcomes: endpoint.status.requests.by_outcome(),
+            in_flight: endpoint.status.requests.in_flight,
+            sent: endpoint.status.bytes_sent,
+            received: endpoint.status.bytes_received,
+            present: None,
+            departed: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, endpoint: &EndpointReport) {
+        let outcomes = endpoint.status.requests.by_outcome();
+        self.outcomes.iter_mut().zip(outcomes).for_each(|(mine, (_, count))| mine.1 += count);
+        self.in_flight += endpoint.status.requests.in_flight;
+        self.sent += endpoint.status.bytes_sent;
+        self.received += endpoint.status.bytes_received;
+    }
+
+    /// Returns the endpoint that is in the pool.
+    pub(super) fn present<'a>(&self, pool: &'a PoolReport) -> Option<&'a EndpointReport> {
+        pool.endpoints.get(self.present?)
+    }
+
+    /// Returns the sum of one histogram of all endpoints of the row.
+    pub(super) fn histogram(
+        &self,
+        pool: &PoolReport,
+        of: impl Fn(&EndpointReport) -> Option<&LatencyHistogram>,
+    ) -> Option<LatencyHistogram> {
+        let departed = self.departed.iter().filter_map(|index| pool.departed.get(*index));
+        merged(self.present(pool).into_iter().chain(departed).map(of))
+    }
+}
+
+/// Returns one row for each id: first those of the endpoints in the pool, then those that have left.
+fn rows(pool: &PoolReport) -> Vec<Row> {
+    let mut rows: Vec<_> = pool.endpoints.iter().map(Row::new).collect();
+    rows.iter_mut().enumerate().for_each(|(index, row)| row.present = Some(index));
+    if pool.departed.is_empty() {
+        return rows;
+    }
+    let mut by_id: HashMap<EndpointId, usize> =
+        rows.iter().enumerate().map(|(index, row)| (row.id.clone(), index)).collect();
+    for (index, endpoint) in pool.departed.iter().enumerate() {
+        let at = *by_id.entry(endpoint.status.id.clone()).or_insert(rows.len());
+        match rows.get_mut(at) {
+            Some(row) => row.add(endpoint),
+            None => rows.push(Row::new(endpoint)),
+        }
+        if let Some(row) = rows.get_mut(at) {
+            row.departed.push(index);
+        }
+    }
+    rows
+}
+
+/// Returns the sum of histograms. `None` if there is none.
+fn merged<'a>(histograms: impl Iterator<Item = Option<&'a LatencyHistogram>>) -> Option<LatencyHistogram> {
+    let mut histograms = histograms.flatten();
+    let mut sum = histograms.next()?.clone();
+    histograms.for_each(|histogram| sum.add(histogram));
+    Some(sum)
+}
+
+/// Groups the readings of all listeners by name. Readings of one listener with the same name and label are added up,
+/// because a series must not occur twice. If readings with the same name are counters and gauges, those that differ from
+/// the first one are left out: a family has one kind.
+fn readings(listeners: &[ListenerReport]) -> Vec<Readings> {
+    let mut families: BTreeMap<&str, (Family, BTreeMap<_, u64>)> = BTreeMap::new();
+    for (listener, report) in listeners.iter().enumerate() {
+        for reading in &report.readings {
+            let kind = match reading.kind {
+                ReadingKind::Counter => Kind::Counter,
+                ReadingKind::Gauge => Kind::Gauge,
+            };
+            let (family, series) = families.entry(reading.name).or_insert_with(|| {
+                let name = format!("equipoise_listener_{}", valid_name(reading.name));
+                (Family::named(kind, name, reading.help, READING_LABELS), BTreeMap::new())
+            });
+            if family.kind() == kind {
+                *series.entry((listener, reading.label)).or_default() += reading.value;
+            }
+        }
+    }
+    let series = |((listener, label), value): ((usize, Option<(&str, &'static str)>), u64)| {
+        let label = label.map(|(name, value)| match valid_name(name) {
+            name if name == "listener" => ("listener_label".to_owned(), value),
+            name => (name, value),
+        });
+        ReadingSeries { listener, label, value }
+    };
+    let readings = |(family, all): (Family, BTreeMap<_, u64>)| {
+        let series = all.into_iter().map(series).collect();
+        Readings { family, series }
+    };
+    families.into_values().map(readings).collect()
+}
+
+/// Returns a name with `_` in the place of each character that names of metrics and labels must not have.
+fn valid_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}

@@ -1,0 +1,123 @@
+//! The families with series of single endpoints.
+
+use std::borrow::Cow;
+
+use equipoise_core::{Availability, LatencyHistogram};
+
+use crate::{
+    metric::{
+        family::Family,
+        list,
+        readout::{Readout, Row},
+        sample::{Labels, Sample, Sink, Value},
+    },
+    report::{ConnectionsReport, EndpointReport, PoolReport},
+};
+
+pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::Error> {
+    let mut rows = Rows { readout, sink };
+    rows.present(&list::ENDPOINT_INFO, |labels, row, endpoint| {
+        let zone = endpoint.status.zone.as_deref().unwrap_or_default();
+        let labels = labels.with("address", &endpoint.status.address).with("zone", zone).with("tier", &row.tier);
+        Some((labels, Value::Integer(1)))
+    })?;
+    rows.present(&list::ENDPOINT_UP, |labels, _, endpoint| {
+        Some((labels, Value::Integer(u64::from(endpoint.status.availability == Availability::Up))))
+    })?;
+    rows.present(&list::ENDPOINT_AVAILABILITY, |labels, _, endpoint| {
+        Some((labels.with("availability", endpoint.status.availability.as_str()), Value::Integer(1)))
+    })?;
+    rows.present(&list::ENDPOINT_CONDITION, |labels, _, endpoint| {
+        let conditions = endpoint.health.iter().flat_map(|health| &health.conditions);
+        conditions.map(move |condition| {
+            let labels = labels.with("source", condition.source).with("availability", condition.availability);
+            (labels, Value::Integer(1))
+        })
+    })?;
+    rows.present(&list::ENDPOINT_CHECK_UP, |labels, _, endpoint| {
+        let checks = endpoint.health.iter().flat_map(|health| &health.checks);
+        checks.map(move |check| (labels.with("check", &check.name), Value::Integer(u64::from(check.up))))
+    })?;
+    rows.present(&list::ENDPOINT_WEIGHT, |labels, _, endpoint| {
+        Some((labels, Value::Integer(u64::from(endpoint.status.weight))))
+    })?;
+    rows.each(&list::ENDPOINT_ATTEMPTS, |labels, _, row| {
+        row.outcomes.iter().map(move |(outcome, count)| (labels.with("outcome", outcome), Value::Integer(*count)))
+    })?;
+    rows.each(&list::ENDPOINT_IN_FLIGHT, |labels, _, row| Some((labels, Value::Integer(row.in_flight))))?;
+    rows.present(&list::ENDPOINT_IN_FLIGHT_LIMIT, |labels, _, endpoint| {
+        Some((labels, Value::Integer(u64::from(endpoint.status.max_in_flight?))))
+    })?;
+    rows.each(&list::ENDPOINT_SENT, |labels, pool, row| {
+        counts_bytes(pool).then_some((labels, Value::Integer(row.sent)))
+    })?;
+    rows.each(&list::ENDPOINT_RECEIVED, |labels, pool, row| {
+        counts_bytes(pool).then_some((labels, Value::Integer(row.received)))
+    })?;
+    if readout.selection.endpoint_histograms {
+        rows.histogram(&list::ENDPOINT_FIRST_BYTE, |endpoint| endpoint.status.latency.as_ref())?;
+        rows.histogram(&list::ENDPOINT_DURATION, |endpoint| endpoint.status.duration.as_ref())?;
+    }
+    rows.connections(&list::ENDPOINT_CONNECTIONS, |connections| connections.open)?;
+    rows.connections(&list::ENDPOINT_CONNECTIONS_IDLE, |connections| connections.idle)?;
+    rows.connections(&list::ENDPOINT_CONNECTIONS_WAITING, |connections| connections.waiting)?;
+    rows.connections(&list::ENDPOINT_CONNECTIONS_OPENED, |connections| connections.opened)?;
+    rows.connections(&list::ENDPOINT_CONNECTIONS_FAILED, |connections| connections.failed)?;
+    rows.connections(&list::ENDPOINT_CONNECTION_REQUESTS, |connections| connections.requests)?;
+    rows.present(&list::ENDPOINT_CONNECTIONS_CLOSED, |labels, _, endpoint| {
+        let reasons = endpoint.connections.iter().flat_map(|connections| &connections.closed);
+        reasons.map(move |(reason, count)| (labels.with("reason", reason), Value::Integer(*count)))
+    })
+}
+
+/// Returns whether any bytes were counted in the pool. Balancers of HTTP requests count none, and a series that says that
+/// no byte was sent would be wrong.
+fn counts_bytes(pool: &PoolReport) -> bool {
+    pool.stats.bytes_sent > 0 || pool.stats.bytes_received > 0
+}
+
+struct Rows<'a, S> {
+    readout: &'a Readout,
+    sink: &'a mut S,
+}
+
+impl<'a, S: Sink> Rows<'a, S> {
+    /// Passes on the series of all rows.
+    fn each<I: IntoIterator<Item = Sample<'a>>>(
+        &mut self,
+        family: &Family,
+        samples: impl Fn(Labels<'a>, &'a PoolReport, &'a Row) -> I,
+    ) -> Result<(), S::Error> {
+        let samples = &samples;
+        let rows = self.readout.pools().flat_map(|(pool, prepared)| {
+            prepared.rows.iter().flat_map(move |row| {
+                samples(Labels::of("pool", &pool.name).with("endpoint", row.id.as_str()), pool, row)
+            })
+        });
+        self.sink.family(family, rows)
+    }
+
+    /// Passes on the series of the endpoints that are in their pool.
+    fn present<I: IntoIterator<Item = Sample<'a>>>(
+        &mut self,
+        family: &Family,
+        samples: impl Fn(Labels<'a>, &'a Row, &'a EndpointReport) -> I,
+    ) -> Result<(), S::Error> {
+        let samples = &samples;
+        self.each(family, |labels, pool, row| {
+            row.present(pool).into_iter().flat_map(move |endpoint| samples(labels, row, endpoint))
+        })
+    }
+
+    fn connections(&mut self, family: &Family, of: impl Fn(&ConnectionsReport) -> u64) -> Result<(), S::Error> {
+        self.present(family, |labels, _, endpoint| Some((labels, Value::Integer(of(endpoint.connections.as_ref()?)))))
+    }
+
+    fn histogram(
+        &mut self,
+        family: &Family,
+        of: impl Fn(&EndpointReport) -> Option<&LatencyHistogram>,
+    ) -> Result<(), S::Error> {
+        self.each(family, |labels, pool, row| Some((labels, Value::Histogram(Cow::Owned(row.histogram(pool, &of)?)))))
+    }
+}

@@ -1,0 +1,130 @@
+//! The families with one series, or a fixed number of series, per pool.
+
+use std::borrow::Cow;
+
+use equipoise_core::{Availability, LatencyHistogram};
+
+use crate::{
+    metric::{
+        family::Family,
+        list,
+        readout::{Prepared, Readout},
+        sample::{Labels, Sample, Sink, Value},
+    },
+    report::{HealthTotals, PoolReport, SessionsReport},
+};
+
+type Counts = [(&'static str, u64)];
+
+/// All values of availability, so that each has a series even if no endpoint has it.
+const AVAILABILITIES: [Availability; 5] = [
+    Availability::Up,
+    Availability::Unhealthy,
+    Availability::Probation,
+    Availability::Draining,
+    Availability::Maintenance,
+];
+
+pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::Error> {
+    let mut pools = Pools { readout, sink };
+    pools.sink.family(&list::POOL_ATTEMPTS, readout.pools().flat_map(|(pool, _)| outcomes(pool)))?;
+    pools.number(&list::POOL_IN_FLIGHT, |pool| pool.stats.attempts.in_flight)?;
+    pools.number(&list::POOL_RETRIES, |pool| pool.stats.retries)?;
+    pools.number(&list::POOL_FAILOVERS, |pool| pool.stats.failovers)?;
+    pools.number(&list::POOL_QUEUE, |pool| pool.stats.waiting)?;
+    pools.number(&list::POOL_QUEUED, |pool| pool.stats.queued)?;
+    pools.by_label(&list::POOL_UNSERVED, "reason", |pool| &pool.stats.unserved)?;
+    pools.number(&list::POOL_SENT, |pool| pool.stats.bytes_sent)?;
+    pools.number(&list::POOL_RECEIVED, |pool| pool.stats.bytes_received)?;
+    pools.sink.family(&list::POOL_ENDPOINTS, readout.pools().flat_map(|(pool, _)| availabilities(pool)))?;
+    pools.number(&list::POOL_CHANGES, |pool| pool.revision)?;
+    pools.histogram(&list::POOL_FIRST_BYTE, |prepared| prepared.first_byte.as_ref())?;
+    pools.histogram(&list::POOL_DURATION, |prepared| prepared.duration.as_ref())?;
+    pools.health()?;
+    pools.sessions(&list::POOL_SESSION_REQUESTS, "outcome", |sessions| &sessions.outcomes)?;
+    pools.sessions(&list::POOL_SESSION_UNBOUND, "reason", |sessions| &sessions.unbound)?;
+    pools.sessions(&list::POOL_SESSION_MOVED, "reason", |sessions| &sessions.moved)?;
+    pools.sessions(&list::POOL_SESSION_DIVERTED, "reason", |sessions| &sessions.diverted)
+}
+
+struct Pools<'a, S> {
+    readout: &'a Readout,
+    sink: &'a mut S,
+}
+
+impl<'a, S: Sink> Pools<'a, S> {
+    fn number(&mut self, family: &Family, of: impl Fn(&PoolReport) -> u64) -> Result<(), S::Error> {
+        let sample = |(pool, _): (&'a PoolReport, _)| (Labels::of("pool", &pool.name), Value::Integer(of(pool)));
+        self.sink.family(family, self.readout.pools().map(sample))
+    }
+
+    fn by_label(
+        &mut self,
+        family: &Family,
+        label: &'static str,
+        of: impl Fn(&'a PoolReport) -> &'a Counts,
+    ) -> Result<(), S::Error> {
+        let samples = |(pool, _): (&'a PoolReport, _)| {
+            let counts = of(pool).iter();
+            counts.map(|(value, count)| (Labels::of("pool", &pool.name).with(label, value), Value::Integer(*count)))
+        };
+        self.sink.family(family, self.readout.pools().flat_map(samples))
+    }
+
+    fn histogram(
+        &mut self,
+        family: &Family,
+        of: impl Fn(&'a Prepared) -> Option<&'a LatencyHistogram>,
+    ) -> Result<(), S::Error> {
+        let sample = |(pool, prepared): (&'a PoolReport, &'a Prepared)| {
+            Some((Labels::of("pool", &pool.name), Value::Histogram(Cow::Borrowed(of(prepared)?))))
+        };
+        self.sink.family(family, self.readout.pools().filter_map(sample))
+    }
+
+    fn health(&mut self) -> Result<(), S::Error> {
+        let healths = || self.readout.pools().filter_map(|(pool, _)| Some((&*pool.name, pool.health.as_ref()?)));
+        let changes = |(pool, health): (&'a str, &'a HealthTotals)| {
+            health.changes.iter().map(move |(source, availability, count)| {
+                let labels = Labels::of("pool", pool).with("source", source).with("availability", availability);
+                (labels, Value::Integer(*count))
+            })
+        };
+        let ejections =
+            |(pool, health): (&'a str, &HealthTotals)| (Labels::of("pool", pool), Value::Integer(health.ejections));
+        let probes = |(pool, health): (&'a str, &'a HealthTotals)| {
+            health.probes.iter().map(move |(check, result, count)| {
+                let labels = Labels::of("pool", pool).with("check", check).with("result", result);
+                (labels, Value::Integer(*count))
+            })
+        };
+        self.sink.family(&list::POOL_HEALTH_CHANGES, healths().flat_map(changes))?;
+        self.sink.family(&list::POOL_EJECTIONS, healths().map(ejections))?;
+        self.sink.family(&list::POOL_PROBES, healths().flat_map(probes))
+    }
+
+    fn sessions(
+        &mut self,
+        family: &Family,
+        label: &'static str,
+        of: impl Fn(&'a SessionsReport) -> &'a Counts,
+    ) -> Result<(), S::Error> {
+        self.by_label(family, label, |pool| pool.sessions.as_ref().map_or(&[], &of))
+    }
+}
+
+/// Returns the number of ended attempts with each outcome.
+fn outcomes<'a>(pool: &'a PoolReport) -> impl Iterator<Item = Sample<'a>> {
+    let outcomes = pool.stats.attempts.by_outcome().into_iter();
+    outcomes.map(|(outcome, count)| (Labels::of("pool", &pool.name).with("outcome", outcome), Value::Integer(count)))
+}
+
+/// Returns the number of endpoints with each availability.
+fn availabilities<'a>(pool: &'a PoolReport) -> impl Iterator<Item = Sample<'a>> {
+    AVAILABILITIES.into_iter().map(|availability| {
+        let endpoints = pool.endpoints.iter();
+        let count = endpoints.filter(|endpoint| endpoint.status.availability == availability).count();
+        let labels = Labels::of("pool", &pool.name).with("availability", availability.as_str());
+        (labels, Value::Integer(count as u64))
+    })
+}

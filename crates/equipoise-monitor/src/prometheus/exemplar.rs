@@ -1,0 +1,111 @@
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::bucket;
+use crate::metric::{Family, Kind, Sample, Sink, Value};
+
+/// One request as an example of the requests in its histogram bucket, with the id of its trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exemplar {
+    /// The time from the pick to the first byte of the response. It decides the bucket of the exemplar.
+    pub latency: Duration,
+    /// The id of the request's trace, such as 32 hexadecimal digits. An id that is empty, is longer than 64 bytes or has
+    /// characters other than ASCII letters and digits is not exported.
+    pub trace_id: String,
+    /// When the request was measured.
+    pub at: SystemTime,
+}
+
+impl Exemplar {
+    /// Creates an exemplar.
+    pub fn new(latency: Duration, trace_id: impl Into<String>, at: SystemTime) -> Self {
+        Self { latency, trace_id: trace_id.into(), at }
+    }
+
+    fn is_valid(&self) -> bool {
+        (1..=64).contains(&self.trace_id.len()) && self.trace_id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+}
+
+/// Returns the exemplars of a pool, or of one of its endpoints.
+pub(super) type Exemplars = Arc<dyn Fn(&str, Option<&str>) -> Vec<Exemplar> + Send + Sync>;
+
+/// Adds exemplars to the text of the family with a number. prometheus-client has no way to encode an exemplar that it has
+/// not recorded itself.
+pub(super) fn add(text: &mut String, readout: &crate::metric::Readout, number: usize, exemplars: &Exemplars) {
+    let mut suffixes = Suffixes { number, exemplars, series: String::new(), buckets: Vec::new() };
+    // Ends with an error at the family, after which nothing is left to do.
+    let _ = readout.visit(&mut suffixes);
+    let Suffixes { series, buckets, .. } = suffixes;
+    if buckets.iter().all(Option::is_none) {
+        return;
+    }
+    let mut buckets = buckets.into_iter();
+    let mut with_exemplars = String::with_capacity(text.len() + 80 * buckets.len());
+    for line in text.split_inclusive('\n') {
+        let suffix = if line.starts_with(&series) { buckets.next().flatten() } else { None };
+        match suffix {
+            Some(suffix) => with_exemplars.extend([line.trim_end_matches('\n'), &suffix, "\n"]),
+            None => with_exemplars.push_str(line),
+        }
+    }
+    *text = with_exemplars;
+}
+
+/// Collects what belongs behind each line of a bucket in the text of a family.
+struct Suffixes<'e> {
+    number: usize,
+    exemplars: &'e Exemplars,
+    /// How the line of each bucket begins.
+    series: String,
+    /// In the order of the lines.
+    buckets: Vec<Option<String>>,
+}
+
+/// The family was found.
+struct Found;
+
+impl Sink for Suffixes<'_> {
+    type Error = Found;
+
+    fn family<'a>(&mut self, family: &Family, samples: impl Iterator<Item = Sample<'a>>) -> Result<(), Found> {
+        let Some(number) = self.number.checked_sub(1) else {
+            if family.kind() == Kind::Histogram && family.base().ends_with("_first_byte") {
+                self.series = format!("{}_bucket{{", family.name());
+                samples.for_each(|sample| self.add_series(sample));
+            }
+            return Err(Found);
+        };
+        self.number = number;
+        Ok(())
+    }
+}
+
+impl Suffixes<'_> {
+    fn add_series(&mut self, (labels, value): Sample<'_>) {
+        let Value::Histogram(_) = value else { return };
+        let label = |name| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value);
+        let first = self.buckets.len();
+        self.buckets.resize_with(first + bucket::COUNT, || None);
+        let exemplars = (self.exemplars)(label("pool").unwrap_or_default(), label("endpoint"));
+        for exemplar in exemplars.iter().filter(|exemplar| exemplar.is_valid()) {
+            // A later one replaces an earlier one.
+            if let Some(suffix) = self.buckets.get_mut(first + bucket::of(exemplar.latency)) {
+                *suffix = Some(text(exemplar));
+            }
+        }
+    }
+}
+
+fn text(exemplar: &Exemplar) -> String {
+    let mut text = format!(" # {{trace_id=\"{}\"}} {}", exemplar.trace_id, exemplar.latency.as_secs_f64());
+    if let Ok(at) = exemplar.at.duration_since(SystemTime::UNIX_EPOCH) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {:.3}", at.as_secs_f64());
+    }
+    text
+}

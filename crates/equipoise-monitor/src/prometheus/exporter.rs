@@ -1,0 +1,154 @@
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Registry};
+
+use super::{
+    exemplar::{Exemplar, Exemplars},
+    format::Format,
+    pieces::Pieces,
+    text,
+};
+use crate::{
+    metric::{Readout, Selection},
+    monitor::Monitor,
+};
+
+/// Exports the metrics of a [`Monitor`] in the formats of Prometheus and OpenMetrics: as text, as a tower service, or as
+/// a part of another registry. Clones share the monitor.
+///
+/// Each answer is made from one [snapshot](Monitor::snapshot), so all series of one endpoint belong to the same moment.
+///
+/// The service answers `GET` and `HEAD` on any path, with the format that the client
+/// [accepts](Format::accepted), and all other methods with 405. It never waits, and needs no particular runtime. The text
+/// is produced while the client reads it: at most one family at a time is in memory, and a client that goes away stops
+/// the work. Between large families, other tasks of the thread run.
+#[derive(Clone)]
+#[must_use]
+pub struct Exporter {
+    monitor: Monitor,
+    selection: Selection,
+    exemplars: Option<Exemplars>,
+    registries: Vec<Arc<Registry>>,
+}
+
+impl Exporter {
+    /// Creates an exporter for a monitor, with the series of single endpoints and without their histograms.
+    pub fn new(monitor: &Monitor) -> Self {
+        Self { monitor: monitor.clone(), selection: Selection::default(), exemplars: None, registries: Vec::new() }
+    }
+
+    /// Sets whether the series of single endpoints are exported: about 15 per endpoint without connections. Default:
+    /// true. The series of pools are always exported.
+    pub const fn endpoints(mut self, export: bool) -> Self {
+        self.selection.endpoints = export;
+        self
+    }
+
+    /// Sets whether the histograms of single endpoints are exported: 46 series per endpoint. Default: false. They exist
+    /// in pools with [latency histograms](equipoise_core::PoolBuilder::latency_histograms) only. The histograms of pools
+    /// are always exported.
+    pub const fn endpoint_histograms(mut self, export: bool) -> Self {
+        self.selection.endpoint_histograms = export;
+        self
+    }
+
+    /// Sets whether metrics of the process are exported, such as `process_cpu_seconds_total`, under the names that
+    /// Prometheus's client libraries use. Default: false. They are read when metrics are asked for.
+    #[cfg(feature = "process")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    pub const fn process(mut self, export: bool) -> Self {
+        self.selection.process = export;
+        self
+    }
+
+    /// Sets where the exemplars of `equipoise_pool_first_byte_seconds` and `equipoise_endpoint_first_byte_seconds` come
+    /// from. Only [OpenMetrics](Format::OpenMetrics) has exemplars, and Prometheus stores them if it runs with
+    /// `--enable-feature=exemplar-storage`.
+    ///
+    /// The function is called with the name of a pool, and with the id of an endpoint or `None` for the whole pool. Each
+    /// bucket gets the last exemplar that belongs to it. The function is called for each histogram of each answer, and
+    /// must be fast.
+    pub fn exemplars(
+        mut self,
+        exemplars: impl Fn(&str, Option<&str>) -> Vec<Exemplar> + Send + Sync + 'static,
+    ) -> Self {
+        self.exemplars = Some(Arc::new(exemplars));
+        self
+    }
+
+    /// Adds a registry of the application, whose metrics are a part of each answer. It must not have metrics whose names
+    /// begin with `equipoise_`. Can be called several times.
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registries.push(Arc::new(registry));
+        self
+    }
+
+    /// Returns all metrics as text, for applications that serve it by themselves.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a metric of a [registry](Self::registry) cannot be encoded.
+    pub fn text(&self, format: Format) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        let mut pieces = self.pieces(format)?;
+        while pieces.write(&mut text) {}
+        Ok(text)
+    }
+
+    /// Returns a collector of the monitor's metrics for a registry of the application. It leaves out what
+    /// [`registry`](Self::registry) and [`exemplars`](Self::exemplars) have added.
+    ///
+    /// ```
+    /// use equipoise_monitor::{Monitor, prometheus::Exporter};
+    /// use prometheus_client::{encoding::text::encode, registry::Registry};
+    ///
+    /// let mut registry = Registry::default();
+    /// registry.register_collector(Box::new(Exporter::new(&Monitor::new()).collector()));
+    /// let mut text = String::new();
+    /// encode(&mut text, &registry)?;
+    /// assert!(text.contains("equipoise_build_info"));
+    /// # Ok::<(), std::fmt::Error>(())
+    /// ```
+    pub fn collector(&self) -> impl Collector + use<> {
+        MonitorCollector { monitor: self.monitor.clone(), selection: self.selection }
+    }
+
+    /// Starts an answer: takes a snapshot, and encodes what the application has added. The rest cannot fail.
+    pub(super) fn pieces(&self, format: Format) -> Result<Pieces, fmt::Error> {
+        let mut own = String::new();
+        for registry in &self.registries {
+            // The metrics of an application may be of any type, and panic.
+            let encode = AssertUnwindSafe(|| text::write_registry(&mut own, registry, format));
+            catch_unwind(encode).map_err(|_| fmt::Error)??;
+        }
+        let readout = Arc::new(Readout::new(self.monitor.snapshot(), self.selection));
+        let exemplars = self.exemplars.clone().filter(|_| format == Format::OpenMetrics);
+        Ok(Pieces::new(own, readout, format, exemplars))
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("monitor", &self.monitor)
+            .field("selection", &self.selection)
+            .field("registries", &self.registries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct MonitorCollector {
+    monitor: Monitor,
+    selection: Selection,
+}
+
+impl Collector for MonitorCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        text::encode(&Readout::new(self.monitor.snapshot(), self.selection), encoder)
+    }
+}
