@@ -222,6 +222,13 @@ pub(super) const PROCESS_START_TIME: Family =
 #[cfg(feature = "process")]
 pub(super) const PROCESS_THREADS: Family = Family::gauge("process_threads", &[], "Threads of the process.");
 
+#[cfg(feature = "process")]
+pub(super) const PROCESS_CPUS: Family = Family::gauge(
+    "equipoise_available_cpus",
+    &[],
+    "CPUs that the process may use, according to its affinity and its control group.",
+);
+
 static FAMILIES: &[Family] = &[
     BUILD,
     POOL_ATTEMPTS,
@@ -280,6 +287,8 @@ static FAMILIES: &[Family] = &[
     PROCESS_START_TIME,
     #[cfg(feature = "process")]
     PROCESS_THREADS,
+    #[cfg(feature = "process")]
+    PROCESS_CPUS,
 ];
 
 /// Returns all metric families with fixed names, in the order in which they are exported. The names of the families that

@@ -10,7 +10,7 @@
 //!
 //! | for each | series |
 //! | --- | --- |
-//! | program | 1, and 7 for the process if they are turned on |
+//! | program | 1, and 8 for the process if they are turned on |
 //! | pool | 23, and 1 for each reason for requests without an attempt |
 //! | pool with latency histograms | 46 more |
 //! | pool with health checks | 1, 1 for each pair of source and availability that has occurred, and 3 for each check |
@@ -113,7 +113,7 @@ mod tests {
         for family in families() {
             assert!(names.contains(&*family.name()), "{}", family.name());
         }
-        for (series, _) in &series {
+        for series in series.keys() {
             let (name, labels) = series.split_once(' ').expect("a name");
             let labels: Vec<_> = labels.split(' ').filter_map(|label| Some(label.split_once('=')?.0)).collect();
             match families().iter().find(|family| family.name() == name) {

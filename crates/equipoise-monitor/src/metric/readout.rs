@@ -152,34 +152,38 @@ fn merged<'a>(histograms: impl Iterator<Item = Option<&'a LatencyHistogram>>) ->
     Some(sum)
 }
 
+type Label = Option<(&'static str, &'static str)>;
+/// By the index of the listener and the further label.
+type Values = BTreeMap<(usize, Label), u64>;
+
 /// Groups the readings of all listeners by name. Readings of one listener with the same name and label are added up,
 /// because a series must not occur twice. If readings with the same name are counters and gauges, those that differ from
 /// the first one are left out: a family has one kind.
 fn readings(listeners: &[ListenerReport]) -> Vec<Readings> {
-    let mut families: BTreeMap<&str, (Family, BTreeMap<_, u64>)> = BTreeMap::new();
+    let mut families: BTreeMap<String, (Family, Values)> = BTreeMap::new();
     for (listener, report) in listeners.iter().enumerate() {
         for reading in &report.readings {
             let kind = match reading.kind {
                 ReadingKind::Counter => Kind::Counter,
                 ReadingKind::Gauge => Kind::Gauge,
             };
-            let (family, series) = families.entry(reading.name).or_insert_with(|| {
-                let name = format!("equipoise_listener_{}", valid_name(reading.name));
-                (Family::named(kind, name, reading.help, READING_LABELS), BTreeMap::new())
+            let name = format!("equipoise_listener_{}", valid_name(reading.name));
+            let (family, series) = families.entry(name).or_insert_with_key(|name| {
+                (Family::named(kind, name.clone(), reading.help, READING_LABELS), BTreeMap::new())
             });
             if family.kind() == kind {
                 *series.entry((listener, reading.label)).or_default() += reading.value;
             }
         }
     }
-    let series = |((listener, label), value): ((usize, Option<(&str, &'static str)>), u64)| {
+    let series = |((listener, label), value): ((usize, Label), u64)| {
         let label = label.map(|(name, value)| match valid_name(name) {
             name if name == "listener" => ("listener_label".to_owned(), value),
             name => (name, value),
         });
         ReadingSeries { listener, label, value }
     };
-    let readings = |(family, all): (Family, BTreeMap<_, u64>)| {
+    let readings = |(family, all): (Family, Values)| {
         let series = all.into_iter().map(series).collect();
         Readings { family, series }
     };

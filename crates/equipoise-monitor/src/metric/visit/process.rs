@@ -1,4 +1,4 @@
-//! The families of the process, with the names that Prometheus's own client libraries use.
+//! The families of the process. Those of the crate `metrics-process` have the names that Prometheus's client libraries use.
 
 use metrics_process::collector::Metrics;
 
@@ -20,5 +20,7 @@ pub(super) fn visit<S: Sink>(process: &Metrics, sink: &mut S) -> Result<(), S::E
     series(&list::PROCESS_OPEN_FDS, process.open_fds.map(Value::Integer))?;
     series(&list::PROCESS_MAX_FDS, limit(process.max_fds).map(Value::Integer))?;
     series(&list::PROCESS_START_TIME, process.start_time_seconds.map(Value::Integer))?;
-    series(&list::PROCESS_THREADS, process.threads.map(Value::Integer))
+    series(&list::PROCESS_THREADS, process.threads.map(Value::Integer))?;
+    let cpus = std::thread::available_parallelism().ok();
+    series(&list::PROCESS_CPUS, cpus.map(|cpus| Value::Integer(cpus.get() as u64)))
 }
