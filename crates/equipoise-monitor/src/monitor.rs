@@ -6,6 +6,8 @@ use std::{
 
 use parking_lot::Mutex;
 
+#[cfg(feature = "live")]
+use crate::live::hub::Hub;
 use crate::{
     report::{BuildInfo, Snapshot},
     source::{WatchedListener, WatchedPool},
@@ -14,7 +16,8 @@ use crate::{
 /// Reads the counters of pools and listeners, for metrics and the status page. Clones share the same pools and
 /// listeners.
 ///
-/// A monitor has no task and no counter of its own: [`snapshot`](Self::snapshot) reads what the pools have counted.
+/// A monitor has no counter of its own: [`snapshot`](Self::snapshot) reads what the pools have counted. It needs no task,
+/// except for events and samples of each second (feature `live`).
 #[derive(Clone, Default)]
 pub struct Monitor {
     inner: Arc<Inner>,
@@ -23,11 +26,18 @@ pub struct Monitor {
 struct Inner {
     started: Instant,
     watched: Mutex<Watched>,
+    #[cfg(feature = "live")]
+    hub: Hub,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { started: Instant::now(), watched: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            watched: Mutex::default(),
+            #[cfg(feature = "live")]
+            hub: Hub::default(),
+        }
     }
 }
 
@@ -60,7 +70,7 @@ impl Monitor {
 
     /// Adds a pool. A pool with the same name is replaced, in its place.
     pub fn add_pool(&self, pool: WatchedPool) {
-        put(&mut self.inner.watched.lock().pools, pool, |pool| &pool.name);
+        self.change_pools(|pools| put(pools, pool, |pool| &pool.name));
     }
 
     /// Adds a listener. A listener with the same name is replaced, in its place.
@@ -76,19 +86,22 @@ impl Monitor {
         listeners: impl IntoIterator<Item = WatchedListener>,
     ) {
         // Collected before the lock is taken, because the iterators may use this monitor.
-        let (mut new_pools, mut new_listeners) = (Vec::new(), Vec::new());
-        pools.into_iter().for_each(|pool: WatchedPool| put(&mut new_pools, pool, |pool| &pool.name));
-        listeners.into_iter().for_each(|listener| put(&mut new_listeners, listener, |listener| &listener.name));
-        let mut watched = self.inner.watched.lock();
-        (watched.pools, watched.listeners) = (new_pools, new_listeners);
+        let (new, mut listeners_by_name): (Vec<WatchedPool>, Vec<_>) = (pools.into_iter().collect(), Vec::new());
+        listeners.into_iter().for_each(|listener| put(&mut listeners_by_name, listener, |listener| &listener.name));
+        self.change_pools(|pools| {
+            pools.clear();
+            new.into_iter().for_each(|pool| put(pools, pool, |pool| &pool.name));
+        });
+        self.inner.watched.lock().listeners = listeners_by_name;
     }
 
     /// Removes a pool. Returns whether the monitor had a pool of this name.
     pub fn remove_pool(&self, name: &str) -> bool {
-        let mut watched = self.inner.watched.lock();
-        let before = watched.pools.len();
-        watched.pools.retain(|pool| *pool.name != *name);
-        watched.pools.len() < before
+        self.change_pools(|pools| {
+            let before = pools.len();
+            pools.retain(|pool| *pool.name != *name);
+            pools.len() < before
+        })
     }
 
     /// Removes a listener. Returns whether the monitor had a listener of this name.
@@ -99,17 +112,49 @@ impl Monitor {
         watched.listeners.len() < before
     }
 
+    /// Changes the list of pools, and records what has changed in it.
+    fn change_pools<R>(&self, change: impl FnOnce(&mut Vec<WatchedPool>) -> R) -> R {
+        let mut watched = self.inner.watched.lock();
+        let before = watched.pools.clone();
+        let result = change(&mut watched.pools);
+        #[cfg(feature = "live")]
+        let events = self.inner.hub.pools_changed(&before, &watched.pools);
+        drop(watched);
+        // Without the lock: the last handle of a pool may be dropped, with its targets, and events are logged.
+        drop(before);
+        #[cfg(feature = "live")]
+        self.inner.hub.record_all(events);
+        result
+    }
+
     /// Reads all counters. Takes O(n) time for n endpoints. Picks do not wait for it.
     pub fn snapshot(&self) -> Snapshot {
+        self.read().1
+    }
+
+    /// Reads all counters. Returns the pools that were read, too.
+    pub(crate) fn read(&self) -> (Vec<WatchedPool>, Snapshot) {
         // Read without the lock, so that a slow reader holds up no change.
         let Watched { build, pools, listeners } = self.inner.watched.lock().clone();
-        Snapshot {
+        let snapshot = Snapshot {
             at: SystemTime::now(),
             uptime: self.inner.started.elapsed(),
             build,
             pools: pools.iter().map(WatchedPool::report).collect(),
             listeners: listeners.iter().map(WatchedListener::report).collect(),
-        }
+        };
+        (pools, snapshot)
+    }
+
+    /// Calls `f` with the pools, while their list is locked.
+    #[cfg(feature = "live")]
+    pub(crate) fn with_pools<R>(&self, f: impl FnOnce(&[WatchedPool]) -> R) -> R {
+        f(&self.inner.watched.lock().pools)
+    }
+
+    #[cfg(feature = "live")]
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.inner.hub
     }
 
     /// Returns the watched pools.
@@ -119,6 +164,7 @@ impl Monitor {
     }
 }
 
+/// Adds a pool to a list, or replaces the one with its name.
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let watched = self.inner.watched.lock();

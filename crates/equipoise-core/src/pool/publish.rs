@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    difference::difference,
     departed::Departed,
+    difference::difference,
     queue::Recheck,
     state::{PoolInner, Snapshot},
 };

@@ -2,6 +2,8 @@ use std::{any::Any, fmt, sync::Arc};
 
 #[cfg(feature = "affinity")]
 use equipoise_affinity::Affinity;
+#[cfg(feature = "live")]
+use equipoise_core::__private::{ChangeWatch, PoolChange, watch_changes};
 use equipoise_core::{DepartedEndpoint, EndpointStatus, Explanation, PickRequest, Pool, PoolStats, Revision};
 #[cfg(feature = "health")]
 use equipoise_health::Health;
@@ -74,6 +76,12 @@ impl WatchedPool {
         }
     }
 
+    /// Returns whether both watch the same pool under the same name.
+    #[cfg(feature = "live")]
+    pub(crate) fn is_same_pool(&self, other: &Self) -> bool {
+        self.name == other.name && self.pool.is_same(&*other.pool)
+    }
+
     fn health_of(&self, _status: &EndpointStatus) -> Option<HealthReport> {
         None
     }
@@ -106,6 +114,12 @@ pub(crate) trait AnyPool: Send + Sync {
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
     #[allow(dead_code, reason = "for the status page")]
     fn as_any(&self) -> &dyn Any;
+    /// Returns whether both are handles of one pool.
+    #[cfg(feature = "live")]
+    fn is_same(&self, other: &dyn AnyPool) -> bool;
+    /// Calls `f` with each change of the pool, as [`watch_changes`] does.
+    #[cfg(feature = "live")]
+    fn watch(&self, f: Box<dyn Fn(PoolChange) + Send + Sync>) -> ChangeWatch;
 }
 
 impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
@@ -139,5 +153,15 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    #[cfg(feature = "live")]
+    fn is_same(&self, other: &dyn AnyPool) -> bool {
+        other.as_any().downcast_ref().is_some_and(|other| self.is_same(other))
+    }
+
+    #[cfg(feature = "live")]
+    fn watch(&self, f: Box<dyn Fn(PoolChange) + Send + Sync>) -> ChangeWatch {
+        watch_changes(self, f)
     }
 }
