@@ -12,6 +12,9 @@ pub mod live;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "prometheus", feature = "metrics"))))]
 pub mod metric;
 mod monitor;
+#[cfg(feature = "page")]
+#[cfg_attr(docsrs, doc(cfg(feature = "page")))]
+pub mod page;
 #[cfg(feature = "prometheus")]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod prometheus;

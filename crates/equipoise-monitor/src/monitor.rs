@@ -158,7 +158,7 @@ impl Monitor {
     }
 
     /// Returns the watched pools.
-    #[allow(dead_code, reason = "for the status page")]
+    #[cfg(feature = "page")]
     pub(crate) fn pools(&self) -> Vec<WatchedPool> {
         self.inner.watched.lock().pools.clone()
     }

@@ -42,7 +42,6 @@ pub struct MonitorGuard {
 
 impl MonitorGuard {
     /// Returns a receiver of the newest state. It changes each second, and at once when a pool changes.
-    #[allow(dead_code, reason = "for the status page")]
     pub(crate) fn live(&self) -> watch::Receiver<Arc<Live>> {
         self.monitor.live_feed()
     }
@@ -162,7 +161,6 @@ impl Monitor {
 
     /// Returns a receiver of the newest state, which changes each second, and at once when a pool changes. Before the
     /// first task of [`spawn`](Self::spawn), its state has no pools and the tick 0.
-    #[allow(dead_code, reason = "for the status page")]
     pub(crate) fn live_feed(&self) -> watch::Receiver<Arc<Live>> {
         self.hub().live().subscribe()
     }

@@ -4,7 +4,9 @@ use std::{any::Any, fmt, sync::Arc};
 use equipoise_affinity::Affinity;
 #[cfg(feature = "live")]
 use equipoise_core::__private::{ChangeWatch, PoolChange, watch_changes};
-use equipoise_core::{DepartedEndpoint, EndpointStatus, Explanation, PickRequest, Pool, PoolStats, Revision};
+use equipoise_core::{DepartedEndpoint, EndpointStatus, Pool, PoolStats, Revision};
+#[cfg(feature = "page")]
+use equipoise_core::{Explanation, PickRequest};
 #[cfg(feature = "health")]
 use equipoise_health::Health;
 
@@ -20,6 +22,8 @@ pub struct WatchedPool {
     pub(crate) health: Option<Health>,
     #[cfg(feature = "affinity")]
     pub(crate) affinity: Option<Affinity>,
+    #[cfg(feature = "page")]
+    pub(super) explainer: Option<super::explain::Explainer>,
 }
 
 impl WatchedPool {
@@ -32,6 +36,8 @@ impl WatchedPool {
             health: None,
             #[cfg(feature = "affinity")]
             affinity: None,
+            #[cfg(feature = "page")]
+            explainer: None,
         }
     }
 
@@ -110,7 +116,7 @@ pub(crate) trait AnyPool: Send + Sync {
     fn departed(&self) -> Vec<DepartedEndpoint>;
     fn connections(&self, endpoint: &EndpointStatus) -> Option<ConnectionsReport>;
     /// Explains the pick for a request, by the code that picks.
-    #[allow(dead_code, reason = "for the status page")]
+    #[cfg(feature = "page")]
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
     #[allow(dead_code, reason = "for the status page")]
     fn as_any(&self) -> &dyn Any;
@@ -147,6 +153,7 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
         None
     }
 
+    #[cfg(feature = "page")]
     fn explain(&self, request: &PickRequest<'_>) -> Explanation {
         self.explain(request)
     }

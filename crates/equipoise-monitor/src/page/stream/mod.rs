@@ -1,0 +1,94 @@
+//! The stream of updates: server-sent events.
+
+mod feed;
+mod places;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub(super) use self::feed::Feed;
+use self::places::{Place, Places};
+use super::state::Seen;
+
+/// How often a stream without changes sends a comment. Proxies close connections on which nothing happens.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// All streams of a page.
+#[derive(Clone)]
+pub(super) struct Streams {
+    feed: Arc<Feed>,
+    places: Arc<Places>,
+}
+
+impl Streams {
+    pub(super) fn new(feed: Arc<Feed>, max: usize) -> Self {
+        Self { feed, places: Arc::new(Places::new(max)) }
+    }
+
+    /// Starts a stream. Returns `None` if there are too many.
+    pub(super) fn start(&self) -> Option<Updates> {
+        let place = self.places.take()?;
+        let stream = Stream { place, feed: Arc::clone(&self.feed), seen: None, keep_alive: Instant::now() };
+        Some(Updates { next: Some(Box::pin(next(stream))) })
+    }
+}
+
+type Next = Pin<Box<dyn Future<Output = Option<(Bytes, Stream)>> + Send + Sync>>;
+
+/// The messages of one stream.
+pub(super) struct Updates {
+    next: Option<Next>,
+}
+
+impl Updates {
+    /// Returns the next message. `None`: the stream has ended.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let Poll::Ready(message) = next.as_mut().poll(cx) else { return Poll::Pending };
+        let (message, stream) = message.unzip();
+        self.next = stream.map(|stream| -> Next { Box::pin(self::next(stream)) });
+        Poll::Ready(message)
+    }
+}
+
+struct Stream {
+    place: Place,
+    feed: Arc<Feed>,
+    /// What the client has. `None` before the first message.
+    seen: Option<Seen>,
+    /// When the next keep-alive is due.
+    keep_alive: Instant,
+}
+
+/// Waits until there is something new, and returns it. The future is polled only when the client can take it.
+async fn next(mut stream: Stream) -> Option<(Bytes, Stream)> {
+    stream.place.poll();
+    let message = match stream.seen {
+        None => {
+            let (state, seen) = stream.feed.whole()?;
+            stream.seen = Some(seen);
+            state
+        }
+        Some(seen) => tokio::select! {
+            biased;
+            () = stream.place.displaced() => return None,
+            newer = stream.feed.newer(seen) => {
+                let (message, seen) = newer?;
+                stream.seen = Some(seen);
+                message
+            }
+            () = tokio::time::sleep_until(stream.keep_alive) => Bytes::from_static(b": keep-alive\n\n"),
+        },
+    };
+    stream.place.poll();
+    stream.keep_alive = Instant::now() + KEEP_ALIVE;
+    Some((message, stream))
+}
