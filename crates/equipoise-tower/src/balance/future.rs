@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Acquire, EndpointId, Lease, PickError, Verdict};
+use equipoise_core::{Acquire, EndpointId, Lease, PickError, Pool};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
@@ -58,7 +58,7 @@ pin_project! {
     {
         Trying { #[pin] attempt: AttemptFuture<T, D, P, Req> },
         // Waits in the queue. `failed` is the error of the last attempt, if there was one.
-        Waiting { request: Option<Req>, failed: Option<Error>, observed: ObservedWait },
+        Waiting { request: Option<Req>, failed: Option<Error>, unserved: Unserved<T>, observed: ObservedWait },
         // Has failed. The error is `None` once the future has returned it.
         Failed { error: Option<Error> },
     }
@@ -80,7 +80,10 @@ where
         let state = match picked {
             Ok(lease) => balancing.start(lease, request),
             Err(error) if error.is_temporary() && balancing.may_queue() => balancing.queue(request, None),
-            Err(error) => State::Failed { error: Some(error.into()) },
+            Err(error) => {
+                balancing.core.pool.count_unserved(Some(&error));
+                State::Failed { error: Some(error.into()) }
+            }
         };
         Self { state, waiting: None, balancing }
     }
@@ -98,7 +101,19 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         D: Dispatch<T, Req>,
         P: Protocol<Req, InnerResponse<T, D, Req>>,
     {
-        State::Waiting { request: Some(request), failed, observed: self.observed.queue() }
+        let unserved = Unserved(failed.is_none().then(|| self.core.pool.clone()));
+        State::Waiting { request: Some(request), failed, unserved, observed: self.observed.queue() }
+    }
+
+    /// Counts that the request leaves an endpoint. `to` is the endpoint of its next attempt. If it is `None`, the request
+    /// waits in the queue.
+    #[cold]
+    fn count_failover(&mut self, from: &EndpointId, to: Option<&EndpointId>) {
+        self.core.pool.count_failover();
+        if to.is_some() {
+            self.core.pool.count_retry();
+        }
+        self.observed.failover(from, to);
     }
 
     /// Starts an attempt at the leased endpoint. If the address of this endpoint cannot be used, starts an attempt at
@@ -146,12 +161,12 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             let next = next.and_then(|request| Some((core.pool.pick(&self.routing.request()).ok()?, request)));
             match next {
                 Some((next, again)) if self.progress.take_retry() => {
-                    self.observed.failover(&endpoint, Some(next.endpoint().id()));
+                    self.count_failover(&endpoint, Some(next.endpoint().id()));
                     (lease, request) = (next, again);
                 }
                 next => {
                     if let Some((next, _)) = next {
-                        give_back(next);
+                        next.withdraw();
                     }
                     let error = self.progress.invalid_address(endpoint, source);
                     return State::Failed { error: Some(error) };
@@ -200,17 +215,17 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let Some(request) = request else { return State::Failed { error: failed } };
         match core.pool.pick(&self.routing.request()) {
             Ok(lease) if self.progress.take_retry() => {
-                self.observed.failover(&endpoint, Some(lease.endpoint().id()));
+                self.count_failover(&endpoint, Some(lease.endpoint().id()));
                 self.start(lease, request)
             }
             // The other endpoints are full. This endpoint stays excluded, because an endpoint that fails at once looks
             // idle while all working endpoints are busy.
             Err(error) if error.is_temporary() && self.may_queue() && self.progress.take_retry() => {
-                self.observed.failover(&endpoint, None);
+                self.count_failover(&endpoint, None);
                 self.queue(request, failed)
             }
             unused => {
-                unused.map_or_else(drop, give_back);
+                unused.map_or_else(drop, Lease::withdraw);
                 State::Failed { error: failed }
             }
         }
@@ -263,17 +278,17 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             Ok(next) if self.progress.take_move(waited) => {
                 observed.end(end);
                 lease.finish(verdict(waited));
-                self.observed.failover(&endpoint, Some(next.endpoint().id()));
+                self.count_failover(&endpoint, Some(next.endpoint().id()));
                 self.start(next, request)
             }
             Err(error) if error.is_temporary() && self.may_queue() && self.progress.take_move(waited) => {
                 observed.end(end);
                 lease.finish(verdict(waited));
-                self.observed.failover(&endpoint, None);
+                self.count_failover(&endpoint, None);
                 self.queue(request, failed(&endpoint))
             }
             unused => {
-                unused.map_or_else(drop, give_back);
+                unused.map_or_else(drop, Lease::withdraw);
                 self.routing.excluded.pop();
                 let (mut sent, kept) = protocol.keep(request);
                 match self.dispatch.point(&mut sent, lease.endpoint()) {
@@ -299,10 +314,30 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
     }
 }
 
-/// Ends the lease of an endpoint that gets no request, because the balancer has no retry left. Without this verdict,
-/// the request would count as cancelled at the endpoint.
-fn give_back<T: Send + Sync + 'static>(lease: Lease<T>) {
-    lease.finish(Verdict::Neutral);
+/// A request that waits and has had no attempt. If it is dropped, it counts as cancelled in the statistics of the pool.
+/// `None` after the wait, and for a request that has had an attempt.
+struct Unserved<T>(Option<Pool<T>>);
+
+impl<T> Unserved<T> {
+    /// Ends the wait with a lease. Returns whether the lease is for the first attempt of the request.
+    fn served(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Ends the wait without a lease.
+    fn failed(&mut self, error: &PickError) {
+        if let Some(pool) = self.0.take() {
+            pool.count_unserved(Some(error));
+        }
+    }
+}
+
+impl<T> Drop for Unserved<T> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.count_unserved(None);
+        }
+    }
 }
 
 /// The waits of one request in the pool's queue. All of them together have one deadline.
@@ -381,7 +416,7 @@ where
                         }
                     }
                 }
-                StateProj::Waiting { request, failed, observed } => {
+                StateProj::Waiting { request, failed, unserved, observed } => {
                     // Created here and not in `call`, because the timer belongs to the runtime that polls.
                     let routing = &balancing.routing;
                     let max_wait = routing.queue_timeout.unwrap_or_default();
@@ -389,10 +424,14 @@ where
                     let picked = ready!(waiting.poll(cx, || balancing.core.pool.acquire(&routing.request())));
                     match (picked, request.take()) {
                         (Ok(lease), Some(request)) => {
+                            if !unserved.served() {
+                                balancing.core.pool.count_retry();
+                            }
                             observed.end(QueueEnd::Served);
                             balancing.start(lease, request)
                         }
                         (Err(error), _) => {
+                            unserved.failed(&error);
                             observed.end(QueueEnd::Failed(&error));
                             State::Failed { error: Some(failed.take().unwrap_or(error.into())) }
                         }

@@ -5,6 +5,7 @@
 mod attempts;
 mod classify_error;
 mod common;
+mod counts;
 mod errors;
 mod failover;
 mod nested;
