@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "forward", feature = "tcp", feature = "udp"))]
+mod attempts;
 mod body;
 pub mod check;
 #[cfg_attr(not(feature = "full"), allow(dead_code))]

@@ -19,7 +19,7 @@ use super::{
     dial::{Stream, race},
     error::ForwardError,
 };
-use crate::{headers::Via, timing::within};
+use crate::{attempts::CountAttempts, headers::Via, timing::within};
 
 /// A pool of proxies through which a [`ForwardProxy`](super::ForwardProxy) sends everything (chaining).
 ///
@@ -77,7 +77,7 @@ pub enum UpstreamKey {
 }
 
 /// A pool of targets of any type.
-trait Pick: Send + Sync {
+trait Pick: CountAttempts + Send + Sync {
     fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError>;
 }
 
@@ -173,7 +173,7 @@ impl Upstreams {
             UpstreamKey::Client => attempt.client.key(),
             UpstreamKey::Host => attempt.destination.host().to_string().into_bytes(),
         };
-        Tries { upstreams: self, key, tried: Vec::new(), failed: None }
+        Tries { upstreams: self, key, tried: Vec::new(), was_picked: false, failed: None }
     }
 
     /// Opens a tunnel to one of several addresses, in their order.
@@ -297,16 +297,31 @@ pub(super) struct Tries<'a> {
     upstreams: &'a Upstreams,
     key: Vec<u8>,
     tried: Vec<EndpointId>,
+    was_picked: bool,
     failed: Option<ForwardError>,
 }
 
 impl Tries<'_> {
     /// Picks the next proxy. Returns the last error if there is none.
     pub(super) fn next(&mut self) -> Result<Lease<AnyTarget>, ForwardError> {
+        let pool = &self.upstreams.pool;
         if self.tried.len() < self.upstreams.max_attempts {
-            match self.upstreams.pool.pick(&PickRequest::new().key(&self.key).exclude(&self.tried)) {
-                Ok(lease) => return Ok(lease),
-                Err(error) => return Err(self.failed.take().unwrap_or(ForwardError::NoUpstream(error))),
+            match pool.pick(&PickRequest::new().key(&self.key).exclude(&self.tried)) {
+                Ok(lease) => {
+                    if std::mem::replace(&mut self.was_picked, true) {
+                        pool.count_retry();
+                        if self.failed.is_some() {
+                            pool.count_failover();
+                        }
+                    }
+                    return Ok(lease);
+                }
+                Err(error) => {
+                    if !self.was_picked {
+                        pool.count_unserved(Some(&error));
+                    }
+                    return Err(self.failed.take().unwrap_or(ForwardError::NoUpstream(error)));
+                }
             }
         }
         Err(self.failed.take().unwrap_or(ForwardError::NoUpstream(PickError::Excluded)))

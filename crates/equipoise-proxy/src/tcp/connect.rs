@@ -25,6 +25,7 @@ use super::{
     watch::{broken, gone},
 };
 use crate::{
+    attempts::CountAttempts,
     listen::is_out_of_files,
     timing::{Alarm, before, within},
 };
@@ -37,7 +38,7 @@ pub(super) struct Backend {
 }
 
 /// A pool of any type of targets.
-pub(super) trait AnyPool: fmt::Debug + Send + Sync {
+pub(super) trait AnyPool: CountAttempts + fmt::Debug + Send + Sync {
     fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError>;
 
     /// Waits until a pick succeeds.
@@ -69,6 +70,8 @@ pub(super) struct Attempts<'a> {
     counters: &'a Counters,
     key: Key,
     tried: Vec<EndpointId>,
+    /// Whether the pool has counted the connection: by a lease, or as one without an attempt.
+    is_counted: bool,
     /// Why the latest attempt has failed.
     failed: Option<TcpEnd>,
     /// The endpoint of the next attempt, if it was picked already.
@@ -79,7 +82,7 @@ pub(super) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(backend: &'a Backend, counters: &'a Counters, key: Key) -> Self {
-        Self { backend, counters, key, tried: Vec::new(), failed: None, next: None, queue_end: None }
+        Self { backend, counters, key, tried: Vec::new(), is_counted: false, failed: None, next: None, queue_end: None }
     }
 
     /// Notes that the endpoint of a lease cannot serve this connection.
@@ -117,11 +120,19 @@ impl<'a> Attempts<'a> {
                 Some(lease) => lease,
                 None => match or_end(self.pick(), gone(client)).await? {
                     Ok(lease) => lease,
-                    Err(error) => return Err(self.failed.take().unwrap_or(TcpEnd::Pick(error))),
+                    Err(error) => {
+                        if !std::mem::replace(&mut self.is_counted, true) {
+                            self.backend.pool.count_unserved(Some(&error));
+                        }
+                        return Err(self.failed.take().unwrap_or(TcpEnd::Pick(error)));
+                    }
                 },
             };
+            self.is_counted = true;
             if connection.attempts > 0 {
                 self.counters.failovers.add(1);
+                self.backend.pool.count_failover();
+                self.backend.pool.count_retry();
             }
             connection.attempts += 1;
             connection.endpoint = Some(lease.endpoint().id().clone());
@@ -223,6 +234,17 @@ impl<'a> Attempts<'a> {
         }
         let _ = place;
         Ok(stream)
+    }
+}
+
+impl Drop for Attempts<'_> {
+    fn drop(&mut self) {
+        if let Some(unused) = self.next.take() {
+            unused.withdraw();
+        }
+        if !self.is_counted {
+            self.backend.pool.count_unserved(None);
+        }
     }
 }
 

@@ -53,10 +53,17 @@ impl Placer {
             let picked = match self.pick(session, moment.settings) {
                 Ok(picked) => picked,
                 Err(error) => {
+                    if !session.was_picked {
+                        self.pool.count_unserved(Some(&error));
+                    }
                     tracing::debug!(client = %session.client, %error, "no endpoint for a UDP session");
                     return Placed::Nowhere;
                 }
             };
+            if mem::replace(&mut session.was_picked, true) {
+                self.pool.count_failover();
+                self.pool.count_retry();
+            }
             match self.connect(session, picked, moment) {
                 Placed::Nowhere => {}
                 placed => return placed,
@@ -215,6 +222,8 @@ impl Placer {
 fn blame(pool: &dyn Endpoints, id: &EndpointId, failure: Failure) {
     let binding = Binding::to(id.clone()).strict();
     if let Ok(lease) = pool.pick(&PickRequest::new().bound(&binding)) {
+        // The session has been counted by its first lease.
+        pool.count_retry();
         lease.finish(Verdict::Failure(failure));
     }
 }

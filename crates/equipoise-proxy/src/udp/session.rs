@@ -64,6 +64,8 @@ pub(super) struct Session {
     kept: Kept,
     /// The endpoints that did not get the kept datagram.
     pub(super) tried: Vec<EndpointId>,
+    /// Whether an endpoint was picked for the session.
+    pub(super) was_picked: bool,
     pub(super) readable: Waker,
     pub(super) ending: Waker,
     _permit: Permit,
@@ -143,6 +145,7 @@ impl Session {
             waiting_since: None,
             kept: Kept::default(),
             tried: Vec::new(),
+            was_picked: false,
             readable,
             ending,
             _permit: permit,

@@ -17,9 +17,10 @@ use super::{
     address::check, limits::Sessions, listener::is_own, peers::Peers, ready::Wakeups, settings::UdpSettings,
     stats::Counters,
 };
+use crate::attempts::CountAttempts;
 
 /// A pool without the type of its targets.
-pub(super) trait Endpoints: Send + Sync {
+pub(super) trait Endpoints: CountAttempts + Send + Sync {
     fn pick(&self, request: &PickRequest<'_>) -> Result<Lease<AnyTarget>, PickError>;
     /// Returns whether the endpoint has been found unhealthy, or has left the pool.
     fn is_unhealthy(&self, id: &EndpointId) -> bool;
