@@ -70,7 +70,7 @@ impl Monitor {
 
     /// Adds a pool. A pool with the same name is replaced, in its place.
     pub fn add_pool(&self, pool: WatchedPool) {
-        self.change_pools(|pools| put(pools, pool, |pool| &pool.name));
+        self.change_pools(|watched| put(&mut watched.pools, pool, |pool| &pool.name));
     }
 
     /// Adds a listener. A listener with the same name is replaced, in its place.
@@ -86,21 +86,21 @@ impl Monitor {
         listeners: impl IntoIterator<Item = WatchedListener>,
     ) {
         // Collected before the lock is taken, because the iterators may use this monitor.
-        let (new, mut listeners_by_name): (Vec<WatchedPool>, Vec<_>) = (pools.into_iter().collect(), Vec::new());
-        listeners.into_iter().for_each(|listener| put(&mut listeners_by_name, listener, |listener| &listener.name));
-        self.change_pools(|pools| {
-            pools.clear();
-            new.into_iter().for_each(|pool| put(pools, pool, |pool| &pool.name));
+        let (mut new_pools, mut new_listeners) = (Vec::new(), Vec::new());
+        pools.into_iter().for_each(|pool: WatchedPool| put(&mut new_pools, pool, |pool| &pool.name));
+        listeners.into_iter().for_each(|listener| put(&mut new_listeners, listener, |listener| &listener.name));
+        self.change_pools(|watched| {
+            watched.pools = new_pools;
+            watched.listeners = new_listeners;
         });
-        self.inner.watched.lock().listeners = listeners_by_name;
     }
 
     /// Removes a pool. Returns whether the monitor had a pool of this name.
     pub fn remove_pool(&self, name: &str) -> bool {
-        self.change_pools(|pools| {
-            let before = pools.len();
-            pools.retain(|pool| *pool.name != *name);
-            pools.len() < before
+        self.change_pools(|watched| {
+            let before = watched.pools.len();
+            watched.pools.retain(|pool| *pool.name != *name);
+            watched.pools.len() < before
         })
     }
 
@@ -112,15 +112,15 @@ impl Monitor {
         watched.listeners.len() < before
     }
 
-    /// Changes the list of pools, and records what has changed in it.
-    fn change_pools<R>(&self, change: impl FnOnce(&mut Vec<WatchedPool>) -> R) -> R {
+    /// Changes the pools, and records what has changed in their list.
+    fn change_pools<R>(&self, change: impl FnOnce(&mut Watched) -> R) -> R {
         let mut watched = self.inner.watched.lock();
-        let before = watched.pools.clone();
-        let result = change(&mut watched.pools);
+        let before = watched.clone();
+        let result = change(&mut watched);
         #[cfg(feature = "live")]
-        let events = self.inner.hub.pools_changed(&before, &watched.pools);
+        let events = self.inner.hub.pools_changed(&before.pools, &watched.pools);
         drop(watched);
-        // Without the lock: the last handle of a pool may be dropped, with its targets, and events are logged.
+        // Without the lock: the last handles of pools and proxies may be dropped, and events are logged.
         drop(before);
         #[cfg(feature = "live")]
         self.inner.hub.record_all(events);

@@ -1,6 +1,12 @@
 //! What a monitor keeps for its events and samples: recorded events, subscribers, and the newest state.
 
-use std::{collections::VecDeque, future::poll_fn, sync::Arc, task::Context, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::SystemTime,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
@@ -158,6 +164,16 @@ impl Hub {
             happened
         };
         poll_fn(poll).await
+    }
+
+    /// Returns what has happened, without waiting, and whether a new state is wanted.
+    pub(super) fn drain(&self) -> (Vec<Happened>, bool) {
+        let is_woken = std::pin::pin!(self.wake.notified()).enable();
+        let (happened, _ended) = self.following.lock().feeds.poll(&mut Context::from_waker(Waker::noop()));
+        match happened {
+            Poll::Ready(happened) => (happened, true),
+            Poll::Pending => (Vec::new(), is_woken),
+        }
     }
 
     /// Waits until something may have happened.

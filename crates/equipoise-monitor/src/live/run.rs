@@ -194,6 +194,10 @@ async fn run(running: Running, mut seconds: Interval, settings: LiveSettings) {
                 happened.into_iter().for_each(|(at, kind)| hub.record(at, kind));
             }
         }
+        // What has happened is recorded before the state that shows it.
+        let (happened, is_woken) = hub.drain();
+        is_changed |= is_woken;
+        happened.into_iter().for_each(|(at, kind)| hub.record(at, kind));
         let now = Instant::now();
         if !is_second && (!is_changed || now < next_at) {
             continue;
