@@ -141,7 +141,7 @@ impl LatencyHistogram {
     pub fn add(&mut self, other: &Self) {
         self.sum = self.sum.saturating_add(other.sum);
         let mine = std::mem::take(&mut self.counts);
-        self.counts = joined(&mine, &other.counts, |mine, other| mine.saturating_add(other)).collect();
+        self.counts = joined(&mine, &other.counts, u64::saturating_add).collect();
     }
 
     /// Returns the latencies that were recorded after `earlier`, an earlier reading of the same endpoint. If `earlier` is

@@ -49,9 +49,16 @@ pub(crate) fn full_snapshot() -> Snapshot {
         changes: vec![("checks", "unhealthy", 1)],
         ejections: 1,
         probes: vec![("tcp".to_owned(), "passed", 1)],
+        ..HealthTotals::default()
     });
     let counts = || vec![("new", 1)];
-    pool.sessions = Some(SessionsReport { outcomes: counts(), unbound: counts(), moved: counts(), diverted: counts() });
+    pool.sessions = Some(SessionsReport {
+        outcomes: counts(),
+        unbound: counts(),
+        moved: counts(),
+        diverted: counts(),
+        ..SessionsReport::default()
+    });
     for endpoint in &mut pool.endpoints {
         // The pool of these tests has no duration histograms of its own.
         endpoint.status.duration = endpoint.status.latency.clone();

@@ -13,7 +13,9 @@ pub struct EndpointReport {
     /// checks have not noticed the endpoint yet.
     pub health: Option<HealthReport>,
     /// The connections to the endpoint. `None` if the pool's targets are not
-    /// [`Upstream`](https://docs.rs/equipoise-http/latest/equipoise_http/struct.Upstream.html)s.
+    /// [`Upstream`](https://docs.rs/equipoise-http/latest/equipoise_http/struct.Upstream.html)s, unless
+    /// `WatchedPool::connections` says how their connections are read. The numbers begin at 0 when the target of the
+    /// endpoint is replaced.
     pub connections: Option<ConnectionsReport>,
     /// The time since the endpoint has left the pool. `None` if it is still there. Serialized as seconds.
     #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
@@ -80,7 +82,11 @@ pub struct ConnectionsReport {
     pub failed: u64,
     /// The number of requests that were sent over the connections.
     pub requests: u64,
-    /// Numbers of closed connections, by reason.
+    /// The number of bytes that were sent over the connections: heads and bodies of requests, before encryption.
+    pub bytes_sent: u64,
+    /// The number of bytes that were received over the connections: heads and bodies of responses, after decryption.
+    pub bytes_received: u64,
+    /// Numbers of closed connections, by reason. Reasons that have not occurred are left out.
     pub closed: Vec<(&'static str, u64)>,
 }
 

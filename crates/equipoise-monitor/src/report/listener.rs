@@ -77,3 +77,11 @@ pub struct CertificateReport {
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::unix_seconds"))]
     pub not_after: SystemTime,
 }
+
+impl CertificateReport {
+    /// Creates the report of a certificate: where it was read, the server names for which it is used, whether it is the
+    /// default, and when it expires.
+    pub fn new(source: impl Into<String>, names: Vec<String>, is_default: bool, not_after: SystemTime) -> Self {
+        Self { source: source.into(), names, is_default, not_after }
+    }
+}

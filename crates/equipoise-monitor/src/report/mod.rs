@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 pub use self::{
     endpoint::{CheckReport, ConditionReport, ConnectionsReport, EndpointReport, HealthReport},
     listener::{CertificateReport, ListenerReport, Reading, ReadingKind},
-    pool::{HealthTotals, PoolReport, SessionsReport},
+    pool::{HealthTotals, PoolReport, SessionsReport, StoreReport},
 };
 
 /// All counters and states of a [`Monitor`](crate::Monitor) at one moment.

@@ -37,6 +37,11 @@ pub struct HealthTotals {
     pub changes: Vec<(&'static str, &'static str, u64)>,
     /// The number of ejections by outlier detection.
     pub ejections: u64,
+    /// The number of ejections and pauses that were not carried out, because outlier detection kept out the maximum
+    /// number of endpoints.
+    pub prevented: u64,
+    /// The number of pauses: endpoints that got no requests for a time, because they had sent `Retry-After`.
+    pub pauses: u64,
     /// Numbers of probes that have ended, by the name of the check and by the result: `passed`, `failed` or
     /// `inconclusive`.
     pub probes: Vec<(String, &'static str, u64)>,
@@ -48,14 +53,50 @@ pub struct HealthTotals {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SessionsReport {
-    /// Numbers of requests by what became of their session, such as `kept` or `new`.
+    /// Numbers of requests by what became of their session. Each request counts in at most one of them:
+    ///
+    /// - `kept`: the endpoint of the session has answered.
+    /// - `keyed`: the strategy has picked the endpoint by the session's key.
+    /// - `new`: the session was bound to the endpoint that has answered.
+    /// - `moved`: the session was bound to another endpoint, by the reasons in [`moved`](Self::moved).
+    /// - `diverted`: another endpoint has answered once, by the reasons in [`diverted`](Self::diverted).
+    /// - `refused`: the request was refused because its session was not bound to an endpoint.
+    /// - `failed`: the request has ended in an error.
+    ///
+    /// Requests without a session, for which none was begun, are in none of them.
     pub outcomes: Vec<(&'static str, u64)>,
-    /// Numbers of requests whose session was not bound to an endpoint, by reason.
+    /// The number of new sessions that were not stored because of the limit on the sessions of one source.
+    pub limited: u64,
+    /// Numbers of requests whose session was not bound to an endpoint when they arrived, by reason. Reasons that have not
+    /// occurred are left out.
     pub unbound: Vec<(&'static str, u64)>,
-    /// Numbers of requests whose session moved to another endpoint, by reason.
+    /// Numbers of requests whose session moved to another endpoint, by reason. Reasons that have not occurred are left
+    /// out.
     pub moved: Vec<(&'static str, u64)>,
-    /// Numbers of requests that another endpoint than that of their session has answered, by reason.
+    /// Numbers of requests that another endpoint than that of their session has answered, by reason. Reasons that have
+    /// not occurred are left out.
     pub diverted: Vec<(&'static str, u64)>,
+    /// The session store: a table in memory, or Redis. `None` if the sessions are not kept in a store.
+    pub store: Option<StoreReport>,
+}
+
+/// The size and the counters of a session store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct StoreReport {
+    /// The kind of the store: `table`, `redis`, or another word for a store of the application.
+    pub kind: &'static str,
+    /// The number of stored sessions. `None` if it is not known. Sessions that have ended may count until they are
+    /// removed.
+    pub sessions: Option<u64>,
+    /// The maximum number of stored sessions. `None` if it is not known.
+    pub capacity: Option<u64>,
+    /// Whether the store is connected to its server. `None` if it has no server.
+    pub connected: Option<bool>,
+    /// Numbers of events so far, each with its name, such as `evictions` or `cache_hits`. The kind of the store decides
+    /// which events there are, about a dozen at most.
+    pub events: Vec<(&'static str, u64)>,
 }
 
 #[cfg(feature = "serde")]

@@ -1,15 +1,21 @@
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 
 #[cfg(feature = "affinity")]
 use equipoise_affinity::Affinity;
 #[cfg(feature = "live")]
 use equipoise_core::__private::{ChangeWatch, PoolChange, watch_changes};
-use equipoise_core::{DepartedEndpoint, EndpointStatus, Pool, PoolStats, Revision};
+use equipoise_core::{DepartedEndpoint, EndpointId, EndpointStatus, Pool, PoolStats, Revision};
 #[cfg(feature = "page")]
 use equipoise_core::{Explanation, PickRequest};
 #[cfg(feature = "health")]
 use equipoise_health::Health;
 
+#[cfg(feature = "http")]
+use super::connections::{self, ReadConnections};
+#[cfg(feature = "health")]
+use super::health;
+#[cfg(feature = "affinity")]
+use super::sessions;
 use crate::report::{ConnectionsReport, EndpointReport, HealthReport, HealthTotals, PoolReport, SessionsReport};
 
 /// A pool for a [`Monitor`](crate::Monitor), with what belongs to it: its health checks and its sessions.
@@ -24,10 +30,15 @@ pub struct WatchedPool {
     pub(crate) affinity: Option<Affinity>,
     #[cfg(feature = "page")]
     pub(super) explainer: Option<super::explain::Explainer>,
+    #[cfg(feature = "http")]
+    connections: Option<ReadConnections>,
 }
 
 impl WatchedPool {
     /// Creates a watched pool. `name` identifies the pool in metrics and on the status page.
+    ///
+    /// With the feature `http`, the connections to endpoints are read too if the targets of the pool are of the type
+    /// `Upstream`. For other targets, use `connections`.
     pub fn new<T: Send + Sync + 'static>(name: impl Into<Arc<str>>, pool: &Pool<T>) -> Self {
         Self {
             name: name.into(),
@@ -38,6 +49,8 @@ impl WatchedPool {
             affinity: None,
             #[cfg(feature = "page")]
             explainer: None,
+            #[cfg(feature = "http")]
+            connections: connections::of_upstreams(pool),
         }
     }
 
@@ -49,7 +62,7 @@ impl WatchedPool {
         self
     }
 
-    /// Adds the sessions of the pool.
+    /// Adds the sessions of the pool: what became of them, and the session store if there is one.
     #[cfg(feature = "affinity")]
     #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
     pub fn affinity(mut self, affinity: &Affinity) -> Self {
@@ -57,10 +70,47 @@ impl WatchedPool {
         self
     }
 
+    /// Adds the connections to the endpoints, for pools whose targets have an `Upstream` inside. `status` returns the
+    /// connections of a target, or `None` if it has none. It is called for each endpoint and snapshot, and must be fast.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    /// use equipoise_http::Upstream;
+    /// use equipoise_monitor::{Monitor, WatchedPool};
+    ///
+    /// #[derive(Clone)]
+    /// struct Shop {
+    ///     upstream: Upstream,
+    /// }
+    ///
+    /// let pool = Pool::default();
+    /// pool.add(EndpointSpec::new("10.0.0.1:80"), Shop { upstream: Upstream::new("10.0.0.1:80")? })?;
+    ///
+    /// let monitor = Monitor::new();
+    /// let watched = WatchedPool::new("web", &pool);
+    /// monitor.add_pool(watched.connections(&pool, |shop: &Shop| Some(shop.upstream.status())));
+    /// assert_eq!(monitor.snapshot().pools[0].endpoints[0].connections.as_ref().unwrap().open, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "http")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+    pub fn connections<T: Clone + Send + Sync + 'static>(
+        mut self,
+        pool: &Pool<T>,
+        status: impl Fn(&T) -> Option<equipoise_http::ConnectionStatus> + Send + Sync + 'static,
+    ) -> Self {
+        self.connections = Some(connections::of_targets(pool, status));
+        self
+    }
+
     pub(crate) fn report(&self) -> PoolReport {
+        let endpoints = self.pool.endpoints();
+        // Read at once, not for each endpoint.
+        let mut health = self.health_by_endpoint();
+        let mut connections = self.connections_by_endpoint();
         let endpoint = |status: EndpointStatus| EndpointReport {
-            health: self.health_of(&status),
-            connections: self.pool.connections(&status),
+            health: health.remove(&status.id),
+            connections: connections.remove(&status.id),
             status,
             left_ago: None,
         };
@@ -75,7 +125,7 @@ impl WatchedPool {
             strategy: self.pool.strategy(),
             revision: self.pool.revision().get(),
             stats: self.pool.stats(),
-            endpoints: self.pool.endpoints().into_iter().map(endpoint).collect(),
+            endpoints: endpoints.into_iter().map(endpoint).collect(),
             departed: self.pool.departed().into_iter().map(departed).collect(),
             health: self.health_totals(),
             sessions: self.sessions(),
@@ -88,15 +138,35 @@ impl WatchedPool {
         self.name == other.name && self.pool.is_same(&*other.pool)
     }
 
-    fn health_of(&self, _status: &EndpointStatus) -> Option<HealthReport> {
-        None
+    fn health_by_endpoint(&self) -> HashMap<EndpointId, HealthReport> {
+        #[cfg(feature = "health")]
+        if let Some(health) = &self.health {
+            return health::by_endpoint(health);
+        }
+        HashMap::new()
+    }
+
+    fn connections_by_endpoint(&self) -> HashMap<EndpointId, ConnectionsReport> {
+        #[cfg(feature = "http")]
+        if let Some(read) = &self.connections {
+            return read();
+        }
+        HashMap::new()
     }
 
     fn health_totals(&self) -> Option<HealthTotals> {
+        #[cfg(feature = "health")]
+        if let Some(health) = &self.health {
+            return Some(health::totals(health));
+        }
         None
     }
 
     fn sessions(&self) -> Option<SessionsReport> {
+        #[cfg(feature = "affinity")]
+        if let Some(affinity) = &self.affinity {
+            return Some(sessions::report(affinity));
+        }
         None
     }
 }
@@ -114,7 +184,6 @@ pub(crate) trait AnyPool: Send + Sync {
     fn stats(&self) -> PoolStats;
     fn endpoints(&self) -> Vec<EndpointStatus>;
     fn departed(&self) -> Vec<DepartedEndpoint>;
-    fn connections(&self, endpoint: &EndpointStatus) -> Option<ConnectionsReport>;
     /// Explains the pick for a request, by the code that picks.
     #[cfg(feature = "page")]
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
@@ -147,10 +216,6 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
 
     fn departed(&self) -> Vec<DepartedEndpoint> {
         self.departed()
-    }
-
-    fn connections(&self, _endpoint: &EndpointStatus) -> Option<ConnectionsReport> {
-        None
     }
 
     #[cfg(feature = "page")]

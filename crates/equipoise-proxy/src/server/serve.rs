@@ -77,6 +77,13 @@ impl<S> Server<S> {
         self.shared.counters.stats(&self.shared.connections)
     }
 
+    /// Returns a function that returns the counters of this server, for monitoring. Unlike a clone of the server, it does
+    /// not keep the service, and can be shared by threads even if the service cannot.
+    pub fn stats_reader(&self) -> impl Fn() -> ServerStats + Clone + Send + Sync + 'static + use<S> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.counters.stats(&shared.connections)
+    }
+
     /// Shuts the server down, and returns how many connections were aborted.
     ///
     /// - The calls of [`serve`](Self::serve) close their listeners and return. The connections that the system has

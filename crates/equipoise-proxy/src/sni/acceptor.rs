@@ -33,7 +33,8 @@ struct Counters {
     closed: Counter,
 }
 
-/// Counters of a [`SniAcceptor`], since it was created.
+/// Counters of a [`SniAcceptor`] or a [`SniRouter`](super::SniRouter), since it was created. Those that only a router has
+/// are 0 for an acceptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SniStats {
@@ -50,6 +51,12 @@ pub struct SniStats {
     pub closed: u64,
     /// Number of connections closed because a [`SniRouter`](super::SniRouter) has no target for them, with and without TLS.
     pub unrouted: u64,
+    /// Number of connections that a [`SniRouter`](super::SniRouter) has accepted.
+    pub accepted: u64,
+    /// Number of errors of a [`SniRouter`](super::SniRouter) while accepting connections, such as too many open files.
+    pub accept_errors: u64,
+    /// Number of connections that a [`SniRouter`](super::SniRouter) has aborted at the deadline of a shutdown.
+    pub aborted: u64,
 }
 
 /// Why a connection was closed before it was served.
@@ -108,7 +115,7 @@ impl SniAcceptor {
             malformed: malformed.get(),
             timeouts: timeouts.get(),
             closed: closed.get(),
-            unrouted: 0,
+            ..SniStats::default()
         }
     }
 

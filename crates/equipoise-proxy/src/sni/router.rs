@@ -179,7 +179,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> SniRouter<Io> {
 
     /// Returns the counters.
     pub fn stats(&self) -> SniStats {
-        SniStats { unrouted: self.shared.unrouted.get(), ..self.acceptor.stats() }
+        let common = self.shared.connections.counters();
+        SniStats {
+            unrouted: self.shared.unrouted.get(),
+            accepted: common.accepted.get(),
+            accept_errors: common.accept_errors.get(),
+            aborted: common.aborted.get(),
+            ..self.acceptor.stats()
+        }
     }
 
     /// Returns the number of open connections, including those whose ClientHello is not complete.

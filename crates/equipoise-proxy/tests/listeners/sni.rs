@@ -104,6 +104,7 @@ async fn connections_are_routed_by_name_and_their_bytes_are_unchanged() {
         assert_eq!(answer, [expected.as_bytes(), bytes, b"rest"].concat(), "{expected}");
     }
     assert_eq!(stats(router.stats()), [8, 0, 0, 0, 0, 0]);
+    assert_eq!((router.stats().accepted, router.stats().aborted), (8, 0));
     assert_eq!(router.shutdown(LONG).await, 0);
 }
 

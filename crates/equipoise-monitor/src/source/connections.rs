@@ -1,0 +1,134 @@
+//! Reads the connections to the endpoints of a pool.
+
+use std::{any::Any, collections::HashMap, sync::Arc};
+
+use equipoise_core::{EndpointId, Pool};
+use equipoise_http::{CloseReason, ConnectionStatus, Upstream};
+
+use crate::report::ConnectionsReport;
+
+/// Returns the connections to all endpoints of a pool.
+pub(super) type ReadConnections = Arc<dyn Fn() -> HashMap<EndpointId, ConnectionsReport> + Send + Sync>;
+
+/// Returns how the connections of a pool are read, if its targets are upstreams.
+pub(super) fn of_upstreams<T: Send + Sync + 'static>(pool: &Pool<T>) -> Option<ReadConnections> {
+    let pool = (pool as &dyn Any).downcast_ref::<Pool<Upstream>>()?;
+    Some(of_targets(pool, |upstream| Some(upstream.status())))
+}
+
+/// Returns how the connections of a pool are read, whose targets have this status.
+pub(super) fn of_targets<T: Clone + Send + Sync + 'static>(
+    pool: &Pool<T>,
+    status: impl Fn(&T) -> Option<ConnectionStatus> + Send + Sync + 'static,
+) -> ReadConnections {
+    let pool = pool.clone();
+    Arc::new(move || {
+        let report = |(id, target)| Some((id, report(&status(&target)?)));
+        pool.targets().into_iter().filter_map(report).collect()
+    })
+}
+
+fn report(status: &ConnectionStatus) -> ConnectionsReport {
+    let closed = CloseReason::ALL.iter().map(|&reason| (reason.as_str(), status.closed(reason)));
+    ConnectionsReport {
+        open: count(status.open),
+        idle: count(status.idle),
+        waiting: count(status.waiting),
+        opened: status.opened,
+        failed: status.failed,
+        requests: status.requests,
+        bytes_sent: status.bytes_sent,
+        bytes_received: status.bytes_received,
+        closed: closed.filter(|(_, closed)| *closed > 0).collect(),
+    }
+}
+
+fn count(count: usize) -> u64 {
+    count.try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use equipoise_core::EndpointSpec;
+    use http::Request;
+    use http_body_util::{BodyExt, Empty};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+    use tower_service::Service;
+
+    use super::*;
+    use crate::{Monitor, WatchedPool, source::testing::fields_of};
+
+    fn reports(monitor: &Monitor) -> Vec<Option<ConnectionsReport>> {
+        monitor.snapshot().pools.remove(0).endpoints.into_iter().map(|endpoint| endpoint.connections).collect()
+    }
+
+    #[test]
+    fn all_numbers_of_connections_are_read() {
+        let status = Upstream::new("a:80").expect("valid").status();
+        // `requests_per_connection` is computed from two of them.
+        let fields =
+            ["open", "idle", "waiting", "opened", "failed", "bytes_sent", "bytes_received", "requests", "closed"];
+        assert_eq!(fields_of(&status), fields);
+    }
+
+    #[tokio::test]
+    async fn connections_of_upstreams_are_in_the_report_of_their_endpoint() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("bound").to_string();
+        let pool: Pool<Upstream> = Pool::default();
+        for address in ["127.0.0.1:1", &address] {
+            pool.add(EndpointSpec::new(address), Upstream::new(address).expect("valid")).expect("valid");
+        }
+        let monitor = Monitor::new();
+        monitor.add_pool(WatchedPool::new("web", &pool));
+        assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), Some(ConnectionsReport::default())]);
+
+        const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+        let serve = async {
+            let mut stream = listener.accept().await.expect("a connection").0;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.expect("open");
+            }
+            stream.write_all(RESPONSE).await.expect("open");
+            stream.read_buf(&mut head).await.expect("closed in order");
+            head.len()
+        };
+        let mut upstream = pool.target(&address).expect("it is there");
+        let request = async {
+            let request = Request::get("/").body(Empty::<&[u8]>::new()).expect("valid");
+            upstream.call(request).await.expect("a response").into_body().collect().await.expect("a body")
+        };
+        let both = async { tokio::join!(serve, request) };
+        let (sent, _) = timeout(Duration::from_secs(30), both).await.expect("in time");
+        let expected = ConnectionsReport {
+            opened: 1,
+            requests: 1,
+            bytes_sent: sent as u64,
+            bytes_received: RESPONSE.len() as u64,
+            closed: vec![("peer", 1)],
+            ..ConnectionsReport::default()
+        };
+        assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), Some(expected)]);
+    }
+
+    #[test]
+    fn targets_with_an_upstream_inside_are_read_by_a_function_and_others_have_no_connections() {
+        type Target = (u32, Option<Upstream>);
+        let pool: Pool<Target> = Pool::default();
+        pool.add(EndpointSpec::new("a:80"), (1, Some(Upstream::new("a:80").expect("valid")))).expect("valid");
+        pool.add(EndpointSpec::new("b:80"), (2, None)).expect("valid");
+        let monitor = Monitor::new();
+        monitor.add_pool(WatchedPool::new("web", &pool));
+        assert_eq!(reports(&monitor), [None, None]);
+        let watched = WatchedPool::new("web", &pool);
+        monitor.add_pool(watched.connections(&pool, |(_, upstream): &Target| Some(upstream.as_ref()?.status())));
+        assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), None]);
+    }
+}
