@@ -36,7 +36,10 @@ pub use crate::{
     http::{
         Classify, ClassifyHttp, HttpProtocol, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease,
     },
-    observe::{AttemptEnd, EventKind, Observe, QueueEnd, RequestEvent, RequestId, RequestOutcome},
+    observe::{
+        AttemptEnd, BodyEnd, BodyObserver, EventKind, Observe, ObserveRequest, QueueEnd, RequestEvent, RequestId,
+        RequestOutcome, RequestStart,
+    },
     placement::Placement,
     plain::PlainProtocol,
     point_at::PointAt,

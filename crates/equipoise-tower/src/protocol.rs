@@ -11,8 +11,14 @@ use std::{
 };
 
 use equipoise_core::{AnyTarget, EndpointId, Lease, Verdict};
+use http::HeaderMap;
 
-use crate::{error_class::ErrorClass, placement::Placement};
+use crate::{
+    error_class::ErrorClass,
+    http::{RequestHead, ResponseHead},
+    observe::BodyObserver,
+    placement::Placement,
+};
 
 /// How a balancer handles a type of requests and responses: how it reads keys, how it keeps requests for failover, and
 /// which verdict follows from a response. [`HttpProtocol`](crate::HttpProtocol) and
@@ -95,6 +101,35 @@ pub trait Protocol<Req, Res> {
     /// If the endpoint has finished its work, the implementation reports the verdict with [`Lease::finish`]. Otherwise
     /// it stores the lease in the response, and the response reports the latency and the verdict later.
     fn attach(&self, response: Res, lease: Lease<AnyTarget>, verdict: Option<Verdict>) -> Self::Response;
+
+    /// Called with what [`attach`](Self::attach) has returned, if an [observer](crate::ObserveRequest::on_body_end) wants
+    /// to know when the response has ended. An implementation stores `observer` in the response, and reports the end of
+    /// the response body to it. Default: reports that the response has ended.
+    fn observe_response(&self, response: &mut Self::Response, observer: BodyObserver) {
+        let _ = response;
+        observer.complete(None, None);
+    }
+
+    /// Returns the head of a request, for [observers](crate::Observe). `None` if requests of this protocol have no such
+    /// head. Called once for each request of a balancer with an observer, before all other methods. Default: `None`.
+    fn request_head<'r>(&self, request: &'r Req) -> Option<RequestHead<'r>> {
+        let _ = request;
+        None
+    }
+
+    /// Returns the headers of a request, which [observers](crate::ObserveRequest::before_send) may change before the
+    /// request is sent. `None` if requests of this protocol have no such headers. Default: `None`.
+    fn headers_mut<'r>(&self, request: &'r mut Req) -> Option<&'r mut HeaderMap> {
+        let _ = request;
+        None
+    }
+
+    /// Returns the head of a response, for [observers](crate::Observe). `None` if responses of this protocol have no
+    /// such head. Default: `None`.
+    fn response_head<'r>(&self, response: &'r Res) -> Option<ResponseHead<'r>> {
+        let _ = response;
+        None
+    }
 }
 
 /// An extension of requests and responses: the number of an attempt and its endpoint. Requests and responses of a first

@@ -11,11 +11,19 @@ use std::{
 use allocation_counter::measure;
 use bytes::Bytes;
 use equipoise_core::{EndpointSpec, Pool, RoundRobin};
-use equipoise_tower::{Balance, HttpProtocol, Replay, Replayable};
+use equipoise_tower::{Balance, HttpProtocol, Observe, Replay, Replayable};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use tower::service_fn;
+
+struct Disabled;
+
+impl Observe for Disabled {
+    fn is_enabled(&self) -> bool {
+        false
+    }
+}
 
 /// The allocations of one call whose service takes all frames of the body before it responds.
 fn of_call<B>(body: impl Fn() -> B, endpoints: usize, max_replay_bytes: usize) -> u64
@@ -31,7 +39,9 @@ where
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     };
     pool.update((0..endpoints).map(|at| EndpointSpec::new(at.to_string())), |_| service_fn(take)).unwrap();
-    let mut balance = Balance::with_protocol(pool, HttpProtocol::new().max_replay_bytes(max_replay_bytes));
+    // An observer that is not enabled must not cost anything.
+    let protocol = HttpProtocol::new().max_replay_bytes(max_replay_bytes);
+    let mut balance = Balance::with_protocol(pool, protocol).observe(Disabled);
     let mut call = |request: Request<B>| {
         let polled = pin!(balance.call(request)).poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Ready(Ok(_))));

@@ -18,7 +18,7 @@ use crate::{
     error::{AttemptTimedOut, BoxError, FailureStage, NotSent, PointError},
     error_class::ErrorClass,
     guard::guarded,
-    observe::ObservedAttempt,
+    observe::{ObservedAttempt, PollScope},
     point_at::PointAt,
     protocol::Protocol,
 };
@@ -249,7 +249,10 @@ where
             max_wait: this.is_movable.then_some(core.settings.ready_timeout),
             may_move,
         };
-        let mut outcome = this.phase.as_mut().poll(cx, &readiness);
+        let mut outcome = match held.observed.scope() {
+            None => this.phase.as_mut().poll(cx, &readiness),
+            Some(scope) => this.phase.as_mut().poll_in_scope(cx, &readiness, &scope),
+        };
         if outcome.is_pending()
             && let Some(timeout) = core.settings.attempt_timeout
         {
@@ -275,6 +278,21 @@ where
     D: Dispatch<T, Req>,
     InnerError<T, D, Req>: Into<BoxError>,
 {
+    /// Polls within the scope of the observer.
+    #[cold]
+    #[inline(never)]
+    #[expect(clippy::type_complexity, reason = "the types of the service")]
+    fn poll_in_scope(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        readiness: &Readiness<'_>,
+        scope: &PollScope<'_>,
+    ) -> Poll<Result<InnerResponse<T, D, Req>, Failed<D::Service, Req>>> {
+        scope.poll(|| self.as_mut().poll(cx, readiness))
+    }
+
+    // Inlined in both places that call it, so that polls without an observer do not pay for those with one.
+    #[inline(always)]
     #[expect(clippy::type_complexity, reason = "the types of the service")]
     fn poll(
         mut self: Pin<&mut Self>,

@@ -72,12 +72,11 @@ where
 {
     pub(super) fn new(core: Arc<Core<T, P>>, dispatch: D, mut request: Req) -> Self {
         let settings = &core.settings;
-        let observed = settings.observer.request();
+        let observed = settings.observer.request(|| settings.protocol.request_head(&request));
         let routing = Routing::of(&settings.protocol, &mut request, settings.queue_timeout);
         let progress = Progress::new(settings.max_attempts, settings.protocol.outer_attempt(&request));
-        let picked = core.pool.pick(&routing.request());
         let mut balancing = Balancing { core, dispatch, routing, progress, observed };
-        let state = match picked {
+        let state = match balancing.pick() {
             Ok(lease) => balancing.start(lease, request),
             Err(error) if error.is_temporary() && balancing.may_queue() => balancing.queue(request, None),
             Err(error) => {
@@ -90,6 +89,14 @@ where
 }
 
 impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
+    /// Picks an endpoint for the next attempt.
+    #[inline]
+    fn pick(&self) -> Result<Lease<T>, PickError> {
+        let (pool, request) = (&self.core.pool, self.routing.request());
+        self.observed.before_pick(|| pool.explain(&request));
+        pool.pick(&request)
+    }
+
     fn may_queue(&self) -> bool {
         self.routing.queue_timeout.is_some()
     }
@@ -137,6 +144,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             let error = match self.dispatch.point(&mut sent, lease.endpoint()) {
                 Ok(()) => {
                     protocol.on_attempt(&mut sent, self.progress.attempt(lease.endpoint().id()));
+                    observed.before_send(lease.endpoint(), || protocol.headers_mut(&mut sent));
                     let service = self.dispatch.service(&lease);
                     let is_movable = kept.is_some() || may_move && D::KEEPS_REQUESTS_UNCHANGED;
                     let held = Held { lease, kept, observed, timeout: None };
@@ -158,7 +166,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             // Dropped before `restore`, so that the body which was lent to the attempt can be taken back.
             drop(sent);
             let next = kept.and_then(|kept| protocol.restore(kept));
-            let next = next.and_then(|request| Some((core.pool.pick(&self.routing.request()).ok()?, request)));
+            let next = next.and_then(|request| Some((self.pick().ok()?, request)));
             match next {
                 Some((next, again)) if self.progress.take_retry() => {
                     self.count_failover(&endpoint, Some(next.endpoint().id()));
@@ -213,7 +221,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
         let failed = Some(self.progress.failed(&endpoint, source, class.stage));
         let request = kept.filter(|_| again && self.progress.may_retry()).and_then(|kept| protocol.restore(kept));
         let Some(request) = request else { return State::Failed { error: failed } };
-        match core.pool.pick(&self.routing.request()) {
+        match self.pick() {
             Ok(lease) if self.progress.take_retry() => {
                 self.count_failover(&endpoint, Some(lease.endpoint().id()));
                 self.start(lease, request)
@@ -274,7 +282,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
             return State::Failed { error: failed(&endpoint) };
         };
         self.routing.excluded.push(endpoint.clone());
-        match core.pool.pick(&self.routing.request()) {
+        match self.pick() {
             Ok(next) if self.progress.take_move(waited) => {
                 observed.end(end);
                 lease.finish(verdict(waited));
@@ -294,6 +302,7 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
                 match self.dispatch.point(&mut sent, lease.endpoint()) {
                     Ok(()) => {
                         protocol.on_attempt(&mut sent, self.progress.attempt(&endpoint));
+                        observed.before_send(lease.endpoint(), || protocol.headers_mut(&mut sent));
                         let held = Held { lease, kept, observed, timeout };
                         let attempt = AttemptFuture::new(service, sent, held, ReadyWait::Unbounded, false);
                         State::Trying { attempt }
@@ -398,10 +407,17 @@ where
                             let protocol = &balancing.core.settings.protocol;
                             let endpoint = held.lease.endpoint().id();
                             let verdict = protocol.verdict(&response);
-                            held.observed.end(AttemptEnd::Response { verdict });
-                            balancing.observed.finish(RequestOutcome::Response { endpoint, verdict });
+                            let head = protocol.response_head(&response);
+                            held.observed.end(AttemptEnd::Response { verdict, head });
+                            let outcome = RequestOutcome::Response { endpoint, verdict, head };
+                            let observer = balancing.observed.finish(outcome);
                             protocol.on_response(&mut response, balancing.progress.answered(endpoint));
-                            return Poll::Ready(Ok(protocol.attach(response, held.lease.without_target(), verdict)));
+                            let lease = held.lease.without_target();
+                            let mut response = protocol.attach(response, lease, verdict);
+                            if let Some(observer) = observer {
+                                protocol.observe_response(&mut response, observer);
+                            }
+                            return Poll::Ready(Ok(response));
                         }
                         Err(failed) => {
                             // Some futures hold the request until they are dropped. The future is dropped here, so that
@@ -440,7 +456,7 @@ where
                 }
                 StateProj::Failed { error } => match error.take() {
                     Some(error) => {
-                        balancing.observed.finish(RequestOutcome::Error(&error));
+                        let _ = balancing.observed.finish(RequestOutcome::Error(&error));
                         return Poll::Ready(Err(error));
                     }
                     None => return Poll::Pending,

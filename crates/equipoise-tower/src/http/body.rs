@@ -11,7 +11,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::classify::Classify;
-use crate::{drop_reason::DropReason, guard::guarded};
+use crate::{
+    drop_reason::DropReason,
+    guard::guarded,
+    observe::{BodyEnd, BodyObserver},
+};
 
 pin_project! {
     /// A response body that holds the lease of its request. While it holds the lease, the request counts as in flight
@@ -48,7 +52,7 @@ pin_project! {
             // A caller may stop polling when `is_end_stream` returns true, so a complete body may not have returned
             // `None` yet.
             let over = this.inner.is_end_stream() || !this.held.begun;
-            if over && matches!(this.held.ending, Ending::Success) {
+            if over && !this.held.ending.needs_trailers() {
                 this.held.end(None);
             }
         }
@@ -69,6 +73,41 @@ pub(super) enum Ending {
     Success,
     /// The classifier decides the verdict by the trailers.
     Trailers(Arc<dyn Classify>),
+    /// As one of the others, and an observer wants to know the end. Boxed, so that responses without an observer do not
+    /// pay for it.
+    Observed(Box<ObservedEnding>),
+}
+
+/// The end of a response that is observed.
+pub(super) struct ObservedEnding {
+    /// `None` if a success at the end is a success.
+    trailers: Option<Arc<dyn Classify>>,
+    observer: BodyObserver,
+}
+
+impl Ending {
+    /// Returns whether the trailers decide the verdict.
+    fn needs_trailers(&self) -> bool {
+        match self {
+            Self::Success => false,
+            Self::Trailers(_) => true,
+            Self::Observed(observed) => observed.trailers.is_some(),
+        }
+    }
+}
+
+impl ObservedEnding {
+    #[cold]
+    fn end(&mut self, lease: Lease<AnyTarget>, trailers: Option<&HeaderMap>) {
+        let verdict = self.trailers.as_ref().map(|classify| verdict(&**classify, trailers));
+        lease.finish(verdict.unwrap_or(Verdict::Success));
+        self.observer.end(BodyEnd::Complete { verdict, trailers });
+    }
+}
+
+/// Returns the verdict that follows from the trailers.
+fn verdict(classify: &dyn Classify, trailers: Option<&HeaderMap>) -> Verdict {
+    guarded(|| classify.trailers(trailers)).unwrap_or(Verdict::Neutral)
 }
 
 impl<B: Body> LeasedBody<B> {
@@ -96,6 +135,22 @@ impl<B: Body> LeasedBody<B> {
         self.held.lease.as_ref().map(Lease::closing)
     }
 
+    /// Reports the end of the body to `observer`, at once if it has already ended.
+    pub(super) fn observe(&mut self, mut observer: BodyObserver) {
+        let ending = std::mem::replace(&mut self.held.ending, Ending::Success);
+        let trailers = match ending {
+            Ending::Trailers(classify) => Some(classify),
+            Ending::Success => None,
+            Ending::Observed(observed) => observed.trailers,
+        };
+        if self.held.lease.is_none() {
+            let verdict = trailers.map(|classify| verdict(&*classify, None));
+            observer.end(BodyEnd::Complete { verdict, trailers: None });
+        } else {
+            self.held.ending = Ending::Observed(Box::new(ObservedEnding { trailers, observer }));
+        }
+    }
+
     /// Creates a body without a lease.
     pub(super) fn unleased(inner: B) -> Self {
         Self { inner, held: HeldLease { lease: None, ending: Ending::Success, begun: false } }
@@ -113,16 +168,20 @@ impl<B: Body + Default> Default for LeasedBody<B> {
 impl HeldLease {
     fn end(&mut self, trailers: Option<&HeaderMap>) {
         if let Some(lease) = self.lease.take() {
-            lease.finish(match &self.ending {
-                Ending::Success => Verdict::Success,
-                Ending::Trailers(classify) => guarded(|| classify.trailers(trailers)).unwrap_or(Verdict::Neutral),
-            });
+            match &mut self.ending {
+                Ending::Success => lease.finish(Verdict::Success),
+                Ending::Trailers(classify) => lease.finish(verdict(&**classify, trailers)),
+                Ending::Observed(observed) => observed.end(lease, trailers),
+            }
         }
     }
 
     fn fail(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.finish(Verdict::Failure(Failure::Transport));
+            if let Ending::Observed(observed) = &mut self.ending {
+                observed.observer.end(BodyEnd::Failed);
+            }
         }
     }
 }

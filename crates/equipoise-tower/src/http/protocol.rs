@@ -1,7 +1,7 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use equipoise_core::{AnyTarget, BindingOutcome, EndpointId, Lease, Verdict};
-use http::{Extensions, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 
 use super::{
@@ -13,6 +13,7 @@ use crate::{
     error::BoxError,
     error_class::{ErrorClass, ErrorClassifier},
     guard::guarded,
+    observe::BodyObserver,
     placement::Placement,
     protocol::{Attempt, Protocol},
     replay::Replay,
@@ -35,7 +36,7 @@ use crate::{
 /// ```
 /// use equipoise_core::Verdict;
 /// use equipoise_tower::{HttpProtocol, ResponseHead};
-/// use http::{Extensions, HeaderName, Method, StatusCode};
+/// use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 ///
 /// let http = HttpProtocol::new()
 ///     // Clients of one user go to one endpoint (with a strategy that places by key).
@@ -293,5 +294,22 @@ where
             Some(_) => Ending::Success,
         };
         response.map(|body| LeasedBody::new(body, lease, ending, has_body))
+    }
+
+    #[cold]
+    fn observe_response(&self, response: &mut Response<LeasedBody<R>>, observer: BodyObserver) {
+        response.body_mut().observe(observer);
+    }
+
+    fn request_head<'r>(&self, request: &'r Request<B>) -> Option<RequestHead<'r>> {
+        Some(RequestHead::of(request))
+    }
+
+    fn headers_mut<'r>(&self, request: &'r mut Request<B>) -> Option<&'r mut HeaderMap> {
+        Some(request.headers_mut())
+    }
+
+    fn response_head<'r>(&self, response: &'r Response<R>) -> Option<ResponseHead<'r>> {
+        Some(ResponseHead::of(response))
     }
 }

@@ -10,6 +10,7 @@ mod errors;
 mod failover;
 mod nested;
 mod observe;
+mod observe_request;
 mod panics;
 mod placement;
 mod plain;

@@ -1,80 +1,17 @@
-//! Observers: they receive an event for each step of a request through a balancer, for metrics, traces and logs.
+//! The events that observers receive.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
-use equipoise_core::{BindingOutcome, EndpointId, PickError, Verdict};
-use tokio::time::Instant;
+use equipoise_core::{BindingOutcome, EndpointId, Explanation, PickError, Verdict};
+use http::HeaderMap;
 
 use crate::{
     error::{Error, PointError},
     error_class::ErrorClass,
-    guard::guarded,
+    http::ResponseHead,
 };
 
-/// Receives the events of a balancer, for metrics, traces and logs. Set it with
-/// [`Balance::observe`](crate::Balance::observe).
-///
-/// A closure `Fn(&RequestEvent<'_>)` is an observer, too. The events of one request arrive in the order in which they
-/// happened.
-///
-/// The balancer calls [`on_event`](Self::on_event) while it handles the request: in `call`, in `poll`, or when the
-/// response future is dropped. The method must therefore be fast and must not block. If the method panics, the panic is
-/// ignored.
-///
-/// Each event that starts something (a request, an attempt, a wait in the queue) is followed by an event that ends it.
-/// If the response future is dropped, the event that ends it reports `Cancelled`.
-///
-/// To count requests by endpoint, no observer is needed: see
-/// [`EndpointStatus::requests`](equipoise_core::EndpointStatus::requests). A request is counted there when its response
-/// body has ended. Observers get no event for the response body.
-///
-/// ```
-/// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
-///
-/// use equipoise_core::{EndpointSpec, Pool};
-/// use equipoise_tower::{Balance, RequestEvent, EventKind, PlainProtocol};
-/// use tower::service_fn;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let pool = Pool::default();
-/// pool.update(["a", "b"].map(EndpointSpec::new), |_| {
-///     service_fn(|n: u32| std::future::ready(Ok::<_, std::io::Error>(n + 1)))
-/// })?;
-/// let attempts = Arc::new(AtomicUsize::new(0));
-/// let counter = Arc::clone(&attempts);
-/// let balance = Balance::with_protocol(pool, PlainProtocol::new()).observe(move |event: &RequestEvent<'_>| {
-///     println!("request {}: {}", event.request, event.kind.as_str());
-///     if let EventKind::AttemptStarted { .. } = event.kind {
-///         counter.fetch_add(1, Ordering::Relaxed);
-///     }
-/// });
-/// assert_eq!(balance.oneshot(1).await?, 2);
-/// assert_eq!(attempts.load(Ordering::Relaxed), 1);
-/// # Ok(())
-/// # }
-/// ```
-pub trait Observe: Send + Sync + 'static {
-    /// Called with each event of each request. Does nothing by default.
-    fn on_event(&self, event: &RequestEvent<'_>) {
-        let _ = event;
-    }
-}
-
-impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observe for F {
-    fn on_event(&self, event: &RequestEvent<'_>) {
-        self(event);
-    }
-}
-
-/// Something that happened to a request in a balancer. An [`Observe`] receives it.
+/// Something that happened to a request in a balancer. An [`Observe`](crate::Observe) receives it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestEvent<'a> {
@@ -87,7 +24,7 @@ pub struct RequestEvent<'a> {
 /// The number of a request in the events of an observer. No two requests in this process have the same number. If
 /// balancers are nested, each of them gives the request another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(u64);
+pub struct RequestId(pub(super) u64);
 
 impl RequestId {
     /// Returns the number as an integer. The numbers in a process start at 1. Only requests of balancers with an
@@ -118,6 +55,12 @@ pub enum EventKind<'a> {
         /// Whether the picked endpoint is the one that the request is bound to, for example by a session.
         /// [`BindingOutcome::Unbound`] if the request is not bound to an endpoint.
         binding_outcome: BindingOutcome,
+        /// Why this endpoint was picked, and not another one. `None` unless the observer has asked for it: see
+        /// [`ObserveRequest::wants_explanation`](crate::ObserveRequest::wants_explanation).
+        ///
+        /// The explanation was made just before the pick. If the strategy picks at random, or another request was picked
+        /// for in between, [`Explanation::picked`] can be another endpoint than `endpoint`.
+        explanation: Option<&'a Explanation>,
     },
     /// An attempt to send the request to an endpoint has started. The attempt includes the wait until the endpoint's
     /// service is ready.
@@ -201,6 +144,9 @@ pub enum AttemptEnd<'a> {
         /// The verdict that follows from the head of the response, for example a failure for status 503. `None` if the
         /// verdict is known only at the end of the response, for example from the trailers of gRPC.
         verdict: Option<Verdict>,
+        /// The head of the response. `None` if the protocol's responses have no such head: see
+        /// [`Protocol::response_head`](crate::Protocol::response_head).
+        head: Option<ResponseHead<'a>>,
     },
     /// The endpoint's service returned an error, or the attempt timed out.
     #[non_exhaustive]
@@ -281,6 +227,9 @@ pub enum RequestOutcome<'a> {
         /// The verdict that follows from the head of the response. `None` if the verdict is known only at the end of
         /// the response.
         verdict: Option<Verdict>,
+        /// The head of the response, as the endpoint's service has returned it. `None` if the protocol's responses have
+        /// no such head: see [`Protocol::response_head`](crate::Protocol::response_head).
+        head: Option<ResponseHead<'a>>,
     },
     /// The balancer returned an error.
     Error(&'a Error),
@@ -300,143 +249,35 @@ impl RequestOutcome<'_> {
     }
 }
 
-/// The observer of a balancer. `None` if no observer is set.
-#[derive(Clone, Default)]
-pub(crate) struct Observer(Option<Arc<dyn Observe>>);
-
-impl Observer {
-    pub(crate) fn new(observe: impl Observe) -> Self {
-        Self(Some(Arc::new(observe)))
-    }
-
-    /// Reports the start of a request, and returns the value that reports its other events.
-    #[inline]
-    pub(crate) fn request(&self) -> ObservedRequest {
-        ObservedRequest { started: self.0.as_ref().map(|observe| Box::new(Started::new(observe))), attempts: 0 }
-    }
+/// How a response ended after its head: the end of its body. An [`ObserveRequest`](crate::ObserveRequest) receives it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum BodyEnd<'a> {
+    /// The body has ended without an error, or there is no body. A response without a body to wait for ends at its head,
+    /// for example one that switches protocols.
+    #[non_exhaustive]
+    Complete {
+        /// The verdict of the trailers, if the head of the response did not decide the verdict. `None` if the head has
+        /// decided it, or if the protocol has no body.
+        verdict: Option<Verdict>,
+        /// The trailers of the response. `None` if there are none.
+        trailers: Option<&'a HeaderMap>,
+    },
+    /// The body has failed because the connection broke, or the response was [refused](crate::refuse_response).
+    Failed,
+    /// The body was dropped before its end.
+    Cancelled,
 }
 
-impl fmt::Debug for Observer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Observer" } else { "None" })
-    }
-}
-
-/// A request, an attempt or a wait in the queue that has started and not ended yet.
-struct Started {
-    observe: Arc<dyn Observe>,
-    request: RequestId,
-    since: Instant,
-}
-
-impl Started {
-    #[cold]
-    fn new(observe: &Arc<dyn Observe>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let request = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
-        let started = Self { observe: Arc::clone(observe), request, since: Instant::now() };
-        started.emit(EventKind::Started);
-        started
-    }
-
-    /// Starts an attempt or a wait of the same request. It begins now.
-    fn part(&self) -> Self {
-        Self { observe: Arc::clone(&self.observe), request: self.request, since: Instant::now() }
-    }
-
-    fn emit(&self, kind: EventKind<'_>) {
-        let _ = guarded(|| self.observe.on_event(&RequestEvent { request: self.request, kind }));
-    }
-}
-
-/// Reports the events of one request. If it is dropped, it reports the end of the request.
-///
-/// `started` is `None` without an observer. It is boxed, so that a request without an observer carries only a pointer.
-pub(crate) struct ObservedRequest {
-    started: Option<Box<Started>>,
-    /// The number of attempts. The last event of the request reports it.
-    pub(crate) attempts: usize,
-}
-
-impl ObservedRequest {
-    #[inline]
-    pub(crate) fn attempt(
-        &self,
-        endpoint: &EndpointId,
-        binding_outcome: BindingOutcome,
-        attempt: usize,
-    ) -> ObservedAttempt {
-        ObservedAttempt(self.started.as_ref().map(|started| {
-            started.emit(EventKind::Picked { endpoint, binding_outcome });
-            started.emit(EventKind::AttemptStarted { endpoint, attempt });
-            Box::new((started.part(), endpoint.clone(), attempt))
-        }))
-    }
-
-    pub(crate) fn queue(&self) -> ObservedWait {
-        ObservedWait(self.started.as_ref().map(|started| {
-            started.emit(EventKind::QueueEntered);
-            Box::new(started.part())
-        }))
-    }
-
-    pub(crate) fn failover(&self, from: &EndpointId, to: Option<&EndpointId>) {
-        if let Some(started) = &self.started {
-            started.emit(EventKind::Failover { from, to });
+impl BodyEnd<'_> {
+    /// Returns the name of this kind of end, for metrics and logs: `complete`, `failed` or `cancelled`. The name never
+    /// changes.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Complete { .. } => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
-    }
-
-    #[inline]
-    pub(crate) fn finish(&mut self, outcome: RequestOutcome<'_>) {
-        if let Some(started) = self.started.take() {
-            let (attempts, elapsed) = (self.attempts, started.since.elapsed());
-            started.emit(EventKind::Finished { outcome, attempts, elapsed });
-        }
-    }
-}
-
-impl Drop for ObservedRequest {
-    #[inline]
-    fn drop(&mut self) {
-        self.finish(RequestOutcome::Cancelled);
-    }
-}
-
-/// Reports the end of an attempt. If it is dropped, the attempt was cancelled.
-pub(crate) struct ObservedAttempt(Option<Box<(Started, EndpointId, usize)>>);
-
-impl ObservedAttempt {
-    #[inline]
-    pub(crate) fn end(&mut self, end: AttemptEnd<'_>) {
-        if let Some(started) = self.0.take() {
-            let (started, endpoint, attempt) = *started;
-            let elapsed = started.since.elapsed();
-            started.emit(EventKind::AttemptEnded { endpoint: &endpoint, attempt, end, elapsed });
-        }
-    }
-}
-
-impl Drop for ObservedAttempt {
-    #[inline]
-    fn drop(&mut self) {
-        self.end(AttemptEnd::Cancelled);
-    }
-}
-
-/// Reports the end of a wait in the queue. If it is dropped, the wait was cancelled.
-pub(crate) struct ObservedWait(Option<Box<Started>>);
-
-impl ObservedWait {
-    pub(crate) fn end(&mut self, end: QueueEnd<'_>) {
-        if let Some(started) = self.0.take() {
-            started.emit(EventKind::QueueLeft { end, waited: started.since.elapsed() });
-        }
-    }
-}
-
-impl Drop for ObservedWait {
-    fn drop(&mut self) {
-        self.end(QueueEnd::Cancelled);
     }
 }
 
@@ -455,7 +296,7 @@ mod tests {
         let error = &io::Error::other("broken");
         let refused = PointError::Unsupported(UnsupportedRequest::new("no"));
         let ends = [
-            AttemptEnd::Response { verdict: None },
+            AttemptEnd::Response { verdict: None, head: None },
             AttemptEnd::Error { error, class: ErrorClass::new(FailureStage::NotSent) },
             AttemptEnd::NotReady { waited: true },
             AttemptEnd::Refused(&refused),
@@ -465,12 +306,14 @@ mod tests {
         let queue = [QueueEnd::Served, QueueEnd::Failed(&PickError::Empty), QueueEnd::Cancelled];
         assert_eq!(queue.map(|end| end.as_str()), ["served", "failed", "cancelled"]);
         let pick = Error::Pick(PickError::Empty);
-        let response = RequestOutcome::Response { endpoint, verdict: None };
+        let response = RequestOutcome::Response { endpoint, verdict: None, head: None };
         let outcomes = [response, RequestOutcome::Error(&pick), RequestOutcome::Cancelled];
         assert_eq!(outcomes.map(|outcome| outcome.as_str()), ["response", "error", "cancelled"]);
+        let bodies = [BodyEnd::Complete { verdict: None, trailers: None }, BodyEnd::Failed, BodyEnd::Cancelled];
+        assert_eq!(bodies.map(|end| end.as_str()), ["complete", "failed", "cancelled"]);
         let kinds = [
             EventKind::Started,
-            EventKind::Picked { endpoint, binding_outcome: BindingOutcome::Unbound },
+            EventKind::Picked { endpoint, binding_outcome: BindingOutcome::Unbound, explanation: None },
             EventKind::AttemptStarted { endpoint, attempt },
             EventKind::AttemptEnded { endpoint, attempt, end: ends[0], elapsed },
             EventKind::Failover { from: endpoint, to: None },
