@@ -10,6 +10,7 @@
 //! | a [reverse proxy](#a-reverse-proxy) and its server | the route of a request, why a request failed, the connections of clients |
 //! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes to its endpoint ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the availability of each endpoint with its reasons, and each change |
+//! | a [`Monitor`](crate::monitor::Monitor) | [each change](#events) of its pools, and samples of the last minutes |
 //!
 //! # Requests
 //!
@@ -303,6 +304,46 @@
 //! [`Health::stats`](crate::health::Health::stats) returns how many changes there were by source, how often outlier
 //! detection has ejected endpoints, and how many probes have passed and failed.
 //!
+//! # Events
+//!
+//! A [`Monitor`](crate::monitor::Monitor) with a task (feature `monitor-live`) records what happens in its pools: each
+//! change of membership, availability, limits and weights, and certificates that expire soon. Each event is one line in
+//! the log, with the target `equipoise::event` and fields that do not change. A program can subscribe to the events, and
+//! record its own. [`monitor::live`](crate::monitor::live) lists them, and says what is guaranteed.
+//!
+//! ```
+//! use equipoise::monitor::{Monitor, WatchedPool, live::{MonitorEventKind, Received}};
+//! use equipoise::{EndpointSpec, Pool};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool: Pool<()> = Pool::default();
+//! let monitor = Monitor::new();
+//! monitor.add_pool(WatchedPool::new("web", &pool));
+//! let guard = monitor.spawn();
+//! let mut events = monitor.subscribe();
+//!
+//! pool.add(EndpointSpec::new("a:80"), ())?;
+//! monitor.record(MonitorEventKind::Reloaded { result: "ok", detail: "1 pool".to_owned() });
+//!
+//! while let Some(received) = events.next().await {
+//!     match received {
+//!         Received::Event(event) => {
+//!             println!("{} {:?}", event.id, event.kind);
+//!             if event.kind.as_str() == "membership" {
+//!                 break;
+//!             }
+//!         }
+//!         // This program was too slow.
+//!         Received::Dropped(events) => println!("{events} events were dropped"),
+//!         _ => {}
+//!     }
+//! }
+//! # drop(guard);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What to measure
 //!
 //! | measure | from | watch for |
@@ -325,5 +366,6 @@
 //! - failed requests, with endpoint and causes;
 //! - requests that took several attempts;
 //! - health changes, with source and reason;
-//! - changes of the pool: the result of [`Pool::update`](crate::Pool::update) lists which endpoints joined and left;
+//! - changes of the pool: a monitor logs them as [events](#events). The result of [`Pool::update`](crate::Pool::update)
+//!   lists which endpoints joined and left, too;
 //! - errors of `Pool::update`, such as an invalid address: the pool then keeps its old endpoints.
