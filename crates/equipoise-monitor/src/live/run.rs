@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     event::{MonitorEvent, MonitorEventKind},
     history::{Live, LiveSettings, PoolHistory},
-    hub::Work,
+    hub::{Hub, Work},
     subscribe::MonitorEvents,
 };
 use crate::monitor::Monitor;
@@ -171,7 +171,12 @@ struct Running(Monitor);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.hub().task_ended();
+        let hub = self.0.hub();
+        hub.task_ended();
+        // If this fails, another task works, or `publish` does it.
+        if let Ok(mut work) = hub.work().try_lock_owned() {
+            forget_pools(hub, &mut work);
+        }
     }
 }
 
@@ -231,5 +236,13 @@ fn publish(monitor: &Monitor, mut work: OwnedMutexGuard<Work>, now: Instant, is_
         }
         monitor.hub().live().send_replace(live);
     }
+    forget_pools(monitor.hub(), &mut work);
     work
+}
+
+/// Drops the handles of pools if there is no task, so that they do not keep pools alive.
+fn forget_pools(hub: &Hub, work: &mut Work) {
+    if !hub.has_task() {
+        work.sampler.forget_pools();
+    }
 }

@@ -63,6 +63,11 @@ impl Sampler {
         self.pools.retain(|pool| now.saturating_duration_since(pool.base.taken) < MAX_GAP);
     }
 
+    /// Drops the handles of pools. The samples stay.
+    pub(super) fn forget_pools(&mut self) {
+        self.pools.clear();
+    }
+
     /// Returns the number of endpoints in the newest snapshot.
     pub(super) fn endpoints(&self) -> usize {
         self.newest.snapshot.pools.iter().map(|pool| pool.endpoints.len() + pool.departed.len()).sum()

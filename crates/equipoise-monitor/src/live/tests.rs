@@ -545,6 +545,25 @@ async fn a_pool_that_left_the_monitor_has_no_events_and_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_monitor_whose_task_has_ended_does_not_keep_pools_that_left_it() {
+    for endpoints in [1, 1_000] {
+        let target = Arc::new(());
+        let pool: Pool<Arc<()>> = Pool::default();
+        let ids: Vec<String> = (0..endpoints).map(|n| format!("{n}:80")).collect();
+        pool.update(ids.iter().map(EndpointSpec::new), |_| Arc::clone(&target)).unwrap();
+        let monitor = Monitor::new();
+        monitor.add_pool(WatchedPool::new("web", &pool));
+        let guard = monitor.spawn();
+        after(&mut monitor.live_feed(), 2).await;
+        drop(guard);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        monitor.remove_pool("web");
+        drop(pool);
+        assert_eq!(Arc::strong_count(&target), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_certificate_that_expires_soon_is_one_event() {
     let monitor = Monitor::new();
     let not_after = SystemTime::now() + Duration::from_secs(5 * 24 * 3_600);
