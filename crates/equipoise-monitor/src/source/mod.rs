@@ -8,6 +8,16 @@ mod explain;
 mod health;
 mod listener;
 mod pool;
+#[cfg(any(
+    feature = "proxy-forward",
+    feature = "proxy-protocol",
+    feature = "proxy-server",
+    feature = "proxy-sni",
+    feature = "proxy-tcp",
+    feature = "proxy-tls",
+    feature = "proxy-udp"
+))]
+mod proxy;
 #[cfg(feature = "affinity")]
 mod sessions;
 #[cfg(test)]

@@ -120,6 +120,11 @@ impl Connections {
         }
     }
 
+    /// Returns the maximum number of connections.
+    pub(crate) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// Returns the connections that can be closed to make room for another one.
     pub(crate) fn idle(&self) -> &Arc<IdleConnections> {
         &self.idle

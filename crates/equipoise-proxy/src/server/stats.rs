@@ -8,6 +8,9 @@ pub struct ServerStats {
     /// [`max_connections`](super::ServerLimits::max_connections). Excludes HTTP/1.1 connections that have switched
     /// protocols.
     pub open: u64,
+    /// Maximum number of open connections: [`max_connections`](super::ServerLimits::max_connections). At the maximum,
+    /// further connections wait.
+    pub max_open: u64,
     /// Number of connections that were accepted and served.
     pub accepted: u64,
     /// Number of errors while accepting connections, such as too many open files.
@@ -57,6 +60,7 @@ impl Counters {
         let common = connections.counters();
         ServerStats {
             open: connections.open().try_into().unwrap_or(u64::MAX),
+            max_open: connections.max().try_into().unwrap_or(u64::MAX),
             accepted: common.accepted.get(),
             accept_errors: common.accept_errors.get(),
             failed_handshakes: common.failed_handshakes.get(),

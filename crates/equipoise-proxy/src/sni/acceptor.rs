@@ -51,6 +51,11 @@ pub struct SniStats {
     pub closed: u64,
     /// Number of connections closed because a [`SniRouter`](super::SniRouter) has no target for them, with and without TLS.
     pub unrouted: u64,
+    /// Number of open connections of a [`SniRouter`](super::SniRouter), including those whose ClientHello is not complete.
+    pub open: u64,
+    /// Maximum number of open connections: [`SniRouter::max_connections`](super::SniRouter::max_connections). At the
+    /// maximum, further connections wait.
+    pub max_open: u64,
     /// Number of connections that a [`SniRouter`](super::SniRouter) has accepted.
     pub accepted: u64,
     /// Number of errors of a [`SniRouter`](super::SniRouter) while accepting connections, such as too many open files.

@@ -182,6 +182,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> SniRouter<Io> {
         let common = self.shared.connections.counters();
         SniStats {
             unrouted: self.shared.unrouted.get(),
+            open: self.open().try_into().unwrap_or(u64::MAX),
+            max_open: self.shared.connections.max().try_into().unwrap_or(u64::MAX),
             accepted: common.accepted.get(),
             accept_errors: common.accept_errors.get(),
             aborted: common.aborted.get(),

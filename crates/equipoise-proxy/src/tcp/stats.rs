@@ -8,6 +8,9 @@ pub struct TcpStats {
     /// Number of open connections of clients. Includes accepted connections that wait for
     /// [`max_connections`](super::TcpSettings::max_connections).
     pub open: u64,
+    /// Maximum number of open connections: [`max_connections`](super::TcpSettings::max_connections). At the maximum,
+    /// further connections wait.
+    pub max_open: u64,
     /// Number of connections that were accepted.
     pub accepted: u64,
     /// Number of errors while accepting connections, such as too many open files.
@@ -58,6 +61,7 @@ impl Counters {
         let common = connections.counters();
         TcpStats {
             open: connections.open().try_into().unwrap_or(u64::MAX),
+            max_open: connections.max().try_into().unwrap_or(u64::MAX),
             accepted: common.accepted.get(),
             accept_errors: common.accept_errors.get(),
             failed_handshakes: common.failed_handshakes.get(),

@@ -73,7 +73,8 @@ impl UdpProxy {
     /// Returns the counters of this proxy.
     #[must_use]
     pub fn stats(&self) -> UdpStats {
-        self.shared.counters.stats(self.shared.sessions.open())
+        let max = self.shared.backend().settings.max_sessions;
+        self.shared.counters.stats(self.shared.sessions.open(), max)
     }
 
     /// Serves the clients of a listener, until [`shutdown`](Self::shutdown) has ended its sessions. All work is done in

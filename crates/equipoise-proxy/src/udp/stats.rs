@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct UdpStats {
     /// Number of open sessions.
     pub open: u64,
+    /// Maximum number of open sessions: [`max_sessions`](super::UdpSettings::max_sessions). At the maximum, a new session
+    /// takes the place of an idle one, or its datagrams are dropped.
+    pub max_open: u64,
     /// Number of sessions that were opened.
     pub opened: u64,
     /// Number of datagrams from clients that were sent to endpoints.
@@ -77,8 +80,12 @@ macro_rules! counters {
                 )*
             }
 
-            pub(super) fn stats(&self, open: usize) -> UdpStats {
-                let mut stats = UdpStats { open: open.try_into().unwrap_or(u64::MAX), ..UdpStats::default() };
+            pub(super) fn stats(&self, open: usize, max_open: usize) -> UdpStats {
+                let mut stats = UdpStats {
+                    open: open.try_into().unwrap_or(u64::MAX),
+                    max_open: max_open.try_into().unwrap_or(u64::MAX),
+                    ..UdpStats::default()
+                };
                 let mut counters = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
                 $(stats.$field$(.$of)? = counters.next().unwrap_or_default();)*
                 stats
@@ -143,6 +150,9 @@ mod tests {
             assert_eq!(counted, UdpStats::default());
         }
         let dropped = UdpDropped { full: 6, to_client: 8, ..UdpDropped::default() };
-        assert_eq!(counters.stats(5), UdpStats { open: 5, opened: 2, to_clients: 4, dropped, ..UdpStats::default() });
+        assert_eq!(
+            counters.stats(5, 9),
+            UdpStats { open: 5, max_open: 9, opened: 2, to_clients: 4, dropped, ..UdpStats::default() }
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use equipoise_proxy::forward::{ForwardProxy, ForwardStats};
 
-use super::{WatchedListener, fields::fields};
+use super::fields::fields;
+use crate::source::WatchedListener;
 
 impl WatchedListener {
     /// Adds the counters of a forward proxy ([`ForwardStats`]): its tunnels, and the requests that its rules have allowed

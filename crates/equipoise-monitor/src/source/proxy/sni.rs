@@ -3,16 +3,16 @@
 use equipoise_proxy::sni::{SniAcceptor, SniRouter, SniStats};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{WatchedListener, fields::fields, names};
+use super::fields::fields;
+use crate::source::WatchedListener;
 
 impl WatchedListener {
-    /// Adds the counters of a router by server name ([`SniStats`]), and the number of its open connections.
+    /// Adds the counters of a router by server name ([`SniStats`]): its connections, and how they began.
     #[cfg_attr(docsrs, doc(cfg(feature = "proxy-sni")))]
     pub fn sni<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, router: &SniRouter<Io>) -> Self {
         let router = router.clone();
         self.readings(move |into| {
             let stats = router.stats();
-            into.push(names::CONNECTIONS_OPEN.read(router.open().try_into().unwrap_or(u64::MAX)));
             read_hellos(&stats, into);
             read_connections(&stats, into);
         })
@@ -37,6 +37,8 @@ fields!(read_hellos, HELLOS: SniStats {
 
 fields!(read_connections, CONNECTIONS: SniStats {
     unrouted => CONNECTIONS_CLOSED("unrouted"),
+    open => CONNECTIONS_OPEN,
+    max_open => CONNECTIONS_MAX,
     accepted => CONNECTIONS_ACCEPTED,
     accept_errors => ACCEPT_ERRORS,
     aborted => CONNECTIONS_CLOSED("aborted"),

@@ -2,7 +2,8 @@
 
 use equipoise_proxy::tcp::{TcpProxy, TcpStats};
 
-use super::{WatchedListener, fields::fields};
+use super::fields::fields;
+use crate::source::WatchedListener;
 
 impl WatchedListener {
     /// Adds the counters of a TCP proxy ([`TcpStats`]). Bytes are counted by endpoint, in the report of the pool.
@@ -15,6 +16,7 @@ impl WatchedListener {
 
 fields!(read, FIELDS: TcpStats {
     open => CONNECTIONS_OPEN,
+    max_open => CONNECTIONS_MAX,
     accepted => CONNECTIONS_ACCEPTED,
     accept_errors => ACCEPT_ERRORS,
     failed_handshakes => CONNECTIONS_CLOSED("failed_handshake"),

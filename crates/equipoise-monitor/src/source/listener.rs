@@ -1,29 +1,3 @@
-#[cfg(any(
-    feature = "proxy-forward",
-    feature = "proxy-protocol",
-    feature = "proxy-server",
-    feature = "proxy-sni",
-    feature = "proxy-tcp",
-    feature = "proxy-tls",
-    feature = "proxy-udp"
-))]
-mod fields;
-#[cfg(feature = "proxy-forward")]
-mod forward;
-mod names;
-#[cfg(feature = "proxy-protocol")]
-mod proxy_protocol;
-#[cfg(feature = "proxy-server")]
-mod server;
-#[cfg(feature = "proxy-sni")]
-mod sni;
-#[cfg(feature = "proxy-tcp")]
-mod tcp;
-#[cfg(feature = "proxy-tls")]
-mod tls;
-#[cfg(feature = "proxy-udp")]
-mod udp;
-
 use std::{fmt, sync::Arc};
 
 use crate::report::{CertificateReport, ListenerReport, Reading};

@@ -2,46 +2,52 @@
 
 use crate::report::{Reading, ReadingKind};
 
-/// A name of readings, with its text for people.
+/// A name of readings without a label, with its text for people.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    pub(super) kind: ReadingKind,
-    /// The name of the label. `None` if the readings have no label.
-    pub(super) label: Option<&'static str>,
+    name: &'static str,
+    help: &'static str,
+    kind: ReadingKind,
+}
+
+/// A name of readings that differ in the value of a label.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Labelled {
+    name: Name,
+    label: &'static str,
 }
 
 impl Name {
-    /// Returns the reading of a name without a label.
     pub(super) const fn read(self, value: u64) -> Reading {
         Reading { name: self.name, help: self.help, kind: self.kind, label: None, value }
     }
+}
 
-    /// Returns the reading of a name with a label.
-    pub(super) const fn labelled(self, of: &'static str, value: u64) -> Reading {
-        let label = match self.label {
-            Some(label) => label,
-            None => "of",
-        };
-        self.read(value).with_label(label, of)
+impl Labelled {
+    /// Returns the reading in which the label has the value `of`.
+    pub(super) const fn read(self, of: &'static str, value: u64) -> Reading {
+        self.name.read(value).with_label(self.label, of)
     }
 }
 
-/// Declares the names as constants, and the list of all of them.
+/// Declares the names as constants, and a reading of each for tests.
 macro_rules! names {
     ($($constant:ident: $kind:ident $name:literal $([$label:literal])?, $help:literal;)*) => {
         $(
             #[cfg_attr(not(feature = "full"), allow(dead_code, reason = "each kind of listener uses a part"))]
-            pub(super) const $constant: Name =
-                Name { name: $name, help: $help, kind: ReadingKind::$kind, label: names!(@label $($label)?) };
+            pub(super) const $constant: names!(@type $($label)?) =
+                names!(@value Name { name: $name, help: $help, kind: ReadingKind::$kind }, $($label)?);
         )*
 
         #[cfg(test)]
-        pub(super) const ALL: &[Name] = &[$($constant),*];
+        const ALL: &[Reading] = &[$(names!(@read $constant $($label)?)),*];
     };
-    (@label) => { None };
-    (@label $label:literal) => { Some($label) };
+    (@type) => { Name };
+    (@type $label:literal) => { Labelled };
+    (@value $name:expr,) => { $name };
+    (@value $name:expr, $label:literal) => { Labelled { name: $name, label: $label } };
+    (@read $constant:ident) => { $constant.read(0) };
+    (@read $constant:ident $label:literal) => { $constant.read("", 0) };
 }
 
 names! {
@@ -55,6 +61,8 @@ names! {
         "Connections that were accepted.";
     CONNECTIONS_CLOSED: Counter "connections_closed" ["reason"],
         "Connections that this side has closed or that have broken, by reason. Connections that end in order are not counted.";
+    CONNECTIONS_MAX: Gauge "connections_max",
+        "Maximum number of open connections. At the maximum, further connections wait.";
     CONNECTIONS_OPEN: Gauge "connections_open",
         "Open connections of clients.";
     DATAGRAMS_DROPPED: Counter "datagrams_dropped" ["reason"],
@@ -79,6 +87,8 @@ names! {
         "Requests that were answered with an error before an endpoint was picked, by reason. Tunnels are counted too.";
     SESSIONS_ENDED: Counter "sessions_ended" ["reason"],
         "Sessions of UDP that have ended, by reason.";
+    SESSIONS_MAX: Gauge "sessions_max",
+        "Maximum number of open sessions of UDP.";
     SESSIONS_OPEN: Gauge "sessions_open",
         "Open sessions of UDP.";
     SESSIONS_OPENED: Counter "sessions_opened",
@@ -115,11 +125,11 @@ mod tests {
     fn names_are_distinct_and_in_the_form_that_exporters_need() {
         let distinct: HashSet<_> = ALL.iter().map(|name| name.name).collect();
         assert_eq!(distinct.len(), ALL.len());
-        for Name { name, help, label, .. } in ALL {
+        for Reading { name, help, label, .. } in ALL {
             assert!(name.chars().all(|c| c == '_' || c.is_ascii_lowercase()), "{name}");
             assert!(!name.ends_with("_total") && !name.starts_with('_'), "{name}");
             assert!(help.ends_with('.') && help.starts_with(char::is_uppercase), "{help}");
-            assert!(label.is_none_or(|label| !["listener", "mode", "le", "quantile"].contains(&label)), "{name}");
+            assert!(label.is_none_or(|(label, _)| !["listener", "mode", "le", "quantile"].contains(&label)), "{name}");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use equipoise_proxy::udp::{UdpDropped, UdpProxy, UdpStats};
 
-use super::{WatchedListener, fields::fields};
+use super::fields::fields;
+use crate::source::WatchedListener;
 
 impl WatchedListener {
     /// Adds the counters of a proxy for UDP ([`UdpStats`]): its sessions and why they ended, the datagrams and bytes that
@@ -20,6 +21,7 @@ impl WatchedListener {
 
 fields!(read, FIELDS: UdpStats {
     open => SESSIONS_OPEN,
+    max_open => SESSIONS_MAX,
     opened => SESSIONS_OPENED,
     to_endpoints => FORWARDED_DATAGRAMS("endpoints"),
     bytes_to_endpoints => FORWARDED_BYTES("endpoints"),

@@ -2,8 +2,11 @@
 
 use equipoise_proxy::tls::{CertificateStatus, HandshakeFailure, TlsAcceptor, TlsStats};
 
-use super::{WatchedListener, fields::fields, names};
-use crate::report::{CertificateReport, Reading};
+use super::{fields::fields, names};
+use crate::{
+    report::{CertificateReport, Reading},
+    source::WatchedListener,
+};
 
 impl WatchedListener {
     /// Adds the counters of TLS handshakes ([`TlsStats`]), and the certificates that are in use with the times at which
@@ -33,8 +36,7 @@ fields!(read, FIELDS: TlsStats {
 });
 
 fn read_failed(stats: &TlsStats, into: &mut Vec<Reading>) {
-    let failed =
-        |reason: HandshakeFailure| names::TLS_HANDSHAKES_FAILED.labelled(reason.as_str(), stats.failed(reason));
+    let failed = |reason: HandshakeFailure| names::TLS_HANDSHAKES_FAILED.read(reason.as_str(), stats.failed(reason));
     into.extend(HandshakeFailure::ALL.map(failed));
 }
 

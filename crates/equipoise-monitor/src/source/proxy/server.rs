@@ -2,7 +2,8 @@
 
 use equipoise_proxy::server::{Server, ServerStats};
 
-use super::{WatchedListener, fields::fields};
+use super::fields::fields;
+use crate::source::WatchedListener;
 
 impl WatchedListener {
     /// Adds the counters of a server for HTTP ([`ServerStats`]): its connections and why they were closed, and the
@@ -16,6 +17,7 @@ impl WatchedListener {
 
 fields!(read, FIELDS: ServerStats {
     open => CONNECTIONS_OPEN,
+    max_open => CONNECTIONS_MAX,
     accepted => CONNECTIONS_ACCEPTED,
     accept_errors => ACCEPT_ERRORS,
     failed_handshakes => CONNECTIONS_CLOSED("failed_handshake"),

@@ -2,7 +2,8 @@
 
 use equipoise_proxy::proxy_protocol::{ProxyAcceptor, ProxyProtocolStats};
 
-use super::{WatchedListener, fields::fields};
+use super::fields::fields;
+use crate::source::WatchedListener;
 
 impl WatchedListener {
     /// Adds the counters of headers of the PROXY protocol ([`ProxyProtocolStats`]): how many were read, and why others
