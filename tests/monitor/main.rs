@@ -1,1 +1,3 @@
-//! Monitoring with real peers: Prometheus, a browser, load over sockets.
+//! Monitoring with real peers: Prometheus, a browser, load over sockets. And the sums of all that is counted.
+
+mod sums;

@@ -4,7 +4,7 @@ use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 use equipoise_affinity::Affinity;
 #[cfg(feature = "live")]
 use equipoise_core::__private::{ChangeWatch, PoolChange, watch_changes};
-use equipoise_core::{DepartedEndpoint, EndpointId, EndpointStatus, Pool, PoolStats, Revision};
+use equipoise_core::{DepartedEndpoint, EndpointId, EndpointStatus, Pool, PoolStatus};
 #[cfg(feature = "page")]
 use equipoise_core::{Explanation, PickRequest};
 #[cfg(feature = "health")]
@@ -104,7 +104,6 @@ impl WatchedPool {
     }
 
     pub(crate) fn report(&self) -> PoolReport {
-        let endpoints = self.pool.endpoints();
         // Read at once, not for each endpoint.
         let mut health = self.health_by_endpoint();
         let mut connections = self.connections_by_endpoint();
@@ -120,13 +119,15 @@ impl WatchedPool {
             connections: None,
             left_ago: Some(departed.left_ago),
         };
+        // One reading, so that the totals are the sums of the endpoints.
+        let status = self.pool.status();
         PoolReport {
             name: Arc::clone(&self.name),
             strategy: self.pool.strategy(),
-            revision: self.pool.revision().get(),
-            stats: self.pool.stats(),
-            endpoints: endpoints.into_iter().map(endpoint).collect(),
-            departed: self.pool.departed().into_iter().map(departed).collect(),
+            revision: status.revision.get(),
+            stats: status.stats,
+            endpoints: status.endpoints.into_iter().map(endpoint).collect(),
+            departed: status.departed.into_iter().map(departed).collect(),
             health: self.health_totals(),
             sessions: self.sessions(),
         }
@@ -180,10 +181,7 @@ impl fmt::Debug for WatchedPool {
 /// A pool without the type of its targets.
 pub(crate) trait AnyPool: Send + Sync {
     fn strategy(&self) -> String;
-    fn revision(&self) -> Revision;
-    fn stats(&self) -> PoolStats;
-    fn endpoints(&self) -> Vec<EndpointStatus>;
-    fn departed(&self) -> Vec<DepartedEndpoint>;
+    fn status(&self) -> PoolStatus;
     /// Explains the pick for a request, by the code that picks.
     #[cfg(feature = "page")]
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
@@ -199,23 +197,11 @@ pub(crate) trait AnyPool: Send + Sync {
 
 impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
     fn strategy(&self) -> String {
-        String::new()
+        self.strategy()
     }
 
-    fn revision(&self) -> Revision {
-        self.revision()
-    }
-
-    fn stats(&self) -> PoolStats {
-        self.stats()
-    }
-
-    fn endpoints(&self) -> Vec<EndpointStatus> {
-        self.endpoints()
-    }
-
-    fn departed(&self) -> Vec<DepartedEndpoint> {
-        self.departed()
+    fn status(&self) -> PoolStatus {
+        self.status()
     }
 
     #[cfg(feature = "page")]

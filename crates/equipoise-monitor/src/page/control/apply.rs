@@ -42,7 +42,7 @@ pub(super) async fn apply(
     }
 
     let id = command.endpoint.as_str();
-    let endpoints = pool.pool.endpoints();
+    let endpoints = pool.pool.status().endpoints;
     let before = endpoints.into_iter().find(|status| status.id.as_str() == id).ok_or_else(|| no_endpoint(command))?;
     let health = pool.health.as_ref().ok_or_else(|| no_health(command))?;
     let state = match command.state {
@@ -86,7 +86,7 @@ pub(super) async fn apply(
     command: &Command,
     _: &Operator,
 ) -> Result<Response<PageBody>, Problem> {
-    let has_endpoint = pool.pool.endpoints().iter().any(|status| status.id.as_str() == command.endpoint);
+    let has_endpoint = pool.pool.status().endpoints.iter().any(|status| status.id.as_str() == command.endpoint);
     Err(if has_endpoint { no_health(command) } else { no_endpoint(command) })
 }
 
