@@ -20,6 +20,9 @@ pub mod page;
 pub mod prometheus;
 pub mod report;
 mod source;
+#[cfg(feature = "trace")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
+pub mod trace;
 
 pub use crate::{
     monitor::Monitor,
