@@ -27,8 +27,12 @@ impl Trace {
     /// Creates an observer for a balancer that is the client of its callers: the spans of requests have the kind
     /// `client`. `pool` is the name of the pool, as in [`WatchedPool::new`](crate::WatchedPool::new).
     ///
-    /// The parent of a request's span is the current span. Without one, it is the context in the headers of the request
-    /// (feature `opentelemetry`). Use this constructor also below a server whose own layer makes a span for each request.
+    /// The parent of a request's span is the span that is current when the balancer is called. Without one, it is the
+    /// context in the headers of the request (feature `opentelemetry`). Use this constructor also below a server whose own
+    /// layer makes a span for each request.
+    ///
+    /// The balancer must be called within the parent: `async { balance.call(request).await }.instrument(parent)`. With
+    /// `balance.call(request).instrument(parent)`, the call comes before the parent is entered.
     pub fn client(pool: impl Into<Arc<str>>) -> Self {
         Self { settings: Arc::new(Settings::new(SpanKind::Client, pool.into())) }
     }

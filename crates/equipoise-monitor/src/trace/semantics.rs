@@ -1,7 +1,7 @@
 //! The fields of spans by the semantic conventions of OpenTelemetry for HTTP and gRPC.
 
 use equipoise_core::Address;
-use equipoise_tower::{__private::is_grpc, RequestHead, ResponseHead};
+use equipoise_tower::{__private::is_grpc, RequestHead};
 use http::{HeaderMap, Method, Version, header::HOST, uri::Authority};
 
 /// How URLs are recorded.
