@@ -231,11 +231,11 @@ impl Inner {
                 let chosen = preferred(&head.headers, &types).ok_or_else(|| {
                     Problem::new(StatusCode::NOT_ACCEPTABLE, "the page is text/html or application/json")
                 })?;
-                let mut response = if chosen == 0 { assets::PAGE.respond(&head.headers) } else { self.state()? };
+                let mut response = if chosen == 0 { assets::PAGE.respond(&head.headers) } else { self.state().await? };
                 response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
                 Ok(response)
             }
-            Route::Status => self.state(),
+            Route::Status => self.state().await,
             Route::Updates => self.updates(&head.method),
             Route::Asset(asset) => Ok(asset.respond(&head.headers)),
             Route::Explain => {
@@ -254,9 +254,11 @@ impl Inner {
         }
     }
 
-    fn state(&self) -> Result<Response<PageBody>, Problem> {
-        let json = self.feed.json();
-        let json = json.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    async fn state(&self) -> Result<Response<PageBody>, Problem> {
+        let json =
+            self.feed.json().await.ok_or_else(|| {
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the state could not be written as JSON")
+            })?;
         Ok(reply::data("application/json", PageBody::from(json)))
     }
 

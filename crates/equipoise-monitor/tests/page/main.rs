@@ -11,4 +11,6 @@ mod requests;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod schema;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
+mod traffic;
+#[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod updates;

@@ -21,8 +21,15 @@ const STATE: &str = "retry: 2000\nevent: state";
 /// The head of a message with what has changed.
 const UPDATE: &str = "event: update";
 
+/// The end of a message.
+const END: &[u8] = b"\n\n";
+
 /// How many different updates of one tick are kept. Most clients have seen the same, and share one update.
 const MAX_KEPT: usize = 16;
+
+/// With more endpoints than this, messages are made on a thread for blocking work. A message with the whole state of
+/// 1 000 busy endpoints takes tens of milliseconds.
+const MAX_INLINE: usize = 500;
 
 /// The messages for all clients. Each is made once, when the first client asks for it. Without clients, nothing is done.
 pub(in crate::page) struct Feed {
@@ -37,8 +44,18 @@ pub(in crate::page) struct Feed {
 /// The messages of one tick.
 struct Made {
     state: PageState,
-    whole: Option<Bytes>,
-    updates: Vec<(Seen, Bytes)>,
+    whole: Option<Message>,
+    updates: Vec<(Seen, Message)>,
+}
+
+/// A message of server-sent events.
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) text: Bytes,
+    /// What a client has seen that has read it.
+    pub(super) seen: Seen,
+    /// Where the data begins in the text.
+    start: usize,
 }
 
 impl Feed {
@@ -54,64 +71,84 @@ impl Feed {
         Self { csrf_token: Some(token.to_owned()), ..Self::new(self.monitor.clone(), Arc::clone(&self.guard)) }
     }
 
-    /// Returns the state as JSON.
-    pub(in crate::page) fn json(&self) -> Result<Bytes, serde_json::Error> {
-        let mut made = self.made.lock();
-        made.update(&self.live, &self.monitor);
-        to_json(&made.state.whole(self.csrf_token.as_deref()))
-    }
-
-    /// Returns the whole state as a message.
-    pub(super) fn whole(&self) -> Option<(Bytes, Seen)> {
-        let mut made = self.made.lock();
-        made.update(&self.live, &self.monitor);
-        made.whole(self.csrf_token.as_deref())
+    /// Returns the state as JSON. `None` if it could not be made, which would be a bug.
+    pub(in crate::page) async fn json(self: &Arc<Self>) -> Option<Bytes> {
+        self.message(None).await.map(|message| message.json())
     }
 
     /// Waits until there is a newer state than a client has seen, and returns a message with what has changed. `None`: the
     /// monitor has ended.
-    pub(super) async fn newer(&self, seen: Seen) -> Option<(Bytes, Seen)> {
+    pub(super) async fn newer(self: &Arc<Self>, seen: Seen) -> Option<Message> {
         self.live.clone().wait_for(|live| live.tick > seen.tick()).await.ok()?;
+        self.message(Some(seen)).await
+    }
+
+    /// Returns a message with what has changed since a client has looked, or with everything.
+    pub(super) async fn message(self: &Arc<Self>, seen: Option<Seen>) -> Option<Message> {
+        let endpoints: usize = self.live.borrow().snapshot.pools.iter().map(|pool| pool.endpoints.len()).sum();
+        if endpoints <= MAX_INLINE {
+            return self.make(seen);
+        }
+        let newest = self.live.borrow().tick;
+        // Not waited for: another client may be making a message.
+        let known = self.made.try_lock().and_then(|made| made.known(seen).filter(|it| it.seen.tick() == newest));
+        if known.is_some() {
+            return known;
+        }
+        let feed = Arc::clone(self);
+        tokio::task::spawn_blocking(move || feed.make(seen)).await.ok()?
+    }
+
+    fn make(&self, seen: Option<Seen>) -> Option<Message> {
         let mut made = self.made.lock();
-        made.update(&self.live, &self.monitor);
+        let live = Arc::clone(&self.live.borrow());
+        if live.tick > made.state.seen().tick() {
+            made.state.update(live, self.monitor.recent());
+            (made.whole, made.updates) = (None, Vec::new());
+        }
+        let known = made.known(seen);
+        if known.is_some() {
+            return known;
+        }
         let newest = made.state.seen();
-        if let Some((_, message)) = made.updates.iter().find(|(from, _)| *from == seen) {
-            return Some((message.clone(), newest));
+        let update = seen.and_then(|seen| Some((seen, Message::new(UPDATE, newest, &made.state.since(seen)?)?)));
+        if let Some((seen, message)) = update {
+            if made.updates.len() < MAX_KEPT {
+                made.updates.push((seen, message.clone()));
+            }
+            return Some(message);
         }
-        let Some(update) = made.state.since(seen) else { return made.whole(self.csrf_token.as_deref()) };
-        let message = message(UPDATE, newest, &update)?;
-        drop(update);
-        if made.updates.len() < MAX_KEPT {
-            made.updates.push((seen, message.clone()));
+        if made.whole.is_none() {
+            let whole = Message::new(STATE, newest, &made.state.whole(self.csrf_token.as_deref()))?;
+            made.whole = Some(whole);
         }
-        Some((message, newest))
+        made.whole.clone()
     }
 }
 
 impl Made {
-    fn update(&mut self, live: &watch::Receiver<Arc<Live>>, monitor: &Monitor) {
-        let live = Arc::clone(&live.borrow());
-        if live.tick > self.state.seen().tick() {
-            self.state.update(live, monitor.recent());
-            (self.whole, self.updates) = (None, Vec::new());
+    /// Returns the message if it was made before.
+    fn known(&self, seen: Option<Seen>) -> Option<Message> {
+        match seen {
+            None => self.whole.clone(),
+            Some(seen) => self.updates.iter().find(|(from, _)| *from == seen).map(|(_, message)| message.clone()),
         }
-    }
-
-    fn whole(&mut self, csrf_token: Option<&str>) -> Option<(Bytes, Seen)> {
-        let seen = self.state.seen();
-        if self.whole.is_none() {
-            self.whole = Some(message(STATE, seen, &self.state.whole(csrf_token))?);
-        }
-        Some((self.whole.clone()?, seen))
     }
 }
 
-/// Returns a message of server-sent events. The JSON has no line breaks, so that it cannot end the message early.
-fn message<T: Serialize>(head: &str, seen: Seen, data: &T) -> Option<Bytes> {
-    let json = to_json(data).ok()?;
-    let mut message = BytesMut::with_capacity(json.len() + 64);
-    message.put_slice(format!("{head}\nid: {}\ndata: ", seen.tick()).as_bytes());
-    message.put_slice(&json);
-    message.put_slice(b"\n\n");
-    Some(message.freeze())
+impl Message {
+    /// The JSON has no line breaks, so that it cannot end the message early.
+    fn new<T: Serialize>(head: &str, seen: Seen, data: &T) -> Option<Self> {
+        let json = to_json(data).ok()?;
+        let mut text = BytesMut::with_capacity(json.len() + 64);
+        text.put_slice(format!("{head}\nid: {}\ndata: ", seen.tick()).as_bytes());
+        let start = text.len();
+        text.put_slice(&json);
+        text.put_slice(END);
+        Some(Self { text: text.freeze(), seen, start })
+    }
+
+    fn json(&self) -> Bytes {
+        self.text.slice(self.start..self.text.len() - END.len())
+    }
 }

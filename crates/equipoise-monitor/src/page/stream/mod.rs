@@ -36,7 +36,8 @@ impl Streams {
     /// Starts a stream. Returns `None` if there are too many.
     pub(super) fn start(&self) -> Option<Updates> {
         let place = self.places.take()?;
-        let stream = Stream { place, feed: Arc::clone(&self.feed), seen: None, keep_alive: Instant::now() };
+        let stream =
+            Stream { place, feed: Arc::clone(&self.feed), seen: None, keep_alive: Instant::now() + KEEP_ALIVE };
         Some(Updates { next: Some(Box::pin(next(stream))) })
     }
 }
@@ -71,24 +72,23 @@ struct Stream {
 /// Waits until there is something new, and returns it. The future is polled only when the client can take it.
 async fn next(mut stream: Stream) -> Option<(Bytes, Stream)> {
     stream.place.poll();
-    let message = match stream.seen {
-        None => {
-            let (state, seen) = stream.feed.whole()?;
-            stream.seen = Some(seen);
-            state
-        }
-        Some(seen) => tokio::select! {
-            biased;
-            () = stream.place.displaced() => return None,
-            newer = stream.feed.newer(seen) => {
-                let (message, seen) = newer?;
-                stream.seen = Some(seen);
-                message
+    let feed = Arc::clone(&stream.feed);
+    let text = tokio::select! {
+        biased;
+        () = stream.place.displaced() => return None,
+        message = async {
+            match stream.seen {
+                None => feed.message(None).await,
+                Some(seen) => feed.newer(seen).await,
             }
-            () = tokio::time::sleep_until(stream.keep_alive) => Bytes::from_static(b": keep-alive\n\n"),
-        },
+        } => {
+            let message = message?;
+            stream.seen = Some(message.seen);
+            message.text
+        }
+        () = tokio::time::sleep_until(stream.keep_alive) => Bytes::from_static(b": keep-alive\n\n"),
     };
     stream.place.poll();
     stream.keep_alive = Instant::now() + KEEP_ALIVE;
-    Some((message, stream))
+    Some((text, stream))
 }
