@@ -112,16 +112,25 @@ impl StatusPage {
     /// called before the body of the request is read. A request from a page of another site is refused before that, and
     /// one without the token of this page after that.
     ///
+    /// [`Refused::unauthenticated`] makes browsers ask for a name and a password.
+    ///
     /// ```
     /// use equipoise_monitor::{Monitor, page::{Operator, Refused, StatusPage}};
     /// use http::{header, request::Parts};
     ///
+    /// /// Returns the user whose name and password are in the header `Authorization`.
+    /// fn user(head: &Parts) -> Option<String> {
+    ///     let credentials = head.headers.get(header::AUTHORIZATION)?;
+    ///     // Decode the header, and compare a hash of the password in constant time.
+    /// #   let _ = credentials;
+    /// #   None
+    /// }
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// let authorise = |head: &Parts| match head.headers.get("x-user") {
-    ///     // A proxy in front of this service has checked the password and added the header.
-    ///     Some(user) => Ok(Operator::new(String::from_utf8_lossy(user.as_bytes()))),
-    ///     None => Err(Refused::forbidden()),
+    /// let authorise = |head: &Parts| match user(head) {
+    ///     Some(user) => Ok(Operator::new(user)),
+    ///     None => Err(Refused::unauthenticated("status page")),
     /// };
     /// let page = StatusPage::new(&Monitor::new()).allow_changes(authorise);
     /// # drop(page);
@@ -140,7 +149,8 @@ impl StatusPage {
     }
 
     /// Returns an axum router with the paths of the page, for [`Router::merge`](axum::Router::merge). The paths begin
-    /// with that of [`at`](Self::at).
+    /// with that of [`at`](Self::at). If a segment of it begins with `:` or `*`, the other router needs
+    /// [`without_v07_checks`](axum::Router::without_v07_checks).
     ///
     /// ```
     /// use equipoise_monitor::{Monitor, page::StatusPage};

@@ -344,6 +344,38 @@
 //! # }
 //! ```
 //!
+//! # A status page
+//!
+//! [`StatusPage`](crate::monitor::page::StatusPage) (feature `monitor-page`) shows the pools of a monitor in a browser:
+//! endpoints with their states and reasons, rates, latencies, sessions, listeners and events, live. It explains where a
+//! request would go. With an authoriser, operators can drain endpoints and take them back. Other programs read the same
+//! as JSON. It is a tower service, for a [server](crate::proxy::server::Server) of its own or below a path of an
+//! application:
+//!
+//! ```
+//! use equipoise::monitor::{Monitor, WatchedPool, page::StatusPage};
+//! use equipoise::health::Health;
+//! use equipoise::{EndpointSpec, P2c, Pool};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let health = Health::builder().build()?;
+//! // The page shows latencies of pools with histograms only.
+//! let pool: Pool<()> = Pool::builder(P2c::new()).latency_histograms(true).build();
+//! let checking = health.spawn(&pool);
+//! pool.add(EndpointSpec::new("10.0.0.7:8080"), ())?;
+//!
+//! let monitor = Monitor::new();
+//! monitor.add_pool(WatchedPool::new("web", &pool).health(&health));
+//! let app: axum::Router = axum::Router::new().nest_service("/status", StatusPage::new(&monitor));
+//! // Serve it at an address that only operators reach, such as 127.0.0.1:9000.
+//! # drop((app, checking));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Whoever can connect to the page can read it: [`monitor::page`](crate::monitor::page) has a section on security.
+//!
 //! # What to measure
 //!
 //! | measure | from | watch for |
