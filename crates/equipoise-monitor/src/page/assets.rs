@@ -18,11 +18,20 @@ pub(super) const PAGE: Asset =
     Asset { name: "page.html", content_type: "text/html; charset=utf-8", text: include_str!("assets/page.html") };
 
 /// The files that the page loads from below `assets/`.
-pub(super) const ASSETS: [Asset; 3] = [
+pub(super) const ASSETS: [Asset; 8] = [
     Asset { name: "page.css", content_type: "text/css; charset=utf-8", text: include_str!("assets/page.css") },
-    Asset { name: "page.js", content_type: "text/javascript; charset=utf-8", text: include_str!("assets/page.js") },
+    script("page.js", include_str!("assets/page.js")),
+    script("dom.js", include_str!("assets/dom.js")),
+    script("model.js", include_str!("assets/model.js")),
+    script("panels.js", include_str!("assets/panels.js")),
+    script("pool.js", include_str!("assets/pool.js")),
+    script("row.js", include_str!("assets/row.js")),
     Asset { name: "icon.svg", content_type: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
+
+const fn script(name: &'static str, text: &'static str) -> Asset {
+    Asset { name, content_type: "text/javascript; charset=utf-8", text }
+}
 
 impl Asset {
     /// Returns the file, or `304 Not Modified` if the client has it already. Browsers ask each time, so that they never

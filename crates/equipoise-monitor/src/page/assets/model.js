@@ -11,6 +11,7 @@ export class Model {
     Object.assign(this, state, { received: Date.now() });
     this.pools = state.pools.map((pool) => {
       const rows = new Map(pool.endpoints.map((row) => [row.id, told(row, state.at)]));
+      leave(pool.departed, state.at);
       return Object.assign(pool, { rows, peaks: peaks(pool.samples) });
     });
   }
@@ -22,25 +23,26 @@ export class Model {
     Object.assign(this, { tick: update.tick, at: update.at, uptime: update.uptime, received: Date.now() });
     const patches = new Map((update.pools ?? []).map((patch) => [patch.name, patch]));
     for (const pool of this.pools) {
-      const { endpoints = [], removed = [], sample, ...fields } = patches.get(pool.name) ?? {};
+      const { endpoints = [], removed = [], sample, recent_samples: recent = sample && [sample], ...fields } = patches.get(pool.name) ?? {};
       Object.assign(pool, fields);
-      advance(pool, seconds, sample);
+      if (fields.departed) leave(fields.departed, update.at);
+      advance(pool, seconds, recent);
       pool.changed = new Set();
       pool.removed = removed;
       removed.forEach((id) => pool.rows.delete(id));
-      for (const { sample, ...patch } of endpoints) {
+      for (const { sample, recent_samples: recent = sample && [sample], ...patch } of endpoints) {
         const row = pool.rows.get(patch.id);
         if (row && patch.availability && patch.availability !== row.availability) {
           changes.push({ pool: pool.name, id: row.id, from: row.availability, row });
         }
         const merged = told(Object.assign(row ?? { samples: [] }, patch), update.at, patch);
-        merged.newest = sample;
+        merged.recent = recent;
         pool.rows.set(patch.id, merged);
         pool.changed.add(patch.id);
       }
       for (const row of pool.rows.values()) {
-        advance(row, seconds, row.newest);
-        row.newest = undefined;
+        advance(row, seconds, row.recent);
+        row.recent = undefined;
       }
     }
     for (const listener of update.listeners ?? []) {
@@ -65,16 +67,18 @@ function told(row, at, patch = row) {
   return row;
 }
 
-/** Moves a history on. An endpoint that the server did not mention had no requests, and has as many in flight as before. */
-function advance(of, seconds, sample) {
+/** Notes when endpoints have left. */
+function leave(departed, at) {
+  for (const row of departed) row.left = at - row.left_ago;
+}
+
+/** Moves a history on. `recent` are its newest samples. The server sends none if the endpoint had no requests. */
+function advance(of, seconds, recent = []) {
   const { samples } = of;
-  for (let second = 0; second < seconds; second++) {
-    const quiet = [0, 0, of.in_flight ?? 0, null, null];
-    samples.push((second === seconds - 1 && sample) || quiet);
-  }
+  for (let second = seconds; second > 0; second--) samples.push(recent[recent.length - second] ?? [0, 0, 0, null, null]);
   if (samples.length > HISTORY) samples.splice(0, samples.length - HISTORY);
   // Most rows of a large pool are quiet, and stay so.
-  if (sample || of.peaks.some((peak) => peak > 0)) of.peaks = peaks(samples);
+  if (recent.length || of.peaks.some((peak) => peak > 0)) of.peaks = peaks(samples);
 }
 
 /** The highest number of each column. */

@@ -166,6 +166,6 @@ function startTheme() {
 startTheme();
 startSearch();
 startExplain();
-startControl(() => model.csrf ?? "", (text) => put(byId("announce"), text));
+startControl(() => model.csrf_token ?? "", (text) => put(byId("announce"), text));
 setInterval(showConnection, 1000);
 connect();

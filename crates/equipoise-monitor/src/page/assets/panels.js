@@ -6,37 +6,25 @@ const words = (name) => String(name).replaceAll("_", " ");
 
 // ---- events ----
 
-/** What an event says, and the state that colours it. */
+/** What an event says, a detail, and the state that colours it. */
 function sentence(event) {
-  const { kind, ...fields } = flat(event);
-  const list = (items) => (items ?? []).map((item) => (typeof item === "object" ? item.id ?? JSON.stringify(item) : item)).join(", ");
+  const { kind, endpoint, from, to } = event;
+  const limit = (n) => n ?? "none";
+  const lists = () => ["added", "removed", "replaced", "changed", "retargeted"].filter((of) => event[of]?.length).map((of) => `${of} ${event[of].join(", ")}`).join("; ");
   switch (kind) {
-    case "health":
-      return [`${fields.endpoint}: ${fields.from} → ${fields.to}`, `${fields.source}: ${fields.reason}`, fields.to];
-    case "membership":
-      return [["added", "removed", "changed"].filter((of) => fields[of]?.length).map((of) => `${of} ${list(fields[of])}`).join("; "), "", "up"];
-    case "limit_changed":
-      return [`${fields.endpoint}: limit ${fields.from ?? "none"} → ${fields.to ?? "none"}`, "", "up"];
-    case "command":
-      return [`${fields.endpoint}: set to ${fields.state}`, `by ${fields.by}`, "maintenance"];
-    case "reloaded":
-      return [`configuration read again: ${fields.result}`, fields.detail, fields.result === "ok" ? "up" : "unhealthy"];
+    case "health": return [`${endpoint}: ${from} → ${to}`, event.reason ? `${event.source}: ${event.reason}` : event.source, to];
+    case "membership": return [lists(), event.unlisted ? `and ${event.unlisted} more` : "", "left"];
+    case "limit_changed": return [`${endpoint}: limit ${limit(from)} → ${limit(to)}`, "", "left"];
+    case "weight_changed": return [`${endpoint}: weight ${from} → ${to}`, "", "left"];
+    case "command": return [`${endpoint}: set to ${event.state}`, `by ${event.by}`, { ready: "up", drain: "draining" }[event.state] ?? event.state];
+    case "reloaded": return [`configuration read again: ${event.result}`, event.detail, event.result === "ok" ? "up" : "unhealthy"];
+    case "certificate_expiring": return [`${event.listener}: certificate of ${event.names.join(", ") || event.source} ${event.expires_in > 0 ? `expires in ${span(event.expires_in)}` : "has expired"}`, event.source, event.expires_in > 0 ? "probation" : "unhealthy"];
     default: {
-      const rest = Object.entries(fields).filter(([name]) => !["at", "id", "pool"].includes(name));
-      return [words(kind), rest.map(([name, value]) => `${words(name)} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "), "left"];
+      const rest = Object.entries(event).filter(([name]) => !["at", "id", "pool", "kind"].includes(name));
+      return [words(kind), rest.map(([name, value]) => `${words(name)} ${value}`).join(", "), "left"];
     }
   }
 }
-
-/** An event with its kind and fields on one level. */
-function flat(event) {
-  const { kind, ...rest } = event;
-  if (typeof kind !== "object") return { ...rest, kind: snake(kind ?? rest.type ?? "event") };
-  const [[name, fields]] = Object.entries(kind);
-  return { ...rest, ...fields, kind: snake(name) };
-}
-
-const snake = (name) => name.replace(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase().replaceAll("-", "_");
 
 /** Shows the events, the newest first. Those that are shown already stay. */
 export function showEvents(events) {
@@ -47,7 +35,7 @@ export function showEvents(events) {
   for (const event of events) {
     if (list.firstChild && event.id <= last) continue;
     const [what, why, state] = sentence(event);
-    const { pool } = flat(event);
+    const { pool } = event;
     list.prepend(el("li", { "data-id": event.id, "data-state": state },
       el("time", { datetime: new Date(event.at * 1000).toISOString() }, clock(event.at)),
       icon(state in STATES ? state : "left"), el("span", {}, pool ? el("span", { class: "muted" }, `${pool} `) : null, what, why ? el("span", { class: "why" }, why) : null)));
@@ -113,10 +101,9 @@ export function startExplain() {
 }
 
 function explanation(answer) {
-  const picked = answer.picked?.endpoint ?? (typeof answer.picked === "string" ? answer.picked : null);
-  const candidates = answer.candidates ?? [];
-  const rank = (of) => [of.id === picked ? 0 : 1, of.score ?? Infinity];
-  candidates.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1] || 0);
+  const { picked, candidates, binding } = answer;
+  const rank = (of) => (of.id === picked ? -1 : of.score ?? Number.MAX_VALUE);
+  candidates.sort((a, b) => rank(a) - rank(b));
   const heads = ["Endpoint", "State", "In flight", "Weight", "Score", "Result"];
   const rows = candidates.map((of) => {
     const state = icon(of.availability);
@@ -125,12 +112,13 @@ function explanation(answer) {
       el("td", { class: "state", "data-state": of.availability }, el("span", { class: "badge" }, state, STATES[of.availability] ?? of.availability)),
       el("td", { class: "number" }, count(of.in_flight)), el("td", { class: "number" }, count(of.weight)),
       el("td", { class: "number" }, of.score === null || of.score === undefined ? "–" : Number(of.score).toPrecision(4)),
-      el("td", {}, of.reason ?? words(of.result)));
+      el("td", {}, of.reason));
   });
   return [
     picked ? el("p", { class: "verdict", "data-state": "up" }, icon("up"), el("span", {}, "The request would go to ", el("b", {}, picked)))
-      : el("p", { class: "verdict", "data-state": "unhealthy" }, icon("unhealthy"), el("span", {}, `No endpoint: ${answer.picked?.error ?? "none could be picked"}`)),
-    el("p", { class: "muted" }, [answer.strategy && `Strategy: ${answer.strategy}.`, answer.binding && `Session: ${words(answer.binding)}.`].filter(Boolean).join(" ")),
+      : el("p", { class: "verdict", "data-state": "unhealthy" }, icon("unhealthy"), el("span", {}, `No endpoint: ${answer.error}`)),
+    answer.steps.length || binding ? el("ol", { class: "steps muted" }, ...answer.steps.map((step) => el("li", {}, step)),
+      binding ? el("li", {}, `session: ${words(binding.outcome)}${binding.reason ? `, because ${binding.reason}` : ""}`) : null) : null,
     candidates.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Candidates" }, el("table", { class: "plain" }, el("caption", {}, "All endpoints of the pool, the best score first"),
       el("thead", {}, el("tr", {}, ...heads.map((head, at) => el("th", { scope: "col", class: at > 1 && at < 5 ? "number" : null }, head)))), el("tbody", {}, ...rows))) : null,
     answer.text ? el("details", {}, el("summary", {}, "As text"), el("pre", {}, answer.text)) : null,

@@ -47,7 +47,7 @@ export const COLUMNS = [
         mark(cell, "data-state", row.availability);
         useIcon(symbol, row.availability);
         put(name, STATES[row.availability] ?? row.availability);
-        put(since, row.left_ago !== undefined && row.left_ago !== null ? `${span(row.left_ago)} ago` : began === null || began === undefined ? "" : span(now - began));
+        put(since, row.left !== undefined ? `${span(now - row.left)} ago` : began === null ? "" : span(now - began));
         put(why, text);
         mark(why, "title", text);
       };
@@ -99,7 +99,7 @@ export class Row {
     if (!seen) return;
     if (this.fills.length === 1) {
       COLUMNS.slice(1).forEach((column) => this.addCell(column));
-      if (this.view.control && !this.row.left_ago) {
+      if (this.view.control && this.pool.health && this.row.left === undefined) {
         const label = `Change the state of ${this.row.id}`;
         const change = el("button", { type: "button", class: "quiet change", "aria-label": label, click: () => this.view.control(this.pool, this.row) }, "Change…");
         this.node.append(el("td", { role: "cell", class: "actions" }, change));
