@@ -3,13 +3,13 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use allocation_counter::{AllocationInfo, measure};
 use common::{clocked, id};
 use equipoise_core::{
-    AnyStrategy, Edf, Failure, FirstFit, LeastConnections, LeastTime, LogEwma, P2c, PeakEwma, PickRequest, Random,
-    RoundRobin, Tier, Verdict,
+    AnyStrategy, Edf, Failure, FirstFit, LeastConnections, LeastTime, LogEwma, ManualClock, P2c, PeakEwma, PickRequest,
+    Pool, Random, RoundRobin, Tier, Verdict,
 };
 
 const SEED: u64 = 0xa110c;
@@ -60,6 +60,24 @@ fn a_request_allocates_nothing() {
             assert_eq!(info.count_total, 0, "{strategy:?} over {weights:?}");
         }
     }
+}
+
+#[test]
+fn a_request_whose_times_are_recorded_allocates_nothing() {
+    let clock = Arc::new(ManualClock::new());
+    let pool: Pool<()> = Pool::builder(P2c::new()).clock(clock.clone()).latency_histograms(true).build();
+    pool.update(common::specs(&[1; 3]), |_| ()).expect("valid specs");
+    let round_trip = |micros| {
+        let mut lease = pool.pick(&PickRequest::new()).expect("an endpoint");
+        clock.advance(Duration::from_micros(micros));
+        lease.first_byte();
+        lease.count_bytes(100, 1_000);
+        lease.finish(Verdict::Success);
+    };
+    round_trip(1);
+    // The latencies are of all sizes, so most groups of buckets are used for the first time.
+    assert_eq!(measure(|| (0..26).for_each(|bits| round_trip(1 << bits))).count_total, 0);
+    assert_eq!(pool.stats().attempts.success, 27);
 }
 
 #[test]

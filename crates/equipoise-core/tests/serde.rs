@@ -70,6 +70,7 @@ fn ids_status_and_explanations_are_data() {
             ["empty", 0], ["unavailable", 0], ["saturated", 0], ["excluded", 0], ["bound", 0], ["unbound", 0],
             ["declined", 0], ["misbehaved", 0], ["panicked", 0], ["cancelled", 0],
         ],
+        "requests": 0,
     });
     assert_eq!(to_value(pool.stats()).unwrap(), stats);
     let excluded = [EndpointId::from("a:80")];

@@ -214,7 +214,8 @@ impl Handle {
     #[inline]
     pub(crate) fn leave(&self, ended: Ended) -> bool {
         let before = if ended == Ended::SUCCESS {
-            let before = self.state.fetch_add(SUCCESS - 1, Ordering::Relaxed);
+            // Release: a reader that sees the end of a retry also sees that the retry was counted.
+            let before = self.state.fetch_add(SUCCESS - 1, Ordering::Release);
             if before >= u64::MAX - (SUCCESS - 1) {
                 self.traffic.keep_successes(1 << 32);
             }
@@ -399,7 +400,7 @@ impl Traffic {
         }
         let kept = self.successes.load(Ordering::Acquire);
         let (in_flight, successes) = handles.fold((0, 0), |(in_flight, successes), handle| {
-            let state = handle.state.load(Ordering::Relaxed);
+            let state = handle.state.load(Ordering::Acquire);
             (in_flight + (state & IN_FLIGHT), successes + (state >> 32))
         });
         // Successes that move from a handle to here are in neither place for a moment.

@@ -46,6 +46,8 @@ pub(super) struct Counters {
     retries: AtomicU64,
     failovers: AtomicU64,
     unserved: [AtomicU64; REASONS],
+    /// The highest number of requests that was reported so far.
+    reported: AtomicU64,
 }
 
 impl Counters {
@@ -59,6 +61,11 @@ impl Counters {
 
     pub(super) fn unserved(&self) -> Vec<(&'static str, u64)> {
         LABELS.into_iter().zip(&self.unserved).map(|(label, count)| (label, count.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Returns the highest number of requests that was reported so far, `requests` included.
+    pub(super) fn report_requests(&self, requests: u64) -> u64 {
+        self.reported.fetch_max(requests, Ordering::Relaxed).max(requests)
     }
 
     pub(super) fn count_retry(&self) {

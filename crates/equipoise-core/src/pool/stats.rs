@@ -42,15 +42,19 @@ pub struct PoolStats {
     /// [`PickError::as_str`], or `cancelled` if the caller gave up a request that waited. All reasons are listed, in an
     /// order that does not change.
     pub unserved: Vec<(&'static str, u64)>,
+    /// The highest result of [`requests`](Self::requests) so far.
+    #[cfg_attr(feature = "serde", serde(rename = "requests"))]
+    least_requests: u64,
 }
 
 impl PoolStats {
-    /// Returns the number of requests that callers have sent to the balancers and proxies of this pool: its first
-    /// attempts, and the requests that have ended without an attempt. A request that waits for its first attempt is not
-    /// counted yet.
+    /// Returns the number of requests that callers have sent to the balancers and proxies of this pool, and that have
+    /// ended: the ended [attempts](Self::attempts) without the [retries](Self::retries), and the
+    /// [requests without an attempt](Self::unserved).
     ///
-    /// While requests run, the number may be too high by the retries that are starting, and too low by the requests that
-    /// are ending. If no request is in flight, it is exact.
+    /// Later readings never return a lower number. A request that ends while the pool is read may be missing. A request
+    /// whose last attempt is in flight is not counted, and one whose first attempt has failed may be counted before its
+    /// retry has ended.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, PickRequest, Pool, Verdict};
@@ -64,7 +68,9 @@ impl PoolStats {
     /// ```
     pub fn requests(&self) -> u64 {
         let unserved: u64 = self.unserved.iter().map(|(_, count)| count).sum();
-        self.attempts.total.saturating_sub(self.retries).saturating_add(unserved)
+        let ended = self.attempts.total.saturating_sub(self.attempts.in_flight);
+        // Retries that began after the attempts were read make the difference too low.
+        ended.saturating_sub(self.retries).saturating_add(unserved).max(self.least_requests)
     }
 }
 
@@ -129,12 +135,7 @@ impl<T> Pool<T> {
                 bytes_received: status.bytes_received,
             });
         }
-        PoolStatus {
-            revision: reading.snapshot.revision(),
-            stats: self.inner.stats(reading.before, totals),
-            endpoints,
-            departed,
-        }
+        PoolStatus { revision: reading.snapshot.revision(), stats: self.inner.stats(totals), endpoints, departed }
     }
 
     /// Returns the totals of the pool since it was built, without its endpoints. Takes O(n) time for n endpoints.
@@ -148,7 +149,7 @@ impl<T> Pool<T> {
             let (bytes_sent, bytes_received) = members.bytes(slot);
             totals.add(&Totals { requests: members.requests(slot), bytes_sent, bytes_received });
         }
-        self.inner.stats(reading.before, totals)
+        self.inner.stats(totals)
     }
 
     /// Returns the endpoints that have left the pool recently, with their counts, in the order in which they left. An
@@ -227,36 +228,31 @@ impl<T> Pool<T> {
 struct Reading {
     snapshot: Arc<Snapshot>,
     departures: ReadDepartures,
-    before: Before,
-}
-
-/// The counts that are read before those of endpoints. An attempt is counted at its endpoint first, so that no attempt is
-/// taken for a retry without being counted as an attempt.
-#[derive(Clone, Copy)]
-struct Before {
-    retries: u64,
-    failovers: u64,
 }
 
 impl PoolInner {
     fn read(&self) -> Reading {
-        let before = Before { retries: self.counters.retries(), failovers: self.counters.failovers() };
         let (snapshot, departures) = self.departures.read(&*self.settings.context.clock, || self.snapshot.load_full());
-        Reading { snapshot, departures, before }
+        Reading { snapshot, departures }
     }
 
-    fn stats(&self, before: Before, totals: Totals) -> PoolStats {
+    /// Returns the totals of the pool. Called after `totals` was read: an attempt is counted as a retry before it ends, so
+    /// that no ended attempt is taken for a request because its retry was not counted.
+    fn stats(&self, totals: Totals) -> PoolStats {
         let (waiting, queued) = self.queue.counts();
-        PoolStats {
+        let mut stats = PoolStats {
             attempts: totals.requests,
             bytes_sent: totals.bytes_sent,
             bytes_received: totals.bytes_received,
             waiting,
             queued,
-            retries: before.retries,
-            failovers: before.failovers,
+            retries: self.counters.retries(),
+            failovers: self.counters.failovers(),
             unserved: self.counters.unserved(),
-        }
+            least_requests: 0,
+        };
+        stats.least_requests = self.counters.report_requests(stats.requests());
+        stats
     }
 }
 
