@@ -219,7 +219,7 @@
 //! For each endpoint, the pool [counts its requests](crate::RequestCounts) by outcome. A request is counted when its
 //! response body has ended. The counts are exact and survive updates. With
 //! [`latency_histograms`](crate::PoolBuilder::latency_histograms), each endpoint also has a
-//! [histogram](crate::LatencyHistogram) of the time to the first byte.
+//! [histogram](crate::LatencyHistogram) of the times to the first byte, and one of the whole times.
 //!
 //! ```
 //! use equipoise::{EndpointSpec, P2c, PickRequest, Pool, Verdict};
@@ -236,6 +236,24 @@
 //!     println!("{}: p99 {p99:?}", endpoint.id);
 //!     assert_eq!(endpoint.requests.success, 1);
 //! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Pool::stats`](crate::Pool::stats) returns the totals of the pool. They also have the requests of endpoints that have
+//! left. [`Pool::departed`](crate::Pool::departed) lists these endpoints for 10 minutes, so that a scrape gets their last
+//! counts.
+//!
+//! ```
+//! use equipoise::{EndpointSpec, PickRequest, Pool, Verdict};
+//!
+//! let pool: Pool<()> = Pool::default();
+//! pool.update(["a:80", "b:80"].map(EndpointSpec::new), |_| ())?;
+//! pool.pick(&PickRequest::new())?.finish(Verdict::Success);
+//! pool.update([EndpointSpec::new("c:80")], |_| ())?;
+//!
+//! let status = pool.status();
+//! assert_eq!((status.endpoints.len(), status.departed.len()), (1, 2));
+//! assert_eq!((status.stats.requests(), status.stats.attempts.success), (1, 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -382,9 +400,10 @@
 //! | --- | --- | --- |
 //! | requests by endpoint and outcome | `Pool::endpoints`: `requests` | one endpoint with more errors than the others |
 //! | time to the first byte, by endpoint | `Pool::endpoints`: `latency` (with `PoolBuilder::latency_histograms`), or an observer | one endpoint that is slower than the others |
+//! | requests that wait | `Pool::stats`: `waiting`, `queued` | requests that wait for longer than a moment |
 //! | time in the queue | an observer: `QueueLeft` | requests that wait at all, or a rising share of them |
-//! | attempts per request | `Attempt::number`, [`Error::attempts`](crate::tower::Error::attempts) | a mean above 1 |
-//! | [`PickError`](crate::PickError)s by kind | [`Error::Pick`](crate::tower::Error::Pick) | each of these errors: no endpoint was available, or all were full |
+//! | retries and failovers | `Pool::stats`: `retries`, `failovers` | a rising share of all requests |
+//! | requests without an attempt, by reason | `Pool::stats`: `unserved` | each of these errors: no endpoint was available, or all were full |
 //! | requests in flight, by endpoint | `Pool::endpoints` | a value near the endpoint's limit |
 //! | share of endpoints that are up, by tier | `Pool::endpoints` | values near the [panic threshold](crate::PoolBuilder::panic_threshold) |
 //! | health changes by source | `Health::stats`, `Health::changes` | ejections that repeat: after each ejection, the endpoint fails its next request |
