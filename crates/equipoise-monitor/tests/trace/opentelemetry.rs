@@ -29,8 +29,11 @@ fn exporting(sampler: Sampler) -> (InMemorySpanExporter, DefaultGuard) {
     (exporter, set_default(registry().with(layer.with_filter(LevelFilter::DEBUG))))
 }
 
+/// The headers of requests, each with the trace that was current.
+type Seen = Arc<Mutex<Vec<(HeaderMap, Option<String>)>>>;
+
 /// A service that keeps the headers of each request, and the trace that was current.
-fn keeping(seen: &Arc<Mutex<Vec<(HeaderMap, Option<String>)>>>) -> Mock {
+fn keeping(seen: &Seen) -> Mock {
     let seen = Arc::clone(seen);
     mock(move |request| {
         seen.lock().push((request.headers().clone(), current_trace_id()));
