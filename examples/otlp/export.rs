@@ -28,8 +28,13 @@ pub(crate) fn start(address: &str) -> anyhow::Result<Exporting> {
     global::set_text_map_propagator(TraceContextPropagator::new());
     // Only the spans of balancers: the exporter's own connection must not make spans.
     let filter = Targets::new().with_target(trace::TARGET, Level::DEBUG);
-    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("equipoise")).with_filter(filter);
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("equipoise"))
+        // Where in the source a span was made says nothing about a request.
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false);
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter)))?;
     Ok(Exporting { provider })
 }
 

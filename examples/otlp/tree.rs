@@ -23,6 +23,9 @@ fn write_below(text: &mut String, spans: &[Span], span: &Span, depth: usize) {
     let millis = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano) as f64 / 1e6;
     // Writing to a string does not fail.
     let _ = writeln!(text, "{indent}{} ({kind}, {millis:.1} ms, span {})", span.name, hex(&span.span_id));
+    if let Some(status) = span.status.as_ref().filter(|status| !status.message.is_empty()) {
+        let _ = writeln!(text, "{indent}  error: {}", status.message);
+    }
     for field in &span.attributes {
         let _ = writeln!(text, "{indent}  {}", field_text(field));
     }

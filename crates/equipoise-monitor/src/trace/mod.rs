@@ -25,9 +25,9 @@
 //!
 //! # Filters
 //!
-//! All spans and events have the target [`TARGET`] and the level `DEBUG`. A subscriber at the level `INFO` gets none of
-//! them, and a request then costs no more than without an observer: a comparison of a static value. To turn them on with
-//! the filter of `tracing-subscriber`, write `info,equipoise::request=debug`.
+//! All spans and events have the target [`TARGET`] and the level `DEBUG`. At the level `INFO`, there are none of them, and
+//! a request pays only for the question whether there are: it allocates nothing for them. To turn them on with the filter
+//! of `tracing-subscriber`, write `info,equipoise::request=debug`.
 //!
 //! # Spans
 //!
@@ -67,7 +67,7 @@
 //! | `queue entered` | request | |
 //! | `queue left` | request | `equipoise.queue.end`, `equipoise.queue.reason`, `equipoise.queue.seconds` |
 //! | `failover` | request | `equipoise.from`, `equipoise.to` |
-//! | `verdict` | attempt | `equipoise.verdict`, `equipoise.failure`: what the attempt says about the endpoint |
+//! | `verdict` | attempt | `equipoise.verdict`: what the attempt says about the endpoint, such as `success` or `failure_connect` |
 //!
 //! While the service of an endpoint is polled, the span of the attempt is the current span. The polls of the response
 //! body are outside of it.

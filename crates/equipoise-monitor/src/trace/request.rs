@@ -225,16 +225,11 @@ impl Traced {
     }
 
     fn verdict(&self, verdict: Verdict) {
-        let failure = match verdict {
-            Verdict::Failure(failure) => Some(failure.as_str()),
-            _ => None,
-        };
         event!(
             target: TARGET,
             parent: &self.span,
             Level::DEBUG,
             equipoise.verdict = verdict.as_str(),
-            equipoise.failure = failure,
             "verdict"
         );
     }

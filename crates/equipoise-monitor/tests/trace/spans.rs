@@ -86,7 +86,7 @@ async fn a_request_with_a_failover_is_a_span_with_two_attempts() {
     );
     assert_eq!(spans[0].messages(), ["pick", "failover", "pick"]);
     assert_eq!(spans[1].messages(), ["verdict"]);
-    assert_eq!(spans[1].events[0].1["equipoise.failure"], "connect");
+    assert_eq!(spans[1].events[0].1["equipoise.verdict"], "failure_connect");
     assert_eq!(spans[2].events[0].1["equipoise.verdict"], "success");
     let pick = &spans[0].events[0].1;
     assert_eq!(

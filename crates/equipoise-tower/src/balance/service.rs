@@ -246,7 +246,8 @@ impl<T, D, P> Balance<T, D, P> {
     }
 
     /// Sets the observer, which receives an event for each step of a request: see [`Observe`]. A balancer has one
-    /// observer: a later call replaces the observer of an earlier call. Default: no observer.
+    /// observer: a later call replaces the observer of an earlier call. For several observers, pass a pair or a `Vec` of
+    /// them. Default: no observer.
     #[must_use]
     pub fn observe(self, observe: impl Observe) -> Self
     where

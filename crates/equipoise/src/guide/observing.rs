@@ -7,6 +7,7 @@
 //! | extensions of each response | which endpoint served it ([`ServedBy`](crate::tower::ServedBy)), at which attempt if it was not the first ([`Attempt`](crate::tower::Attempt)), and whether the session stayed at its endpoint ([`BindingOutcome`](crate::BindingOutcome), `affinity::AffinityOutcome`) |
 //! | each [`Error`](crate::tower::Error) | which endpoint failed, after how many attempts, why, and which status a gateway should send |
 //! | an [observer](crate::tower::Observe) | each step of a request |
+//! | [traces](#traces) | the spans of a request and its attempts, for `tracing` and OpenTelemetry |
 //! | a [reverse proxy](#a-reverse-proxy) and its server | the route of a request, why a request failed, the connections of clients |
 //! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes to its endpoint ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the availability of each endpoint with its reasons, and each change |
@@ -192,6 +193,36 @@
 //! [`Attempt`](crate::tower::Attempt) extension of the request has the number and the endpoint of the attempt. Measure
 //! the number of attempts of each request. If
 //! endpoints fail, this number rises, even while failover still hides the failures from clients.
+//!
+//! An observer that needs state for each request, or has to change the headers of attempts, returns an
+//! [`ObserveRequest`](crate::tower::ObserveRequest) for each request.
+//!
+//! # Traces
+//!
+//! `monitor::trace::Trace` (feature `monitor-trace`) is an observer that makes spans of `tracing`: one for each request,
+//! and a child for each attempt, with the fields of OpenTelemetry for HTTP and gRPC. Events in the spans tell of picks,
+//! waits in the queue, failovers and verdicts.
+//!
+//! ```
+//! # #[cfg(feature = "monitor-trace")]
+//! # mod traced {
+//! use equipoise::{Balance, HttpClient, Pool, Upstream, monitor::trace::Trace};
+//!
+//! /// A client that traces its requests, and explains one pick of a hundred.
+//! pub fn traced(pool: Pool<Upstream>) -> HttpClient {
+//!     HttpClient::with_balance(Balance::new(pool).observe(Trace::client("orders").explain(0.01)))
+//! }
+//! # }
+//! ```
+//!
+//! The spans have the level `DEBUG` and the target `equipoise::request`. At the level `INFO`, there are none, and they cost
+//! nothing. To log them, set the filter of `tracing-subscriber` to `info,equipoise::request=debug`.
+//!
+//! To export them, add a layer of `tracing-opentelemetry` to the subscriber. With the feature `monitor-opentelemetry`, the
+//! spans are then part of the trace of the client: the context is read from the headers of a request (`traceparent`), and
+//! each attempt sends its own. Install a propagator for that with `opentelemetry::global::set_text_map_propagator`. Use
+//! `Trace::server` in a proxy, and `Trace::client` everywhere else. The example `otlp` exports the spans of a client and a
+//! proxy over OTLP.
 //!
 //! # Endpoints
 //!
