@@ -9,13 +9,13 @@ use equipoise_core::EndpointStatus;
 pub struct EndpointReport {
     /// The state and the counters of the endpoint in its pool.
     pub status: EndpointStatus,
-    /// Why the endpoint has its availability. `None` if the monitor does not know the health of the pool, or if health
-    /// checks have not noticed the endpoint yet.
+    /// Why the endpoint has its availability. `None` if the monitor does not know the health of the pool, if health checks
+    /// have not noticed the endpoint yet, or if it has left the pool.
     pub health: Option<HealthReport>,
     /// The connections to the endpoint. `None` if the pool's targets are not
     /// [`Upstream`](https://docs.rs/equipoise-http/latest/equipoise_http/struct.Upstream.html)s, unless
     /// `WatchedPool::connections` says how their connections are read. The numbers begin at 0 when the target of the
-    /// endpoint is replaced.
+    /// endpoint is replaced. An endpoint that has left keeps them if its target is an `Upstream`.
     pub connections: Option<ConnectionsReport>,
     /// The time since the endpoint has left the pool. `None` if it is still there. Serialized as seconds.
     #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]

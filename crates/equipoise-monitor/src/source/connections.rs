@@ -4,25 +4,37 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 
 use equipoise_core::{EndpointId, Pool};
 use equipoise_http::{CloseReason, ConnectionStatus, Upstream};
+use parking_lot::Mutex;
 
 use crate::report::ConnectionsReport;
 
-/// Returns the connections to all endpoints of a pool.
-pub(super) type ReadConnections = Arc<dyn Fn() -> HashMap<EndpointId, ConnectionsReport> + Send + Sync>;
+/// Returns the connections to all endpoints of a pool, and to these endpoints that have left it.
+pub(super) type ReadConnections = Arc<dyn Fn(&[EndpointId]) -> HashMap<EndpointId, ConnectionsReport> + Send + Sync>;
 
 /// Returns how the connections of a pool are read, if its targets are upstreams.
 pub(super) fn of_upstreams<T: Send + Sync + 'static>(pool: &Pool<T>) -> Option<ReadConnections> {
-    let pool = (pool as &dyn Any).downcast_ref::<Pool<Upstream>>()?;
-    Some(of_targets(pool, |upstream| Some(upstream.status())))
+    let pool = (pool as &dyn Any).downcast_ref::<Pool<Upstream>>()?.clone();
+    // The upstreams of the last read. The pool closes an upstream that leaves it, so keeping it keeps no connection open.
+    let seen = Mutex::new(HashMap::<EndpointId, Upstream>::new());
+    Some(Arc::new(move |departed| {
+        let present = pool.targets();
+        let mut now = HashMap::with_capacity(present.len() + departed.len());
+        let mut seen = seen.lock();
+        now.extend(departed.iter().filter_map(|id| seen.remove_entry(id)));
+        now.extend(present);
+        *seen = now;
+        seen.iter().map(|(id, upstream)| (id.clone(), report(&upstream.status()))).collect()
+    }))
 }
 
-/// Returns how the connections of a pool are read, whose targets have this status.
+/// Returns how the connections of a pool are read, whose targets have this status. Targets that have left the pool are
+/// not kept, because their connections may end with them.
 pub(super) fn of_targets<T: Clone + Send + Sync + 'static>(
     pool: &Pool<T>,
     status: impl Fn(&T) -> Option<ConnectionStatus> + Send + Sync + 'static,
 ) -> ReadConnections {
     let pool = pool.clone();
-    Arc::new(move || {
+    Arc::new(move |_| {
         let report = |(id, target)| Some((id, report(&status(&target)?)));
         pool.targets().into_iter().filter_map(report).collect()
     })
@@ -116,6 +128,30 @@ mod tests {
             ..ConnectionsReport::default()
         };
         assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), Some(expected)]);
+    }
+
+    #[test]
+    fn connections_of_an_endpoint_are_read_after_it_has_left_for_as_long_as_the_pool_lists_it() {
+        let pool: Pool<Upstream> = Pool::default();
+        let upstream = || Upstream::new("a:80").expect("valid");
+        pool.add(EndpointSpec::new("a:80"), upstream()).expect("valid");
+        pool.add(EndpointSpec::new("b:80"), upstream()).expect("valid");
+        let read = of_upstreams(&pool).expect("they are upstreams");
+        let ids = |departed: &[EndpointId]| {
+            let mut ids: Vec<_> = read(departed).into_keys().map(|id| id.as_str().to_owned()).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(&[]), ["a:80", "b:80"]);
+        pool.remove("a:80").expect("it is there");
+        let departed = ["a:80".into(), "never-seen:80".into()];
+        assert_eq!(ids(&departed), ["a:80", "b:80"]);
+        assert_eq!(ids(&departed), ["a:80", "b:80"]);
+        pool.add(EndpointSpec::new("a:80"), upstream()).expect("valid");
+        assert_eq!(ids(&departed), ["a:80", "b:80"]);
+        pool.remove("a:80").expect("it is there");
+        assert_eq!(ids(&[]), ["b:80"]);
+        assert_eq!(ids(&departed), ["b:80"], "it was forgotten");
     }
 
     #[test]

@@ -12,6 +12,19 @@ type Read<V> = Arc<dyn Fn(&mut Vec<V>) + Send + Sync>;
 ///
 /// After a reload that has replaced a proxy by another one, [add](crate::Monitor::add_listener) the new one under the same
 /// name. The counters then start again at 0, which metrics treat as a restart.
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+/// use equipoise_monitor::{Monitor, WatchedListener, report::Reading};
+///
+/// let waiting = Arc::new(AtomicU64::new(7));
+/// let jobs = WatchedListener::new("jobs", "queue").readings(move |into| {
+///     into.push(Reading::gauge("jobs_waiting", "Jobs that wait for a worker.", waiting.load(Ordering::Relaxed)));
+/// });
+/// let monitor = Monitor::new();
+/// monitor.add_listener(jobs);
+/// assert_eq!(monitor.snapshot().listeners[0].readings[0].value, 7);
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct WatchedListener {

@@ -1,4 +1,10 @@
-use std::{any::Any, collections::HashMap, fmt, sync::Arc};
+use std::{
+    any::Any,
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 #[cfg(feature = "affinity")]
 use equipoise_affinity::Affinity;
@@ -104,30 +110,27 @@ impl WatchedPool {
     }
 
     pub(crate) fn report(&self) -> PoolReport {
-        // Read at once, not for each endpoint.
-        let mut health = self.health_by_endpoint();
-        let mut connections = self.connections_by_endpoint();
-        let endpoint = |status: EndpointStatus| EndpointReport {
-            health: health.remove(&status.id),
-            connections: connections.remove(&status.id),
-            status,
-            left_ago: None,
-        };
-        let departed = |departed: DepartedEndpoint| EndpointReport {
-            status: departed.status,
-            health: None,
-            connections: None,
-            left_ago: Some(departed.left_ago),
-        };
         // One reading, so that the totals are the sums of the endpoints.
         let status = self.pool.status();
+        // Read at once, not for each endpoint.
+        let mut health = self.health_by_endpoint();
+        let mut connections = self.connections_by_endpoint(&status.departed);
+        let mut report = |status: EndpointStatus, left_ago: Option<Duration>| EndpointReport {
+            health: health.remove(&status.id).filter(|_| left_ago.is_none()),
+            connections: connections.remove(&status.id),
+            status,
+            left_ago,
+        };
+        // An endpoint that has come back has the health and the connections of its id.
+        let endpoints = status.endpoints.into_iter().map(|status| report(status, None)).collect();
+        let departed = status.departed.into_iter().map(|it| report(it.status, Some(it.left_ago))).collect();
         PoolReport {
             name: Arc::clone(&self.name),
             strategy: self.pool.strategy(),
             revision: status.revision.get(),
             stats: status.stats,
-            endpoints: status.endpoints.into_iter().map(endpoint).collect(),
-            departed: status.departed.into_iter().map(departed).collect(),
+            endpoints,
+            departed,
             health: self.health_totals(),
             sessions: self.sessions(),
         }
@@ -147,11 +150,12 @@ impl WatchedPool {
         HashMap::new()
     }
 
-    fn connections_by_endpoint(&self) -> HashMap<EndpointId, ConnectionsReport> {
+    fn connections_by_endpoint(&self, departed: &[DepartedEndpoint]) -> HashMap<EndpointId, ConnectionsReport> {
         #[cfg(feature = "http")]
         if let Some(read) = &self.connections {
-            return read();
+            return read(&departed.iter().map(|departed| departed.status.id.clone()).collect::<Vec<_>>());
         }
+        let _ = departed;
         HashMap::new()
     }
 
