@@ -1,6 +1,6 @@
 //! Reads the connections to the endpoints of a pool.
 
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashSet, sync::Arc};
 
 use equipoise_core::{EndpointId, Pool};
 use equipoise_http::{CloseReason, ConnectionStatus, Upstream};
@@ -8,22 +8,27 @@ use parking_lot::Mutex;
 
 use crate::report::ConnectionsReport;
 
-/// Returns the connections to all endpoints of a pool, and to these endpoints that have left it.
-pub(super) type ReadConnections = Arc<dyn Fn(&[EndpointId]) -> HashMap<EndpointId, ConnectionsReport> + Send + Sync>;
+/// Returns the connections to all endpoints of a pool in the order of their slots, and then to these endpoints that have
+/// left it.
+pub(super) type ReadConnections = Arc<dyn Fn(&[EndpointId]) -> Vec<(EndpointId, ConnectionsReport)> + Send + Sync>;
 
 /// Returns how the connections of a pool are read, if its targets are upstreams.
 pub(super) fn of_upstreams<T: Send + Sync + 'static>(pool: &Pool<T>) -> Option<ReadConnections> {
     let pool = (pool as &dyn Any).downcast_ref::<Pool<Upstream>>()?.clone();
     // The upstreams of the last read. The pool closes an upstream that leaves it, so keeping it keeps no connection open.
-    let seen = Mutex::new(HashMap::<EndpointId, Upstream>::new());
+    let seen = Mutex::new(Vec::<(EndpointId, Upstream)>::new());
     Some(Arc::new(move |departed| {
-        let present = pool.targets();
-        let mut now = HashMap::with_capacity(present.len() + departed.len());
+        let mut upstreams = pool.targets();
         let mut seen = seen.lock();
-        now.extend(departed.iter().filter_map(|id| seen.remove_entry(id)));
-        now.extend(present);
-        *seen = now;
-        seen.iter().map(|(id, upstream)| (id.clone(), report(&upstream.status()))).collect()
+        if !departed.is_empty() {
+            // An endpoint that has come back has the connections of its id.
+            let present: HashSet<_> = upstreams.iter().map(|(id, _)| id.clone()).collect();
+            let departed: HashSet<_> = departed.iter().filter(|id| !present.contains(*id)).collect();
+            upstreams.extend(seen.drain(..).filter(|(id, _)| departed.contains(id)));
+        }
+        let reports = upstreams.iter().map(|(id, upstream)| (id.clone(), report(&upstream.status()))).collect();
+        *seen = upstreams;
+        reports
     }))
 }
 
@@ -138,7 +143,7 @@ mod tests {
         pool.add(EndpointSpec::new("b:80"), upstream()).expect("valid");
         let read = of_upstreams(&pool).expect("they are upstreams");
         let ids = |departed: &[EndpointId]| {
-            let mut ids: Vec<_> = read(departed).into_keys().map(|id| id.as_str().to_owned()).collect();
+            let mut ids: Vec<_> = read(departed).into_iter().map(|(id, _)| id.as_str().to_owned()).collect();
             ids.sort();
             ids
         };

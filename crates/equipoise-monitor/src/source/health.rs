@@ -1,14 +1,12 @@
 //! Reads the health of the endpoints of a pool.
 
-use std::collections::HashMap;
-
 use equipoise_core::EndpointId;
 use equipoise_health::{ChangeCount, Health, HealthStats, HealthStatus, ProbeCounts};
 
 use crate::report::{CheckReport, ConditionReport, HealthReport, HealthTotals};
 
 /// Returns why each endpoint has its availability.
-pub(super) fn by_endpoint(health: &Health) -> HashMap<EndpointId, HealthReport> {
+pub(super) fn by_endpoint(health: &Health) -> Vec<(EndpointId, HealthReport)> {
     let statuses = health.statuses();
     // Read after the statuses, so that none of their times is later.
     let now = health.now();

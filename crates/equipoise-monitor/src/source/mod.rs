@@ -1,5 +1,6 @@
 //! What a [`Monitor`](crate::Monitor) watches: pools and listeners, with what is read of them for each snapshot.
 
+mod by_id;
 #[cfg(feature = "http")]
 mod connections;
 #[cfg(feature = "page")]

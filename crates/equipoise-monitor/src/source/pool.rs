@@ -1,21 +1,16 @@
-use std::{
-    any::Any,
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "affinity")]
 use equipoise_affinity::Affinity;
 #[cfg(feature = "live")]
 use equipoise_core::__private::{ChangeWatch, PoolChange, watch_changes};
-use equipoise_core::{DepartedEndpoint, EndpointId, EndpointStatus, Pool, PoolStatus};
+use equipoise_core::{DepartedEndpoint, EndpointStatus, Pool, PoolStatus};
 #[cfg(feature = "page")]
 use equipoise_core::{Explanation, PickRequest};
 #[cfg(feature = "health")]
 use equipoise_health::Health;
 
+use super::by_id::ById;
 #[cfg(feature = "http")]
 use super::connections::{self, ReadConnections};
 #[cfg(feature = "health")]
@@ -116,8 +111,8 @@ impl WatchedPool {
         let mut health = self.health_by_endpoint();
         let mut connections = self.connections_by_endpoint(&status.departed);
         let mut report = |status: EndpointStatus, left_ago: Option<Duration>| EndpointReport {
-            health: health.remove(&status.id).filter(|_| left_ago.is_none()),
-            connections: connections.remove(&status.id),
+            health: health.take(&status.id).filter(|_| left_ago.is_none()),
+            connections: connections.take(&status.id),
             status,
             left_ago,
         };
@@ -142,21 +137,21 @@ impl WatchedPool {
         self.name == other.name && self.pool.is_same(&*other.pool)
     }
 
-    fn health_by_endpoint(&self) -> HashMap<EndpointId, HealthReport> {
+    fn health_by_endpoint(&self) -> ById<HealthReport> {
         #[cfg(feature = "health")]
         if let Some(health) = &self.health {
-            return health::by_endpoint(health);
+            return ById::new(health::by_endpoint(health));
         }
-        HashMap::new()
+        ById::new(Vec::new())
     }
 
-    fn connections_by_endpoint(&self, departed: &[DepartedEndpoint]) -> HashMap<EndpointId, ConnectionsReport> {
+    fn connections_by_endpoint(&self, departed: &[DepartedEndpoint]) -> ById<ConnectionsReport> {
         #[cfg(feature = "http")]
         if let Some(read) = &self.connections {
-            return read(&departed.iter().map(|departed| departed.status.id.clone()).collect::<Vec<_>>());
+            return ById::new(read(&departed.iter().map(|departed| departed.status.id.clone()).collect::<Vec<_>>()));
         }
         let _ = departed;
-        HashMap::new()
+        ById::new(Vec::new())
     }
 
     fn health_totals(&self) -> Option<HealthTotals> {
