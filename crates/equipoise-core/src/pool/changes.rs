@@ -68,7 +68,7 @@ impl PoolChange {
 
 type Watcher = dyn Fn(PoolChange) + Send + Sync;
 
-/// Keeps the function of [`watch_changes`] in use. When it is dropped, the function is not called again, except by a
+/// Keeps the function of `watch_changes` in use. When it is dropped, the function is not called again, except by a
 /// change that is being made at this moment.
 pub struct ChangeWatch(#[expect(dead_code, reason = "the pool has a weak reference to it")] Arc<Watcher>);
 
