@@ -19,11 +19,17 @@ pub struct PageBody(Content);
 enum Content {
     Whole(Option<Bytes>),
     Updates(Box<Updates>),
+    /// No bytes, as if there could be some: the body in an answer to HEAD whose length is not known.
+    Unknown,
 }
 
 impl PageBody {
     pub(super) fn updates(updates: Updates) -> Self {
         Self(Content::Updates(Box::new(updates)))
+    }
+
+    pub(super) const fn unknown() -> Self {
+        Self(Content::Unknown)
     }
 }
 
@@ -47,6 +53,7 @@ impl Body for PageBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = match &mut self.0 {
             Content::Whole(bytes) => bytes.take(),
+            Content::Unknown => None,
             Content::Updates(updates) => match updates.poll_next(cx) {
                 Poll::Ready(message) => message,
                 Poll::Pending => return Poll::Pending,
@@ -62,7 +69,7 @@ impl Body for PageBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Content::Updates(_) => SizeHint::default(),
+            Content::Updates(_) | Content::Unknown => SizeHint::default(),
         }
     }
 }
@@ -71,7 +78,7 @@ impl fmt::Debug for PageBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Content::Whole(_) => "PageBody(bytes)",
-            Content::Updates(_) => "PageBody(updates)",
+            Content::Updates(_) | Content::Unknown => "PageBody(updates)",
         })
     }
 }

@@ -274,7 +274,7 @@ impl Inner {
 
     fn updates(&self, method: &Method) -> Result<Response<PageBody>, Problem> {
         let body = if method == Method::HEAD {
-            PageBody::default()
+            PageBody::unknown()
         } else {
             let updates = self.streams.start().ok_or_else(|| {
                 let text = "there are too many streams of updates: close other windows with this page";
@@ -325,7 +325,8 @@ fn redirect(location: &str, query: Option<&str>) -> Response<PageBody> {
 /// Returns the response to HEAD: the head of that to GET.
 fn without_body(response: Response<PageBody>) -> Response<PageBody> {
     let (mut head, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact().filter(|_| head.status != StatusCode::NOT_MODIFIED) {
+    let Some(length) = body.size_hint().exact() else { return Response::from_parts(head, body) };
+    if head.status != StatusCode::NOT_MODIFIED {
         head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     Response::from_parts(head, PageBody::default())
