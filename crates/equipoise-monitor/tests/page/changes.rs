@@ -1,4 +1,5 @@
 use equipoise_core::Availability;
+use equipoise_health::AdminState;
 use equipoise_monitor::live::{MonitorEventKind, Received};
 use http::{Method, Request};
 use http_body_util::Full;
@@ -141,4 +142,22 @@ async fn commands_for_what_does_not_exist_are_refused() {
     }
     // Nothing is stored for endpoints that may come.
     assert!(setup.health.status("x\n").is_none());
+}
+
+#[tokio::test]
+async fn the_reason_of_a_state_is_shown() {
+    let setup = Setup::new();
+    setup.health.set_admin_state("a", AdminState::Maintenance);
+    let mut updates = setup.get("/updates").await.into_body();
+    loop {
+        let data = crate::common::message(&mut updates).await.data;
+        let rows = data["pools"][0]["endpoints"].as_array().unwrap();
+        // The reason may come before the availability, which the pool applies later.
+        let conditions = rows.iter().find(|row| row["id"] == "a").map(|row| &row["conditions"][0]);
+        if let Some(condition) = conditions.filter(|condition| condition["source"] == "operator") {
+            assert_eq!(condition["availability"], "maintenance");
+            assert!(condition["since"].as_f64().unwrap() < 60.0);
+            break;
+        }
+    }
 }
