@@ -80,9 +80,9 @@
 //! memory than one message, whatever it is behind. There are at most 64 streams
 //! ([`max_streams`](StatusPage::max_streams)), and a reader that has been stuck for 30 s loses its place to a new one.
 //!
-//! For a pool of 1 000 endpoints with two minutes of history, the state has 0.5 MB if all are idle, and 3.4 MB if all are
-//! busy. An update has 0.3 KB and 0.33 KB more for each endpoint that has had requests in that second: 330 KB per second if
-//! all have.
+//! For a pool of 1 000 endpoints with two minutes of history, the state has 0.6 MB if all are idle, and 3.4 MB if all are
+//! busy. An update has 0.2 KB, and 0.35 KB more for each endpoint that has had requests in that second: 350 KB per second
+//! if all have.
 //!
 //! # Security
 //!

@@ -19,25 +19,26 @@ async fn measure(busy: usize) -> (usize, usize) {
     monitor.add_pool(WatchedPool::new("web", &pool));
     let page = StatusPage::new(&monitor);
     let ids: Vec<_> = pool.endpoints().into_iter().take(busy).map(|endpoint| endpoint.id).collect();
-    let mut length = 0;
-    let mut updates = None;
-    for second in 0..140 {
+    let serve = || {
         for id in &ids {
             for _ in 0..5 {
                 pool.pick(&PickRequest::new().prefer(id)).expect("an endpoint").finish(Verdict::Success);
             }
         }
-        match &mut updates {
-            // After two minutes, histories are full.
-            None if second == 125 => {
-                updates = Some(page.clone().oneshot(get("/updates")).await.expect("no error").into_body())
-            }
-            None => tokio::time::sleep(Duration::from_secs(1)).await,
-            Some(updates) => {
-                length = (length + frame(updates).await.expect("no end").len()) / if second > 127 { 2 } else { 1 }
-            }
-        }
+    };
+    // After two minutes, histories are full.
+    for _ in 0..125 {
+        serve();
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    let mut updates = page.clone().oneshot(get("/updates")).await.expect("no error").into_body();
+    frame(&mut updates).await.expect("the state");
+    let mut lengths = Vec::new();
+    for _ in 0..10 {
+        serve();
+        lengths.push(frame(&mut updates).await.expect("an update").len());
+    }
+    let length = lengths.iter().sum::<usize>() / lengths.len();
     let started = Instant::now();
     let state = page.oneshot(get("/status.json")).await.expect("no error");
     println!("{busy} of {ENDPOINTS} endpoints busy: the state was made in {:?}", started.elapsed());
