@@ -1,3 +1,4 @@
 //! Monitoring with real peers: Prometheus, a browser, load over sockets. And the sums of all that is counted.
 
+mod browser;
 mod sums;

@@ -25,7 +25,7 @@ export function mark(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
-/** The states of endpoints in the order of their severity, each with its name. Icons have the same ids. */
+/** The states of endpoints in the order of their severity, each with its name. The icon of each has the id `i-` with its name. */
 export const STATES = { unhealthy: "Unhealthy", probation: "Probation", maintenance: "Maintenance", draining: "Draining", left: "Left", up: "Up" };
 
 /** Creates an icon, from a symbol of the page. */
@@ -39,7 +39,7 @@ export function icon(name) {
 }
 
 export function useIcon(svg, name) {
-  mark(svg.firstChild, "href", `#${name}`);
+  mark(svg.firstChild, "href", `#i-${name}`);
 }
 
 // ---- numbers ----

@@ -3,6 +3,9 @@
 /** The number of samples that are kept, one for each second. */
 const HISTORY = 120;
 
+/** The sample of a second without requests. */
+const QUIET = [0, 0, 0, null, null];
+
 /** The columns of a sample. */
 export const [RATE, ERRORS, IN_FLIGHT, P50, P99] = [0, 1, 2, 3, 4];
 
@@ -12,7 +15,7 @@ export class Model {
     this.pools = state.pools.map((pool) => {
       const rows = new Map(pool.endpoints.map((row) => [row.id, told(row, state.at)]));
       leave(pool.departed, state.at);
-      return Object.assign(pool, { rows, peaks: peaks(pool.samples) });
+      return Object.assign(pool, { rows, samples: padded(pool.samples), peaks: peaks(pool.samples) });
     });
   }
 
@@ -35,7 +38,7 @@ export class Model {
         if (row && patch.availability && patch.availability !== row.availability) {
           changes.push({ pool: pool.name, id: row.id, from: row.availability, row });
         }
-        const merged = told(Object.assign(row ?? { samples: [] }, patch), update.at, patch);
+        const merged = told(Object.assign(row ?? {}, patch), update.at, patch);
         merged.recent = recent;
         pool.rows.set(patch.id, merged);
         pool.changed.add(patch.id);
@@ -62,10 +65,12 @@ export class Model {
 /** Notes when the conditions and checks of a row began: the server sends how long ago that was. */
 function told(row, at, patch = row) {
   for (const told of [...(patch.conditions ?? []), ...(patch.checks ?? [])]) told.began = at - told.since;
-  row.samples ??= [];
-  row.peaks ??= peaks(row.samples);
+  if (!row.peaks) Object.assign(row, { samples: padded(row.samples ?? []), peaks: peaks(row.samples ?? []) });
   return row;
 }
+
+/** The server leaves out the seconds without requests before the others. */
+const padded = (samples) => [...Array.from({ length: HISTORY - samples.length }, () => QUIET), ...samples].slice(-HISTORY);
 
 /** Notes when endpoints have left. */
 function leave(departed, at) {
@@ -75,7 +80,7 @@ function leave(departed, at) {
 /** Moves a history on. `recent` are its newest samples. The server sends none if the endpoint had no requests. */
 function advance(of, seconds, recent = []) {
   const { samples } = of;
-  for (let second = seconds; second > 0; second--) samples.push(recent[recent.length - second] ?? [0, 0, 0, null, null]);
+  for (let second = seconds; second > 0; second--) samples.push(recent[recent.length - second] ?? QUIET);
   if (samples.length > HISTORY) samples.splice(0, samples.length - HISTORY);
   // Most rows of a large pool are quiet, and stay so.
   if (recent.length || of.peaks.some((peak) => peak > 0)) of.peaks = peaks(samples);
@@ -91,7 +96,7 @@ function peaks(samples) {
 }
 
 /** The newest sample of a pool or of an endpoint. */
-export const newest = (of) => of.samples[of.samples.length - 1] ?? [0, 0, 0, null, null];
+export const newest = (of) => of.samples[of.samples.length - 1] ?? QUIET;
 
 /** Requests that have failed, of any kind. */
 export const failed = (counts) =>

@@ -29,7 +29,7 @@ export class PoolView {
     this.facts = el("dl", { class: "facts" });
     this.body = el("tbody", { role: "rowgroup" });
     this.departed = el("tbody", { role: "rowgroup", class: "departed" });
-    this.totals = COLUMNS.map((column) => el("td", { role: "cell", class: `${column.kind} total`, "data-label": column.title }));
+    this.totals = COLUMNS.map((column) => el("td", { role: "cell", class: column.kind, "data-label": column.title }));
     this.empty = el("p", { class: "empty muted", hidden: "" }, "No endpoint of this pool matches the search.");
     const table = el("table", { role: "table", "aria-labelledby": title },
       el("colgroup", {}, el("col", { class: "id" }), ...COLUMNS.map((column) => el("col", { class: column.name })), page.control ? el("col", { class: "actions" }) : null),

@@ -1,0 +1,13 @@
+//! The status page in a real Chromium, with real pools, health checks and requests.
+
+mod access;
+mod browser;
+mod commands;
+mod connection;
+mod explain;
+mod hostile;
+mod live;
+mod many;
+mod requests;
+mod screenshots;
+mod site;
