@@ -33,6 +33,10 @@ const ofPool = (column) => (pool) => rate(newest(pool)[column]);
 const limited = (n, limit) => (limit === null || limit === undefined ? count(n) : `${count(n)} / ${count(limit)}`);
 const latency = (sample) => pair(sample[P50], sample[P99]);
 
+/** Bytes are counted by the pool for TCP and UDP, and by the connections for HTTP. */
+const transferred = (direction) => (row) => row[direction] + (row.connections?.[direction] ?? 0);
+const transferredBy = (pool, direction) => [...pool.rows.values()].reduce((sum, row) => sum + (row.connections?.[direction] ?? 0), pool.stats[direction]);
+
 /** The columns after that of the endpoint. The first one is always filled, the others when their row is in view. */
 export const COLUMNS = [
   {
@@ -62,8 +66,8 @@ export const COLUMNS = [
   text("success", "Success", (row) => row.requests.success, count, (pool) => count(pool.stats.attempts.success)),
   text("failed", "Failed", (row) => failed(row.requests), count, (pool) => count(failed(pool.stats.attempts))),
   text("cancelled", "Cancelled", (row) => row.requests.cancelled, count, (pool) => count(pool.stats.attempts.cancelled)),
-  text("sent", "Sent", (row) => row.bytes_sent, bytes, (pool) => bytes(pool.stats.bytes_sent)),
-  text("received", "Received", (row) => row.bytes_received, bytes, (pool) => bytes(pool.stats.bytes_received)),
+  text("sent", "Sent", transferred("bytes_sent"), bytes, (pool) => bytes(transferredBy(pool, "bytes_sent"))),
+  text("received", "Received", transferred("bytes_received"), bytes, (pool) => bytes(transferredBy(pool, "bytes_received"))),
   text("connections", "Conns", (row) => row.connections?.open ?? -1, (n, row) => (row.connections ? count(n) : "–"),
     (pool) => count([...pool.rows.values()].reduce((sum, row) => sum + (row.connections?.open ?? 0), 0))),
 ];
