@@ -1,5 +1,5 @@
 // The examples of the README compile only with these features. Without them, doctests leave the README out.
-#![cfg_attr(any(not(doctest), all(feature = "http", feature = "proxy-server", feature = "reqwest", feature = "tonic")), doc = include_str!("../README.md"))]
+#![cfg_attr(any(not(doctest), all(feature = "http", feature = "monitor-axum", feature = "monitor-page", feature = "proxy-server", feature = "reqwest", feature = "tonic")), doc = include_str!("../README.md"))]
 //! # In this documentation
 //!
 //! The [`guide`] explains one subject in each chapter. The main types are:
