@@ -1,4 +1,5 @@
 //! Monitoring with real peers: Prometheus, a browser, load over sockets. And the sums of all that is counted.
 
 mod browser;
+mod prometheus;
 mod sums;
