@@ -207,6 +207,10 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// Sets how long [`Pool::departed`] lists an endpoint that has left the pool, with its counts. Default: 10 minutes.
     /// With [`Duration::ZERO`], no endpoint is listed.
     ///
+    /// While the pool has an endpoint with the same id, or lists one that left later, an endpoint is listed for a longer
+    /// time. The counts of all endpoints with the same id, added up, therefore do not decrease while one of them is in the
+    /// pool.
+    ///
     /// The time should be longer than the interval at which metrics are read, so that the last counts of an endpoint are
     /// read at least once. The totals of the pool, [`Pool::stats`], never lose the counts of an endpoint, whatever this
     /// time is.

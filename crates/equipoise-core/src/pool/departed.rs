@@ -6,7 +6,11 @@
 //!
 //! Neither endpoints nor targets are kept alive.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     endpoint::Availability,
@@ -39,6 +43,18 @@ impl Totals {
 
 /// The histograms of the times to the first byte and of the whole times.
 pub(super) type Histograms = Option<(LatencyHistogram, LatencyHistogram)>;
+
+/// Adds histograms.
+fn add_histograms(sum: &mut Histograms, other: Histograms) {
+    match (sum.as_mut(), other) {
+        (Some(sum), Some(other)) => {
+            sum.0.add(&other.0);
+            sum.1.add(&other.1);
+        }
+        (None, other) => *sum = other,
+        (Some(_), None) => {}
+    }
+}
 
 /// An endpoint that has left the pool.
 pub(super) struct Departed {
@@ -126,6 +142,7 @@ pub(super) struct ReadDepartures {
     pub(super) unlisted: Vec<Arc<Departed>>,
     /// The sum of all others.
     pub(super) past: Totals,
+    past_histograms: Histograms,
     pub(super) at: Timestamp,
 }
 
@@ -144,6 +161,16 @@ struct State {
     listed: VecDeque<Arc<Departed>>,
     unlisted: Vec<Arc<Departed>>,
     past: Totals,
+    past_histograms: Histograms,
+}
+
+impl ReadDepartures {
+    /// Returns the sum of the histograms of the endpoints that have left and are not listed.
+    pub(super) fn histograms_of_unlisted(&self) -> Histograms {
+        let mut sum = self.past_histograms.clone();
+        self.unlisted.iter().for_each(|departed| add_histograms(&mut sum, departed.histograms()));
+        sum
+    }
 }
 
 impl Departures {
@@ -160,9 +187,9 @@ impl Departures {
     }
 
     /// Frees what is needed no longer. Called after a change of the membership, when its old snapshot is dropped.
-    pub(super) fn tidy(&self, clock: &dyn Clock) {
+    pub(super) fn tidy(&self, clock: &dyn Clock, members: &Members) {
         let now = self.now(clock);
-        self.state.lock().tidy(now, self.keep);
+        self.state.lock().tidy(now, self.keep, members);
     }
 
     /// Returns the time. A pool whose endpoints stay does not read its clock.
@@ -171,27 +198,57 @@ impl Departures {
         if none_left { Timestamp::ZERO } else { clock.now() }
     }
 
-    /// Reads all endpoints that have left. `read` reads those that have not left at the same moment.
-    pub(super) fn read<R>(&self, clock: &dyn Clock, read: impl FnOnce() -> R) -> (R, ReadDepartures) {
+    /// Reads all endpoints that have left. `read` reads the snapshot with those that have not left, at the
+    /// same moment. `members` returns the endpoints of the snapshot.
+    pub(super) fn read<R>(
+        &self,
+        clock: &dyn Clock,
+        read: impl FnOnce() -> R,
+        members: fn(&R) -> &Members,
+    ) -> (R, ReadDepartures) {
         let at = self.now(clock);
         let mut state = self.state.lock();
-        state.tidy(at, self.keep);
-        let listed = state.listed.iter().cloned().collect();
-        (read(), ReadDepartures { listed, unlisted: state.unlisted.clone(), past: state.past, at })
+        let snapshot = read();
+        state.tidy(at, self.keep, members(&snapshot));
+        let read = ReadDepartures {
+            listed: state.listed.iter().cloned().collect(),
+            unlisted: state.unlisted.clone(),
+            past: state.past,
+            past_histograms: state.past_histograms.clone(),
+            at,
+        };
+        (snapshot, read)
     }
 }
 
 impl State {
-    fn tidy(&mut self, now: Timestamp, keep: Duration) {
+    fn tidy(&mut self, now: Timestamp, keep: Duration, members: &Members) {
         let is_old = |departed: &Departed| now.since(departed.left_at) >= keep;
-        while self.listed.len() > MAX_LISTED || self.listed.front().is_some_and(|first| is_old(first)) {
+        if self.listed.front().is_some_and(|first| is_old(first)) {
+            // Metrics add up the counts of all endpoints with the same id. Their counters would decrease if only some of
+            // them were listed.
+            let listed = self.listed.iter().filter(|departed| !is_old(departed));
+            let young: HashSet<EndpointId> = listed.map(|departed| departed.id.clone()).collect();
+            let unlisted = &mut self.unlisted;
+            self.listed.retain(|departed| {
+                let id = &departed.id;
+                let has_later = || young.contains(id) || members.index.contains_key(id.as_str());
+                let stays = !is_old(departed) || (!keep.is_zero() && has_later());
+                if !stays {
+                    unlisted.push(Arc::clone(departed));
+                }
+                stays
+            });
+        }
+        while self.listed.len() > MAX_LISTED {
             self.unlisted.extend(self.listed.pop_front());
         }
-        let past = &mut self.past;
+        let (past, past_histograms) = (&mut self.past, &mut self.past_histograms);
         self.unlisted.retain(|departed| {
             let is_open = departed.is_open();
             if !is_open {
                 past.add(&departed.totals());
+                add_histograms(past_histograms, departed.histograms());
             }
             is_open
         });

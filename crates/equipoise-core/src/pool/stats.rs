@@ -8,7 +8,11 @@ use super::{
     state::{Pool, PoolInner, Snapshot},
     status::EndpointStatus,
 };
-use crate::{ids::Revision, load::RequestCounts, time::Timestamp};
+use crate::{
+    ids::Revision,
+    load::{LatencyHistogram, RequestCounts},
+    time::Timestamp,
+};
 
 /// The totals of a pool since it was built. Returned by [`Pool::stats`].
 ///
@@ -98,6 +102,13 @@ pub struct PoolStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// The endpoints that have left the pool recently, in the order in which they left.
     pub departed: Vec<DepartedEndpoint>,
+    /// The sum of the [latencies](EndpointStatus::latency) of the endpoints that have left and are not listed any more.
+    /// Together with those of `endpoints` and of `departed`, it is the histogram of all requests of the pool. `None` if
+    /// there are no such endpoints, or if the pool keeps no histograms.
+    pub past_latency: Option<LatencyHistogram>,
+    /// The sum of the [whole times](EndpointStatus::duration) of the endpoints that have left and are not listed any more,
+    /// as `past_latency` is the sum of their latencies.
+    pub past_duration: Option<LatencyHistogram>,
 }
 
 impl<T> Pool<T> {
@@ -135,7 +146,15 @@ impl<T> Pool<T> {
                 bytes_received: status.bytes_received,
             });
         }
-        PoolStatus { revision: reading.snapshot.revision(), stats: self.inner.stats(totals), endpoints, departed }
+        let (past_latency, past_duration) = reading.departures.histograms_of_unlisted().unzip();
+        PoolStatus {
+            revision: reading.snapshot.revision(),
+            stats: self.inner.stats(totals),
+            endpoints,
+            departed,
+            past_latency,
+            past_duration,
+        }
     }
 
     /// Returns the totals of the pool since it was built, without its endpoints. Takes O(n) time for n endpoints.
@@ -157,8 +176,8 @@ impl<T> Pool<T> {
     /// that it had then. [`EndpointStatus::joined`] tells endpoints with the same id apart.
     ///
     /// An endpoint is listed for 10 minutes, or for the time that was set with
-    /// [`PoolBuilder::keep_departed`](crate::PoolBuilder::keep_departed). At most 1 000 endpoints are listed: the last
-    /// ones that left.
+    /// [`PoolBuilder::keep_departed`](crate::PoolBuilder::keep_departed), and longer while the pool has an endpoint with
+    /// its id, or lists a later one. At most 1 000 endpoints are listed: the last ones that left.
     pub fn departed(&self) -> Vec<DepartedEndpoint> {
         self.inner.read().departures.report()
     }
@@ -232,7 +251,11 @@ struct Reading {
 
 impl PoolInner {
     fn read(&self) -> Reading {
-        let (snapshot, departures) = self.departures.read(&*self.settings.context.clock, || self.snapshot.load_full());
+        let (snapshot, departures) = self.departures.read(
+            &*self.settings.context.clock,
+            || self.snapshot.load_full(),
+            |snapshot| snapshot.members(),
+        );
         Reading { snapshot, departures }
     }
 

@@ -329,7 +329,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
         settings.removal_hooks.call(&removed);
         // The old snapshot has the last references to the endpoints that have left, unless they have leases.
         drop((removed, current));
-        self.inner.departures.tidy(&*settings.context.clock);
+        self.inner.departures.tidy(&*settings.context.clock, self.inner.snapshot.load().members());
         Ok(changes)
     }
 }

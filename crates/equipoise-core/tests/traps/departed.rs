@@ -10,8 +10,8 @@ use std::{
 };
 
 use equipoise_core::{
-    Availability, EndpointSpec, Failure, Lease, ManualClock, PickRequest, Pool, PoolBuilder, PoolStats, RoundRobin,
-    Verdict,
+    Availability, EndpointSpec, EndpointStatus, Failure, LatencyHistogram, Lease, ManualClock, PickRequest, Pool,
+    PoolBuilder, PoolStats, RoundRobin, Verdict,
 };
 
 fn builder(clock: &Arc<ManualClock>) -> PoolBuilder<Arc<()>> {
@@ -238,4 +238,57 @@ fn no_count_of_the_pool_goes_back_while_endpoints_leave_and_return() {
         (stats.attempts.cancelled, stats.bytes_sent, stats.bytes_received),
         (2 * REQUESTS / 5, 2 * REQUESTS, 4 * REQUESTS)
     );
+}
+
+#[test]
+fn an_endpoint_that_returns_keeps_its_earlier_counts_in_the_list() {
+    let clock = Arc::new(ManualClock::new());
+    let pool = builder(&clock).keep_departed(Duration::from_secs(60)).build();
+    let leave_and_return = || {
+        pool.pick(&PickRequest::new()).unwrap().finish(Verdict::Success);
+        pool.remove("a:80").unwrap();
+        add(&pool, "a:80");
+    };
+    add(&pool, "a:80");
+    leave_and_return();
+    clock.advance(Duration::from_secs(3_600));
+    leave_and_return();
+    // Both are older than the time, and the pool has an endpoint with their id.
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(pool.departed().len(), 2);
+    // They are listed as long as the last one.
+    pool.remove("a:80").unwrap();
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(pool.departed().len(), 3);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!((pool.departed().len(), pool.stats().attempts.success), (0, 2));
+}
+
+#[test]
+fn the_histograms_of_a_pool_lose_no_request() {
+    let clock = Arc::new(ManualClock::new());
+    let pool = builder(&clock).latency_histograms(true).keep_departed(Duration::from_secs(60)).build();
+    for id in ["a:80", "b:80", "c:80"] {
+        add(&pool, id);
+        let mut lease = pool.pick(&PickRequest::new()).unwrap();
+        clock.advance(Duration::from_millis(5));
+        lease.first_byte();
+        // The lease ends after its endpoint has left.
+        pool.remove(id).unwrap();
+        clock.advance(Duration::from_millis(5));
+        lease.finish(Verdict::Success);
+        clock.advance(Duration::from_secs(30));
+    }
+    let count = |histogram: Option<&LatencyHistogram>| histogram.map_or(0, |histogram| histogram.count());
+    for listed in [1, 0] {
+        let status = pool.status();
+        assert_eq!(status.departed.len(), listed);
+        let left = |of: fn(&EndpointStatus) -> Option<&LatencyHistogram>| {
+            status.departed.iter().map(|left| count(of(&left.status))).sum::<u64>()
+        };
+        let latencies = left(|status| status.latency.as_ref()) + count(status.past_latency.as_ref());
+        let durations = left(|status| status.duration.as_ref()) + count(status.past_duration.as_ref());
+        assert_eq!((latencies, durations), (3, 3), "with {listed} endpoints in the list");
+        clock.advance(Duration::from_secs(30));
+    }
 }
