@@ -35,7 +35,8 @@ fn monitor() -> Monitor {
 
 #[tokio::test]
 async fn promtool_has_no_complaint() {
-    let text = Exporter::new(&monitor()).endpoint_histograms(true).process(true).text(Format::Prometheus).expect("text");
+    let text =
+        Exporter::new(&monitor()).endpoint_histograms(true).process(true).text(Format::Prometheus).expect("text");
     let Some(result) = promtool(Path::new("."), &["check", "metrics"], &text).await else { return };
     assert_eq!(result, Ok(String::new()), "{text}");
 }
@@ -47,8 +48,7 @@ async fn prometheus_reads_hostile_names_as_they_are() {
     });
     let Some(prometheus) = Prometheus::scraping(&serve(&exporter).await).await else { return };
     let one = |samples: &[super::server::Sample]| samples.len() == 1;
-    let attempts =
-        prometheus.until("equipoise_endpoint_attempts_total{outcome=\"success\"}", one).await.remove(0);
+    let attempts = prometheus.until("equipoise_endpoint_attempts_total{outcome=\"success\"}", one).await.remove(0);
     assert_eq!(attempts.value, 1.0);
     assert_eq!(attempts.label("endpoint"), "\"},endpoint=\"b\\");
     // Control characters are replaced by text.

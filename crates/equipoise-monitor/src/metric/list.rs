@@ -73,6 +73,13 @@ pub(super) const POOL_HEALTH_CHANGES: Family = Family::counter(
 );
 pub(super) const POOL_EJECTIONS: Family =
     Family::counter("equipoise_pool_ejections", POOL, "Ejections of endpoints by outlier detection.");
+pub(super) const POOL_EJECTIONS_PREVENTED: Family = Family::counter(
+    "equipoise_pool_ejections_prevented",
+    POOL,
+    "Ejections and pauses that were not carried out, because the maximum number of endpoints was kept out.",
+);
+pub(super) const POOL_PAUSES: Family =
+    Family::counter("equipoise_pool_pauses", POOL, "Pauses of endpoints that have sent `Retry-After`.");
 pub(super) const POOL_PROBES: Family = Family::counter(
     "equipoise_pool_probes",
     &["pool", "check", "result"],
@@ -97,6 +104,29 @@ pub(super) const POOL_SESSION_DIVERTED: Family = Family::counter(
     "equipoise_pool_session_diverted",
     &["pool", "reason"],
     "Requests answered by another endpoint than that of their session, by reason. The session has not moved.",
+);
+
+pub(super) const POOL_SESSIONS_LIMITED: Family = Family::counter(
+    "equipoise_pool_sessions_limited",
+    POOL,
+    "New sessions that were not stored because of the limit on the sessions of one source.",
+);
+pub(super) const POOL_STORED_SESSIONS: Family =
+    Family::gauge("equipoise_pool_stored_sessions", &["pool", "store"], "Sessions in the session store.");
+pub(super) const POOL_STORED_SESSIONS_LIMIT: Family = Family::gauge(
+    "equipoise_pool_stored_sessions_limit",
+    &["pool", "store"],
+    "The maximum number of sessions in the session store.",
+);
+pub(super) const POOL_STORE_CONNECTED: Family = Family::gauge(
+    "equipoise_pool_session_store_connected",
+    &["pool", "store"],
+    "Whether the session store is connected to its server (1) or not (0). No series for stores without a server.",
+);
+pub(super) const POOL_STORE_EVENTS: Family = Family::counter(
+    "equipoise_pool_session_store_events",
+    &["pool", "store", "event"],
+    "What has happened in the session store, by the name of the event.",
 );
 
 pub(super) const ENDPOINT_INFO: Family = Family::info(
@@ -183,6 +213,18 @@ pub(super) const ENDPOINT_CONNECTION_REQUESTS: Family = Family::counter(
     ENDPOINT,
     "Requests that were sent over the connections to the endpoint.",
 );
+pub(super) const ENDPOINT_CONNECTIONS_SENT: Family = Family::counter(
+    "equipoise_endpoint_connections_sent",
+    ENDPOINT,
+    "Bytes of HTTP that were sent over the connections to the endpoint, before encryption.",
+)
+.bytes();
+pub(super) const ENDPOINT_CONNECTIONS_RECEIVED: Family = Family::counter(
+    "equipoise_endpoint_connections_received",
+    ENDPOINT,
+    "Bytes of HTTP that were received over the connections to the endpoint, after decryption.",
+)
+.bytes();
 pub(super) const ENDPOINT_CONNECTIONS_CLOSED: Family = Family::counter(
     "equipoise_endpoint_connections_closed",
     &["pool", "endpoint", "reason"],
@@ -246,11 +288,18 @@ static FAMILIES: &[Family] = &[
     POOL_DURATION,
     POOL_HEALTH_CHANGES,
     POOL_EJECTIONS,
+    POOL_EJECTIONS_PREVENTED,
+    POOL_PAUSES,
     POOL_PROBES,
     POOL_SESSION_REQUESTS,
     POOL_SESSION_UNBOUND,
     POOL_SESSION_MOVED,
     POOL_SESSION_DIVERTED,
+    POOL_SESSIONS_LIMITED,
+    POOL_STORED_SESSIONS,
+    POOL_STORED_SESSIONS_LIMIT,
+    POOL_STORE_CONNECTED,
+    POOL_STORE_EVENTS,
     ENDPOINT_INFO,
     ENDPOINT_UP,
     ENDPOINT_AVAILABILITY,
@@ -270,6 +319,8 @@ static FAMILIES: &[Family] = &[
     ENDPOINT_CONNECTIONS_OPENED,
     ENDPOINT_CONNECTIONS_FAILED,
     ENDPOINT_CONNECTION_REQUESTS,
+    ENDPOINT_CONNECTIONS_SENT,
+    ENDPOINT_CONNECTIONS_RECEIVED,
     ENDPOINT_CONNECTIONS_CLOSED,
     LISTENER_INFO,
     LISTENER_CERTIFICATE_EXPIRY,

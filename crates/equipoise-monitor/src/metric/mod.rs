@@ -11,12 +11,12 @@
 //! | for each | series |
 //! | --- | --- |
 //! | program | 1, and 8 for the process if they are turned on |
-//! | pool | 23, and 1 for each reason for requests without an attempt |
+//! | pool | 22, and 1 for each reason for requests without an attempt |
 //! | pool with latency histograms | 46 more |
-//! | pool with health checks | 1, 1 for each pair of source and availability that has occurred, and 3 for each check |
-//! | pool with session affinity | about 40: its outcomes and their reasons |
+//! | pool with health checks | 3, 1 for each pair of source and availability that has occurred, and 3 for each check |
+//! | pool with session affinity | about 50: its outcomes and their reasons, and the session store |
 //! | endpoint | 15, and 1 with a limit, 2 in pools that count bytes, 1 for each condition, 1 for each check |
-//! | endpoint of a pool of `Upstream` | 6 more, and 1 for each reason why connections were closed |
+//! | endpoint of a pool of `Upstream` | 8 more, and 1 for each reason why connections were closed |
 //! | endpoint, if histograms of endpoints are turned on | 46 more |
 //! | endpoint that has left | 11, and 2 in pools that count bytes |
 //! | listener | 1, 1 for each reading, and 1 for each certificate |

@@ -1,6 +1,8 @@
 //! A snapshot, prepared for exporters.
 
 use std::collections::{BTreeMap, HashMap};
+#[cfg(feature = "prometheus")]
+use std::sync::Arc;
 
 use equipoise_core::{EndpointId, LatencyHistogram};
 
@@ -64,8 +66,8 @@ impl Readout {
             let all = || pool.endpoints.iter().chain(&pool.departed);
             Prepared {
                 rows: if selection.endpoints { rows(pool) } else { Vec::new() },
-                first_byte: merged(all().map(|endpoint| endpoint.status.latency.as_ref())),
-                duration: merged(all().map(|endpoint| endpoint.status.duration.as_ref())),
+                first_byte: merged(all().map(|one| one.status.latency.as_ref()).chain([pool.past_latency.as_ref()])),
+                duration: merged(all().map(|one| one.status.duration.as_ref()).chain([pool.past_duration.as_ref()])),
             }
         };
         Self {
@@ -76,6 +78,15 @@ impl Readout {
             snapshot,
             selection,
         }
+    }
+
+    /// Returns the name of each pool with the ids of its endpoints, and of those that have left it.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&Arc<str>, impl Iterator<Item = &EndpointId>)> {
+        self.snapshot.pools.iter().map(|pool| {
+            let endpoints = pool.endpoints.iter().chain(&pool.departed);
+            (&pool.name, endpoints.map(|endpoint| &endpoint.status.id))
+        })
     }
 
     /// Returns each pool with what is derived from its report.

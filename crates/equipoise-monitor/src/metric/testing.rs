@@ -8,7 +8,7 @@ use crate::{
     Monitor, Snapshot, WatchedListener, WatchedPool,
     report::{
         CertificateReport, CheckReport, ConditionReport, ConnectionsReport, EndpointReport, HealthReport, HealthTotals,
-        Reading, SessionsReport,
+        Reading, SessionsReport, StoreReport,
     },
 };
 
@@ -48,20 +48,26 @@ pub(crate) fn full_snapshot() -> Snapshot {
     pool.health = Some(HealthTotals {
         changes: vec![("checks", "unhealthy", 1)],
         ejections: 1,
+        prevented: 1,
+        pauses: 1,
         probes: vec![("tcp".to_owned(), "passed", 1)],
-        ..HealthTotals::default()
     });
     let counts = || vec![("new", 1)];
     pool.sessions = Some(SessionsReport {
         outcomes: counts(),
+        limited: 1,
         unbound: counts(),
         moved: counts(),
         diverted: counts(),
-        ..SessionsReport::default()
+        store: Some(StoreReport {
+            kind: "table",
+            sessions: Some(1),
+            capacity: Some(2),
+            connected: Some(true),
+            events: counts(),
+        }),
     });
     for endpoint in &mut pool.endpoints {
-        // The pool of these tests has no duration histograms of its own.
-        endpoint.status.duration = endpoint.status.latency.clone();
         endpoint.connections = Some(ConnectionsReport { closed: vec![("idle", 1)], ..ConnectionsReport::default() });
         endpoint.health = Some(health());
     }

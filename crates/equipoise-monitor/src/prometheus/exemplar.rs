@@ -1,11 +1,14 @@
 use std::{
+    collections::HashMap,
     fmt::Write,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use equipoise_core::EndpointId;
+
 use super::bucket;
-use crate::metric::{Family, Kind, Sample, Sink, Value};
+use crate::metric::{Family, Kind, Readout, Sample, Sink, Value};
 
 /// One request as an example of the requests in its histogram bucket, with the id of its trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +34,51 @@ impl Exemplar {
     }
 }
 
-/// Returns the exemplars of a pool, or of one of its endpoints.
-pub(super) type Exemplars = Arc<dyn Fn(&str, Option<&str>) -> Vec<Exemplar> + Send + Sync>;
+/// Returns the exemplars of an endpoint of a pool.
+pub(super) type ReadExemplars = Arc<dyn Fn(&Arc<str>, &EndpointId) -> Vec<Exemplar> + Send + Sync>;
+
+/// The exemplars of one answer: the newest of each bucket, for each pool and each endpoint.
+pub(super) struct Exemplars(HashMap<(Arc<str>, Option<EndpointId>), Buckets>);
+
+type Buckets = [Option<Exemplar>; bucket::COUNT];
+
+impl Exemplars {
+    pub(super) fn of(readout: &Readout, read: &ReadExemplars) -> Self {
+        let mut all = HashMap::new();
+        for (pool, endpoints) in readout.endpoints() {
+            let mut of_pool: Buckets = Default::default();
+            for endpoint in endpoints {
+                let exemplars: Vec<_> = read(pool, endpoint).into_iter().filter(Exemplar::is_valid).collect();
+                if exemplars.is_empty() {
+                    continue;
+                }
+                let mut of_endpoint: Buckets = Default::default();
+                exemplars.into_iter().for_each(|exemplar| put(&mut of_endpoint, exemplar));
+                of_endpoint.iter().flatten().for_each(|exemplar| put(&mut of_pool, exemplar.clone()));
+                all.insert((Arc::clone(pool), Some(endpoint.clone())), of_endpoint);
+            }
+            all.insert((Arc::clone(pool), None), of_pool);
+        }
+        Self(all)
+    }
+
+    fn get(&self, pool: &str, endpoint: Option<&str>) -> Option<&Buckets> {
+        self.0.get(&(Arc::from(pool), endpoint.map(EndpointId::from)))
+    }
+}
+
+/// Puts an exemplar into its bucket, unless the bucket has a newer one.
+fn put(buckets: &mut Buckets, exemplar: Exemplar) {
+    if let Some(slot) = buckets.get_mut(bucket::of(exemplar.latency))
+        && slot.as_ref().is_none_or(|other| other.at <= exemplar.at)
+    {
+        *slot = Some(exemplar);
+    }
+}
 
 /// Adds exemplars to the text of the family with a number. prometheus-client has no way to encode an exemplar that it has
 /// not recorded itself.
-pub(super) fn add(text: &mut String, readout: &crate::metric::Readout, number: usize, exemplars: &Exemplars) {
+pub(super) fn add(text: &mut String, readout: &Readout, number: usize, exemplars: &Exemplars) {
     let mut suffixes = Suffixes { number, exemplars, series: String::new(), buckets: Vec::new() };
     // Ends with an error at the family, after which nothing is left to do.
     let _ = readout.visit(&mut suffixes);
@@ -91,12 +133,10 @@ impl Suffixes<'_> {
         let label = |name| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value);
         let first = self.buckets.len();
         self.buckets.resize_with(first + bucket::COUNT, || None);
-        let exemplars = (self.exemplars)(label("pool").unwrap_or_default(), label("endpoint"));
-        for exemplar in exemplars.iter().filter(|exemplar| exemplar.is_valid()) {
-            // A later one replaces an earlier one.
-            if let Some(suffix) = self.buckets.get_mut(first + bucket::of(exemplar.latency)) {
-                *suffix = Some(text(exemplar));
-            }
+        let exemplars = self.exemplars.get(label("pool").unwrap_or_default(), label("endpoint"));
+        let suffixes = self.buckets.iter_mut().skip(first);
+        for (suffix, exemplar) in suffixes.zip(exemplars.into_iter().flatten()) {
+            *suffix = exemplar.as_ref().map(text);
         }
     }
 }

@@ -4,10 +4,11 @@ use std::{
     sync::Arc,
 };
 
+use equipoise_core::EndpointId;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Registry};
 
 use super::{
-    exemplar::{Exemplar, Exemplars},
+    exemplar::{Exemplar, ReadExemplars},
     format::Format,
     pieces::Pieces,
     text,
@@ -31,7 +32,7 @@ use crate::{
 pub struct Exporter {
     monitor: Monitor,
     selection: Selection,
-    exemplars: Option<Exemplars>,
+    exemplars: Option<ReadExemplars>,
     registries: Vec<Arc<Registry>>,
 }
 
@@ -69,12 +70,25 @@ impl Exporter {
     /// from. Only [OpenMetrics](Format::OpenMetrics) has exemplars, and Prometheus stores them if it runs with
     /// `--enable-feature=exemplar-storage`.
     ///
-    /// The function is called with the name of a pool, and with the id of an endpoint or `None` for the whole pool. Each
-    /// bucket gets the last exemplar that belongs to it. The function is called for each histogram of each answer, and
-    /// must be fast.
+    /// The function is called with the name of a pool and the id of an endpoint, for each endpoint in each answer, and
+    /// must be fast. Each bucket of the endpoint, and each bucket of the pool, gets the newest exemplar that belongs to it.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use equipoise_monitor::{Monitor, prometheus::{Exemplar, Exporter}};
+    ///
+    /// let exporter = Exporter::new(&Monitor::new()).exemplars(|_pool, endpoint| match endpoint.as_str() {
+    ///     "10.0.0.1:80" => {
+    ///         let trace_id = "0af7651916cd43dd8448eb211c80319c";
+    ///         vec![Exemplar::new(Duration::from_millis(300), trace_id, SystemTime::now())]
+    ///     }
+    ///     _ => Vec::new(),
+    /// });
+    /// # drop(exporter);
+    /// ```
     pub fn exemplars(
         mut self,
-        exemplars: impl Fn(&str, Option<&str>) -> Vec<Exemplar> + Send + Sync + 'static,
+        exemplars: impl Fn(&Arc<str>, &EndpointId) -> Vec<Exemplar> + Send + Sync + 'static,
     ) -> Self {
         self.exemplars = Some(Arc::new(exemplars));
         self
@@ -126,7 +140,7 @@ impl Exporter {
             catch_unwind(encode).map_err(|_| fmt::Error)??;
         }
         let readout = Arc::new(Readout::new(self.monitor.snapshot(), self.selection));
-        let exemplars = self.exemplars.clone().filter(|_| format == Format::OpenMetrics);
+        let exemplars = self.exemplars.as_ref().filter(|_| format == Format::OpenMetrics);
         Ok(Pieces::new(own, readout, format, exemplars))
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{
-    exemplar::{self, Exemplars},
+    exemplar::{self, Exemplars, ReadExemplars},
     format::Format,
     text,
 };
@@ -19,7 +19,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn new(start: String, readout: Arc<Readout>, format: Format, exemplars: Option<Exemplars>) -> Self {
+    pub(super) fn new(start: String, readout: Arc<Readout>, format: Format, exemplars: Option<&ReadExemplars>) -> Self {
+        let exemplars = exemplars.map(|read| Exemplars::of(&readout, read));
         Self { start, families: text::count(&readout), readout, format, exemplars, next: 0 }
     }
 

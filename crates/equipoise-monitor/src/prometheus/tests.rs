@@ -126,21 +126,32 @@ fn buckets_are_cumulative_and_end_with_the_count() {
 fn an_exemplar_is_in_the_bucket_of_its_latency() {
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_590_000_125);
     let exporter = Exporter::new(&monitor(2)).endpoint_histograms(true).exemplars(move |pool, endpoint| {
-        assert_eq!(pool, "web");
-        let exemplar = |millis, id: &str| Exemplar::new(Duration::from_millis(millis), id, at);
-        match endpoint {
-            None => vec![exemplar(300, "0af7651916cd43dd8448eb211c80319c"), exemplar(3, "a\"b"), exemplar(4, "")],
-            Some("10.0.0.1:80") => vec![exemplar(100_000, "2"), exemplar(99_000, "3")],
-            Some(_) => Vec::new(),
+        assert_eq!(&**pool, "web");
+        let exemplar = |millis, id: &str, at| Exemplar::new(Duration::from_millis(millis), id, at);
+        let later = at + Duration::from_secs(1);
+        match endpoint.as_str() {
+            "10.0.0.0:80" => vec![exemplar(300, "0af7651916cd43dd8448eb211c80319c", at), exemplar(3, "a\"b", at)],
+            // The newest counts; an id that is empty does not.
+            _ => vec![exemplar(100_000, "2", later), exemplar(99_000, "3", at), exemplar(4, "", at)],
         }
     });
     let text = exporter.text(Format::OpenMetrics).expect("text");
     let with: Vec<_> = text.lines().filter(|line| line.contains(" # {")).collect();
+    let (short, long) = (
+        r#"# {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.3 1764590000.125"#,
+        r#"# {trace_id="2"} 100 1764590001.125"#,
+    );
     assert_eq!(
         with,
         [
-            r#"equipoise_pool_first_byte_seconds_bucket{le="0.536870912",pool="web"} 2 # {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.3 1764590000.125"#,
-            r#"equipoise_endpoint_first_byte_seconds_bucket{le="+Inf",pool="web",endpoint="10.0.0.1:80"} 1 # {trace_id="3"} 99 1764590000.125"#,
+            format!(r#"equipoise_pool_first_byte_seconds_bucket{{le="0.536870912",pool="web"}} 2 {short}"#),
+            format!(r#"equipoise_pool_first_byte_seconds_bucket{{le="+Inf",pool="web"}} 2 {long}"#),
+            format!(
+                r#"equipoise_endpoint_first_byte_seconds_bucket{{le="0.536870912",pool="web",endpoint="10.0.0.0:80"}} 1 {short}"#
+            ),
+            format!(
+                r#"equipoise_endpoint_first_byte_seconds_bucket{{le="+Inf",pool="web",endpoint="10.0.0.1:80"}} 1 {long}"#
+            ),
         ]
     );
     let without = Exporter::new(&monitor(2)).endpoint_histograms(true).text(Format::OpenMetrics).expect("text");

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use equipoise_core::PoolStats;
+use equipoise_core::{LatencyHistogram, PoolStats};
 
 use super::endpoint::EndpointReport;
 
@@ -22,6 +22,12 @@ pub struct PoolReport {
     pub endpoints: Vec<EndpointReport>,
     /// The endpoints that have left the pool recently: see [`Pool::departed`](equipoise_core::Pool::departed).
     pub departed: Vec<EndpointReport>,
+    /// The sum of the latencies of the endpoints that have left and are not in `departed` any more: see
+    /// [`PoolStatus::past_latency`](equipoise_core::PoolStatus::past_latency).
+    pub past_latency: Option<LatencyHistogram>,
+    /// The sum of the whole times of the endpoints that have left and are not in `departed` any more: see
+    /// [`PoolStatus::past_duration`](equipoise_core::PoolStatus::past_duration).
+    pub past_duration: Option<LatencyHistogram>,
     /// The totals of the health of the pool. `None` if the monitor does not know its health.
     pub health: Option<HealthTotals>,
     /// The counters of the pool's sessions. `None` if the monitor does not know its affinity.

@@ -126,6 +126,8 @@ impl WatchedPool {
             stats: status.stats,
             endpoints,
             departed,
+            past_latency: status.past_latency,
+            past_duration: status.past_duration,
             health: self.health_totals(),
             sessions: self.sessions(),
         }

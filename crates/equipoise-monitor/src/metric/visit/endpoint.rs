@@ -64,6 +64,8 @@ pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::E
     rows.connections(&list::ENDPOINT_CONNECTIONS_OPENED, |connections| connections.opened)?;
     rows.connections(&list::ENDPOINT_CONNECTIONS_FAILED, |connections| connections.failed)?;
     rows.connections(&list::ENDPOINT_CONNECTION_REQUESTS, |connections| connections.requests)?;
+    rows.connections(&list::ENDPOINT_CONNECTIONS_SENT, |connections| connections.bytes_sent)?;
+    rows.connections(&list::ENDPOINT_CONNECTIONS_RECEIVED, |connections| connections.bytes_received)?;
     rows.present(&list::ENDPOINT_CONNECTIONS_CLOSED, |labels, _, endpoint| {
         let reasons = endpoint.connections.iter().flat_map(|connections| &connections.closed);
         reasons.map(move |(reason, count)| (labels.with("reason", reason), Value::Integer(*count)))

@@ -11,7 +11,7 @@ use crate::{
         readout::{Prepared, Readout},
         sample::{Labels, Sample, Sink, Value},
     },
-    report::{HealthTotals, PoolReport, SessionsReport},
+    report::{HealthTotals, PoolReport, SessionsReport, StoreReport},
 };
 
 type Counts = [(&'static str, u64)];
@@ -44,7 +44,12 @@ pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::E
     pools.sessions(&list::POOL_SESSION_REQUESTS, "outcome", |sessions| &sessions.outcomes)?;
     pools.sessions(&list::POOL_SESSION_UNBOUND, "reason", |sessions| &sessions.unbound)?;
     pools.sessions(&list::POOL_SESSION_MOVED, "reason", |sessions| &sessions.moved)?;
-    pools.sessions(&list::POOL_SESSION_DIVERTED, "reason", |sessions| &sessions.diverted)
+    pools.sessions(&list::POOL_SESSION_DIVERTED, "reason", |sessions| &sessions.diverted)?;
+    let limited = readout.pools().filter_map(|(pool, _)| {
+        Some((Labels::of("pool", &pool.name), Value::Integer(pool.sessions.as_ref()?.limited)))
+    });
+    pools.sink.family(&list::POOL_SESSIONS_LIMITED, limited)?;
+    pools.stores()
 }
 
 struct Pools<'a, S> {
@@ -90,8 +95,9 @@ impl<'a, S: Sink> Pools<'a, S> {
                 (labels, Value::Integer(*count))
             })
         };
-        let ejections =
-            |(pool, health): (&'a str, &HealthTotals)| (Labels::of("pool", pool), Value::Integer(health.ejections));
+        let number = |(pool, health): (&'a str, &HealthTotals), of: fn(&HealthTotals) -> u64| {
+            (Labels::of("pool", pool), Value::Integer(of(health)))
+        };
         let probes = |(pool, health): (&'a str, &'a HealthTotals)| {
             health.probes.iter().map(move |(check, result, count)| {
                 let labels = Labels::of("pool", pool).with("check", check).with("result", result);
@@ -99,7 +105,10 @@ impl<'a, S: Sink> Pools<'a, S> {
             })
         };
         self.sink.family(&list::POOL_HEALTH_CHANGES, healths().flat_map(changes))?;
-        self.sink.family(&list::POOL_EJECTIONS, healths().map(ejections))?;
+        self.sink.family(&list::POOL_EJECTIONS, healths().map(|health| number(health, |totals| totals.ejections)))?;
+        let prevented = healths().map(|health| number(health, |totals| totals.prevented));
+        self.sink.family(&list::POOL_EJECTIONS_PREVENTED, prevented)?;
+        self.sink.family(&list::POOL_PAUSES, healths().map(|health| number(health, |totals| totals.pauses)))?;
         self.sink.family(&list::POOL_PROBES, healths().flat_map(probes))
     }
 
@@ -110,6 +119,26 @@ impl<'a, S: Sink> Pools<'a, S> {
         of: impl Fn(&'a SessionsReport) -> &'a Counts,
     ) -> Result<(), S::Error> {
         self.by_label(family, label, |pool| pool.sessions.as_ref().map_or(&[], &of))
+    }
+
+    fn stores(&mut self) -> Result<(), S::Error> {
+        let stores = || {
+            self.readout.pools().filter_map(|(pool, _)| {
+                let store = pool.sessions.as_ref()?.store.as_ref()?;
+                Some((Labels::of("pool", &pool.name).with("store", store.kind), store))
+            })
+        };
+        let numbers = |of: fn(&StoreReport) -> Option<u64>| {
+            stores().filter_map(move |(labels, store)| Some((labels, Value::Integer(of(store)?))))
+        };
+        self.sink.family(&list::POOL_STORED_SESSIONS, numbers(|store| store.sessions))?;
+        self.sink.family(&list::POOL_STORED_SESSIONS_LIMIT, numbers(|store| store.capacity))?;
+        self.sink.family(&list::POOL_STORE_CONNECTED, numbers(|store| store.connected.map(u64::from)))?;
+        let events = stores().flat_map(|(labels, store)| {
+            let events = store.events.iter();
+            events.map(move |(event, count)| (labels.with("event", event), Value::Integer(*count)))
+        });
+        self.sink.family(&list::POOL_STORE_EVENTS, events)
     }
 }
 
