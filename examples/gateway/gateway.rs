@@ -17,7 +17,7 @@ use tower::util::BoxCloneSyncService;
 use crate::{
     admin::{Admin, ListenerState, Running, State},
     backend::Backend,
-    config::{Config, Listener},
+    config::Config,
     context::Context,
     listening::{Listening, Ready},
     plan::Plan,
@@ -34,6 +34,8 @@ pub(crate) struct Checked {
     source: Source,
     secrets: Secrets,
     pools: BTreeMap<String, Backend>,
+    /// What the listeners will serve, in the order of the file, with the places of their addresses.
+    plans: Vec<(Plan, Range<usize>)>,
 }
 
 impl Checked {
@@ -47,10 +49,11 @@ impl Checked {
             let pool = Backend::new(table, state.pools.get(name), &secrets, &source)?;
             pools.insert(name.clone(), pool);
         }
-        let checked = Self { config, source, secrets, pools };
-        let admin = checked.config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
+        let mut plans = Vec::new();
+        let context = Context { pools: &pools, tunnels: &gateway.tunnels, logs: config.log.access, source: &source };
+        let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
         let mut known: Vec<_> = admin.filter(|(bind, _)| bind.port() != 0).collect();
-        for listener in &checked.config.listeners {
+        for listener in &config.listeners {
             let (bind, span, is_udp) = (*listener.bind().get_ref(), listener.bind().span(), listener.is_udp());
             let others = known.iter().filter(|(_, other)| *other == is_udp).map(|(other, _)| *other);
             if let Some(other) = others.into_iter().find(|other| overlap(*other, bind)) {
@@ -58,17 +61,12 @@ impl Checked {
                     true => format!("{bind} is used twice: give each listener another address"),
                     false => format!("{bind} overlaps {other}: connections to one would also be those of the other"),
                 };
-                return Err(checked.source.error(span, message));
+                return Err(source.error(span, message));
             }
             known.push((bind, is_udp));
-            checked.plan(listener, &Tunnels::new())?;
+            plans.push((Plan::new(listener, context)?, span));
         }
-        Ok(checked)
-    }
-
-    fn plan(&self, listener: &Listener, tunnels: &Tunnels) -> Result<Plan, ConfigError> {
-        let Self { config, source, pools, .. } = self;
-        Plan::new(listener, Context { pools, tunnels, logs: config.log.access, source })
+        Ok(Self { config, source, secrets, pools, plans })
     }
 }
 
@@ -129,18 +127,14 @@ impl Gateway {
             }
             losses.extend(pool.loss(old).map(|loss| format!("pool {name} {loss}")));
         }
-        let mut plans = Vec::new();
-        for listener in &new.config.listeners {
-            plans.push((new.plan(listener, &self.tunnels)?, listener.bind().span()));
-        }
-        if let Some(admin) = &new.config.admin {
+        let Checked { config, source, secrets, mut pools, mut plans } = new;
+        if let Some(admin) = &config.admin {
             let service = BoxCloneSyncService::new(Admin::new(Arc::clone(&running)));
             plans.push((Plan::admin(*admin.bind.get_ref(), service), admin.bind.span()));
         }
-        let next = self.open(plans, &new.source)?;
+        let next = self.open(plans, &source)?;
 
         // From here on, nothing fails.
-        let Checked { config, source, secrets, mut pools } = new;
         self.keys.rotate(secrets);
         for loss in losses {
             tracing::warn!("{loss}");

@@ -2,13 +2,14 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use equipoise::proxy::{listen::bind_shared, udp::UdpListener};
+use equipoise::proxy::{listen::bind_shared, proxy_protocol::ProxyAcceptor, udp::UdpListener};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
-    plan::{Layers, Plan, Service, Stream},
-    serving::{AnyServer, Serving},
+    plan::{Plan, Service, Stream},
+    serving::{Acceptors, AnyServer, Serving},
+    tls::CheckedTls,
     udp::Datagrams,
 };
 
@@ -33,7 +34,7 @@ pub(crate) struct Ready {
 
 enum ReadyService {
     Udp(UdpListener, Datagrams),
-    Stream(TcpListener, Box<Layers>, Stream),
+    Stream(TcpListener, Acceptors, Stream),
 }
 
 impl Ready {
@@ -52,7 +53,9 @@ impl Ready {
             Service::Stream(layers, stream) => {
                 let listener = bind_tcp(bind, share)?;
                 let handle = SockRef::from(&listener).try_clone()?;
-                Self { bind, service: ReadyService::Stream(listener, layers, stream), handle }
+                let tls = layers.tls.as_ref().map(CheckedTls::start).transpose().map_err(io::Error::other)?;
+                let acceptors = Acceptors { headers: layers.proxies.map(ProxyAcceptor::new), tls };
+                Self { bind, service: ReadyService::Stream(listener, acceptors, stream), handle }
             }
         })
     }
@@ -97,7 +100,7 @@ impl Listening {
         }
         let serving = match service {
             ReadyService::Udp(listener, datagrams) => Serving::of_datagrams(listener, datagrams),
-            ReadyService::Stream(listener, layers, stream) => Serving::of_connections(listener, *layers, stream),
+            ReadyService::Stream(listener, acceptors, stream) => Serving::of_connections(listener, acceptors, stream),
         };
         Self { configured, serving, handle }
     }

@@ -15,9 +15,8 @@ use tokio::net::TcpListener;
 use crate::{
     forward::Forward,
     front::Front,
-    plan::{AdminService, Layers, Service, Stream},
+    plan::{AdminService, Service, Stream},
     sni::SniServer,
-    tls::CheckedTls,
     udp::Datagrams,
 };
 
@@ -28,6 +27,12 @@ const ADMIN_CONNECTIONS: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Serving {
     pub(crate) server: AnyServer,
+    pub(crate) acceptors: Acceptors,
+}
+
+/// What reads the start of each connection, before it is served.
+#[derive(Clone, Default)]
+pub(crate) struct Acceptors {
     /// What reads the header of the PROXY protocol.
     pub(crate) headers: Option<ProxyAcceptor>,
     pub(crate) tls: Option<TlsAcceptor>,
@@ -67,8 +72,8 @@ where
 }
 
 /// Serves connections after their header of the PROXY protocol and their TLS handshake.
-fn serve(server: impl Serve, listener: TcpListener, layers: (Option<ProxyAcceptor>, Option<TlsAcceptor>)) {
-    match layers {
+fn serve(server: impl Serve, listener: TcpListener, acceptors: Acceptors) {
+    match (acceptors.headers, acceptors.tls) {
         (None, None) => server.serve_on(listener),
         (None, Some(tls)) => server.serve_on(Tls::with_acceptor(listener, tls)),
         (Some(headers), None) => server.serve_on(ProxyProtocol::with_acceptor(listener, headers)),
@@ -87,41 +92,38 @@ impl Serving {
                 tracing::error!(%error, "a socket for datagrams cannot be used");
             }
         });
-        Self { server: AnyServer::Udp(proxy), headers: None, tls: None }
+        Self { server: AnyServer::Udp(proxy), acceptors: Acceptors::default() }
     }
 
-    pub(crate) fn of_connections(listener: TcpListener, layers: Layers, stream: Stream) -> Self {
-        let headers = layers.proxies.map(ProxyAcceptor::new);
-        let tls = layers.tls.map(CheckedTls::start);
-        let layers = (headers.clone(), tls.clone());
+    pub(crate) fn of_connections(listener: TcpListener, acceptors: Acceptors, stream: Stream) -> Self {
         let server = match stream {
             Stream::Http(site) => {
                 let limits = site.limits.clone();
                 let front = Front::new(site);
                 let server = Server::with_limits(front.clone(), limits);
-                serve(server.clone(), listener, layers);
+                serve(server.clone(), listener, acceptors.clone());
                 AnyServer::Http(server, front)
             }
             Stream::Tcp(relay) => {
                 let proxy = relay.start();
-                serve(proxy.clone(), listener, layers);
+                serve(proxy.clone(), listener, acceptors.clone());
                 AnyServer::Tcp(proxy)
             }
             Stream::Forward(plan) => {
                 let limits = plan.limits.clone();
                 let forward = plan.start();
                 let server = Server::with_limits(forward.clone(), limits);
-                serve(server.clone(), listener, layers);
+                serve(server.clone(), listener, acceptors.clone());
                 AnyServer::Forward(server, forward)
             }
-            Stream::Sni(plan) => AnyServer::Sni(SniServer::start(plan, listener, layers.0)),
+            Stream::Sni(plan) => AnyServer::Sni(SniServer::start(plan, listener, acceptors.headers.clone())),
             Stream::Admin(admin) => {
                 let server = Server::with_limits(admin, ServerLimits::new().max_connections(ADMIN_CONNECTIONS));
-                serve(server.clone(), listener, layers);
+                serve(server.clone(), listener, acceptors.clone());
                 AnyServer::Admin(server)
             }
         };
-        Self { server, headers, tls }
+        Self { server, acceptors }
     }
 
     /// Returns whether this server can do what is planned, without another socket.
@@ -138,8 +140,8 @@ impl Serving {
                     _ => false,
                 };
                 is_same
-                    && self.headers.is_some() == layers.proxies.is_some()
-                    && self.tls.is_some() == layers.tls.is_some()
+                    && self.acceptors.headers.is_some() == layers.proxies.is_some()
+                    && self.acceptors.tls.is_some() == layers.tls.is_some()
             }
         }
     }
@@ -150,10 +152,10 @@ impl Serving {
             (Service::Udp(datagrams), AnyServer::Udp(proxy)) => return datagrams.replace(proxy),
             (Service::Udp(_), _) => return,
             (Service::Stream(layers, stream), _) => {
-                if let Some((new, running)) = layers.proxies.zip(self.headers.as_ref()) {
+                if let Some((new, running)) = layers.proxies.zip(self.acceptors.headers.as_ref()) {
                     running.set_trusted(new);
                 }
-                if let Some((new, running)) = layers.tls.zip(self.tls.as_ref()) {
+                if let Some((new, running)) = layers.tls.zip(self.acceptors.tls.as_ref()) {
                     new.replace(running);
                 }
                 stream

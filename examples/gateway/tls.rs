@@ -15,10 +15,7 @@ use crate::{
 };
 
 /// Settings that can be used.
-pub(crate) struct CheckedTls {
-    settings: TlsSettings,
-    acceptor: TlsAcceptor,
-}
+pub(crate) struct CheckedTls(TlsSettings);
 
 impl CheckedTls {
     /// Reads the certificates of a listener.
@@ -40,20 +37,20 @@ impl CheckedTls {
         }
         let settings = of_listener(settings, first, mode, source)?;
         // It also finds out whether each key is that of its certificate.
-        let acceptor = TlsAcceptor::new(&settings);
-        let acceptor =
-            acceptor.map_err(|error| source.caused(place(&error, tables).unwrap_or(table.span()), &error))?;
-        Ok(Some(Self { settings, acceptor }))
+        let checked = TlsAcceptor::check(&settings);
+        checked.map_err(|error| source.caused(place(&error, tables).unwrap_or(table.span()), &error))?;
+        Ok(Some(Self(settings)))
     }
 
-    pub(crate) fn start(self) -> TlsAcceptor {
-        self.acceptor
+    /// Creates what makes the handshakes of a new listener. It warns of certificates that expire soon.
+    pub(crate) fn start(&self) -> Result<TlsAcceptor, InvalidTls> {
+        TlsAcceptor::new(&self.0)
     }
 
     /// Gives a running acceptor these settings, for later handshakes.
     pub(crate) fn replace(self, running: &TlsAcceptor) {
         // They were checked.
-        if let Err(error) = running.replace(&self.settings) {
+        if let Err(error) = running.replace(&self.0) {
             tracing::error!("the certificates stay: {}", causes(&error));
         }
     }

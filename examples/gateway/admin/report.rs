@@ -70,10 +70,10 @@ pub(super) fn listeners(state: &State) -> Response<Full<Bytes>> {
             AnyServer::Admin(_) => json!({}),
         };
         report["bind"] = json!(listener.bind);
-        if let Some(headers) = &listener.serving.headers {
+        if let Some(headers) = &listener.serving.acceptors.headers {
             report["proxy_protocol"] = of_headers(&headers.stats());
         }
-        if let Some(tls) = &listener.serving.tls {
+        if let Some(tls) = &listener.serving.acceptors.tls {
             report["tls"] = of_tls(tls);
         }
         report

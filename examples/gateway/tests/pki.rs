@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
@@ -24,6 +26,13 @@ pub(crate) struct Issued {
     pub(crate) key: String,
 }
 
+impl Issued {
+    fn write(self, folder: &Path, name: &str) {
+        fs::write(folder.join(format!("{name}.pem")), self.certificate).unwrap();
+        fs::write(folder.join(format!("{name}.key")), self.key).unwrap();
+    }
+}
+
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -37,8 +46,11 @@ impl Authority {
 
     /// Issues a certificate for names, which servers and clients can use.
     pub(crate) fn issue(&self, names: &[&str]) -> Issued {
+        self.issue_with(CertificateParams::new(names.iter().copied().map(str::to_owned).collect::<Vec<_>>()).unwrap())
+    }
+
+    fn issue_with(&self, mut params: CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(names.iter().copied().map(str::to_owned).collect::<Vec<_>>()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         Issued { certificate, key: key.serialize_pem() }
@@ -46,9 +58,14 @@ impl Authority {
 
     /// Writes a new certificate with its key as `NAME.pem` and `NAME.key`.
     pub(crate) fn write(&self, folder: &Path, name: &str, names: &[&str]) {
-        let issued = self.issue(names);
-        fs::write(folder.join(format!("{name}.pem")), issued.certificate).unwrap();
-        fs::write(folder.join(format!("{name}.key")), issued.key).unwrap();
+        self.issue(names).write(folder, name);
+    }
+
+    /// Writes a certificate that has expired, with its key, as `NAME.pem` and `NAME.key`.
+    pub(crate) fn write_expired(&self, folder: &Path, name: &str, names: &[&str]) {
+        let mut params = CertificateParams::new(names.iter().copied().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        self.issue_with(params).write(folder, name);
     }
 
     /// Returns the configuration of a client that trusts this authority, offers protocols, and perhaps has a certificate.

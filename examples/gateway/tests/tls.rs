@@ -141,6 +141,19 @@ async fn a_reload_replaces_the_certificate_under_load_and_keeps_connections() {
 }
 
 #[tokio::test]
+async fn a_start_and_a_reload_each_warn_once_of_a_certificate_that_has_expired() {
+    let (backend, folder, authority) = (Backend::start("web"), Folder::new(), Authority::new());
+    authority.write_expired(folder.path(), "a", &["a.test"]);
+    let config = config(ONE, backend.address());
+    let mut gateway = Gateway::start(&folder, &config).await;
+    gateway.reload(&folder, &config).await;
+    gateway.signal("-TERM").await;
+    let lines = gateway.rest().await;
+    let warnings = lines.iter().filter(|line| line.contains("a certificate has expired")).count();
+    assert_eq!(warnings, 2, "{lines:#?}");
+}
+
+#[tokio::test]
 async fn endpoints_get_the_certificate_of_the_client_and_no_other_one() {
     let backend = Backend::answering(|head| async move {
         let field = |name: &str| head.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>().join("|");

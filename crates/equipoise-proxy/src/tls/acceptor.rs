@@ -82,6 +82,16 @@ impl TlsAcceptor {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// Returns whether an acceptor can use the settings, without logging anything of their certificates. For example, a
+    /// configuration can be checked before any part of it is applied.
+    ///
+    /// # Errors
+    ///
+    /// The first reason why the settings cannot be used.
+    pub fn check(settings: &TlsSettings) -> Result<(), InvalidTls> {
+        State::new(settings, None).map(drop)
+    }
+
     /// Replaces the settings. New handshakes use the new ones. Connections, and handshakes that have begun, are not
     /// touched: they keep the old settings with their keys in memory, and stay open even if the new settings would refuse
     /// the client. Sessions of before can be resumed, unless the [secrets](TlsSettings::ticket_secrets) or the lifetime of
