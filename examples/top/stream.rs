@@ -1,0 +1,134 @@
+//! Reads a status page: once, or all its updates with a new connection after each loss.
+
+use std::{error::Error, io, time::Duration};
+
+use bytes::Bytes;
+use equipoise::{EndpointSpec, HttpClient, Pool, Upstream, http::ResponseBody, tower::LeasedBody};
+use futures::{Stream, StreamExt, stream};
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    header::{ACCEPT, CONTENT_TYPE},
+    uri::Authority,
+};
+use http_body_util::{BodyExt, Empty};
+use sse_stream::SseByteStream;
+use tokio::{sync::mpsc, time};
+use tower::ServiceExt;
+
+/// The time for a response to begin.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time without a byte after which a connection is given up. The server sends something each 15 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The time between two attempts to connect.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+
+/// The maximum number of bytes of a state. One with 10 000 endpoints has about 20 MB.
+const MAX_STATE: usize = 64 << 20;
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// The whole state, as JSON.
+    State(String),
+    /// What has changed, as JSON.
+    Update(String),
+    /// Why the connection is lost. There will be another one.
+    Lost(String),
+}
+
+/// A status page.
+#[derive(Clone)]
+pub(crate) struct Page {
+    client: HttpClient,
+    authority: Authority,
+    /// The path of the page, with a slash at its end.
+    path: String,
+    headers: HeaderMap,
+}
+
+impl Page {
+    /// Creates a client of a page. `headers` are added to each request.
+    pub(crate) fn new(url: &str, headers: HeaderMap) -> anyhow::Result<Self> {
+        let wrong = || anyhow::anyhow!("{url:?} is not the URL of a status page: write http://HOST:PORT/PATH/");
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().cloned().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
+        let mut path = uri.path().to_owned();
+        if !path.ends_with('/') {
+            path.push('/');
+        }
+        let pool = Pool::default();
+        pool.try_update([EndpointSpec::new(authority.as_str())], |spec| Upstream::new(spec.address()))?;
+        Ok(Self { client: HttpClient::new(pool), authority, path, headers })
+    }
+
+    /// Returns the whole state as JSON.
+    pub(crate) async fn state(&self) -> anyhow::Result<String> {
+        let body = self.get("status.json", "application/json").await?;
+        let body = http_body_util::Limited::new(body, MAX_STATE).collect();
+        let bytes = time::timeout(IDLE_TIMEOUT, body).await?.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
+        Ok(String::from_utf8(bytes.into())?)
+    }
+
+    /// Sends the state, the updates and the losses of connections until the receiver is dropped.
+    pub(crate) async fn follow(self, messages: mpsc::Sender<Message>) {
+        loop {
+            let lost = match self.connection(&messages).await {
+                Ok(()) => "the server has closed the connection".to_owned(),
+                Err(error) => format!("{error:#}"),
+            };
+            if messages.send(Message::Lost(lost)).await.is_err() {
+                return;
+            }
+            time::sleep(RETRY).await;
+        }
+    }
+
+    /// Sends what one connection brings.
+    async fn connection(&self, messages: &mpsc::Sender<Message>) -> anyhow::Result<()> {
+        let body = self.get("updates", "text/event-stream").await?;
+        let mut events = SseByteStream::new(Box::pin(with_timeout(body.into_data_stream())));
+        while let Some(event) = events.next().await {
+            let event = event?;
+            let Some(data) = event.data else { continue };
+            let message = match event.event.as_deref() {
+                Some("state") => Message::State(data),
+                Some("update") => Message::Update(data),
+                _ => continue,
+            };
+            if messages.send(message).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a part of the page, of a media type.
+    async fn get(&self, name: &str, media_type: &'static str) -> anyhow::Result<LeasedBody<ResponseBody>> {
+        let url = format!("http://{}{}{name}", self.authority, self.path);
+        let mut request = Request::get(&url).body(Empty::<Bytes>::new())?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(media_type));
+        request.headers_mut().extend(self.headers.clone());
+        let response = time::timeout(HEAD_TIMEOUT, self.client.clone().oneshot(request)).await;
+        let response = response.map_err(|_| anyhow::anyhow!("no answer within {HEAD_TIMEOUT:?}"))??;
+        let found = response.headers().get(CONTENT_TYPE).and_then(|found| found.to_str().ok()).unwrap_or_default();
+        anyhow::ensure!(response.status() == StatusCode::OK, "{url} answers {}", response.status());
+        anyhow::ensure!(found.starts_with(media_type), "{url} is not that of a status page");
+        Ok(response.into_body())
+    }
+}
+
+/// Ends a stream with an error if nothing arrives for [`IDLE_TIMEOUT`].
+fn with_timeout<E>(chunks: impl Stream<Item = Result<Bytes, E>> + Unpin) -> impl Stream<Item = io::Result<Bytes>>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    stream::unfold(chunks, |mut chunks| async {
+        let chunk = match time::timeout(IDLE_TIMEOUT, chunks.next()).await {
+            Ok(chunk) => chunk?.map_err(io::Error::other),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing arrived for {IDLE_TIMEOUT:?}"))),
+        };
+        Some((chunk, chunks))
+    })
+}
