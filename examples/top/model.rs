@@ -84,17 +84,17 @@ impl Model {
         for mut fields in pools {
             let name = text(&fields, "name");
             let index = self.pools.iter().position(|pool| pool.key == name).ok_or(ReadError::UnknownPool)?;
-            let sample = sample(&mut fields)?;
+            let samples = samples(&mut fields)?;
             if let Some(pool) = self.pools.get_mut(index) {
                 pool.update(fields, seconds, at)?;
             }
-            newest.push((index, sample));
+            newest.push((index, samples));
         }
         for (index, pool) in self.pools.iter_mut().enumerate() {
-            let sample = newest.iter().find(|(changed, _)| *changed == index).and_then(|(_, sample)| *sample);
-            pool.history.advance(seconds, sample, pool.shown.stats.attempts.in_flight);
-            if newest.iter().all(|(changed, _)| *changed != index) {
-                pool.endpoints.iter_mut().for_each(|endpoint| endpoint.advance(seconds, None));
+            let samples = newest.iter().find(|(changed, _)| *changed == index).map(|(_, samples)| &**samples);
+            pool.history.advance(seconds, samples.unwrap_or_default(), pool.shown.stats.attempts.in_flight);
+            if samples.is_none() {
+                pool.endpoints.iter_mut().for_each(|endpoint| endpoint.advance(seconds, &[]));
             }
         }
         self.add_events(events);
@@ -126,24 +126,26 @@ impl Pool {
         // Large pools have many rows.
         let places: std::collections::HashMap<_, _> =
             self.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.key.clone(), index)).collect();
-        let mut samples = vec![None; self.endpoints.len()];
+        let mut moved = vec![false; self.endpoints.len()];
         for mut fields in rows {
-            let newest = sample(&mut fields)?;
-            match places.get(&text(&fields, "id")).and_then(|index| Some((*index, self.endpoints.get_mut(*index)?))) {
-                Some((index, endpoint)) => {
+            let key = text(&fields, "id");
+            match places.get(&key).and_then(|index| self.endpoints.get_mut(*index).zip(moved.get_mut(*index))) {
+                // The whole history is sent of an endpoint that has left and come back.
+                Some((endpoint, moved)) if !fields.contains_key("samples") => {
+                    let newest = samples(&mut fields)?;
                     endpoint.update(fields, at)?;
-                    if let Some(sample) = samples.get_mut(index) {
-                        *sample = newest;
-                    }
+                    endpoint.advance(seconds, &newest);
+                    *moved = true;
                 }
+                Some((endpoint, moved)) => (*endpoint, *moved) = (Endpoint::read(fields, at)?, true),
                 None => {
                     self.endpoints.push(Endpoint::read(fields, at)?);
-                    samples.push(newest);
+                    moved.push(true);
                 }
             }
         }
-        for (endpoint, sample) in self.endpoints.iter_mut().zip(samples) {
-            endpoint.advance(seconds, sample);
+        for (endpoint, _) in self.endpoints.iter_mut().zip(moved).filter(|(_, moved)| !moved) {
+            endpoint.advance(seconds, &[]);
         }
         Ok(())
     }
@@ -151,7 +153,8 @@ impl Pool {
 
 impl Endpoint {
     fn read(mut fields: Fields, at: f64) -> Result<Self, ReadError> {
-        let samples: Vec<Sample> = take(&mut fields, "samples")?;
+        let whole: Option<Vec<Sample>> = take(&mut fields, "samples")?;
+        let samples = whole.map_or_else(|| samples(&mut fields), Ok)?;
         let shown = shown(&fields)?;
         Ok(Self { key: text(&fields, "id"), fields, shown, told: at, history: History::of(samples) })
     }
@@ -180,8 +183,8 @@ impl Endpoint {
         Ok(())
     }
 
-    fn advance(&mut self, seconds: usize, sample: Option<Sample>) {
-        self.history.advance(seconds, sample, self.shown.in_flight);
+    fn advance(&mut self, seconds: usize, newest: &[Sample]) {
+        self.history.advance(seconds, newest, self.shown.in_flight);
     }
 
     /// Returns why the endpoint is not up, or what its last failed probe has complained of.
@@ -209,13 +212,12 @@ impl History {
         Self(samples.into_iter().skip(skipped).collect())
     }
 
-    /// Moves on. Without a sample, there were no requests, and as many are in flight as before.
-    fn advance(&mut self, seconds: usize, sample: Option<Sample>, in_flight: u64) {
+    /// Moves on. In seconds without a sample there were no requests, and as many are in flight as before.
+    fn advance(&mut self, seconds: usize, newest: &[Sample], in_flight: u64) {
         let quiet = Sample { in_flight: in_flight as f64, ..Sample::default() };
-        for second in 1..=seconds {
-            let newest = sample.filter(|_| second == seconds);
-            self.0.push_back(newest.unwrap_or(quiet));
-        }
+        let newest = newest.get(newest.len().saturating_sub(seconds)..).unwrap_or_default();
+        self.0.extend(std::iter::repeat_n(quiet, seconds - newest.len()));
+        self.0.extend(newest);
         self.0.drain(..self.0.len().saturating_sub(HISTORY));
     }
 
@@ -230,9 +232,12 @@ impl History {
     }
 }
 
-/// Takes the newest sample out of the fields of a pool or an endpoint.
-fn sample(fields: &mut Fields) -> Result<Option<Sample>, serde_json::Error> {
-    take(fields, "sample")
+/// Takes the newest samples out of the fields of a pool or an endpoint: those of all seconds since the update before, or
+/// only the last one.
+fn samples(fields: &mut Fields) -> Result<Vec<Sample>, serde_json::Error> {
+    let last: Option<Sample> = take(fields, "sample")?;
+    let recent: Vec<Sample> = take(fields, "recent_samples")?;
+    Ok(if recent.is_empty() { Vec::from_iter(last) } else { recent })
 }
 
 /// Takes a value out of fields. It may be missing or null.

@@ -116,7 +116,12 @@ fn an_update_changes_only_what_it_names() {
     // A reader that was too slow for two seconds gets the sample of the last one.
     let update = json!({ "seconds": 3, "pools": [{ "name": "web", "sample": [5.0, 0.0, 0, null, null] }] });
     model.update(&update.to_string()).unwrap();
-    assert_eq!(model.pools[0].history.last(3).map(|sample| sample.rate).collect::<Vec<_>>(), [0.0, 0.0, 5.0]);
+    let rates = |model: &Model| model.pools[0].history.last(3).map(|sample| sample.rate).collect::<Vec<_>>();
+    assert_eq!(rates(&model), [0.0, 0.0, 5.0]);
+    let recent = json!([[6.0, 0.0, 0, null, null], [7.0, 0.0, 0, null, null]]);
+    let web = json!({ "name": "web", "sample": [7.0, 0.0, 0, null, null], "recent_samples": recent });
+    model.update(&json!({ "seconds": 2, "pools": [web] }).to_string()).unwrap();
+    assert_eq!(rates(&model), [5.0, 6.0, 7.0]);
 }
 
 #[test]
