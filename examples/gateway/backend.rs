@@ -81,7 +81,7 @@ impl Backend {
     /// Creates a pool, or returns `old` with these settings if it can get them while it runs. A session table stays as
     /// long as its affinity. The running pool changes only in `apply`. Until then, new health checks do not run.
     pub(crate) fn new(
-        table: &Spanned<PoolTable>,
+        (name, table): (&str, &Spanned<PoolTable>),
         old: Option<&Self>,
         secrets: &Secrets,
         source: &Source,
@@ -90,11 +90,12 @@ impl Backend {
         let table = table.get_ref().clone();
         let strategy = strategy(&table, source)?;
         let connections = Connections::new(&table, source)?;
-        let health = health(&table, &connections, source)?;
-        let pool = Pool::new(match table.outlier {
+        let health = health(name, &table, &connections, source)?;
+        let pool = Pool::builder(match table.outlier {
             Some(_) => AnyStrategy::new(health.watch(strategy.build())),
             None => strategy.build(),
         });
+        let pool = pool.latency_histograms(true).build();
         set_endpoints(&pool, &table, |spec, _| connections.upstream(spec).map(Some), source)?;
         let affinity_spec = affinity_spec(&table, source)?;
         let hash_on = hash_on(&table, source)?;
@@ -245,8 +246,8 @@ fn strategy(table: &PoolTable, source: &Source) -> Result<StrategySpec, ConfigEr
     }
 }
 
-fn health(table: &PoolTable, connections: &Connections, source: &Source) -> Result<Health, ConfigError> {
-    let mut builder = Health::builder();
+fn health(name: &str, table: &PoolTable, connections: &Connections, source: &Source) -> Result<Health, ConfigError> {
+    let mut builder = Health::builder().name(name);
     if let Some(outliers) = table.outlier {
         builder = builder.outliers(outliers);
     }

@@ -116,6 +116,11 @@ impl Forward {
     pub(crate) fn stats(&self) -> ForwardStats {
         self.0.load().proxy.stats()
     }
+
+    /// Returns the present proxy. Its counters go on when it is exchanged, but those of later clients are not in them.
+    pub(crate) fn proxy(&self) -> ForwardProxy {
+        self.0.load().proxy.clone()
+    }
 }
 
 impl Service<Request<Incoming>> for Forward {

@@ -9,13 +9,16 @@ use std::{
     time::Duration,
 };
 
-use equipoise::proxy::Tunnels;
+use equipoise::{
+    monitor::{Monitor, live::MonitorGuard},
+    proxy::Tunnels,
+};
 use futures::future::join_all;
 use tokio::{task::JoinSet, time};
 use tower::util::BoxCloneSyncService;
 
 use crate::{
-    admin::{Admin, ListenerState, Running, State},
+    admin::{Access, Admin, ListenerState, Running, State, watched},
     backend::Backend,
     config::Config,
     context::Context,
@@ -34,6 +37,7 @@ pub(crate) struct Checked {
     source: Source,
     secrets: Secrets,
     pools: BTreeMap<String, Backend>,
+    access: Access,
     /// What the listeners will serve, in the order of the file, with the places of their addresses.
     plans: Vec<(Plan, Range<usize>)>,
 }
@@ -46,9 +50,10 @@ impl Checked {
         let (secrets, state) = (gateway.keys.read(config.secret_file.as_ref(), &source)?, gateway.running.state());
         let mut pools = BTreeMap::new();
         for (name, table) in &config.pool {
-            let pool = Backend::new(table, state.pools.get(name), &secrets, &source)?;
+            let pool = Backend::new((name, table), state.pools.get(name), &secrets, &source)?;
             pools.insert(name.clone(), pool);
         }
+        let access = config.admin.as_ref().map(|admin| Access::read(admin, &source)).transpose()?.unwrap_or_default();
         let mut plans = Vec::new();
         let context = Context { pools: &pools, tunnels: &gateway.tunnels, logs: config.log.access, source: &source };
         let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
@@ -66,7 +71,7 @@ impl Checked {
             known.push((bind, is_udp));
             plans.push((Plan::new(listener, context)?, span));
         }
-        Ok(Self { config, source, secrets, pools, plans })
+        Ok(Self { config, source, secrets, pools, access, plans })
     }
 }
 
@@ -82,6 +87,10 @@ pub(crate) struct Gateway {
     /// Whether other processes may listen on the same addresses.
     shares_ports: bool,
     running: Arc<Running>,
+    /// `None` until a configuration has an admin interface.
+    admin: Option<Admin>,
+    /// Lets the monitor sample the pools and record their events. `None` until a configuration was applied.
+    _monitoring: Option<MonitorGuard>,
     /// The listeners, and the admin interface.
     listening: Vec<Listening>,
     keys: Keys,
@@ -105,6 +114,8 @@ impl Gateway {
         Self {
             shares_ports,
             running: Arc::default(),
+            admin: None,
+            _monitoring: None,
             listening: Vec::new(),
             keys: Keys::new(),
             removed: JoinSet::new(),
@@ -127,9 +138,10 @@ impl Gateway {
             }
             losses.extend(pool.loss(old).map(|loss| format!("pool {name} {loss}")));
         }
-        let Checked { config, source, secrets, mut pools, mut plans } = new;
+        let Checked { config, source, secrets, mut pools, access, mut plans } = new;
         if let Some(admin) = &config.admin {
-            let service = BoxCloneSyncService::new(Admin::new(Arc::clone(&running)));
+            let service = self.admin.get_or_insert_with(|| Admin::new(Arc::clone(&running)));
+            let service = BoxCloneSyncService::new(service.clone());
             plans.push((Plan::admin(*admin.bind.get_ref(), service), admin.bind.span()));
         }
         let next = self.open(plans, &source)?;
@@ -164,9 +176,15 @@ impl Gateway {
         let removed = std::mem::replace(&mut self.listening, listening);
         self.shutdown_timeout = config.shutdown_timeout;
         let listeners = self.listening.iter().filter(|listening| !listening.is_admin());
-        let listeners =
-            listeners.map(|listening| ListenerState { bind: listening.configured, serving: listening.serving.clone() });
-        running.replace(State { text: source.text, pools, listeners: listeners.collect() });
+        let listeners = listeners.map(|listening| ListenerState {
+            bind: listening.configured,
+            address: listening.address(),
+            serving: listening.serving.clone(),
+        });
+        let state = State { text: source.text, pools, listeners: listeners.collect(), access };
+        running.monitor.replace(watched::pools(&state), watched::listeners(&state));
+        running.replace(state);
+        self._monitoring.get_or_insert_with(|| running.monitor.spawn());
         // A set keeps tasks that have ended until they are joined.
         while self.removed.try_join_next().is_some() {}
         for listening in removed {
@@ -178,6 +196,11 @@ impl Gateway {
             self.removed.spawn(listening.shutdown(timeout));
         }
         Ok(())
+    }
+
+    /// Returns the monitor of the pools and listeners.
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.running.monitor
     }
 
     /// Opens the sockets of plans that no running listener can do with its socket.

@@ -95,14 +95,19 @@ impl Listening {
     /// Starts to serve.
     pub(crate) fn start(ready: Ready) -> Self {
         let Ready { bind: configured, service, handle } = ready;
-        if let Some(address) = handle.local_addr().ok().and_then(|address| address.as_socket()) {
-            tracing::info!("listening on {address}");
-        }
         let serving = match service {
             ReadyService::Udp(listener, datagrams) => Serving::of_datagrams(listener, datagrams),
             ReadyService::Stream(listener, acceptors, stream) => Serving::of_connections(listener, acceptors, stream),
         };
-        Self { configured, serving, handle }
+        let listening = Self { configured, serving, handle };
+        tracing::info!("listening on {}", listening.address());
+        listening
+    }
+
+    /// Returns the address of the socket.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.handle.local_addr().ok().and_then(|address| address.as_socket());
+        address.unwrap_or(self.configured)
     }
 
     pub(crate) fn socket(&self) -> &Socket {

@@ -48,6 +48,7 @@ use std::{
 };
 
 use clap::Parser;
+use equipoise::monitor::live::MonitorEventKind;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -126,10 +127,12 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn reload(gateway: &mut Gateway, file: &Path) {
-    match Checked::read(file, gateway).and_then(|new| gateway.apply(new)) {
-        Ok(()) => tracing::info!("reloaded"),
-        Err(error) => tracing::error!("the old configuration stays: {error}"),
-    }
+    let (result, detail) = match Checked::read(file, gateway).and_then(|new| gateway.apply(new)) {
+        Ok(()) => ("ok", String::new()),
+        Err(error) => ("failed", format!("the old configuration stays: {error}")),
+    };
+    // The event is logged, too.
+    gateway.monitor().record(MonitorEventKind::Reloaded { result, detail });
 }
 
 /// Logs to stderr from a thread of its own, so that a slow reader of the log does not hold up requests. While

@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr};
 use bytes::Bytes;
 use equipoise::affinity::source::TrustedProxies;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tower::util::BoxCloneSyncService;
 
@@ -43,7 +43,8 @@ pub(crate) struct Layers {
 }
 
 /// The service of the admin interface, which knows the servers. So they do not know its type.
-pub(crate) type AdminService = BoxCloneSyncService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
+pub(crate) type AdminService =
+    BoxCloneSyncService<Request<Incoming>, Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible>;
 
 /// What is done with connections.
 pub(crate) enum Stream {

@@ -20,8 +20,9 @@ use crate::{
     udp::Datagrams,
 };
 
-/// The maximum number of connections of the admin interface.
-const ADMIN_CONNECTIONS: usize = 64;
+/// The maximum number of connections of the admin interface. Each browser with the status page has one or two, and the page
+/// has at most 64 streams of updates.
+const ADMIN_CONNECTIONS: usize = 192;
 
 /// A running server. Clones are the same server.
 #[derive(Clone)]
@@ -172,7 +173,7 @@ impl Serving {
                 forward.replace(*plan);
             }
             (Stream::Sni(plan), AnyServer::Sni(server)) => server.replace(plan),
-            // An admin interface has no settings.
+            // The settings of an admin interface are not a part of its server.
             _ => {}
         }
     }

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use equipoise::proxy::{
-    listen::{Established, Prefixed},
-    proxy_protocol::{ProxyAcceptor, ProxyProtocol},
-    sni::{InvalidSniRoute, SniRouter, SniStats, SniTarget},
-    tcp::{TcpProxy, TcpStats},
+use equipoise::{
+    monitor::WatchedListener,
+    proxy::{
+        listen::{Established, Prefixed},
+        proxy_protocol::{ProxyAcceptor, ProxyProtocol},
+        sni::{InvalidSniRoute, SniRouter, SniStats, SniTarget},
+        tcp::{TcpProxy, TcpStats},
+    },
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -196,6 +199,19 @@ impl SniServer {
         match &self.router {
             AnyRouter::Direct(router) => router.stats(),
             AnyRouter::Proxied(router) => router.stats(),
+        }
+    }
+
+    /// Returns the proxies, by the names of their pools.
+    pub(crate) fn proxies(&self) -> BTreeMap<String, TcpProxy> {
+        self.proxies.lock().clone()
+    }
+
+    /// Adds the counters of the connections whose pool is not known yet.
+    pub(crate) fn watched(&self, listener: WatchedListener) -> WatchedListener {
+        match &self.router {
+            AnyRouter::Direct(router) => listener.sni(router),
+            AnyRouter::Proxied(router) => listener.sni(router),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The users of a forward proxy.
+//! The users of a forward proxy or of the admin interface.
 
 use std::{fs, path::PathBuf};
 

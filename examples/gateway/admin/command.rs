@@ -2,39 +2,64 @@
 
 use std::time::Duration;
 
-use equipoise::health::AdminState;
-use http::StatusCode;
+use equipoise::{affinity::source::PeerAddr, health::AdminState, monitor::live::MonitorEventKind};
+use http::{StatusCode, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::{
-    answer::{Answer, text},
+    answer::{Answer, Problem, text},
     state::Running,
 };
 use crate::backend::Backend;
 
 /// Sets the administrative state of an endpoint, in all pools that have it.
-pub(super) async fn command(running: &Running, id: &str, word: &str, query: &str) -> Answer {
+pub(super) async fn command(running: &Running, id: &str, word: &str, head: &Parts) -> Answer {
+    let operator = running.state().access.operator(&head.headers)?;
     let id = percent_decode_str(id).decode_utf8_lossy();
     let id = &*id;
-    let admin_state = match word {
-        "drain" => AdminState::Drain { deadline: None },
-        "ready" => AdminState::Ready,
-        "maintenance" => AdminState::Maintenance,
-        _ => return Err((StatusCode::NOT_FOUND, format!("there is no {word:?}: use drain, ready or maintenance"))),
+    let (admin_state, word) = match word {
+        "drain" => (AdminState::Drain { deadline: None }, "drain"),
+        "ready" => (AdminState::Ready, "ready"),
+        "maintenance" => (AdminState::Maintenance, "maintenance"),
+        _ => {
+            let message = format!("there is no {word:?}: use drain, ready or maintenance");
+            return Err(Problem::new(StatusCode::NOT_FOUND, message));
+        }
     };
     let (mut only, mut done) = (None, String::new());
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (key, value) in form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()) {
         match &*key {
             "pool" => only = Some(value.into_owned()),
-            _ => return Err((StatusCode::BAD_REQUEST, format!("there is no parameter {key:?}: use pool"))),
+            _ => {
+                let message = format!("there is no parameter {key:?}: use pool");
+                return Err(Problem::new(StatusCode::BAD_REQUEST, message));
+            }
         }
     }
     for (name, backend) in ordered(running, id, only.as_deref(), admin_state) {
+        running.monitor.record(MonitorEventKind::Command {
+            pool: name.as_str().into(),
+            endpoint: id.into(),
+            state: word,
+            by: sender(&operator, head),
+        });
         done += &format!("{name}: {id} is {}\n", settled(&backend, id).await);
     }
     match done.is_empty() {
-        true => Err((StatusCode::NOT_FOUND, format!("no such pool has an endpoint {id:?}: see GET /endpoints"))),
+        true => {
+            let message = format!("no such pool has an endpoint {id:?}: see GET /endpoints");
+            Err(Problem::new(StatusCode::NOT_FOUND, message))
+        }
         false => Ok(text(done)),
+    }
+}
+
+/// Returns who has sent a command: the name of the operator, or the address of the program.
+fn sender(operator: &str, head: &Parts) -> String {
+    match (operator, head.extensions.get()) {
+        ("", Some(PeerAddr(peer))) => peer.ip().to_string(),
+        ("", None) => "a program".to_owned(),
+        (operator, _) => operator.to_owned(),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use equipoise::{PickRequest, SourcePrefix, tower::RequestHead};
+use equipoise::{PickRequest, SourcePrefix, monitor::page::ExplainAnswer, tower::RequestHead};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
 use super::{
-    answer::{Answer, USAGE, text},
+    answer::{Answer, Problem, USAGE, text},
     state::{ListenerState, State},
 };
 use crate::{
@@ -63,7 +63,7 @@ impl Question {
 
 /// Explains where a request, a connection or a datagram would go.
 pub(super) async fn explain(state: &State, query: &str) -> Answer {
-    let wrong = |message: String| (StatusCode::BAD_REQUEST, message);
+    let wrong = |message: String| Problem::new(StatusCode::BAD_REQUEST, message);
     let question = Question::read(query).map_err(wrong)?;
     if let Some(name) = &question.pool {
         let pool = state.pools.get(name).ok_or_else(|| wrong(format!("there is no pool {name:?}")))?;
@@ -73,7 +73,7 @@ pub(super) async fn explain(state: &State, query: &str) -> Answer {
         Some(bind) => state.listeners.iter().find(|listener| listener.bind.to_string() == *bind),
         None => state.listeners.first(),
     };
-    let Some(ListenerState { bind, serving }) = listener else {
+    let Some(ListenerState { bind, serving, .. }) = listener else {
         return Err(wrong("there is no such listener: see GET /listeners".to_owned()));
     };
     match &serving.server {
@@ -112,14 +112,14 @@ fn pick_connection(backend: &Backend, question: &Question) -> String {
 }
 
 /// Explains the pick of a pool: by the session of the request, and without one by its key.
-async fn pick(backend: &Backend, request: &Request<()>) -> String {
+pub(super) async fn pick(backend: &Backend, request: &Request<()>) -> ExplainAnswer {
     let session = backend.affinity.explain(request).await;
     let key = backend.hash_on.as_ref().and_then(HashOn::of_requests);
     let key = key.as_ref().and_then(|key| key.of(RequestHead::of(request)).found());
     match key {
         Some(key) if session.endpoint.is_err() && !session.keyed => {
-            format!("by its key\n{}", backend.pool.explain(&PickRequest::new().key(&key)))
+            ExplainAnswer::from(backend.pool.explain(&PickRequest::new().key(&key))).step("by its key")
         }
-        _ => session.to_string(),
+        _ => session.into(),
     }
 }

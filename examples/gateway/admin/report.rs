@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use bytes::Bytes;
 use equipoise::{
     http::{CloseReason, ConnectionStatus},
     proxy::{
@@ -16,14 +15,16 @@ use equipoise::{
     },
 };
 use http::Response;
-use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{answer::json_response, state::State};
+use super::{
+    answer::{AdminBody, json_response},
+    state::State,
+};
 use crate::{serving::AnyServer, sni::SniServer};
 
 /// The endpoints of all pools.
-pub(super) fn endpoints(state: &State) -> Response<Full<Bytes>> {
+pub(super) fn endpoints(state: &State) -> Response<AdminBody> {
     let mut all = Vec::new();
     for (name, backend) in &state.pools {
         for status in backend.pool.endpoints() {
@@ -51,7 +52,7 @@ fn connections(status: &ConnectionStatus) -> Value {
 }
 
 /// The connections, requests, sessions and tunnels of clients.
-pub(super) fn listeners(state: &State) -> Response<Full<Bytes>> {
+pub(super) fn listeners(state: &State) -> Response<AdminBody> {
     let all = state.listeners.iter().map(|listener| {
         let mut report = match &listener.serving.server {
             AnyServer::Http(server, front) => {

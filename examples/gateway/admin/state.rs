@@ -3,9 +3,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
+use equipoise::monitor::Monitor;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{backend::Backend, serving::Serving};
+use super::access::Access;
+use crate::{
+    backend::Backend,
+    serving::{AnyServer, Serving},
+};
 
 /// What the gateway runs now.
 #[derive(Default)]
@@ -14,12 +19,26 @@ pub(crate) struct State {
     pub(crate) text: String,
     pub(crate) pools: BTreeMap<String, Backend>,
     pub(crate) listeners: Vec<ListenerState>,
+    pub(crate) access: Access,
 }
 
 pub(crate) struct ListenerState {
     /// The configured address.
     pub(crate) bind: SocketAddr,
+    /// The address of the socket.
+    pub(crate) address: SocketAddr,
     pub(crate) serving: Serving,
+}
+
+impl ListenerState {
+    /// Returns the name in metrics and on the status page: the address, and `/udp` if the listener gets datagrams, because
+    /// another one may get connections at the same address.
+    pub(super) fn name(&self) -> String {
+        match self.serving.server {
+            AnyServer::Udp(_) => format!("{}/udp", self.address),
+            _ => self.address.to_string(),
+        }
+    }
 }
 
 /// The state of the gateway, which each reload replaces.
@@ -27,6 +46,8 @@ pub(crate) struct ListenerState {
 pub(crate) struct Running {
     state: ArcSwap<State>,
     commands: Mutex<()>,
+    /// What the status page and the metrics read, and where events are recorded.
+    pub(crate) monitor: Monitor,
 }
 
 impl Running {

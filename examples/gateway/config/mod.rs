@@ -1,5 +1,6 @@
 //! The tables of the configuration file. `gateway.toml` describes every key.
 
+mod admin;
 mod forward;
 mod http;
 mod layer4;
@@ -8,12 +9,13 @@ mod pool;
 mod tls;
 mod values;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 pub(crate) use self::{
+    admin::AdminTable,
     forward::{Action, ForwardLimitsTable, ForwardListener, Port, Quota, Resolves, RuleTable},
     http::{CertificateField, Errors, Field, Format, HttpListener, Incoming, Limits, ProxyTimeouts, RouteTable},
     layer4::{ConnectionLimits, SniListener, SniRoute, TcpListener, UdpListener},
@@ -21,10 +23,7 @@ pub(crate) use self::{
     pool::{AffinityTable, Check, Outgoing, PoolTable, Protocol, TlsTable},
     tls::{CertificateTable, ClientAuthKind, ListenerTls, MinVersion},
 };
-use self::{
-    listener::ModeOnly,
-    values::{address, time},
-};
+use self::{listener::ModeOnly, values::time};
 use crate::source::{ConfigError, Source};
 
 #[derive(Deserialize)]
@@ -43,7 +42,7 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     #[serde(default)]
     pub(crate) pool: BTreeMap<String, Spanned<PoolTable>>,
-    pub(crate) admin: Option<Admin>,
+    pub(crate) admin: Option<AdminTable>,
 }
 
 impl Config {
@@ -72,13 +71,6 @@ pub(crate) struct Log {
 pub(crate) enum LogFormat {
     Line,
     Json,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Admin {
-    #[serde(deserialize_with = "address")]
-    pub(crate) bind: Spanned<SocketAddr>,
 }
 
 impl Default for Log {

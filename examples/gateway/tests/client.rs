@@ -70,7 +70,30 @@ impl Client {
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         soon(self.0.read_exact(&mut body)).await?;
+        if answer.header("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk().await? {
+                body.extend(chunk);
+            }
+        }
         answer.body = String::from_utf8(body).unwrap();
         Ok(answer)
+    }
+
+    /// Reads the head of a response whose body has no end.
+    pub(crate) async fn head(&mut self) -> String {
+        soon(head(&mut self.0)).await.unwrap()
+    }
+
+    /// Reads a chunk of a body. `None` is its end.
+    pub(crate) async fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(soon(self.0.read_u8()).await?);
+        }
+        let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        soon(self.0.read_exact(&mut chunk)).await?;
+        chunk.truncate(size);
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 }

@@ -14,6 +14,7 @@ mod generators;
 mod limits;
 mod load;
 mod log;
+mod monitoring;
 mod pki;
 mod process;
 mod reload;

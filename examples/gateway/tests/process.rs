@@ -127,7 +127,7 @@ impl Gateway {
     pub(crate) async fn reload(&mut self, folder: &Folder, config: &str) {
         folder.write(config);
         self.signal("-HUP").await;
-        self.logs("reloaded").await;
+        self.logs("configuration reloaded").await;
     }
 
     /// Connects to a listener, or to the admin interface after the listeners.
