@@ -111,9 +111,11 @@ impl Gateway {
     /// Creates a gateway that serves nothing yet. If `shares_ports` is true, other gateways that share their ports may
     /// listen on the same addresses.
     pub(crate) fn new(shares_ports: bool) -> Self {
+        let running = Arc::<Running>::default();
+        running.monitor.build_info("gateway", env!("CARGO_PKG_VERSION"));
         Self {
             shares_ports,
-            running: Arc::default(),
+            running,
             admin: None,
             _monitoring: None,
             listening: Vec::new(),

@@ -2,23 +2,21 @@
 
 use ratatui::{
     Frame,
-    layout::{Alignment, Constraint, Layout, Rect},
-    style::{Color, Modifier, Style, Stylize},
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Style, Stylize},
     symbols,
     text::{Line, Span},
-    widgets::{Block, Borders, Clear, Paragraph, Row, Sparkline, Table, TableState},
+    widgets::{Block, Borders, Clear, Paragraph, Sparkline, TableState},
 };
 
 use crate::{
-    format::{count, milliseconds, span, sparkline},
+    format::{count, milliseconds, span},
     input::HELP,
     model::{Endpoint, Model, Pool},
+    table::{colour, endpoints},
     view::View,
     wire::Sample,
 };
-
-/// The number of seconds in the column with bars.
-const BARS: usize = 20;
 
 /// Data of this age, in seconds, is marked as old. The server sends each second.
 const OLD: u64 = 5;
@@ -108,7 +106,7 @@ fn draw_pool(frame: &mut Frame<'_>, area: Rect, model: &Model, (index, pool): (u
         draw_history(frame, history, pool);
     }
     let mut state = TableState::new().with_selected((!rows.is_empty()).then_some(selected));
-    frame.render_stateful_widget(endpoints(&rows, model.at, view), table, &mut state);
+    frame.render_stateful_widget(endpoints(&rows, model.at, view, table.width), table, &mut state);
     if let Some(endpoint) = rows.get(selected) {
         frame.render_widget(detail(endpoint), details);
     }
@@ -177,79 +175,6 @@ fn draw_history(frame: &mut Frame<'_>, area: Rect, pool: &Pool) {
         let padded = vec![0; usize::from(area.width).saturating_sub(bars.len())].into_iter().chain(bars);
         let graph = Sparkline::default().data(padded.collect::<Vec<u64>>()).max(1_000).style(colour);
         frame.render_widget(graph.block(Block::new().borders(Borders::TOP).title(title).dim()), area);
-    }
-}
-
-fn endpoints<'m>(rows: &[&'m Endpoint], now: f64, view: &View) -> Table<'m> {
-    let arrow = if view.is_reversed { "▲" } else { "▼" };
-    let head =
-        ["endpoint", "state", "since", "weight", "in flight", "rate", "errors", "p50", "p99", "attempts", "rate"];
-    let head = head.iter().enumerate().map(|(at, name)| match *name == view.sort.name() && at < 10 {
-        true => Line::from(format!("{name}{arrow}")).bold(),
-        false => Line::from(*name),
-    });
-    let alignment = |at: usize, text: String| {
-        Line::from(text).alignment(if (3..10).contains(&at) { Alignment::Right } else { Alignment::Left })
-    };
-    let row = |endpoint: &&'m Endpoint| {
-        let (shown, newest) = (&endpoint.shown, endpoint.history.newest());
-        let state = shown.availability.as_str();
-        let in_flight = match shown.max_in_flight {
-            Some(max) => format!("{}/{}", count(shown.in_flight as f64), count(max as f64)),
-            None => count(shown.in_flight as f64),
-        };
-        let cells = [
-            shown.id.as_str().to_owned(),
-            state.to_owned(),
-            endpoint.since(now).map_or_else(String::new, span),
-            count(shown.weight),
-            in_flight,
-            count(newest.rate),
-            count(newest.errors),
-            milliseconds(newest.p50),
-            milliseconds(newest.p99),
-            count(shown.requests.total as f64),
-            sparkline(endpoint.history.last(BARS), |sample| sample.rate),
-        ];
-        let lines = cells.into_iter().enumerate().map(|(at, text)| {
-            let line = alignment(at, text);
-            match at {
-                1 => line.style(colour(state)),
-                6 if newest.errors > 0.0 => line.style(Color::Red),
-                10 => line.style(Color::Green),
-                _ => line,
-            }
-        });
-        Row::new(lines.collect::<Vec<_>>())
-    };
-    let widths = [
-        Constraint::Fill(3),
-        Constraint::Length(11),
-        Constraint::Length(8),
-        Constraint::Length(6),
-        Constraint::Length(11),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(BARS as u16),
-    ];
-    let head = head
-        .enumerate()
-        .map(|(at, line)| line.alignment(if (3..10).contains(&at) { Alignment::Right } else { Alignment::Left }));
-    Table::new(rows.iter().map(row).collect::<Vec<_>>(), widths)
-        .header(Row::new(head.collect::<Vec<_>>()).style(Style::new().add_modifier(Modifier::UNDERLINED)))
-        .row_highlight_style(Style::new().reversed())
-}
-
-/// The colour of a state. Its word says the same.
-fn colour(state: &str) -> Color {
-    match state {
-        "up" => Color::Green,
-        "draining" | "probation" => Color::Yellow,
-        "maintenance" => Color::Magenta,
-        _ => Color::Red,
     }
 }
 

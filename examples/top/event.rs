@@ -17,8 +17,17 @@ pub(crate) struct Event {
 impl Event {
     /// Reads an event of any kind, so that new kinds are shown too.
     pub(crate) fn read(fields: &Fields) -> Self {
-        let details: Vec<_> = fields
-            .iter()
+        let mut shown: Vec<_> = fields.iter().collect();
+        // The order is that of the names otherwise.
+        shown.sort_by_key(|(name, _)| match name.as_str() {
+            "pool" => 0,
+            "endpoint" => 1,
+            "from" => 2,
+            "to" => 3,
+            _ => 4,
+        });
+        let details: Vec<_> = shown
+            .into_iter()
             .filter(|(name, value)| !matches!(name.as_str(), "at" | "id" | "kind") && !is_empty(value))
             .map(|(name, value)| format!("{name}={}", plain(value)))
             .collect();

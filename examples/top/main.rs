@@ -14,7 +14,8 @@
 //! | `wire.rs`, `text.rs`, `event.rs` | the JSON of the page, its texts made harmless for a terminal, and its events |
 //! | `model.rs` | what the server has told: states, updates and histories |
 //! | `view.rs`, `input.rs` | what of it is shown, in which order, and the keys |
-//! | `draw.rs`, `once.rs`, `format.rs` | the picture, the plain table, and numbers and times as text |
+//! | `draw.rs`, `table.rs` | the picture, and the table in it |
+//! | `once.rs`, `format.rs` | the plain table, and numbers and times as text |
 
 mod draw;
 mod event;
@@ -23,6 +24,7 @@ mod input;
 mod model;
 mod once;
 mod stream;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;

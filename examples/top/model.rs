@@ -49,6 +49,8 @@ pub(crate) struct Endpoint {
     pub(crate) shown: EndpointFields,
     /// When the newest conditions and checks were told, in seconds since 1970.
     told: f64,
+    /// When the state was seen to change, in seconds since 1970.
+    changed: Option<f64>,
     pub(crate) history: History,
 }
 
@@ -156,7 +158,7 @@ impl Endpoint {
         let whole: Option<Vec<Sample>> = take(&mut fields, "samples")?;
         let samples = whole.map_or_else(|| samples(&mut fields), Ok)?;
         let shown = shown(&fields)?;
-        Ok(Self { key: text(&fields, "id"), fields, shown, told: at, history: History::of(samples) })
+        Ok(Self { key: text(&fields, "id"), fields, shown, told: at, changed: None, history: History::of(samples) })
     }
 
     fn update(&mut self, fields: Fields, at: f64) -> Result<(), ReadError> {
@@ -171,6 +173,9 @@ impl Endpoint {
         let (conditions, checks) = (fields.contains_key("conditions"), fields.contains_key("checks"));
         self.fields.extend(fields);
         let old = std::mem::replace(&mut self.shown, shown(&self.fields)?);
+        if old.availability != self.shown.availability {
+            self.changed = Some(at);
+        }
         if !conditions {
             self.shown.conditions = old.conditions;
         }
@@ -198,11 +203,16 @@ impl Endpoint {
 
     /// Returns for how many seconds the endpoint has had its state, if that is known. `now` is the time of the server.
     pub(crate) fn since(&self, now: f64) -> Option<f64> {
+        let age = |since: f64| since + now - self.told;
         let since = match self.shown.conditions.first() {
-            Some(condition) => Some(condition.since),
-            None => self.shown.checks.iter().map(|check| check.since).reduce(f64::min),
+            Some(condition) => Some(age(condition.since)),
+            // Checks do not know that an operator has made the endpoint ready.
+            None => {
+                let checks = self.shown.checks.iter().map(|check| age(check.since));
+                checks.chain(self.changed.map(|changed| now - changed)).reduce(f64::min)
+            }
         };
-        since.map(|since| (since + now - self.told).max(0.0))
+        since.map(|since| since.max(0.0))
     }
 }
 

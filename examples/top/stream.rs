@@ -76,7 +76,8 @@ impl Page {
         loop {
             let lost = match self.connection(&messages).await {
                 Ok(()) => "the server has closed the connection".to_owned(),
-                Err(error) => format!("{error:#}"),
+                // The client's own error says more than fits into a line.
+                Err(error) => error.root_cause().to_string(),
             };
             if messages.send(Message::Lost(lost)).await.is_err() {
                 return;
@@ -131,4 +132,85 @@ where
         };
         Some((chunk, chunks))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise::{
+        Availability,
+        monitor::{Monitor, WatchedPool, page::StatusPage},
+        proxy::server::Server,
+    };
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+    use crate::{model::Model, once};
+
+    /// Waits for the next message. The timeout only turns a hang into a failure.
+    async fn next(messages: &mut mpsc::Receiver<Message>) -> Message {
+        time::timeout(Duration::from_secs(60), messages.recv()).await.unwrap().unwrap()
+    }
+
+    fn serve(monitor: &Monitor, listener: TcpListener) -> Server<StatusPage> {
+        let server = Server::new(StatusPage::new(monitor).at("/status/"));
+        tokio::spawn(server.clone().serve(listener));
+        server
+    }
+
+    #[tokio::test]
+    async fn a_page_is_followed_also_after_the_connection_is_lost() {
+        let (pool, monitor) = (Pool::<()>::default(), Monitor::new());
+        for id in ["a:80", "b:80"] {
+            pool.add(EndpointSpec::new(id), ()).unwrap();
+        }
+        monitor.add_pool(WatchedPool::new("web", &pool));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = serve(&monitor, listener);
+        let page = Page::new(&format!("http://{address}/status"), HeaderMap::new()).unwrap();
+        let (sender, mut messages) = mpsc::channel(16);
+        tokio::spawn(page.clone().follow(sender));
+
+        let Message::State(json) = next(&mut messages).await else { panic!("first the whole state") };
+        let mut model = Model::read(&json).unwrap();
+        pool.set_availability("b:80", Availability::Maintenance).unwrap();
+        let availability = |model: &Model| model.pools[0].endpoints[1].shown.availability.to_string();
+        while availability(&model) != "maintenance" {
+            match next(&mut messages).await {
+                Message::Update(json) => model.update(&json).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+        let table = once::table(&Model::read(&page.state().await.unwrap()).unwrap());
+        assert!(table.lines().nth(2).unwrap().starts_with("web   b:80      maintenance"), "{table}");
+
+        server.shutdown(Duration::ZERO).await;
+        while !matches!(next(&mut messages).await, Message::Lost(_)) {}
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let _server = serve(&monitor, socket.listen(16).unwrap());
+        loop {
+            match next(&mut messages).await {
+                Message::Lost(_) => {}
+                Message::State(json) => {
+                    assert_eq!(availability(&Model::read(&json).unwrap()), "maintenance");
+                    break;
+                }
+                Message::Update(json) => panic!("first the whole state: {json}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_status_page_is_an_error() {
+        for url in ["127.0.0.1:9900", "https://127.0.0.1/", "/status/", "http://", "ftp://a/"] {
+            assert!(Page::new(url, HeaderMap::new()).is_err(), "{url}");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let _server = serve(&Monitor::new(), listener);
+        let error = Page::new(&url, HeaderMap::new()).unwrap().state().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{url}status.json answers 404 Not Found"));
+    }
 }

@@ -112,6 +112,7 @@ fn an_update_changes_only_what_it_names() {
     model.update(&update.to_string()).unwrap();
     let b = &model.pools[0].endpoints[1];
     assert_eq!((b.history.last(9).count(), b.shown.availability.as_str(), b.reason().as_str()), (3, "up", ""));
+    assert_eq!(b.since(model.at + 2.0), Some(2.0));
 
     // A reader that was too slow for two seconds gets the sample of the last one.
     let update = json!({ "seconds": 3, "pools": [{ "name": "web", "sample": [5.0, 0.0, 0, null, null] }] });
@@ -222,9 +223,9 @@ fn the_picture_shows_the_state_with_its_reason_and_the_numbers() {
         "2 of 3 up, 1 left recently  60/s  2 errors/s  in flight 4  waiting 1  attempts 100  failed 6  retries 9",
         "p99 9.0ms, p50 3.0ms",
         "unhealthy   4s",
-        "2/100      20       1   3.2ms    1.5s        50",
+        "2/100     20       1   3.2ms    1.5s        50",
         "a: 10.0.0.1:80, tier 0, 50 attempts, 3 failed",
-        "11:53:20 health endpoint=b pool=web to=unhealthy",
+        "11:53:20 health pool=web endpoint=b to=unhealthy",
     ] {
         assert!(drawn.contains(text), "{text}\n{drawn}");
     }
@@ -240,6 +241,18 @@ fn the_picture_says_when_the_data_is_old() {
     assert!(picture(Some(&model), &view, Some("no answer")).contains("○ 3s old: no answer"));
     assert!(picture(None, &view, Some("no answer")).contains("○ no answer"));
     assert!(picture(None, &view, None).contains("connecting"));
+}
+
+#[test]
+fn a_narrow_terminal_leaves_out_columns_but_never_the_endpoint_and_its_state() {
+    let (model, view) = (model(), View::default());
+    for (width, shown) in [(150, "reason"), (80, "p99"), (60, "errors"), (30, "unhealthy")] {
+        let mut terminal = Terminal::new(TestBackend::new(width, 30)).unwrap();
+        let picture = Picture { url: "http://localhost/", model: Some(&model), view: &view, problem: None, age: 0 };
+        terminal.draw(|frame| draw(frame, &picture)).unwrap();
+        let drawn = terminal.backend().to_string();
+        assert!(drawn.contains(shown) && drawn.contains("endpoint▼") && drawn.contains("unhealthy"), "{drawn}");
+    }
 }
 
 #[test]

@@ -106,6 +106,7 @@ async fn the_admin_address_is_a_status_page() {
     assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
     let state = admin.request("GET /", "accept: application/json\r\n").await.unwrap();
     let state: Value = serde_json::from_str(&state.body).unwrap();
+    assert_eq!(state["build"]["program"], "gateway");
     let web = &state["pools"][0];
     assert_eq!((&web["name"], &web["endpoints"][1]["id"]), (&"web".into(), &"b".into()));
     assert_eq!(web["endpoints"][0]["address"], backends[0].address());
