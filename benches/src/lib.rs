@@ -4,6 +4,7 @@ pub mod call;
 pub mod floor;
 pub mod tasks;
 pub mod timing;
+pub mod watched;
 
 mod subject;
 

@@ -16,7 +16,8 @@ use std::{
 
 use bytes::Bytes;
 use equipoise::{
-    Availability, EndpointSpec, Entropy, LogEwma, PickError, Pool, PoolStats, Revision, SeededEntropy,
+    Availability, EndpointSpec, Entropy, LatencyHistogram, LogEwma, PickError, Pool, PoolStats, Revision,
+    SeededEntropy,
     monitor::{Monitor, WatchedPool, report::PoolReport},
     tower::{Attempt, Balance, Error},
 };
@@ -126,7 +127,7 @@ impl Service<Request<Full<Bytes>>> for Server {
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let check = self.checks.fetch_add(1, Ordering::Relaxed);
-        if check % 97 == 0 {
+        if check.is_multiple_of(97) {
             self.tally.count(End::Refused);
             return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
         }
@@ -140,7 +141,7 @@ impl Service<Request<Full<Bytes>>> for Server {
         let hangs = request.headers().contains_key("hangs");
         async move {
             let drawn = draw([1, id, attempt]);
-            if hangs && drawn % 2 == 0 {
+            if hangs && drawn.is_multiple_of(2) {
                 std::future::pending::<()>().await;
             }
             for _ in 0..drawn / 64 % 4 {
@@ -208,12 +209,12 @@ impl Body for Answer {
 /// A caller: sends requests, gives up some of them, and changes the pool now and then.
 async fn call(pool: Pool<Server>, balance: Balance<Server>, tally: Arc<Tally>, ids: impl Iterator<Item = u64>) {
     for id in ids {
-        if id % REQUESTS_PER_CHANGE == 0 {
+        if id.is_multiple_of(REQUESTS_PER_CHANGE) {
             change(&pool, &tally, draw([2, id, 0]));
         }
         let drawn = draw([3, id, 0]);
         // How often a request is polled before it is given up.
-        let patience = (drawn % 8 == 0).then_some(1 + drawn / 8 % 6);
+        let patience = drawn.is_multiple_of(8).then_some(1 + drawn / 8 % 6);
         let mut request = Request::get(format!("/{id}")).body(Full::new(Bytes::new())).expect("a valid request");
         if patience.is_some() {
             request.headers_mut().insert("hangs", 1.into());
@@ -410,7 +411,7 @@ async fn requests_and_times_of_all_endpoints_are_those_of_their_services() {
     let (mut requests, mut times) = (0, [0, 0]);
     for status in all {
         requests += status.requests.total;
-        let counts = [&status.latency, &status.duration].map(|times| times.as_ref().map_or(0, |times| times.count()));
+        let counts = [&status.latency, &status.duration].map(|times| times.as_ref().map_or(0, LatencyHistogram::count));
         times = [times[0] + counts[0], times[1] + counts[1]];
     }
     // At most 1 000 departed endpoints are listed. The totals have the others.
