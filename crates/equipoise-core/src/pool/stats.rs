@@ -189,7 +189,7 @@ impl<T> Pool<T> {
     /// ```
     /// use equipoise_core::{Pool, StrategySpec};
     ///
-    /// let strategy = "p2c(choices=3)".parse::<StrategySpec>()?.build()?;
+    /// let strategy = "p2c(choices=3)".parse::<StrategySpec>()?.build();
     /// assert_eq!(Pool::<()>::new(strategy).strategy(), "p2c(choices=3)");
     /// assert_eq!(Pool::<()>::default().strategy(), "LogEwma");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
