@@ -14,7 +14,7 @@ use super::{
 };
 
 /// An [observer](Observe) that makes a span for each request of a balancer, and a child span for each attempt. Set it
-/// with `Balance::observe`. See the [module](self) for the spans and their fields.
+/// with `Balance::observe`. See the [module](crate::trace) for the spans and their fields.
 ///
 /// Clones share the sampling of explanations and the exemplars.
 #[derive(Clone, Debug)]
