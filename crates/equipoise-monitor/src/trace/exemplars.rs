@@ -44,8 +44,8 @@ struct Inner {
     shards: [Mutex<Shard>; Exemplars::SHARDS],
 }
 
-/// By pool and endpoint.
-type Shard = HashMap<(Arc<str>, EndpointId), OfEndpoint>;
+/// By pool, and then by endpoint.
+type Shard = HashMap<Arc<str>, HashMap<EndpointId, OfEndpoint>>;
 
 struct OfEndpoint {
     newest: SystemTime,
@@ -74,15 +74,15 @@ impl Exemplars {
     /// [`Trace::exemplars`](super::Trace::exemplars) calls this method; call it yourself if another tracing system makes
     /// the traces.
     pub fn record(&self, pool: &Arc<str>, endpoint: &EndpointId, latency: Duration, trace_id: impl Into<String>) {
-        let key = (Arc::clone(pool), endpoint.clone());
-        let Some(mut shard) = self.shard(&key).try_lock() else { return };
+        let Some(mut shard) = self.shard(pool, endpoint).try_lock() else { return };
         let at = SystemTime::now();
         let exemplar = Exemplar { trace_id: trace_id.into(), latency, at };
-        if !shard.contains_key(&key) && shard.len() >= self.inner.max_per_shard {
-            let oldest = shard.iter().min_by_key(|(_, one)| one.newest).map(|(key, _)| key.clone());
-            oldest.map(|key| shard.remove(&key));
+        let is_new = shard.get(pool).is_none_or(|of_pool| !of_pool.contains_key(endpoint));
+        if is_new && shard.values().map(HashMap::len).sum::<usize>() >= self.inner.max_per_shard {
+            forget_oldest(&mut shard);
         }
-        let one = shard.entry(key).or_insert_with(|| OfEndpoint { newest: at, exemplars: Vec::new() });
+        let of_pool = shard.entry(Arc::clone(pool)).or_default();
+        let one = of_pool.entry(endpoint.clone()).or_insert_with(|| OfEndpoint { newest: at, exemplars: Vec::new() });
         one.newest = at;
         let range = Self::range(latency);
         match one.exemplars.iter_mut().find(|(of, _)| *of == range) {
@@ -93,26 +93,22 @@ impl Exemplars {
 
     /// Returns the newest exemplar of an endpoint whose latency is in `latencies`, such as the bounds of a bucket of a
     /// histogram. `None` if there is none.
-    pub fn newest(&self, pool: &Arc<str>, endpoint: &EndpointId, latencies: Range<Duration>) -> Option<Exemplar> {
-        let key = (Arc::clone(pool), endpoint.clone());
-        let shard = self.shard(&key).lock();
-        let exemplars = shard.get(&key)?.exemplars.iter().map(|(_, exemplar)| exemplar);
+    pub fn newest(&self, pool: &str, endpoint: &EndpointId, latencies: Range<Duration>) -> Option<Exemplar> {
+        let shard = self.shard(pool, endpoint).lock();
+        let exemplars = shard.get(pool)?.get(endpoint)?.exemplars.iter().map(|(_, exemplar)| exemplar);
         exemplars.filter(|exemplar| latencies.contains(&exemplar.latency)).max_by_key(|exemplar| exemplar.at).cloned()
     }
 
     /// Returns all exemplars of an endpoint, in no particular order. Empty if there are none.
-    pub fn of_endpoint(&self, pool: &Arc<str>, endpoint: &EndpointId) -> Vec<Exemplar> {
-        let key = (Arc::clone(pool), endpoint.clone());
-        let shard = self.shard(&key).lock();
-        shard
-            .get(&key)
-            .map(|one| one.exemplars.iter().map(|(_, exemplar)| exemplar.clone()).collect())
-            .unwrap_or_default()
+    pub fn of_endpoint(&self, pool: &str, endpoint: &EndpointId) -> Vec<Exemplar> {
+        let shard = self.shard(pool, endpoint).lock();
+        let Some(one) = shard.get(pool).and_then(|of_pool| of_pool.get(endpoint)) else { return Vec::new() };
+        one.exemplars.iter().map(|(_, exemplar)| exemplar.clone()).collect()
     }
 
-    fn shard(&self, key: &(Arc<str>, EndpointId)) -> &Mutex<Shard> {
+    fn shard(&self, pool: &str, endpoint: &EndpointId) -> &Mutex<Shard> {
         let [first, ..] = &self.inner.shards;
-        let at = self.inner.hasher.hash_one(key) as usize % Self::SHARDS;
+        let at = self.inner.hasher.hash_one((pool, endpoint)) as usize % Self::SHARDS;
         self.inner.shards.get(at).unwrap_or(first)
     }
 
@@ -124,6 +120,19 @@ impl Exemplars {
         let upper = micros >= (3 << exponent) / 2 && exponent > 0;
         let range = 2 * exponent + u32::from(upper);
         u8::try_from(range).unwrap_or(Self::RANGES).min(Self::RANGES - 1)
+    }
+}
+
+/// Removes the endpoint whose newest exemplar is the oldest one.
+fn forget_oldest(shard: &mut Shard) {
+    let ages = shard.iter().flat_map(|(pool, of_pool)| of_pool.iter().map(move |(id, one)| (one.newest, pool, id)));
+    let Some((_, pool, id)) = ages.min_by_key(|(newest, ..)| *newest) else { return };
+    let (pool, id) = (Arc::clone(pool), id.clone());
+    if let Some(of_pool) = shard.get_mut(&pool) {
+        of_pool.remove(&id);
+        if of_pool.is_empty() {
+            shard.remove(&pool);
+        }
     }
 }
 
@@ -162,7 +171,7 @@ mod tests {
         assert_eq!(id(ms(10)..ms(1_000)).as_deref(), Some("3"));
         assert_eq!(id(ms(2)..ms(3)), None);
         assert_eq!(exemplars.of_endpoint(&pool(), &a).len(), 2);
-        assert_eq!(exemplars.of_endpoint(&"api".into(), &a), []);
+        assert_eq!(exemplars.of_endpoint("api", &a), []);
     }
 
     #[test]
