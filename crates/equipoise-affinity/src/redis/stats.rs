@@ -105,3 +105,21 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_is_an_event_with_the_name_of_its_field() {
+        let counters = Counters::default();
+        counters.hits.add(3);
+        let stats = counters.snapshot(true);
+        let events = stats.events();
+        assert!(events.contains(&("hits", 3)));
+        let names: Vec<_> = events.iter().map(|(name, _)| *name).collect();
+        let text = format!("{stats:?}");
+        let fields: Vec<_> = text.split([' ', ',']).filter_map(|word| word.strip_suffix(':')).collect();
+        assert_eq!(fields, [names, vec!["connected"]].concat());
+    }
+}
