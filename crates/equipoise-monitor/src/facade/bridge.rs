@@ -161,7 +161,7 @@ impl Record<'_> {
             (Handle::Counter(counter), Value::Float(value)) => counter.absolute(*value as u64),
             (Handle::Gauge(gauge), Value::Integer(value)) => gauge.set(*value as f64),
             (Handle::Gauge(gauge), Value::Float(value)) => gauge.set(*value),
-            (Handle::Histogram(handle, recorded), Value::Histogram(histogram)) => add(handle, recorded, histogram),
+            (Handle::Histogram(handle, recorded), Value::Histogram(histograms)) => add(handle, recorded, histograms),
             // A family has one kind, and its values fit it.
             (_, _) => {}
         }
@@ -173,9 +173,13 @@ fn key(name: KeyName, labels: &Labels<'_>) -> Key {
     Key::from_parts(name, labels)
 }
 
-/// Records the latencies that a histogram has in addition to those that were recorded before.
-fn add(handle: &Histogram, recorded: &mut HashMap<Duration, u64>, histogram: &LatencyHistogram) {
-    for (upper, count) in histogram.buckets() {
+/// Records the latencies that histograms have in addition to those that were recorded before.
+fn add(handle: &Histogram, recorded: &mut HashMap<Duration, u64>, histograms: &[&LatencyHistogram]) {
+    let mut counts: HashMap<Duration, u64> = HashMap::new();
+    for (upper, count) in histograms.iter().flat_map(|histogram| histogram.buckets()) {
+        *counts.entry(upper).or_default() += count;
+    }
+    for (upper, count) in counts {
         let before = recorded.insert(upper, count).unwrap_or(0);
         // A histogram that has begun anew has fewer latencies than before.
         let new = count.checked_sub(before).unwrap_or(count);

@@ -85,7 +85,7 @@ mod tests {
                 let value = match value {
                     Value::Integer(value) => value as f64,
                     Value::Float(value) => value,
-                    Value::Histogram(histogram) => histogram.count() as f64,
+                    Value::Histogram(parts) => parts.iter().map(|part| part.count()).sum::<u64>() as f64,
                 };
                 let series = format!("{} {}", family.name(), labels.join(" "));
                 assert_eq!(self.0.insert(series.clone(), value), None, "{series} occurs twice");

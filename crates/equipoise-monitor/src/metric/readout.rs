@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 #[cfg(feature = "prometheus")]
 use std::sync::Arc;
 
-use equipoise_core::{EndpointId, LatencyHistogram};
+use equipoise_core::EndpointId;
 
 use super::{
     family::{Family, Kind},
@@ -17,18 +17,11 @@ use crate::report::{EndpointReport, ListenerReport, PoolReport, ReadingKind, Sna
 pub(crate) struct Readout {
     pub(super) snapshot: Snapshot,
     pub(super) selection: Selection,
-    /// In the order of [`Snapshot::pools`].
-    pub(super) pools: Vec<Prepared>,
+    /// The rows of each pool, in the order of [`Snapshot::pools`].
+    rows: Vec<Vec<Row>>,
     pub(super) readings: Vec<Readings>,
     #[cfg(feature = "process")]
     pub(super) process: Option<metrics_process::collector::Metrics>,
-}
-
-/// What is derived from the report of one pool.
-pub(super) struct Prepared {
-    pub(super) rows: Vec<Row>,
-    pub(super) first_byte: Option<LatencyHistogram>,
-    pub(super) duration: Option<LatencyHistogram>,
 }
 
 /// The endpoints of one pool with the same id: at most one that is in the pool, and those that have left it. Their
@@ -62,16 +55,9 @@ pub(super) struct ReadingSeries {
 
 impl Readout {
     pub(crate) fn new(snapshot: Snapshot, selection: Selection) -> Self {
-        let prepare = |pool: &PoolReport| {
-            let all = || pool.endpoints.iter().chain(&pool.departed);
-            Prepared {
-                rows: if selection.endpoints { rows(pool) } else { Vec::new() },
-                first_byte: merged(all().map(|one| one.status.latency.as_ref()).chain([pool.past_latency.as_ref()])),
-                duration: merged(all().map(|one| one.status.duration.as_ref()).chain([pool.past_duration.as_ref()])),
-            }
-        };
+        let rows = |pool| if selection.endpoints { rows(pool) } else { Vec::new() };
         Self {
-            pools: snapshot.pools.iter().map(prepare).collect(),
+            rows: snapshot.pools.iter().map(rows).collect(),
             readings: readings(&snapshot.listeners),
             #[cfg(feature = "process")]
             process: selection.process.then(metrics_process::collector::collect),
@@ -89,9 +75,9 @@ impl Readout {
         })
     }
 
-    /// Returns each pool with what is derived from its report.
-    pub(super) fn pools(&self) -> impl Iterator<Item = (&PoolReport, &Prepared)> {
-        self.snapshot.pools.iter().zip(&self.pools)
+    /// Returns each pool with its rows.
+    pub(super) fn pools(&self) -> impl Iterator<Item = (&PoolReport, &[Row])> {
+        self.snapshot.pools.iter().zip(self.rows.iter().map(Vec::as_slice))
     }
 }
 
@@ -122,14 +108,10 @@ impl Row {
         pool.endpoints.get(self.present?)
     }
 
-    /// Returns the sum of one histogram of all endpoints of the row.
-    pub(super) fn histogram(
-        &self,
-        pool: &PoolReport,
-        of: impl Fn(&EndpointReport) -> Option<&LatencyHistogram>,
-    ) -> Option<LatencyHistogram> {
+    /// Returns the endpoints of the row: first the one that is in the pool.
+    pub(super) fn endpoints<'a>(&'a self, pool: &'a PoolReport) -> impl Iterator<Item = &'a EndpointReport> {
         let departed = self.departed.iter().filter_map(|index| pool.departed.get(*index));
-        merged(self.present(pool).into_iter().chain(departed).map(of))
+        self.present(pool).into_iter().chain(departed)
     }
 }
 
@@ -153,14 +135,6 @@ fn rows(pool: &PoolReport) -> Vec<Row> {
         }
     }
     rows
-}
-
-/// Returns the sum of histograms. `None` if there is none.
-fn merged<'a>(histograms: impl Iterator<Item = Option<&'a LatencyHistogram>>) -> Option<LatencyHistogram> {
-    let mut histograms = histograms.flatten();
-    let mut sum = histograms.next()?.clone();
-    histograms.for_each(|histogram| sum.add(histogram));
-    Some(sum)
 }
 
 type Label = Option<(&'static str, &'static str)>;

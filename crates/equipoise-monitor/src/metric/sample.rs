@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use equipoise_core::LatencyHistogram;
 
 use super::family::Family;
@@ -39,7 +37,8 @@ impl<'a> Labels<'a> {
 pub(crate) enum Value<'a> {
     Integer(u64),
     Float(f64),
-    Histogram(Cow<'a, LatencyHistogram>),
+    /// The histograms whose sum is the value.
+    Histogram(Vec<&'a LatencyHistogram>),
 }
 
 pub(crate) type Sample<'a> = (Labels<'a>, Value<'a>);

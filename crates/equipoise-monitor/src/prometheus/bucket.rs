@@ -15,10 +15,10 @@ const LAST: u32 = 36;
 /// The number of buckets.
 pub(super) const COUNT: usize = (LAST - FIRST) as usize + 2;
 
-/// Returns the upper bound of each bucket in seconds, with the number of latencies in the bucket.
-pub(super) fn counts(histogram: &LatencyHistogram) -> [(f64, u64); COUNT] {
+/// Returns the upper bound of each bucket in seconds, with the number of latencies of all histograms in the bucket.
+pub(super) fn counts(histograms: &[&LatencyHistogram]) -> [(f64, u64); COUNT] {
     let mut counts = std::array::from_fn(|bucket| (upper_bound(bucket), 0));
-    for (upper, count) in histogram.buckets() {
+    for (upper, count) in histograms.iter().flat_map(|histogram| histogram.buckets()) {
         let below = upper.saturating_sub(Duration::from_nanos(1));
         if let Some((_, sum)) = counts.get_mut(of(below)) {
             *sum += count;

@@ -120,11 +120,11 @@ fn encode_sample(encoder: &mut MetricEncoder<'_>, kind: Kind, labels: &Labels<'_
     const NO_EXEMPLARS: Option<&HashMap<usize, Exemplar<NoLabels, f64>>> = None;
     let mut encoder = encoder.encode_family(labels)?;
     match (value, kind) {
-        (Value::Histogram(histogram), _) => {
-            let buckets = bucket::counts(histogram);
-            // Not `histogram.count()`: the same numbers that the buckets have.
+        (Value::Histogram(histograms), _) => {
+            let buckets = bucket::counts(histograms);
+            let sum: f64 = histograms.iter().map(|histogram| histogram.sum().as_secs_f64()).sum();
             let count = buckets.iter().map(|(_, count)| count).sum();
-            encoder.encode_histogram(histogram.sum().as_secs_f64(), count, &buckets, NO_EXEMPLARS)
+            encoder.encode_histogram(sum, count, &buckets, NO_EXEMPLARS)
         }
         (_, Kind::Info) => {
             let none: NoLabels = [];

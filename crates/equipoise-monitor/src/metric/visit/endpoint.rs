@@ -1,7 +1,5 @@
 //! The families with series of single endpoints.
 
-use std::borrow::Cow;
-
 use equipoise_core::{Availability, LatencyHistogram};
 
 use crate::{
@@ -91,8 +89,8 @@ impl<'a, S: Sink> Rows<'a, S> {
         samples: impl Fn(Labels<'a>, &'a PoolReport, &'a Row) -> I,
     ) -> Result<(), S::Error> {
         let samples = &samples;
-        let rows = self.readout.pools().flat_map(|(pool, prepared)| {
-            prepared.rows.iter().flat_map(move |row| {
+        let rows = self.readout.pools().flat_map(|(pool, rows)| {
+            rows.iter().flat_map(move |row| {
                 samples(Labels::of("pool", &pool.name).with("endpoint", row.id.as_str()), pool, row)
             })
         });
@@ -118,8 +116,11 @@ impl<'a, S: Sink> Rows<'a, S> {
     fn histogram(
         &mut self,
         family: &Family,
-        of: impl Fn(&EndpointReport) -> Option<&LatencyHistogram>,
+        of: fn(&EndpointReport) -> Option<&LatencyHistogram>,
     ) -> Result<(), S::Error> {
-        self.each(family, |labels, pool, row| Some((labels, Value::Histogram(Cow::Owned(row.histogram(pool, &of)?)))))
+        self.each(family, |labels, pool, row| {
+            let histograms: Vec<_> = row.endpoints(pool).filter_map(of).collect();
+            (!histograms.is_empty()).then_some((labels, Value::Histogram(histograms)))
+        })
     }
 }

@@ -1,17 +1,15 @@
 //! The families with one series, or a fixed number of series, per pool.
 
-use std::borrow::Cow;
-
 use equipoise_core::{Availability, LatencyHistogram};
 
 use crate::{
     metric::{
         family::Family,
         list,
-        readout::{Prepared, Readout},
+        readout::Readout,
         sample::{Labels, Sample, Sink, Value},
     },
-    report::{HealthTotals, PoolReport, SessionsReport, StoreReport},
+    report::{EndpointReport, HealthTotals, PoolReport, SessionsReport, StoreReport},
 };
 
 type Counts = [(&'static str, u64)];
@@ -38,8 +36,16 @@ pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::E
     pools.number(&list::POOL_RECEIVED, |pool| pool.stats.bytes_received)?;
     pools.sink.family(&list::POOL_ENDPOINTS, readout.pools().flat_map(|(pool, _)| availabilities(pool)))?;
     pools.number(&list::POOL_CHANGES, |pool| pool.revision)?;
-    pools.histogram(&list::POOL_FIRST_BYTE, |prepared| prepared.first_byte.as_ref())?;
-    pools.histogram(&list::POOL_DURATION, |prepared| prepared.duration.as_ref())?;
+    pools.histogram(
+        &list::POOL_FIRST_BYTE,
+        |endpoint| endpoint.status.latency.as_ref(),
+        |pool| pool.past_latency.as_ref(),
+    )?;
+    pools.histogram(
+        &list::POOL_DURATION,
+        |endpoint| endpoint.status.duration.as_ref(),
+        |pool| pool.past_duration.as_ref(),
+    )?;
     pools.health()?;
     pools.sessions(&list::POOL_SESSION_REQUESTS, "outcome", |sessions| &sessions.outcomes)?;
     pools.sessions(&list::POOL_SESSION_UNBOUND, "reason", |sessions| &sessions.unbound)?;
@@ -79,10 +85,13 @@ impl<'a, S: Sink> Pools<'a, S> {
     fn histogram(
         &mut self,
         family: &Family,
-        of: impl Fn(&'a Prepared) -> Option<&'a LatencyHistogram>,
+        of: fn(&EndpointReport) -> Option<&LatencyHistogram>,
+        past: fn(&PoolReport) -> Option<&LatencyHistogram>,
     ) -> Result<(), S::Error> {
-        let sample = |(pool, prepared): (&'a PoolReport, &'a Prepared)| {
-            Some((Labels::of("pool", &pool.name), Value::Histogram(Cow::Borrowed(of(prepared)?))))
+        let sample = |(pool, _): (&'a PoolReport, _)| {
+            let endpoints = pool.endpoints.iter().chain(&pool.departed).filter_map(of);
+            let histograms: Vec<_> = endpoints.chain(past(pool)).collect();
+            (!histograms.is_empty()).then(|| (Labels::of("pool", &pool.name), Value::Histogram(histograms)))
         };
         self.sink.family(family, self.readout.pools().filter_map(sample))
     }
