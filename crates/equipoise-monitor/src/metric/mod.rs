@@ -1,4 +1,4 @@
-//! The metrics: the [families](families) that are made from a [`Snapshot`](crate::Snapshot), for all exporters.
+//! The metrics: the [families] that are made from a [`Snapshot`](crate::Snapshot), for all exporters.
 //!
 //! Names follow the conventions of Prometheus and OpenMetrics: the prefix `equipoise_`, base units (seconds, bytes) as the
 //! last word, and `_total` after it for counters. The same names are used for the facade of the crate `metrics`.
