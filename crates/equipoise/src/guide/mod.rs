@@ -29,7 +29,7 @@
     doc = "- [`shutdown`]: take out an endpoint, or stop the application, without losing requests."
 )]
 #![cfg_attr(
-    all(feature = "http", feature = "proxy-server", feature = "health"),
+    all(feature = "http", feature = "proxy-server", feature = "health", feature = "monitor-live"),
     doc = "- [`observing`]: what to log and what to measure."
 )]
 //! - [`your_own`]: write a strategy and test it.
@@ -52,7 +52,7 @@ pub mod connections;
 pub mod health;
 #[cfg(feature = "tower")]
 pub mod layers;
-#[cfg(all(feature = "http", feature = "proxy-server", feature = "health"))]
+#[cfg(all(feature = "http", feature = "proxy-server", feature = "health", feature = "monitor-live"))]
 pub mod observing;
 #[cfg(all(feature = "http", feature = "proxy-server", feature = "health"))]
 pub mod proxies;
