@@ -35,6 +35,7 @@ pub(super) struct EndpointRow {
     conditions: Versioned<Conditions>,
     checks: Versioned<Checks>,
     connections: Versioned<Option<ConnectionsReport>>,
+    /// `None` if the endpoint is in the pool.
     left: Option<Began>,
 }
 
@@ -69,6 +70,13 @@ impl EndpointRow {
         self.id == report.status.id && self.joined == report.status.joined
     }
 
+    /// Returns whether the report has the same counts as the row. Of an endpoint that has left, nothing else changes.
+    pub(super) fn has_counts_of(&self, report: &EndpointReport) -> bool {
+        let status = &report.status;
+        (*self.requests.get(), *self.bytes_sent.get(), *self.bytes_received.get())
+            == (status.requests, status.bytes_sent, status.bytes_received)
+    }
+
     pub(super) fn update(&mut self, report: &EndpointReport, uptime: Duration, tick: u64) {
         let status = &report.status;
         // Computing quantiles takes longer than all the rest. Without requests they stay as they are.
@@ -94,9 +102,6 @@ impl EndpointRow {
         self.checks.set(checks(report.health.as_ref(), uptime), tick);
         if report.connections != *self.connections.get() {
             self.connections.set(report.connections.clone(), tick);
-        }
-        if let (None, Some(ago)) = (self.left, report.left_ago) {
-            self.left = Some(Began::new(uptime, ago));
         }
     }
 
@@ -187,17 +192,6 @@ impl Serialize for Endpoint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let sent = Sent { row: &self.0, since: Since::Always, uptime: Duration::ZERO, samples: Samples::None };
         sent.serialize(serializer)
-    }
-}
-
-/// Two rows are equal if a client sees no difference. Used for endpoints that have left.
-impl PartialEq for EndpointRow {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-            && self.joined == other.joined
-            && self.requests.get() == other.requests.get()
-            && self.bytes_sent.get() == other.bytes_sent.get()
-            && self.bytes_received.get() == other.bytes_received.get()
     }
 }
 

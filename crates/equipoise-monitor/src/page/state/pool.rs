@@ -64,8 +64,16 @@ impl PoolRows {
         self.stats.set(report.stats.clone(), tick);
         self.health.set(report.health.clone(), tick);
         self.sessions.set(report.sessions.clone(), tick);
-        let departed = report.departed.iter().map(|report| EndpointRow::new(report, uptime, tick)).collect();
-        self.departed.set(departed, tick);
+        let departed = self.departed.get();
+        let is_same = departed.len() == report.departed.len()
+            && departed
+                .iter()
+                .zip(&report.departed)
+                .all(|(row, report)| row.is_of(report) && row.has_counts_of(report));
+        if !is_same {
+            let rows = report.departed.iter().map(|report| EndpointRow::new(report, uptime, tick)).collect();
+            self.departed = Versioned::new(rows, tick);
+        }
         self.update_endpoints(&report.endpoints, uptime, tick);
     }
 
@@ -157,7 +165,6 @@ impl Serialize for Endpoints<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let &Self(sent @ &SentPool { pool, history, since, uptime, .. }) = self;
         let none = VecDeque::new();
-        // Collected before, because the sequence may only have rows that are sent.
         let rows = pool.endpoints.iter().enumerate().filter_map(|(index, row)| {
             let samples = sent.samples(history.endpoints.get(index).unwrap_or(&none));
             let is_sent = since == Since::Always || row.has_changed(since) || !samples.are_zero();
