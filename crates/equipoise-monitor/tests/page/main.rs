@@ -7,6 +7,8 @@ mod common;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod explain;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
+mod properties;
+#[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod requests;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod schema;
