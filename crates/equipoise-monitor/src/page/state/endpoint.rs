@@ -75,6 +75,7 @@ impl EndpointRow {
         let status = &report.status;
         (*self.requests.get(), *self.bytes_sent.get(), *self.bytes_received.get())
             == (status.requests, status.bytes_sent, status.bytes_received)
+            && *self.connections.get() == report.connections
     }
 
     pub(super) fn update(&mut self, report: &EndpointReport, uptime: Duration, tick: u64) {
