@@ -7,7 +7,10 @@ use equipoise_proxy::tls::{Certificate, ClientAuth, InvalidTls, TlsAcceptor, Tls
 use crate::setup::Authority;
 
 fn refused(settings: &TlsSettings) -> InvalidTls {
-    TlsAcceptor::new(settings).expect_err("not valid")
+    let error = TlsAcceptor::new(settings).expect_err("not valid");
+    // A check finds the same.
+    assert_eq!(TlsAcceptor::check(settings).expect_err("not valid").to_string(), error.to_string());
+    error
 }
 
 #[test]
@@ -84,6 +87,7 @@ fn certificates_need_names() {
     let authority = Authority::new("ca");
     let nameless = || authority.certificate(&[]);
     assert!(TlsAcceptor::new(&TlsSettings::new(nameless())).is_ok());
+    assert!(TlsAcceptor::check(&TlsSettings::new(nameless())).is_ok());
     for settings in [
         TlsSettings::new(nameless()).strict_sni(true),
         TlsSettings::new(authority.certificate(&["app.test"])).certificate(nameless()),
