@@ -7,7 +7,7 @@ use equipoise::{
 use serde_json::{Value, json};
 
 use super::{
-    browser::Browser,
+    chromium::Browser,
     site::{Served, Site},
 };
 

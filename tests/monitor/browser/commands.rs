@@ -6,7 +6,7 @@ use equipoise_tests::soon;
 use http::request::Parts;
 
 use super::{
-    browser::Browser,
+    chromium::Browser,
     site::{Foreign, Served, Site},
 };
 

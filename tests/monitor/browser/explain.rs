@@ -1,7 +1,7 @@
 use equipoise::{PickRequest, Rendezvous, monitor::page::StatusPage};
 
 use super::{
-    browser::Browser,
+    chromium::Browser,
     site::{Served, Site},
 };
 

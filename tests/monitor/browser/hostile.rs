@@ -8,7 +8,7 @@ use equipoise::{
 };
 use equipoise_tests::soon;
 
-use super::{browser::Browser, site::Served};
+use super::{chromium::Browser, site::Served};
 
 /// Texts that run a script where a text is taken for HTML, for an attribute, for a URL or for a script.
 const HOSTILE: [&str; 6] = [

@@ -7,7 +7,7 @@ use equipoise::{Availability, EndpointSpec, http::Upstream, monitor::page::Statu
 use equipoise_tests::soon;
 
 use super::{
-    browser::Browser,
+    chromium::Browser,
     site::{Served, Site, Traffic},
 };
 

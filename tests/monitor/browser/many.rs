@@ -3,7 +3,7 @@ use equipoise::{
     monitor::{Monitor, WatchedPool, page::StatusPage},
 };
 
-use super::{browser::Browser, site::Served};
+use super::{chromium::Browser, site::Served};
 
 /// A pool of 1 000 endpoints without health checks.
 fn thousand() -> (Pool<()>, Monitor) {

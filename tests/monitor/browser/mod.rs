@@ -1,7 +1,7 @@
 //! The status page in a real Chromium, with real pools, health checks and requests.
 
 mod access;
-mod browser;
+mod chromium;
 mod commands;
 mod connection;
 mod explain;

@@ -1,7 +1,7 @@
 use equipoise::monitor::page::StatusPage;
 
 use super::{
-    browser::Browser,
+    chromium::Browser,
     site::{Served, Site},
 };
 

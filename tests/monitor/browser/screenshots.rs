@@ -29,7 +29,7 @@ use tokio::{
 use tower::Layer;
 
 use super::{
-    browser::Browser,
+    chromium::Browser,
     site::{Served, serve},
 };
 

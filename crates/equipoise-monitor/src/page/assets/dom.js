@@ -47,7 +47,11 @@ export function useIcon(svg, name) {
 const whole = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
 
-export const count = (n) => (n === null || n === undefined ? "–" : Math.abs(n) < 1e7 ? whole.format(n) : compact.format(n));
+/** A number with all of its digits. */
+export const exact = (n) => whole.format(n);
+
+/** A number in little space: from a million on with four digits. */
+export const count = (n) => (n === null || n === undefined ? "–" : n < 1e6 ? whole.format(n) : compact.format(n));
 
 /** A number per second: one decimal if it is small. */
 export const rate = (n) => (!n ? "0" : n < 10 ? n.toFixed(1) : whole.format(Math.round(n)));

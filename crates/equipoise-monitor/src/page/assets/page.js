@@ -65,6 +65,8 @@ function restart(state) {
   put(byId("program"), program);
   put(byId("version"), version);
   put(byId("build"), `equipoise ${library}`);
+  // The events of another process have the same numbers again.
+  byId("event-list").replaceChildren();
   listenersShown = 0;
   showAll();
 }
@@ -89,7 +91,8 @@ function showAll() {
   const down = states.filter((state) => state !== "up").length;
   const perSecond = model.pools.reduce((sum, pool) => sum + newest(pool)[RATE], 0);
   put(byId("summary"), `${count(model.pools.length)} ${model.pools.length === 1 ? "pool" : "pools"}, ${count(states.length)} endpoints, ${down ? `${count(down)} not up` : "all up"} · ${rate(perSecond)} requests /s · running for ${span(model.uptime)}`);
-  document.title = `${down ? `(${down} not up) ` : ""}${model.build.program}`;
+  const title = `${down ? `(${down} not up) ` : ""}${model.build.program}`;
+  if (document.title !== title) document.title = title;
   showFound();
   showConnection();
 }

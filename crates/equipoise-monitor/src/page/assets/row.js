@@ -1,6 +1,6 @@
 // The rows of endpoints: their columns, and what is below a row when it is opened.
 
-import { STATES, bytes, chart, count, el, icon, mark, millis, pair, put, rate, span, useIcon } from "./dom.js";
+import { STATES, bytes, chart, count, el, exact, icon, mark, millis, pair, put, rate, span, useIcon } from "./dom.js";
 import { ERRORS, IN_FLIGHT, P50, P99, RATE, failed, newest, reason } from "./model.js";
 
 /** A column with a text. `value` is what it sorts by, and `total` its text for a whole pool. */
@@ -156,7 +156,7 @@ export class Row {
     const parts = [
       list("Conditions", (row.conditions ?? []).map((of) => [`${of.source}: ${of.availability}`, `${of.reason} (for ${span(now - of.began)})`])),
       list("Checks", (row.checks ?? []).map((of) => [of.name, `${of.up ? "up" : "down"} for ${span(now - of.began)}${of.last_error ? `; last probe: ${of.last_error}` : ""}`])),
-      list("Attempts", Object.entries(row.requests).filter(([kind, n]) => n > 0 || ["total", "in_flight", "success"].includes(kind)).map(([kind, n]) => [words(kind), count(n)])),
+      list("Attempts", Object.entries(row.requests).filter(([kind, n]) => n > 0 || ["total", "in_flight", "success"].includes(kind)).map(([kind, n]) => [words(kind), exact(n)])),
       list("Times since the start", [...times("First byte", row.latency), ...times("Whole", row.duration)]),
       list("Connections", Object.entries(row.connections ?? {}).map(([name, n]) => [words(name), Array.isArray(n) ? n.map(([why, n]) => `${words(why)} ${count(n)}`).join(", ") || "none" : count(n)])),
     ];
