@@ -62,11 +62,11 @@ export function millis(ms) {
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
-/** Two times, with one unit if they have the same. */
+/** Two times with one unit, that of the higher one. */
 export function pair(low, high) {
-  const [a, b] = [millis(low), millis(high)];
-  const unit = (text) => text.split(" ")[1];
-  return high === null || high === undefined ? "–" : `${unit(a) === unit(b) ? a.split(" ")[0] : a} / ${b}`;
+  if (high === null || high === undefined) return "–";
+  const first = high >= 1000 ? (low / 1000).toFixed(low < 1000 ? 2 : 1) : millis(low).split(" ")[0];
+  return `${first} / ${millis(high)}`;
 }
 
 export function bytes(n) {
