@@ -145,5 +145,8 @@ async fn a_narrow_window_does_not_scroll_sideways() {
     browser.run("row('web-4').querySelector('.open').click()").await;
     let width = browser.run("return [document.documentElement.scrollWidth, innerWidth]").await;
     assert_eq!(width[0], width[1]);
+    // The buttons that sort are whole.
+    let cut = "return [...document.querySelectorAll('.sort button')].filter((it) => it.offsetWidth > it.parentElement.clientWidth).length";
+    assert_eq!(browser.run(cut).await, 0);
     browser.close(&served.origin()).await;
 }

@@ -63,7 +63,7 @@ async fn the_pictures_of_the_documentation_are_written() {
     shop.stop(3);
     sleep(HISTORY.mul_f64(0.2)).await;
     for (name, size, scale, scheme) in
-        [("light", (1420, 800), 1, "light"), ("dark", (1420, 800), 1, "dark"), ("narrow", (375, 760), 2, "light")]
+        [("light", (1420, 770), 1, "light"), ("dark", (1420, 770), 1, "dark"), ("narrow", (375, 760), 2, "light")]
     {
         browser.look(size, scale, scheme).await;
         browser.open(&served.url()).await;
