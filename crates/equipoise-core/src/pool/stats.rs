@@ -11,6 +11,7 @@ use super::{
 use crate::{
     ids::Revision,
     load::{LatencyHistogram, RequestCounts},
+    strategy::Strategy,
     time::Timestamp,
 };
 

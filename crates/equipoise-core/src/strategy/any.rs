@@ -48,11 +48,6 @@ impl AnyStrategy {
         Arc::<dyn Erased>::clone(&self.strategy)
     }
 
-    /// Returns the text from which the strategy was built, or otherwise the name of its type without paths.
-    pub(crate) fn name(&self) -> String {
-        self.text.as_deref().map_or_else(|| without_paths(self.strategy.type_name()), str::to_owned)
-    }
-
     pub(super) fn written_as(self, text: &impl fmt::Display) -> Self {
         Self { text: Some(text.to_string().into()), ..self }
     }
@@ -112,6 +107,13 @@ impl Strategy for AnyStrategy {
     fn on_refresh(&self, now: Timestamp) -> bool {
         guarded(|| self.strategy.on_refresh(now)).unwrap_or(false)
     }
+
+    fn name(&self) -> String {
+        match &self.text {
+            Some(text) => text.to_string(),
+            None => guarded(|| self.strategy.name()).unwrap_or_else(|| self.strategy.type_name().to_owned()),
+        }
+    }
 }
 
 impl Picker for Box<dyn Picker> {
@@ -126,15 +128,10 @@ impl fmt::Debug for AnyStrategy {
     }
 }
 
-/// Returns the name of a type without the paths of modules, also in its parameters.
-fn without_paths(name: &str) -> String {
-    let words = name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-    words.map(|word| word.rsplit("::").next().unwrap_or(word)).collect()
-}
-
 /// [`Strategy`] without its associated types.
 trait Erased: LeaseHooks {
     fn type_name(&self) -> &'static str;
+    fn name(&self) -> String;
     fn state(&self, spec: &EndpointSpec) -> Arc<dyn Any + Send + Sync>;
     fn build(&self, view: &View, last: Option<&dyn Picker>) -> Result<Box<dyn Picker>, BuildError>;
     fn needs(&self) -> Needs;
@@ -145,6 +142,10 @@ trait Erased: LeaseHooks {
 impl<S: Strategy> Erased for S {
     fn type_name(&self) -> &'static str {
         std::any::type_name::<S>()
+    }
+
+    fn name(&self) -> String {
+        Strategy::name(self)
     }
 
     fn state(&self, spec: &EndpointSpec) -> Arc<dyn Any + Send + Sync> {
@@ -202,7 +203,7 @@ impl<S: Strategy> LeaseHooks for S {
 
 #[cfg(test)]
 mod tests {
-    use crate::{AnyStrategy, Pool, Random, SlowStart, StrategySpec};
+    use crate::{AnyStrategy, Pool, Random, SlowStart, Strategy, StrategySpec};
 
     #[test]
     fn debug_shows_settings_that_were_read_and_the_type_of_what_was_not() {
@@ -220,6 +221,6 @@ mod tests {
     fn the_name_for_people_has_no_paths() {
         assert_eq!(AnyStrategy::new(Random::new()).name(), "Random");
         assert_eq!(AnyStrategy::new(SlowStart::new(Random::new())).name(), "SlowStart<Random>");
-        assert_eq!(super::without_paths("a::B<(c::D, &e::F), [u8; 3]>"), "B<(D, &F), [u8; 3]>");
+        assert_eq!(super::super::without_paths("a::B<(c::D, &e::F), [u8; 3]>"), "B<(D, &F), [u8; 3]>");
     }
 }

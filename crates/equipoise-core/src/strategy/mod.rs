@@ -200,6 +200,19 @@ pub trait Strategy: Send + Sync + 'static {
     fn on_refresh(&self, _now: Timestamp) -> bool {
         false
     }
+
+    /// Returns the name of the strategy, for people: [`Pool::strategy`](crate::Pool::strategy) returns it, for example
+    /// for a status page. A strategy that only watches another one should return the name of that one. Default: the
+    /// name of the Rust type without the paths of modules, such as `LogEwma`.
+    fn name(&self) -> String {
+        without_paths(std::any::type_name::<Self>())
+    }
+}
+
+/// Returns the name of a type without the paths of modules, also in its parameters.
+fn without_paths(name: &str) -> String {
+    let words = name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    words.map(|word| word.rsplit("::").next().unwrap_or(word)).collect()
 }
 
 /// What a [`Strategy`] needs from its pool: the time, and calls of its hooks. Hooks are the methods that the pool calls

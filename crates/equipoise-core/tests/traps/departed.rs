@@ -279,7 +279,7 @@ fn the_histograms_of_a_pool_lose_no_request() {
         lease.finish(Verdict::Success);
         clock.advance(Duration::from_secs(30));
     }
-    let count = |histogram: Option<&LatencyHistogram>| histogram.map_or(0, |histogram| histogram.count());
+    let count = |histogram: Option<&LatencyHistogram>| histogram.map_or(0, LatencyHistogram::count);
     for listed in [1, 0] {
         let status = pool.status();
         assert_eq!(status.departed.len(), listed);

@@ -74,5 +74,9 @@ impl<S: Strategy> Strategy for CollectingStrategy<S> {
         self.inner.on_probation(&state.inner, verdict, now);
     }
 
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
     forward_hooks!(self.inner, state.inner; except on_latency, on_abandon, on_outcome, on_probation);
 }
