@@ -34,6 +34,14 @@ impl Exemplar {
     }
 }
 
+#[cfg(feature = "trace")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
+impl From<crate::trace::Exemplar> for Exemplar {
+    fn from(exemplar: crate::trace::Exemplar) -> Self {
+        Self::new(exemplar.latency, exemplar.trace_id, exemplar.at)
+    }
+}
+
 /// Returns the exemplars of an endpoint of a pool.
 pub(super) type ReadExemplars = Arc<dyn Fn(&Arc<str>, &EndpointId) -> Vec<Exemplar> + Send + Sync>;
 

@@ -94,6 +94,46 @@ impl Exporter {
         self
     }
 
+    /// Sets that the exemplars are those that a [`Trace`](crate::trace::Trace) has recorded. It replaces what
+    /// [`exemplars`](Self::exemplars) has set, where the formats and their limits are described.
+    ///
+    /// Exemplars are recorded under the name of the trace, so it must be the name of the [pool](crate::WatchedPool) in the
+    /// monitor. An endpoint without exemplars, for example because the store was full, has none in the metrics.
+    ///
+    /// ```
+    /// use equipoise_core::{EndpointSpec, Pool};
+    /// use equipoise_monitor::{
+    ///     Monitor, WatchedPool,
+    ///     prometheus::Exporter,
+    ///     trace::{Exemplars, Trace},
+    /// };
+    /// use equipoise_tower::Balance;
+    /// # use http::{Request, Response};
+    /// # use tower::service_fn;
+    ///
+    /// let pool = Pool::default();
+    /// # let connect = |_: &EndpointSpec| {
+    /// #     service_fn(|_: Request<String>| std::future::ready(Ok::<_, std::io::Error>(Response::new(String::new()))))
+    /// # };
+    /// pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), connect)?;
+    /// let monitor = Monitor::new();
+    /// monitor.add_pool(WatchedPool::new("web", &pool));
+    ///
+    /// let exemplars = Exemplars::new();
+    /// let balance = Balance::new(pool).observe(Trace::client("web").exemplars(&exemplars));
+    /// let exporter = Exporter::new(&monitor).traces(&exemplars);
+    /// # drop((balance, exporter));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "trace")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
+    pub fn traces(self, exemplars: &crate::trace::Exemplars) -> Self {
+        let exemplars = exemplars.clone();
+        self.exemplars(move |pool, endpoint| {
+            exemplars.of_endpoint(pool, endpoint).into_iter().map(Exemplar::from).collect()
+        })
+    }
+
     /// Adds a registry of the application, whose metrics are a part of each answer. It must not have metrics whose names
     /// begin with `equipoise_`. Can be called several times.
     pub fn registry(mut self, registry: Registry) -> Self {

@@ -160,6 +160,33 @@ fn an_exemplar_is_in_the_bucket_of_its_latency() {
     assert!(!exporter.text(Format::Prometheus).expect("text").contains(" # {"));
 }
 
+#[cfg(feature = "trace")]
+#[test]
+fn the_exemplars_of_traces_are_read_for_each_answer() {
+    let exemplars = crate::trace::Exemplars::new();
+    let exporter = Exporter::new(&monitor(2)).endpoint_histograms(true).traces(&exemplars);
+    let with = || {
+        let text = exporter.text(Format::OpenMetrics).expect("text");
+        let with = text.lines().filter_map(|line| line.split_once(" # "));
+        // Without the values and the times.
+        let with = with.map(|(series, exemplar)| {
+            let [series, id, ..] = [series, exemplar].map(|text| text.split(' ').next().unwrap_or_default());
+            format!("{series} {id}")
+        });
+        with.collect::<Vec<_>>()
+    };
+    assert!(with().is_empty());
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    for (pool, endpoint, id) in [("web", "10.0.0.1:80", id), ("other", "10.0.0.1:80", "1"), ("web", "elsewhere", "2")] {
+        exemplars.record(&pool.into(), &endpoint.into(), Duration::from_millis(300), id);
+    }
+    let bucket = |labels: &str, of: &str| {
+        format!("equipoise_{of}_first_byte_seconds_bucket{{le=\"0.536870912\",{labels}}} {{trace_id=\"{id}\"}}")
+    };
+    let endpoint = bucket("pool=\"web\",endpoint=\"10.0.0.1:80\"", "endpoint");
+    assert_eq!(with(), [bucket("pool=\"web\"", "pool"), endpoint]);
+}
+
 #[test]
 fn the_body_has_the_same_text_in_frames_of_limited_size() {
     let exporter = Exporter::new(&monitor(200));
