@@ -15,12 +15,12 @@ use crate::{
 /// The realm that browsers show when they ask for a name and a password.
 pub(super) const REALM: &str = "gateway";
 
-/// What is permitted to whom.
-#[derive(Clone)]
+/// What is permitted to whom. By default, everybody may read, and nobody may change anything.
+#[derive(Clone, Default)]
 pub(crate) struct Access {
     /// Whether the states of endpoints can be set.
     pub(super) permits_changes: bool,
-    /// Who may set them. `None`: every program that can connect.
+    /// Who may set them, if it is permitted. `None`: every program that can connect.
     operators: Option<Passwords>,
     /// The names under which the interface answers, besides addresses and `localhost`, in lower case.
     hosts: Vec<String>,
@@ -30,14 +30,15 @@ pub(crate) struct Access {
 pub(super) enum Refusal {
     /// The name or the password is missing or wrong.
     Unauthenticated,
-    /// Changes are turned off.
+    /// The configuration permits no changes.
     Off,
 }
 
 impl Access {
     /// Reads the settings, and the file with the operators.
     pub(crate) fn read(table: &AdminTable, source: &Source) -> Result<Self, ConfigError> {
-        let permits_changes = table.changes.as_ref().is_none_or(|changes| *changes.get_ref());
+        // Changes without a password must be chosen.
+        let permits_changes = table.changes.as_ref().map_or(table.users_file.is_some(), |changes| *changes.get_ref());
         if let (Some(file), false) = (&table.users_file, permits_changes) {
             return Err(
                 source.error(file.span(), "users_file has no effect with changes = false: leave one of them out")
@@ -84,12 +85,6 @@ impl Access {
         host.eq_ignore_ascii_case("localhost")
             || host.parse::<IpAddr>().is_ok()
             || self.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
-    }
-}
-
-impl Default for Access {
-    fn default() -> Self {
-        Self { permits_changes: true, operators: None, hosts: Vec::new() }
     }
 }
 

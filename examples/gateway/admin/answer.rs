@@ -21,6 +21,14 @@ GET  /explain?pool=NAME&client=ADDRESS&name=SERVER
 GET  /config
 ";
 
+/// What permits commands.
+const CHANGES_OFF: &str = "commands are off: under [admin] in the configuration, users_file permits them to operators with \
+                           a password, and changes = true without users_file to every program that can connect";
+
+/// What permits commands on the status page. Its operator must be known.
+pub(super) const PAGE_CHANGES_OFF: &str =
+    "the status page sets states only with users_file under [admin] in the configuration";
+
 /// The body of any response: a text, the metrics, or a part of the status page.
 pub(super) type AdminBody = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -52,7 +60,7 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Off => Self::new(StatusCode::FORBIDDEN, "the configuration has changes = false under [admin]"),
+            Refusal::Off => Self::new(StatusCode::FORBIDDEN, CHANGES_OFF),
             Refusal::Unauthenticated => {
                 Self::new(StatusCode::UNAUTHORIZED, "commands need the name and the password of an operator")
             }

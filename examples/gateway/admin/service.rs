@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt};
 
 use super::{
     access::{REALM, Refusal},
-    answer::{AdminBody, Answer, Problem, USAGE, boxed, text},
+    answer::{AdminBody, Answer, PAGE_CHANGES_OFF, Problem, USAGE, boxed, text},
     command::command,
     explain::explain,
     report::{endpoints, listeners},
@@ -75,6 +75,10 @@ impl Admin {
             "/metrics" => {
                 let request = Request::from_parts(head, body);
                 return Ok(boxed(self.metrics.clone().oneshot(request).await.unwrap_or_else(|never| match never {})));
+            }
+            "/endpoints" if head.method == Method::POST && !state.access.knows_operators() => {
+                state.access.operator(&head.headers)?;
+                return Err(Problem::new(StatusCode::FORBIDDEN, PAGE_CHANGES_OFF));
             }
             path if is_of_page(path, &head) => {
                 let pages = self.pages.get_or_init(|| Pages::new(&self.running));

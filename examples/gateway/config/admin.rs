@@ -12,7 +12,7 @@ use super::values::address;
 pub(crate) struct AdminTable {
     #[serde(deserialize_with = "address")]
     pub(crate) bind: Spanned<SocketAddr>,
-    /// Whether operators can set the states of endpoints. Default: true.
+    /// Whether the states of endpoints can be set. Default: true with `users_file`, and otherwise false.
     pub(crate) changes: Option<Spanned<bool>>,
     /// A file with the operators who may do so.
     pub(crate) users_file: Option<Spanned<PathBuf>>,

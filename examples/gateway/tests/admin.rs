@@ -16,6 +16,7 @@ fn config(a: &Backend, b: &Backend) -> String {
         endpoints = [{{ id = "a", address = "{}" }}, {{ id = "b", address = "{}" }}]
         [admin]
         bind = "127.0.0.1:0"
+        changes = true
         "#,
         a.address(),
         b.address(),

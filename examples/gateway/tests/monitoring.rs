@@ -140,7 +140,7 @@ async fn metrics_count_what_the_backends_have_served_also_after_a_reload() {
 
 #[tokio::test]
 async fn what_happens_is_sent_to_the_page_as_it_happens() {
-    let (_folder, gateway, _backends) = start("").await;
+    let (_folder, gateway, _backends) = start("changes = true").await;
     let mut updates = gateway.connect(1).await;
     updates.send("GET /updates", "").await.unwrap();
     let head = updates.head().await;
@@ -159,9 +159,9 @@ async fn what_happens_is_sent_to_the_page_as_it_happens() {
 
 #[tokio::test]
 async fn reloads_and_commands_are_events() {
-    let (folder, mut gateway, backends) = start("").await;
+    let (folder, mut gateway, backends) = start("changes = true").await;
     gateway.connect(1).await.post("/endpoints/a/drain").await;
-    gateway.reload(&folder, &config(&backends, 2, "")).await;
+    gateway.reload(&folder, &config(&backends, 2, "changes = true")).await;
     folder.write("listener = 5");
     gateway.signal("-HUP").await;
     let line = gateway.logs("configuration not reloaded").await;
@@ -226,22 +226,44 @@ async fn with_a_list_of_operators_only_they_set_states() {
 }
 
 #[tokio::test]
-async fn the_page_permits_no_changes_without_operators() {
+async fn without_operators_changes_are_refused_unless_the_configuration_permits_them() {
     let (folder, mut gateway, backends) = start("").await;
-    let mut admin = gateway.connect(1).await;
-    assert_eq!(shows(&gateway, "up").await["writable"], false);
-    for headers in ["", ANN, "x-csrf-token: 00\r\n"] {
-        assert_eq!(command(&mut gateway.connect(1).await, "drain", headers).await, 403, "{headers}");
+    let off = "commands are off: under [admin] in the configuration, users_file permits them to operators with a password, \
+               and changes = true without users_file to every program that can connect";
+    for admin in ["", "changes = false"] {
+        gateway.reload(&folder, &config(&backends, 1, admin)).await;
+        for headers in ["", ANN, "x-csrf-token: 00\r\n"] {
+            let headers = format!("content-length: 0\r\n{headers}");
+            for path in ["/endpoints/a/drain", "/endpoints"] {
+                let refused = gateway.connect(1).await.request(&format!("POST {path}"), &headers).await.unwrap();
+                assert_eq!((refused.status, refused.body.trim_end()), (403, off), "{admin} {path} {headers}");
+            }
+        }
+        assert_eq!(availability(&gateway).await, "up");
+        assert_eq!(shows(&gateway, "up").await["writable"], false);
     }
-    gateway.reload(&folder, &config(&backends, 1, "changes = false")).await;
-    let refused = admin.post("/endpoints/a/drain").await;
-    assert_eq!((refused.status, refused.body.trim_end()), (403, "the configuration has changes = false under [admin]"));
-    assert_eq!(availability(&gateway).await, "up");
+
+    // Programs may set states if the configuration says so. The page may not: its operator is not known.
+    gateway.reload(&folder, &config(&backends, 1, "changes = true")).await;
+    assert_eq!(gateway.connect(1).await.post("/endpoints/a/drain").await.status, 200);
+    assert_eq!(shows(&gateway, "draining").await["writable"], false);
+    let refused = gateway.connect(1).await.post("/endpoints").await;
+    let expected = "the status page sets states only with users_file under [admin] in the configuration";
+    assert_eq!((refused.status, refused.body.trim_end()), (403, expected));
+    for headers in ["", ANN, "x-csrf-token: 00\r\n"] {
+        assert_eq!(command(&mut gateway.connect(1).await, "ready", headers).await, 403, "{headers}");
+    }
+    assert_eq!(availability(&gateway).await, "draining");
+
+    // A reload takes the permission away.
+    gateway.reload(&folder, &config(&backends, 1, "")).await;
+    assert_eq!(gateway.connect(1).await.post("/endpoints/a/ready").await.status, 403);
+    assert_eq!(availability(&gateway).await, "draining");
 }
 
 #[tokio::test]
 async fn the_form_of_the_page_explains_a_pick_with_the_routes_of_listeners() {
-    let (_folder, gateway, _backends) = start("").await;
+    let (_folder, gateway, _backends) = start("changes = true").await;
     let mut admin = gateway.connect(1).await;
     admin.post("/endpoints/a/drain").await;
     let answer = admin.request("GET /explain?pool=web&path=/x", "accept: application/json\r\n").await.unwrap();

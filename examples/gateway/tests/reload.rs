@@ -22,6 +22,7 @@ fn config(weight: u32, more: &str, endpoints: &[&Backend]) -> String {
         endpoints = [{}]
         [admin]
         bind = "127.0.0.1:0"
+        changes = true
         "#,
         endpoints.join(", "),
     )

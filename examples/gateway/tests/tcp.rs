@@ -33,6 +33,7 @@ fn config(listener: &str, pool: &str, endpoints: &[&Echo]) -> String {
         {pool}
         [admin]
         bind = "127.0.0.1:0"
+        changes = true
         "#,
         endpoints.join(", "),
     )
