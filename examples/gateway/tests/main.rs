@@ -17,6 +17,7 @@ mod log;
 mod monitoring;
 mod pki;
 mod process;
+mod prometheus;
 mod reload;
 mod routing;
 mod secrets;
