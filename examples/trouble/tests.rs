@@ -1,6 +1,12 @@
 //! Each trouble shows before its cure, and not after it.
 
+use clap::ValueEnum;
+
 use crate::troubles::{Scene, Trouble};
+
+const GUIDE: &str = include_str!("../../docs/troubleshooting.md");
+
+const ALERTS: &str = include_str!("../../docs/monitoring/alerts.yml");
 
 /// The number of requests of each run.
 const REQUESTS: usize = 240;
@@ -67,4 +73,28 @@ async fn one_large_customer_loads_one_server_unless_its_load_is_bounded() {
     let (before, after) = both(Trouble::UnevenLoad).await;
     assert!(before > 0.6, "{before}");
     assert!(after < 0.45, "{after}");
+}
+
+#[test]
+fn the_guide_has_the_command_the_cause_and_the_cure_of_each_trouble() {
+    for trouble in Trouble::value_variants() {
+        let value = trouble.to_possible_value().unwrap();
+        let command = format!("`cargo run --example trouble -- {}`", value.get_name());
+        let heading = format!("\n## {}\n", value.get_help().unwrap());
+        let (cause, cure) = (format!("\nCause: {}\n", trouble.cause()), format!("\nCure: {}\n", trouble.cure()));
+        for part in [command, heading, cause, cure] {
+            assert!(GUIDE.contains(&part), "{part}");
+        }
+    }
+}
+
+#[test]
+fn the_guide_names_alerts_that_exist() {
+    let names = GUIDE.split('`').filter(|word| word.starts_with("Equipoise"));
+    let mut seen = 0;
+    for name in names {
+        assert!(ALERTS.contains(&format!("alert: {name}\n")), "{name}");
+        seen += 1;
+    }
+    assert!(seen >= Trouble::value_variants().len());
 }

@@ -1,6 +1,8 @@
 //! Observing: what to log and what to measure.
 //!
-//! equipoise depends on no metrics library; you can use any. It reports what happened in these places:
+//! A [`Monitor`](crate::monitor::Monitor) (feature `monitor`) collects what is counted, and exports it as
+//! [metrics](#metrics), as [events](#events) and on a [status page](#a-status-page). Without it, equipoise depends on no
+//! metrics library, and an application can use any. equipoise reports what happened in these places:
 //!
 //! | source | reports |
 //! | --- | --- |
@@ -11,7 +13,7 @@
 //! | a [reverse proxy](#a-reverse-proxy) and its server | the route of a request, why a request failed, the connections of clients |
 //! | the pool | the state and the request counts of each endpoint ([`Pool::endpoints`](crate::Pool::endpoints)), and why a request goes to its endpoint ([`Pool::explain`](crate::Pool::explain)) |
 //! | [`Health`](crate::health::Health) | the availability of each endpoint with its reasons, and each change |
-//! | a [`Monitor`](crate::monitor::Monitor) | [each change](#events) of its pools, and samples of the last minutes |
+//! | a [`Monitor`](crate::monitor::Monitor) | the counters of all pools and listeners at one moment, [each change](#events) of its pools, and samples of the last minutes |
 //!
 //! # Requests
 //!
@@ -352,6 +354,37 @@
 //!
 //! [`Health::stats`](crate::health::Health::stats) returns how many changes there were by source, how often outlier
 //! detection has ejected endpoints, and how many probes have passed and failed.
+//!
+//! # Metrics
+//!
+//! An [`Exporter`](crate::monitor::prometheus::Exporter) (feature `monitor-prometheus`) writes what a monitor reads in the
+//! formats of Prometheus and OpenMetrics. It is a tower service for the path `/metrics`. The counters are read when they are
+//! scraped, so requests do not pay for it. Applications that use the facade of the crate `metrics` export the same with a
+//! [`Bridge`](crate::monitor::facade::Bridge) (feature `monitor-metrics`).
+//!
+//! ```
+//! # #[cfg(feature = "monitor-prometheus")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use equipoise::monitor::{Monitor, WatchedPool, prometheus::{Exporter, Format}};
+//! use equipoise::{EndpointSpec, PickRequest, Pool, Verdict};
+//!
+//! let pool: Pool<()> = Pool::default();
+//! pool.add(EndpointSpec::new("a:80"), ())?;
+//! pool.pick(&PickRequest::new())?.finish(Verdict::Success);
+//!
+//! let monitor = Monitor::new();
+//! monitor.add_pool(WatchedPool::new("web", &pool));
+//! let text = Exporter::new(&monitor).text(Format::Prometheus)?;
+//! assert!(text.contains("equipoise_pool_attempts_total{pool=\"web\",outcome=\"success\"} 1"));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "monitor-prometheus"))]
+//! # fn main() {}
+//! ```
+//!
+//! [docs/monitoring](https://github.com/equipoise-rs/equipoise/blob/main/docs/monitoring/README.md) has a dashboard for
+//! Grafana and alert rules. [Troubleshooting](https://github.com/equipoise-rs/equipoise/blob/main/docs/troubleshooting.md) says
+//! what the status page, the metrics and `explain` show in six troubles, each with a command that causes it.
 //!
 //! # Events
 //!
