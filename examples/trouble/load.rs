@@ -158,7 +158,7 @@ pub(crate) fn address(client: usize) -> IpAddr {
 
 /// Returns the customer of a client. Two thirds of the clients are users of one customer.
 pub(crate) fn tenant(client: usize) -> String {
-    if client % 3 == 0 { format!("small-{client}") } else { "large".to_owned() }
+    if client.is_multiple_of(3) { format!("small-{client}") } else { "large".to_owned() }
 }
 
 fn request(balancer: SocketAddr, client: usize, cookie: Option<&str>) -> Result<Request<Empty<Bytes>>, http::Error> {
