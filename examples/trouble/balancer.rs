@@ -24,6 +24,7 @@ use equipoise::{
         error::{ErrorResponses, ProxyStatus},
         headers::ForwardingFields,
         server::{Server, ServerLimits},
+        tls::{Certificate, Tls, TlsAcceptor, TlsSettings},
     },
     tower::HttpProtocol,
 };
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) attempt_timeout: Option<Duration>,
     /// The maximum number of connections of clients.
     pub(crate) max_connections: usize,
+    /// The certificate for TLS with clients. Without it, the balancer uses plain HTTP.
+    pub(crate) certificate: Option<Certificate>,
 }
 
 impl Settings {
@@ -67,6 +70,7 @@ impl Settings {
             outliers: None,
             attempt_timeout: None,
             max_connections: 1_000,
+            certificate: None,
         }
     }
 }
@@ -75,7 +79,7 @@ impl Settings {
 pub(crate) struct Balancer {
     pub(crate) address: SocketAddr,
     pub(crate) monitor: Monitor,
-    pool: Pool<Upstream>,
+    pub(crate) pool: Pool<Upstream>,
     affinity: Option<Affinity>,
     exporter: Exporter,
     serving: JoinHandle<()>,
@@ -127,9 +131,20 @@ impl Balancer {
             None => watched,
         });
         // The port differs in each run, so the name is fixed.
-        monitor.add_listener(WatchedListener::new("front", "http").server(&server));
+        let front = WatchedListener::new("front", "http").server(&server);
         let exporter = Exporter::new(&monitor).process(true);
-        let serving = tokio::spawn(server.serve(listener));
+        let serving = match settings.certificate {
+            Some(certificate) => {
+                let tls = TlsSettings::new(certificate).crypto_provider(rustls::crypto::ring::default_provider());
+                let acceptor = TlsAcceptor::new(&tls)?;
+                monitor.add_listener(front.tls(&acceptor));
+                tokio::spawn(server.serve(Tls::with_acceptor(listener, acceptor)))
+            }
+            None => {
+                monitor.add_listener(front);
+                tokio::spawn(server.serve(listener))
+            }
+        };
         Ok(Self { address, monitor, pool, affinity, exporter, serving, _checking: checking })
     }
 

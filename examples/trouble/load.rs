@@ -1,27 +1,32 @@
 //! The clients.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{
-    Request, Response,
-    header::{COOKIE, SET_COOKIE},
+    HeaderName, Request, Response,
+    header::{COOKIE, HOST, SET_COOKIE},
 };
 use http_body_util::{BodyExt, Empty};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 use crate::balancer::SERVED_BY;
+
+/// The name of the balancers.
+pub(crate) const NAME: &str = "localhost";
 
 /// The header in which a proxy in front of the balancer reports the address of the client.
 pub(crate) const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -29,11 +34,14 @@ pub(crate) const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The header with the customer to whom a request belongs.
 pub(crate) const TENANT: &str = "x-tenant";
 
+/// The header in which the balancer says why it has no answer of a server (RFC 9209).
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
 /// How often a client sends a request again whose connection was closed.
 const MAX_RETRIES: usize = 10;
 
 /// The requests of some clients, which send at the same time.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) clients: usize,
     /// How long a client waits for an answer. It sends no more requests then, but its connection stays open until the
@@ -43,18 +51,22 @@ pub(crate) struct Load {
     pub(crate) keeps_alive: bool,
     /// Whether clients keep cookies.
     pub(crate) keeps_cookies: bool,
+    /// How clients make TLS handshakes. Without it, they use plain HTTP.
+    pub(crate) tls: Option<TlsConnector>,
 }
+
+type Connection = SendRequest<Empty<Bytes>>;
 
 impl Default for Load {
     fn default() -> Self {
-        Self { clients: 12, patience: Duration::from_secs(20), keeps_alive: true, keeps_cookies: false }
+        Self { clients: 12, patience: Duration::from_secs(20), keeps_alive: true, keeps_cookies: false, tls: None }
     }
 }
 
 /// What the clients have got.
 #[derive(Default)]
 pub(crate) struct Answers {
-    /// Numbers of answers by status and by server. The balancer itself has no name.
+    /// Numbers of answers by status and by server. For answers of the balancer itself, a text with its reason.
     pub(crate) counts: BTreeMap<(u16, String), usize>,
     /// The number of requests, with those that have got no answer.
     pub(crate) requests: usize,
@@ -65,7 +77,7 @@ pub(crate) struct Answers {
     /// A cookie of a client, and the index of the balancer to which it would send its next request.
     pub(crate) cookie: Option<(String, usize)>,
     /// The requests that have no answer yet.
-    waiting: Vec<JoinHandle<anyhow::Result<Answer>>>,
+    waiting: Vec<JoinHandle<anyhow::Result<(Answer, Connection)>>>,
 }
 
 struct Answer {
@@ -111,11 +123,11 @@ impl Drop for Answers {
 
 impl Load {
     /// Sends about `requests` requests to the balancers. Each client uses the balancers in turn.
-    pub(crate) async fn run(self, balancers: &[SocketAddr], requests: usize) -> anyhow::Result<Answers> {
+    pub(crate) async fn run(&self, balancers: &[SocketAddr], requests: usize) -> anyhow::Result<Answers> {
         let each = requests.div_ceil(self.clients);
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
-            clients.spawn(self.client(number, balancers.to_vec(), each));
+            clients.spawn(self.clone().client(number, balancers.to_vec(), each));
         }
         let mut answers = Answers::default();
         while let Some(ended) = clients.join_next().await {
@@ -125,20 +137,23 @@ impl Load {
     }
 
     async fn client(self, number: usize, balancers: Vec<SocketAddr>, requests: usize) -> anyhow::Result<Answers> {
-        let idle = if self.keeps_alive { 1 } else { 0 };
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(idle).build_http();
         let mut answers = Answers::default();
+        let mut connections = HashMap::new();
         let (mut server, mut cookie) = (None, None);
         for (round, &balancer) in (0..requests).zip(balancers.iter().cycle()) {
             answers.requests += 1;
-            let request = request(balancer, number, cookie.as_deref())?;
-            let mut exchange = tokio::spawn(exchange(client.clone(), request));
-            let Ok(answer) = timeout(self.patience, &mut exchange).await else {
+            let request = request(number, cookie.as_deref())?;
+            let connection = connections.remove(&balancer);
+            let mut exchange = tokio::spawn(exchange(balancer, self.tls.clone(), connection, request));
+            let Ok(exchanged) = timeout(self.patience, &mut exchange).await else {
                 answers.unanswered += 1;
                 answers.waiting.push(exchange);
                 break;
             };
-            let answer = answer??;
+            let (answer, connection) = exchanged??;
+            if self.keeps_alive {
+                connections.insert(balancer, connection);
+            }
             answers.moves += usize::from(server.as_ref().is_some_and(|before| *before != answer.server));
             server = Some(answer.server.clone());
             *answers.counts.entry((answer.status, answer.server)).or_default() += 1;
@@ -161,8 +176,9 @@ pub(crate) fn tenant(client: usize) -> String {
     if client.is_multiple_of(3) { format!("small-{client}") } else { "large".to_owned() }
 }
 
-fn request(balancer: SocketAddr, client: usize, cookie: Option<&str>) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let request = Request::get(format!("http://{balancer}/"))
+fn request(client: usize, cookie: Option<&str>) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let request = Request::get("/")
+        .header(HOST, NAME)
         .header(FORWARDED_FOR, address(client).to_string())
         .header(TENANT, tenant(client));
     let request = cookie.into_iter().fold(request, |request, cookie| request.header(COOKIE, cookie));
@@ -170,13 +186,23 @@ fn request(balancer: SocketAddr, client: usize, cookie: Option<&str>) -> Result<
 }
 
 async fn exchange(
-    client: Client<HttpConnector, Empty<Bytes>>,
+    balancer: SocketAddr,
+    tls: Option<TlsConnector>,
+    mut kept: Option<Connection>,
     request: Request<Empty<Bytes>>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<(Answer, Connection)> {
     let mut tries = 0;
-    let response = loop {
-        match client.request(request.clone()).await {
-            Ok(response) => break response,
+    let (response, connection) = loop {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => connect(balancer, tls.as_ref()).await?,
+        };
+        if connection.ready().await.is_err() && tries < MAX_RETRIES {
+            tries += 1;
+            continue;
+        }
+        match connection.send_request(request.clone()).await {
+            Ok(response) => break (response, connection),
             // The balancer may close a connection without a request while the next request is sent there. Clients such as
             // browsers send the request again then.
             Err(_) if tries < MAX_RETRIES => tries += 1,
@@ -184,12 +210,29 @@ async fn exchange(
         }
     };
     let status = response.status().as_u16();
-    let server = text(&response, &SERVED_BY).unwrap_or_else(|| "the balancer itself".to_owned());
+    let server = text(&response, &SERVED_BY)
+        .or_else(|| Some(format!("the balancer itself ({})", text(&response, &PROXY_STATUS)?)))
+        .unwrap_or_else(|| "the balancer itself".to_owned());
     let cookie = text(&response, &SET_COOKIE).and_then(|set| Some(set.split(';').next()?.to_owned()));
     response.into_body().collect().await?;
-    Ok(Answer { status, server, cookie })
+    Ok((Answer { status, server, cookie }, connection))
 }
 
-fn text<B>(response: &Response<B>, name: &http::HeaderName) -> Option<String> {
+async fn connect(balancer: SocketAddr, tls: Option<&TlsConnector>) -> anyhow::Result<Connection> {
+    let stream = TcpStream::connect(balancer).await?;
+    stream.set_nodelay(true)?;
+    match tls {
+        None => start(stream).await,
+        Some(tls) => start(tls.connect(ServerName::try_from(NAME)?, stream).await?).await,
+    }
+}
+
+async fn start(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> anyhow::Result<Connection> {
+    let (connection, io) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(io);
+    Ok(connection)
+}
+
+fn text<B>(response: &Response<B>, name: &HeaderName) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }

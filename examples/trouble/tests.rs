@@ -1,5 +1,7 @@
 //! Each trouble shows before its cure, and not after it.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 
 use crate::troubles::{Scene, Trouble};
@@ -48,6 +50,21 @@ async fn a_server_that_answers_503_gets_few_requests_once_it_is_ejected() {
 }
 
 #[tokio::test]
+async fn a_503_of_the_balancer_names_no_server_and_counts_as_unserved() {
+    let scene = Trouble::Answers503.scene(false).await.unwrap();
+    let balancer = &scene.balancers[0];
+    for name in ["a", "b", "c"] {
+        balancer.pool.remove(name).unwrap();
+    }
+    let answers = scene.run(REQUESTS).await.unwrap();
+    let server = "the balancer itself (balancer; error=destination_unavailable)".to_owned();
+    assert_eq!(answers.counts, BTreeMap::from([((503, server), REQUESTS)]));
+    let metrics = balancer.metrics(Trouble::Answers503.metrics()).unwrap();
+    let unserved = r#"equipoise_pool_unserved_requests_total{pool="web",reason="empty"} 240"#;
+    assert_eq!(metrics.trim_end(), unserved);
+}
+
+#[tokio::test]
 async fn sessions_move_between_balancers_with_different_secrets() {
     let (before, after) = both(Trouble::LostSessions).await;
     assert!(before > 0.3, "{before}");
@@ -62,7 +79,7 @@ async fn a_server_that_hangs_takes_all_connections_unless_attempts_are_limited()
 }
 
 #[tokio::test]
-async fn clients_that_keep_their_connections_open_few() {
+async fn clients_that_keep_their_connections_make_few_handshakes() {
     let (before, after) = both(Trouble::HighCpu).await;
     assert!(before >= 1.0, "{before}");
     assert!(after <= 0.1, "{after}");

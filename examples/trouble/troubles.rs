@@ -2,12 +2,18 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::ValueEnum;
-use equipoise::{affinity::source::PeerAddr, health::Outliers};
+use equipoise::{affinity::source::PeerAddr, health::Outliers, proxy::tls::Certificate};
 use http::{Request, header::COOKIE};
+use rustls::{
+    RootCertStore,
+    client::{ClientConfig, Resumption},
+};
+use tokio_rustls::TlsConnector;
 
 use crate::{
     backend::{Backend, Behaviour},
@@ -60,7 +66,7 @@ impl Trouble {
             Self::Answers503 => "c has lost its database, and nothing takes it out",
             Self::LostSessions => "two balancers sign their cookies with different secrets",
             Self::NoAnswer => "c accepts requests and never answers, and nothing limits the time of an attempt",
-            Self::HighCpu => "the clients open a connection for each request",
+            Self::HighCpu => "the clients open a TLS connection for each request, and resume no session",
             Self::UnevenLoad => "the key is the customer, and most requests are of one customer",
         }
     }
@@ -94,9 +100,12 @@ impl Trouble {
                 "equipoise_listener_connections",
                 "equipoise_pool_ejections_total",
             ],
-            Self::HighCpu => {
-                &["equipoise_listener_connections", "equipoise_pool_attempts_total", "process_cpu_seconds_total"]
-            }
+            Self::HighCpu => &[
+                "equipoise_listener_connections",
+                "equipoise_listener_tls_handshakes",
+                "equipoise_pool_attempts_total",
+                "process_cpu_seconds_total",
+            ],
         }
     }
 
@@ -144,8 +153,9 @@ impl Trouble {
                 (vec![Answers(WORK), Answers(WORK), Hangs], vec![settings], load)
             }
             Self::HighCpu => {
-                let load = Load { keeps_alive: cured, ..load };
-                (vec![Answers(WORK); 3], vec![Settings::new("round-robin")], load)
+                let (certificate, tls) = self_signed()?;
+                let settings = Settings { certificate: Some(certificate), ..Settings::new("round-robin") };
+                (vec![Answers(WORK); 3], vec![settings], Load { keeps_alive: cured, tls: Some(tls), ..load })
             }
             Self::UnevenLoad => {
                 let affinity = Some("header(name=x-tenant, by=hash)");
@@ -226,4 +236,17 @@ impl Scene {
         let readings = snapshots.flat_map(|snapshot| snapshot.listeners).flat_map(|listener| listener.readings);
         readings.filter(|reading| reading.name == "connections_accepted").map(|reading| reading.value as usize).sum()
     }
+}
+
+/// Creates a certificate for the balancer, and the side of its clients, which trust it and resume no sessions.
+fn self_signed() -> anyhow::Result<(Certificate, TlsConnector)> {
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([load::NAME.to_owned()])?;
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone())?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    let mut config = config.with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    let certificate = Certificate::from_pem(cert.pem(), signing_key.serialize_pem())?;
+    Ok((certificate, TlsConnector::from(Arc::new(config))))
 }
