@@ -77,7 +77,7 @@
 //! have seen the same. With more than 500 endpoints, this is done on a thread for blocking work.
 //!
 //! A message is made when the connection of a client can take it. So a slow reader gets fewer messages, and takes no more
-//! memory than one message, whatever it is behind. There are at most 64 streams
+//! memory than one message, however many updates it has missed. There are at most 64 streams
 //! ([`max_streams`](StatusPage::max_streams)), and a reader that has been stuck for 30 s loses its place to a new one.
 //!
 //! For a pool of 1 000 endpoints with two minutes of history, the state has 0.6 MB if all are idle, and 3.4 MB if all are
@@ -86,8 +86,8 @@
 //!
 //! # Security
 //!
-//! - **Reading:** whoever can connect can read the state: addresses of endpoints, errors of their checks, names of
-//!   operators in events. Serve the page at an address that only operators reach, or behind a layer that asks for
+//! - **Reading:** every client that can connect can read the state: addresses of endpoints, errors of their checks, names
+//!   of operators in events. Serve the page at an address that only operators reach, or behind a layer that asks for
 //!   credentials.
 //! - **DNS rebinding:** only requests for an address, for `localhost` and for names of
 //!   [`allow_host`](StatusPage::allow_host) are answered.
