@@ -139,7 +139,7 @@ export class PoolView {
     const list = (pairs) => (pairs ?? []).filter((pair) => pair[pair.length - 1] > 0).map((pair) => `${pair.slice(0, -1).join(" → ").replaceAll("_", " ")} ${count(pair[pair.length - 1])}`).join(", ") || "none";
     const unserved = (stats.unserved ?? []).reduce((sum, [, n]) => sum + n, 0);
     const facts = [
-      ["Requests", exact(stats.attempts.total - (stats.retries ?? 0) + unserved)],
+      ["Requests", exact(stats.requests)],
       ["Retries", count(stats.retries ?? 0)], ["Failovers", count(stats.failovers ?? 0)],
       ["Waiting", count(stats.waiting)], ["Queued so far", count(stats.queued ?? 0)],
       ["Without an endpoint", unserved ? list(stats.unserved) : "none"],
