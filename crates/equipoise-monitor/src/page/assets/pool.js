@@ -12,6 +12,38 @@ const FIGURES = [
   ["in-flight", "In flight", [IN_FLIGHT], (now) => count(now[IN_FLIGHT]), (pool) => `peak ${count(pool.peaks[IN_FLIGHT])}`],
 ];
 
+/** Numbers with their labels in words. Those that are zero are left out. */
+const list = (pairs, between = " ") => (pairs ?? []).filter((pair) => pair.at(-1) > 0)
+  .map((pair) => `${pair.slice(0, -1).join(between).replaceAll("_", " ")} ${count(pair.at(-1))}`).join(", ");
+
+/** A session store in words: its size, and what has happened in it. */
+function storeOf({ kind, sessions, capacity, connected, events }) {
+  const size = sessions === null ? "" : `${count(sessions)}${capacity === null ? "" : ` of ${count(capacity)}`} sessions`;
+  return [kind, size, { true: "connected", false: "not connected" }[connected], list(events)].filter(Boolean).join(", ");
+}
+
+/** The counters of a pool that its table does not have: names and texts. */
+function factsOf({ stats, sessions, health }) {
+  const always = [
+    ["Requests", exact(stats.requests)],
+    ["Retries", count(stats.retries)], ["Failovers", count(stats.failovers)],
+    ["Waiting", count(stats.waiting)], ["Queued so far", count(stats.queued)],
+    ["Without an endpoint", list(stats.unserved) || "none"],
+  ];
+  // These are shown once there is something to tell.
+  const some = [];
+  if (health) {
+    always.push(["Ejections", count(health.ejections)], ["Health changes", list(health.changes, " → ") || "none"]);
+    some.push(["Ejections and pauses prevented", health.prevented && count(health.prevented)], ["Pauses", health.pauses && count(health.pauses)], ["Probes", list(health.probes)]);
+  }
+  if (sessions) {
+    always.push(["Sessions", list(sessions.outcomes) || "none"]);
+    some.push(["Not bound on arrival", list(sessions.unbound)], ["Sessions moved", list(sessions.moved)], ["Diverted", list(sessions.diverted)],
+      ["Sessions over the limit", sessions.limited && count(sessions.limited)], ["Session store", sessions.store && storeOf(sessions.store)]);
+  }
+  return [...always, ...some.filter(([, text]) => text)];
+}
+
 /** Ends of each second after which a table is sorted again, while no one points at it. */
 const SORT_EVERY = 3;
 
@@ -135,17 +167,7 @@ export class PoolView {
   }
 
   drawFacts() {
-    const { stats, sessions, health } = this.pool;
-    const list = (pairs) => (pairs ?? []).filter((pair) => pair[pair.length - 1] > 0).map((pair) => `${pair.slice(0, -1).join(" → ").replaceAll("_", " ")} ${count(pair[pair.length - 1])}`).join(", ") || "none";
-    const unserved = (stats.unserved ?? []).reduce((sum, [, n]) => sum + n, 0);
-    const facts = [
-      ["Requests", exact(stats.requests)],
-      ["Retries", count(stats.retries ?? 0)], ["Failovers", count(stats.failovers ?? 0)],
-      ["Waiting", count(stats.waiting)], ["Queued so far", count(stats.queued ?? 0)],
-      ["Without an endpoint", unserved ? list(stats.unserved) : "none"],
-    ];
-    if (health) facts.push(["Ejections", count(health.ejections)], ["Health changes", list(health.changes)]);
-    if (sessions) facts.push(["Sessions", list(sessions.outcomes)], ["Sessions moved", list(sessions.moved)], ["Diverted", list(sessions.diverted)]);
+    const facts = factsOf(this.pool);
     while (this.facts.children.length > facts.length) this.facts.lastChild.remove();
     facts.forEach(([name, value], at) => {
       if (!this.facts.children[at]) this.facts.append(el("div", {}, el("dt"), el("dd")));
