@@ -35,7 +35,8 @@ const latency = (sample) => pair(sample[P50], sample[P99]);
 
 /** Bytes are counted by the pool for TCP and UDP, and by the connections for HTTP. */
 const transferred = (direction) => (row) => row[direction] + (row.connections?.[direction] ?? 0);
-const transferredBy = (pool, direction) => [...pool.rows.values()].reduce((sum, row) => sum + (row.connections?.[direction] ?? 0), pool.stats[direction]);
+/** The pool's own count has the endpoints that have left. Of the connections, those of the endpoints that are still listed count. */
+const transferredBy = (pool, direction) => [...pool.rows.values(), ...pool.departed].reduce((sum, row) => sum + (row.connections?.[direction] ?? 0), pool.stats[direction]);
 
 /** The columns after that of the endpoint. The first one is always filled, the others when their row is in view. */
 export const COLUMNS = [
