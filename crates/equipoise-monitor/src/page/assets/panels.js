@@ -45,6 +45,14 @@ export function showEvents(events) {
 
 // ---- listeners ----
 
+const DAY = 86400;
+
+/** The seconds before the end of a certificate from which on it is a warning: as in the alert rules. */
+const CERTIFICATE_WARNING = 14 * DAY;
+
+/** The seconds before the end of a certificate from which on it is shown as a failure. */
+const CERTIFICATE_CRITICAL = 3 * DAY;
+
 export function showListeners(listeners, now) {
   byId("listeners").hidden = listeners.length === 0;
   byId("listener-list").replaceChildren(...listeners.map((listener) => {
@@ -54,8 +62,8 @@ export function showListeners(listeners, now) {
     });
     const certificates = listener.certificates.map((certificate) => {
       const left = certificate.not_after - now;
-      const state = left < 7 * 86400 ? "unhealthy" : left < 21 * 86400 ? "probation" : "up";
-      const term = left < 0 ? `expired ${span(-left)} ago` : `${Math.floor(left / 86400)} days left`;
+      const state = left < CERTIFICATE_CRITICAL ? "unhealthy" : left < CERTIFICATE_WARNING ? "probation" : "up";
+      const term = left < 0 ? `expired ${span(-left)} ago` : `${Math.floor(left / DAY)} days left`;
       return el("li", { "data-state": state }, icon(state), el("span", {}, certificate.names.join(", ") || certificate.source, certificate.is_default ? el("span", { class: "muted" }, " default") : null,
         el("span", { class: "why" }, `${term}, until ${new Date(certificate.not_after * 1000).toISOString().slice(0, 10)}`)));
     });
