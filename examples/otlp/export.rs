@@ -42,6 +42,7 @@ impl Exporting {
     /// Exports the spans that have ended, and stops.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
         // Blocks until the collector has answered, and the collector may run on this thread.
-        tokio::task::spawn_blocking(move || self.provider.shutdown()).await?.context("not all spans were exported")
+        let flush = move || self.provider.force_flush().and_then(|()| self.provider.shutdown());
+        tokio::task::spawn_blocking(flush).await?.context("not all spans were exported")
     }
 }
