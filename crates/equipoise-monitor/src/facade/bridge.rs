@@ -235,6 +235,7 @@ mod tests {
     fn request(pool: &Pool<()>) {
         let mut lease = pool.pick(&PickRequest::new()).expect("an endpoint is up");
         lease.first_byte();
+        lease.count_bytes(10, 20);
         lease.finish(Verdict::Success);
     }
 

@@ -38,13 +38,13 @@ pub(super) const POOL_UNSERVED: Family = Family::counter(
 pub(super) const POOL_SENT: Family = Family::counter(
     "equipoise_pool_sent",
     POOL,
-    "Bytes sent to the endpoints of the pool. Balancers of HTTP requests count none.",
+    "Bytes sent to the endpoints of the pool. No series in pools that have counted no bytes, such as those of HTTP.",
 )
 .bytes();
 pub(super) const POOL_RECEIVED: Family = Family::counter(
     "equipoise_pool_received",
     POOL,
-    "Bytes received from the endpoints of the pool. Balancers of HTTP requests count none.",
+    "Bytes received from the endpoints of the pool. No series in pools that have counted no bytes, such as those of HTTP.",
 )
 .bytes();
 pub(super) const POOL_ENDPOINTS: Family =

@@ -11,7 +11,7 @@
 //! | for each | series |
 //! | --- | --- |
 //! | program | 1, and 8 for the process if they are turned on |
-//! | pool | 22, and 1 for each reason for requests without an attempt |
+//! | pool | 21, 2 in pools that count bytes, and 1 for each reason for requests without an attempt |
 //! | pool with latency histograms | 46 more |
 //! | pool with health checks | 3, 1 for each pair of source and availability that has occurred, and 3 for each check |
 //! | pool with session affinity | about 50: its outcomes and their reasons, and the session store |
@@ -19,11 +19,12 @@
 //! | endpoint of a pool of `Upstream` | 8 more, and 1 for each reason why connections were closed |
 //! | endpoint, if histograms of endpoints are turned on | 46 more |
 //! | endpoint that has left | 11, and 2 in pools that count bytes |
+//! | endpoint that has left a pool of `Upstream` | 5 more, and 1 for each reason why connections were closed |
 //! | listener | 1, 1 for each reading, and 1 for each certificate |
 //!
 //! An endpoint that has left is exported while its pool [lists it](equipoise_core::Pool::departed): 10 minutes by default,
 //! with a maximum of endpoints. Its attempts and bytes are added to those of an endpoint with the same id that joins in
-//! this time. The totals of the pool never lose the requests of endpoints that have left.
+//! this time. The counters of its connections begin again at 0 then. The totals of the pool never lose the requests of endpoints that have left.
 //!
 //! # Listeners
 //!
@@ -70,7 +71,7 @@ mod tests {
     };
 
     use super::{testing::full_snapshot, *};
-    use crate::report::{Reading, Snapshot};
+    use crate::report::{ConnectionsReport, EndpointReport, Reading, Snapshot};
 
     /// All series by name and labels, with their values. Histograms have the number of their latencies.
     #[derive(Default)]
@@ -162,12 +163,39 @@ mod tests {
         let mut snapshot = full_snapshot();
         let limit = "equipoise_endpoint_in_flight_limit pool=web endpoint=a:80";
         let bytes = "equipoise_endpoint_sent_bytes_total pool=web endpoint=b:80";
+        let pool_bytes = "equipoise_pool_received_bytes_total pool=web";
         let all = series(snapshot.clone());
-        assert_eq!((all[limit], all[bytes]), (7.0, 10.0));
+        assert_eq!((all[limit], all[bytes], all[pool_bytes]), (7.0, 10.0, 60.0));
         snapshot.pools[0].endpoints[0].status.max_in_flight = None;
         (snapshot.pools[0].stats.bytes_sent, snapshot.pools[0].stats.bytes_received) = (0, 0);
         let all = series(snapshot);
-        assert!(!all.contains_key(limit) && !all.contains_key(bytes));
+        assert!([limit, bytes, pool_bytes].iter().all(|name| !all.contains_key(*name)));
+    }
+
+    #[test]
+    fn connections_of_an_endpoint_that_has_left_are_counted_and_are_not_open() {
+        let mut snapshot = full_snapshot();
+        let connections = |opened| ConnectionsReport {
+            open: 1,
+            opened,
+            bytes_sent: 100 * opened,
+            closed: vec![("idle", opened)],
+            ..ConnectionsReport::default()
+        };
+        let pool = &mut snapshot.pools[0];
+        pool.endpoints[0].connections = Some(connections(1));
+        let old = EndpointReport { connections: Some(connections(2)), ..pool.endpoints[0].clone() };
+        pool.departed[0].connections = Some(connections(4));
+        pool.departed.push(EndpointReport { left_ago: Some(std::time::Duration::ZERO), ..old });
+        let all = series(snapshot);
+        let of =
+            |family: &str, labels: &str| all.get(&format!("equipoise_endpoint_{family} pool=web {labels}")).copied();
+        for (endpoint, opened, open) in [("endpoint=a:80", 3.0, Some(1.0)), ("endpoint=gone:80", 4.0, None)] {
+            assert_eq!(of("connections_opened_total", endpoint), Some(opened));
+            assert_eq!(of("connections_sent_bytes_total", endpoint), Some(100.0 * opened));
+            assert_eq!(of("connections_closed_total", &format!("{endpoint} reason=idle")), Some(opened));
+            assert_eq!(of("connections", endpoint), open);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     list::READING_LABELS,
     selection::Selection,
 };
-use crate::report::{EndpointReport, ListenerReport, PoolReport, ReadingKind, Snapshot};
+use crate::report::{ConnectionsReport, EndpointReport, ListenerReport, PoolReport, ReadingKind, Snapshot};
 
 /// A snapshot with what is derived from it, before it is exported family by family.
 pub(crate) struct Readout {
@@ -113,6 +113,17 @@ impl Row {
         let departed = self.departed.iter().filter_map(|index| pool.departed.get(*index));
         self.present(pool).into_iter().chain(departed)
     }
+
+    /// Returns the connections to the endpoints of the row, as far as they are known.
+    pub(super) fn connections<'a>(&'a self, pool: &'a PoolReport) -> impl Iterator<Item = &'a ConnectionsReport> {
+        self.endpoints(pool).filter_map(|endpoint| endpoint.connections.as_ref())
+    }
+}
+
+/// Returns whether any bytes were counted in the pool. Balancers of HTTP requests count none, and a series that says that
+/// no byte was sent would be wrong.
+pub(super) const fn counts_bytes(pool: &PoolReport) -> bool {
+    pool.stats.bytes_sent > 0 || pool.stats.bytes_received > 0
 }
 
 /// Returns one row for each id: first those of the endpoints in the pool, then those that have left.

@@ -1,12 +1,14 @@
 //! The families with series of single endpoints.
 
+use std::collections::BTreeMap;
+
 use equipoise_core::{Availability, LatencyHistogram};
 
 use crate::{
     metric::{
         family::Family,
         list,
-        readout::{Readout, Row},
+        readout::{Readout, Row, counts_bytes},
         sample::{Labels, Sample, Sink, Value},
     },
     report::{ConnectionsReport, EndpointReport, PoolReport},
@@ -56,24 +58,21 @@ pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::E
         rows.histogram(&list::ENDPOINT_FIRST_BYTE, |endpoint| endpoint.status.latency.as_ref())?;
         rows.histogram(&list::ENDPOINT_DURATION, |endpoint| endpoint.status.duration.as_ref())?;
     }
-    rows.connections(&list::ENDPOINT_CONNECTIONS, |connections| connections.open)?;
-    rows.connections(&list::ENDPOINT_CONNECTIONS_IDLE, |connections| connections.idle)?;
-    rows.connections(&list::ENDPOINT_CONNECTIONS_WAITING, |connections| connections.waiting)?;
-    rows.connections(&list::ENDPOINT_CONNECTIONS_OPENED, |connections| connections.opened)?;
-    rows.connections(&list::ENDPOINT_CONNECTIONS_FAILED, |connections| connections.failed)?;
-    rows.connections(&list::ENDPOINT_CONNECTION_REQUESTS, |connections| connections.requests)?;
-    rows.connections(&list::ENDPOINT_CONNECTIONS_SENT, |connections| connections.bytes_sent)?;
-    rows.connections(&list::ENDPOINT_CONNECTIONS_RECEIVED, |connections| connections.bytes_received)?;
-    rows.present(&list::ENDPOINT_CONNECTIONS_CLOSED, |labels, _, endpoint| {
-        let reasons = endpoint.connections.iter().flat_map(|connections| &connections.closed);
-        reasons.map(move |(reason, count)| (labels.with("reason", reason), Value::Integer(*count)))
+    rows.connections_now(&list::ENDPOINT_CONNECTIONS, |connections| connections.open)?;
+    rows.connections_now(&list::ENDPOINT_CONNECTIONS_IDLE, |connections| connections.idle)?;
+    rows.connections_now(&list::ENDPOINT_CONNECTIONS_WAITING, |connections| connections.waiting)?;
+    rows.connections_so_far(&list::ENDPOINT_CONNECTIONS_OPENED, |connections| connections.opened)?;
+    rows.connections_so_far(&list::ENDPOINT_CONNECTIONS_FAILED, |connections| connections.failed)?;
+    rows.connections_so_far(&list::ENDPOINT_CONNECTION_REQUESTS, |connections| connections.requests)?;
+    rows.connections_so_far(&list::ENDPOINT_CONNECTIONS_SENT, |connections| connections.bytes_sent)?;
+    rows.connections_so_far(&list::ENDPOINT_CONNECTIONS_RECEIVED, |connections| connections.bytes_received)?;
+    rows.each(&list::ENDPOINT_CONNECTIONS_CLOSED, |labels, pool, row| {
+        let mut reasons = BTreeMap::<_, u64>::new();
+        for (reason, count) in row.connections(pool).flat_map(|connections| &connections.closed) {
+            *reasons.entry(*reason).or_default() += count;
+        }
+        reasons.into_iter().map(move |(reason, count)| (labels.with("reason", reason), Value::Integer(count)))
     })
-}
-
-/// Returns whether any bytes were counted in the pool. Balancers of HTTP requests count none, and a series that says that
-/// no byte was sent would be wrong.
-fn counts_bytes(pool: &PoolReport) -> bool {
-    pool.stats.bytes_sent > 0 || pool.stats.bytes_received > 0
 }
 
 struct Rows<'a, S> {
@@ -109,8 +108,17 @@ impl<'a, S: Sink> Rows<'a, S> {
         })
     }
 
-    fn connections(&mut self, family: &Family, of: impl Fn(&ConnectionsReport) -> u64) -> Result<(), S::Error> {
+    /// Passes on a gauge of the connections to the endpoints that are in their pool.
+    fn connections_now(&mut self, family: &Family, of: impl Fn(&ConnectionsReport) -> u64) -> Result<(), S::Error> {
         self.present(family, |labels, _, endpoint| Some((labels, Value::Integer(of(endpoint.connections.as_ref()?)))))
+    }
+
+    /// Passes on a counter of the connections to all endpoints, also to those that have left.
+    fn connections_so_far(&mut self, family: &Family, of: impl Fn(&ConnectionsReport) -> u64) -> Result<(), S::Error> {
+        self.each(family, |labels, pool, row| {
+            let count = row.connections(pool).map(&of).reduce(u64::saturating_add)?;
+            Some((labels, Value::Integer(count)))
+        })
     }
 
     fn histogram(

@@ -6,7 +6,7 @@ use crate::{
     metric::{
         family::Family,
         list,
-        readout::Readout,
+        readout::{Readout, counts_bytes},
         sample::{Labels, Sample, Sink, Value},
     },
     report::{EndpointReport, HealthTotals, PoolReport, SessionsReport, StoreReport},
@@ -32,8 +32,8 @@ pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::E
     pools.number(&list::POOL_QUEUE, |pool| pool.stats.waiting)?;
     pools.number(&list::POOL_QUEUED, |pool| pool.stats.queued)?;
     pools.by_label(&list::POOL_UNSERVED, "reason", |pool| &pool.stats.unserved)?;
-    pools.number(&list::POOL_SENT, |pool| pool.stats.bytes_sent)?;
-    pools.number(&list::POOL_RECEIVED, |pool| pool.stats.bytes_received)?;
+    pools.bytes(&list::POOL_SENT, |pool| pool.stats.bytes_sent)?;
+    pools.bytes(&list::POOL_RECEIVED, |pool| pool.stats.bytes_received)?;
     pools.sink.family(&list::POOL_ENDPOINTS, readout.pools().flat_map(|(pool, _)| availabilities(pool)))?;
     pools.number(&list::POOL_CHANGES, |pool| pool.revision)?;
     pools.histogram(
@@ -67,6 +67,14 @@ impl<'a, S: Sink> Pools<'a, S> {
     fn number(&mut self, family: &Family, of: impl Fn(&PoolReport) -> u64) -> Result<(), S::Error> {
         let sample = |(pool, _): (&'a PoolReport, _)| (Labels::of("pool", &pool.name), Value::Integer(of(pool)));
         self.sink.family(family, self.readout.pools().map(sample))
+    }
+
+    /// Passes on a number of bytes of the pools that count them.
+    fn bytes(&mut self, family: &Family, of: impl Fn(&PoolReport) -> u64) -> Result<(), S::Error> {
+        let sample = |(pool, _): (&'a PoolReport, _)| {
+            counts_bytes(pool).then(|| (Labels::of("pool", &pool.name), Value::Integer(of(pool))))
+        };
+        self.sink.family(family, self.readout.pools().filter_map(sample))
     }
 
     fn by_label(
