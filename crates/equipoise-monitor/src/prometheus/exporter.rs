@@ -21,7 +21,11 @@ use crate::{
 /// Exports the metrics of a [`Monitor`] in the formats of Prometheus and OpenMetrics: as text, as a tower service, or as
 /// a part of another registry. Clones share the monitor.
 ///
-/// Each answer is made from one [snapshot](Monitor::snapshot), so all series of one endpoint belong to the same moment.
+/// Each answer is made from one [snapshot](Monitor::snapshot), so series do not change while the text is written. The
+/// counts and the availability of an endpoint are from one reading, and the sums of a pool are those of its endpoints.
+/// Health and connections are read directly after them; if the pool has changed in between, all three are read again, up
+/// to three times. A check that has just ended can therefore be visible shortly before its effect on the availability,
+/// and the numbers of connections may include requests that have begun since.
 ///
 /// The service answers `GET` and `HEAD` on any path, with the format that the client
 /// [accepts](Format::accepted), and all other methods with 405. It never waits, and needs no particular runtime. The text

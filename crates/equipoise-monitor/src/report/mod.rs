@@ -17,7 +17,8 @@ pub use self::{
 ///
 /// Each endpoint is read once, so that what is said of one endpoint belongs together: `requests.total` is the sum of its
 /// outcomes and of its requests in flight. Different endpoints are read one after the other. The health and the connections
-/// of all endpoints are read just after their counters, so a change in between may show in one and not in the other.
+/// of all endpoints are read just after their counters. If the pool has changed in between, all are read again, up to three
+/// times. Health that does not change the pool, and requests, may still show in one and not in the other.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

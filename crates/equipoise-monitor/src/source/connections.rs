@@ -66,7 +66,10 @@ fn count(count: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        time::Duration,
+    };
 
     use equipoise_core::EndpointSpec;
     use http::Request;
@@ -171,5 +174,28 @@ mod tests {
         let watched = WatchedPool::new("web", &pool);
         monitor.add_pool(watched.connections(&pool, |(_, upstream): &Target| Some(upstream.as_ref()?.status())));
         assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), None]);
+    }
+
+    #[test]
+    fn a_pool_that_changes_while_it_is_read_is_read_again_at_most_twice() {
+        for (changes, reads, weight) in [(0, 1, 1), (1, 2, 2), (2, 3, 3), (9, 3, 3)] {
+            let pool: Pool<()> = Pool::default();
+            pool.add(EndpointSpec::new("a:80"), ()).expect("valid");
+            let read = Arc::new(AtomicU32::new(0));
+            let connections = {
+                let (pool, read) = (pool.clone(), Arc::clone(&read));
+                move |_: &()| {
+                    let number = read.fetch_add(1, Ordering::Relaxed) + 1;
+                    if number <= changes {
+                        pool.update([EndpointSpec::new("a:80").weight(number + 1)], |_| ()).expect("valid");
+                    }
+                    None
+                }
+            };
+            let monitor = Monitor::new();
+            monitor.add_pool(WatchedPool::new("web", &pool).connections(&pool, connections));
+            let report = monitor.snapshot().pools.remove(0);
+            assert_eq!((read.load(Ordering::Relaxed), report.endpoints[0].status.weight), (reads, weight));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use equipoise_affinity::Affinity;
 #[cfg(feature = "live")]
 use equipoise_core::__private::{ChangeWatch, PoolChange, watch_changes};
-use equipoise_core::{DepartedEndpoint, EndpointStatus, Pool, PoolStatus};
+use equipoise_core::{DepartedEndpoint, EndpointStatus, Pool, PoolStatus, Revision};
 #[cfg(feature = "page")]
 use equipoise_core::{Explanation, PickRequest};
 #[cfg(feature = "health")]
@@ -18,6 +18,9 @@ use super::health;
 #[cfg(feature = "affinity")]
 use super::sessions;
 use crate::report::{ConnectionsReport, EndpointReport, HealthReport, HealthTotals, PoolReport, SessionsReport};
+
+/// How often a pool that changes all the time is read for one report.
+const READS: u32 = 3;
 
 /// A pool for a [`Monitor`](crate::Monitor), with what belongs to it: its health checks and its sessions.
 #[derive(Clone)]
@@ -72,7 +75,8 @@ impl WatchedPool {
     }
 
     /// Adds the connections to the endpoints, for pools whose targets have an `Upstream` inside. `status` returns the
-    /// connections of a target, or `None` if it has none. It is called for each endpoint and snapshot, and must be fast.
+    /// connections of a target, or `None` if it has none. It is called for each endpoint and snapshot, up to three times if
+    /// the pool changes in between, and must be fast.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
@@ -105,11 +109,7 @@ impl WatchedPool {
     }
 
     pub(crate) fn report(&self) -> PoolReport {
-        // One reading, so that the totals are the sums of the endpoints.
-        let status = self.pool.status();
-        // Read at once, not for each endpoint.
-        let mut health = self.health_by_endpoint();
-        let mut connections = self.connections_by_endpoint(&status.departed);
+        let (status, mut health, mut connections) = self.read();
         let mut report = |status: EndpointStatus, left_ago: Option<Duration>| EndpointReport {
             health: health.take(&status.id).filter(|_| left_ago.is_none()),
             connections: connections.take(&status.id),
@@ -130,6 +130,23 @@ impl WatchedPool {
             past_duration: status.past_duration,
             health: self.health_totals(),
             sessions: self.sessions(),
+        }
+    }
+
+    /// Reads the endpoints, their health and their connections. The three are read one after the other: if the pool has
+    /// changed in between, they are read again, at most [`READS`] times in all.
+    fn read(&self) -> (PoolStatus, ById<HealthReport>, ById<ConnectionsReport>) {
+        let mut reads = 1;
+        loop {
+            // One reading, so that the totals are the sums of the endpoints.
+            let status = self.pool.status();
+            // Read at once, not for each endpoint.
+            let health = self.health_by_endpoint();
+            let connections = self.connections_by_endpoint(&status.departed);
+            if reads == READS || self.pool.revision() == status.revision {
+                return (status, health, connections);
+            }
+            reads += 1;
         }
     }
 
@@ -183,6 +200,7 @@ impl fmt::Debug for WatchedPool {
 pub(crate) trait AnyPool: Send + Sync {
     fn strategy(&self) -> String;
     fn status(&self) -> PoolStatus;
+    fn revision(&self) -> Revision;
     /// Explains the pick for a request, by the code that picks.
     #[cfg(feature = "page")]
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
@@ -203,6 +221,10 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
 
     fn status(&self) -> PoolStatus {
         self.status()
+    }
+
+    fn revision(&self) -> Revision {
+        self.revision()
     }
 
     #[cfg(feature = "page")]
