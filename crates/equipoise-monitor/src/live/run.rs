@@ -226,7 +226,7 @@ async fn run(running: Running, mut seconds: Interval, settings: LiveSettings) {
 
 /// Reads the pools and publishes the next state.
 fn publish(monitor: &Monitor, mut work: OwnedMutexGuard<Work>, now: Instant, is_second: bool) -> OwnedMutexGuard<Work> {
-    // Readings of listeners are code of the user. If one panics, the last state stays.
+    // The name of a strategy is code of the application. If it panics, the last state stays.
     if let Some((pools, snapshot)) = guarded(|| monitor.read()) {
         let live = work.sampler.advance(pools, snapshot, now, is_second);
         if is_second && live.seconds % CERTIFICATES_EACH == 1 {

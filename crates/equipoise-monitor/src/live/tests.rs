@@ -15,7 +15,7 @@ use equipoise_core::{
 use tokio::{sync::watch, time::Instant};
 
 use super::*;
-use crate::{Monitor, WatchedListener, WatchedPool, report::CertificateReport};
+use crate::{Monitor, WatchedListener, WatchedPool, report::{CertificateReport, Reading}};
 
 type Feed = watch::Receiver<Arc<Live>>;
 
@@ -584,21 +584,22 @@ async fn a_certificate_that_expires_soon_is_one_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_survives_a_reading_that_panics() {
+async fn readings_that_panic_are_missing_and_stop_nothing() {
     let monitor = monitor(&pool(&["a:80"]));
     let panics = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&panics);
-    monitor.add_listener(WatchedListener::new("http", "http").readings(move |_| {
+    monitor.add_listener(WatchedListener::new("http", "http").readings(move |into| {
+        into.push(Reading::gauge("open", "Open.", 1));
         assert!(!flag.load(Ordering::Relaxed), "in a reading");
     }));
+    let readings = |live: &Live| live.snapshot.listeners[0].readings.len();
     let _guard = monitor.spawn();
     let mut feed = monitor.live_feed();
-    after(&mut feed, 1).await;
+    assert_eq!(readings(&*after(&mut feed, 1).await), 1);
     panics.store(true, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(feed.borrow().seconds, 1);
+    assert_eq!(readings(&*after(&mut feed, 3).await), 0);
     panics.store(false, Ordering::Relaxed);
-    after(&mut feed, 3).await;
+    assert_eq!(readings(&*after(&mut feed, 5).await), 1);
 }
 
 #[cfg(feature = "health")]

@@ -1,6 +1,11 @@
 //! Reads the connections to the endpoints of a pool.
 
-use std::{any::Any, collections::HashSet, sync::Arc};
+use std::{
+    any::Any,
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use equipoise_core::{EndpointId, Pool};
 use equipoise_http::{CloseReason, ConnectionStatus, Upstream};
@@ -40,7 +45,11 @@ pub(super) fn of_targets<T: Clone + Send + Sync + 'static>(
 ) -> ReadConnections {
     let pool = pool.clone();
     Arc::new(move |_| {
-        let report = |(id, target)| Some((id, report(&status(&target)?)));
+        let report = |(id, target)| {
+            // The function of the application may panic.
+            let status = catch_unwind(AssertUnwindSafe(|| status(&target)));
+            Some((id, report(&status.ok()??)))
+        };
         pool.targets().into_iter().filter_map(report).collect()
     })
 }
@@ -173,6 +182,10 @@ mod tests {
         assert_eq!(reports(&monitor), [None, None]);
         let watched = WatchedPool::new("web", &pool);
         monitor.add_pool(watched.connections(&pool, |(_, upstream): &Target| Some(upstream.as_ref()?.status())));
+        assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), None]);
+        // An endpoint for which the function panics has no connections.
+        let status = |(_, upstream): &Target| Some(upstream.as_ref().expect("it panics").status());
+        monitor.add_pool(WatchedPool::new("web", &pool).connections(&pool, status));
         assert_eq!(reports(&monitor), [Some(ConnectionsReport::default()), None]);
     }
 

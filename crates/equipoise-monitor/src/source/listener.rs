@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use crate::report::{CertificateReport, ListenerReport, Reading};
 
@@ -41,13 +45,15 @@ impl WatchedListener {
         Self { name: name.into(), mode: mode.into(), readings: Vec::new(), certificates: Vec::new() }
     }
 
-    /// Adds counters and gauges of any kind. The function is called for each snapshot, and must be fast.
+    /// Adds counters and gauges of any kind. The function is called for each snapshot, and must be fast. If it panics, the
+    /// snapshot has none of its readings.
     pub fn readings(mut self, read: impl Fn(&mut Vec<Reading>) + Send + Sync + 'static) -> Self {
         self.readings.push(Arc::new(read));
         self
     }
 
-    /// Adds certificates. The function is called for each snapshot, and must be fast.
+    /// Adds certificates. The function is called for each snapshot, and must be fast. If it panics, the snapshot has none
+    /// of its certificates.
     pub fn certificates(mut self, read: impl Fn(&mut Vec<CertificateReport>) + Send + Sync + 'static) -> Self {
         self.certificates.push(Arc::new(read));
         self
@@ -55,10 +61,19 @@ impl WatchedListener {
 
     pub(crate) fn report(&self) -> ListenerReport {
         let (mut readings, mut certificates) = (Vec::new(), Vec::new());
-        self.readings.iter().for_each(|read| read(&mut readings));
+        self.readings.iter().for_each(|read| read_into(&mut readings, read));
         add_up(&mut readings);
-        self.certificates.iter().for_each(|read| read(&mut certificates));
+        self.certificates.iter().for_each(|read| read_into(&mut certificates, read));
         ListenerReport { name: self.name.to_string(), mode: self.mode.to_string(), readings, certificates }
+    }
+}
+
+/// Adds what a function of the application reads, or nothing if it panics.
+fn read_into<V>(values: &mut Vec<V>, read: &Read<V>) {
+    let mut new = Vec::new();
+    // The list is dropped after a panic, so nobody sees it half filled.
+    if catch_unwind(AssertUnwindSafe(|| read(&mut new))).is_ok() {
+        values.append(&mut new);
     }
 }
 
@@ -94,5 +109,20 @@ mod tests {
             .readings(|into| into.push(Reading::gauge("open", "Open.", 1)));
         let values: Vec<_> = listener.report().readings.iter().map(|reading| reading.value).collect();
         assert_eq!(values, [11, 2, u64::MAX]);
+    }
+
+    #[test]
+    fn a_function_that_panics_adds_nothing_and_the_others_are_read() {
+        let listener = WatchedListener::new("a", "http")
+            .readings(|into| {
+                into.push(Reading::gauge("half", "Half.", 1));
+                panic!("it panics");
+            })
+            .readings(|into| into.push(Reading::gauge("open", "Open.", 2)))
+            .certificates(|_| panic!("it panics"));
+        let report = listener.report();
+        let readings: Vec<_> = report.readings.iter().map(|reading| (reading.name, reading.value)).collect();
+        assert_eq!(readings, [("open", 2)]);
+        assert!(report.certificates.is_empty());
     }
 }

@@ -76,7 +76,7 @@ impl WatchedPool {
 
     /// Adds the connections to the endpoints, for pools whose targets have an `Upstream` inside. `status` returns the
     /// connections of a target, or `None` if it has none. It is called for each endpoint and snapshot, up to three times if
-    /// the pool changes in between, and must be fast.
+    /// the pool changes in between, and must be fast. If it panics, the endpoint has no connections in the snapshot.
     ///
     /// ```
     /// use equipoise_core::{EndpointSpec, Pool};
