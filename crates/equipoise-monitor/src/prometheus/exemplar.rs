@@ -7,7 +7,10 @@ use std::{
 
 use equipoise_core::EndpointId;
 
-use super::bucket;
+use super::{
+    bucket,
+    text::{Part, part_of},
+};
 use crate::metric::{Family, Kind, Readout, Sample, Sink, Value};
 
 /// One request as an example of the requests in its histogram bucket, with the id of its trace.
@@ -84,10 +87,10 @@ fn put(buckets: &mut Buckets, exemplar: Exemplar) {
     }
 }
 
-/// Adds exemplars to the text of the family with a number. prometheus-client has no way to encode an exemplar that it has
+/// Adds exemplars to the text of a part of a family. prometheus-client has no way to encode an exemplar that it has
 /// not recorded itself.
-pub(super) fn add(text: &mut String, readout: &Readout, number: usize, exemplars: &Exemplars) {
-    let mut suffixes = Suffixes { number, exemplars, series: String::new(), buckets: Vec::new() };
+pub(super) fn add(text: &mut String, readout: &Readout, part: Part, exemplars: &Exemplars) {
+    let mut suffixes = Suffixes { part, exemplars, series: String::new(), buckets: Vec::new() };
     // Ends with an error at the family, after which nothing is left to do.
     let _ = readout.visit(&mut suffixes);
     let Suffixes { series, buckets, .. } = suffixes;
@@ -108,7 +111,7 @@ pub(super) fn add(text: &mut String, readout: &Readout, number: usize, exemplars
 
 /// Collects what belongs behind each line of a bucket in the text of a family.
 struct Suffixes<'e> {
-    number: usize,
+    part: Part,
     exemplars: &'e Exemplars,
     /// How the line of each bucket begins.
     series: String,
@@ -123,14 +126,15 @@ impl Sink for Suffixes<'_> {
     type Error = Found;
 
     fn family<'a>(&mut self, family: &Family, samples: impl Iterator<Item = Sample<'a>>) -> Result<(), Found> {
-        let Some(number) = self.number.checked_sub(1) else {
+        let Some(number) = self.part.family.checked_sub(1) else {
             if family.kind() == Kind::Histogram && family.base().ends_with("_first_byte") {
                 self.series = format!("{}_bucket{{", family.name());
+                let samples = samples.skip(self.part.skip).take(part_of(family.kind()));
                 samples.for_each(|sample| self.add_series(sample));
             }
             return Err(Found);
         };
-        self.number = number;
+        self.part.family = number;
         Ok(())
     }
 }

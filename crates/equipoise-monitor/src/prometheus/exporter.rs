@@ -29,8 +29,13 @@ use crate::{
 ///
 /// The service answers `GET` and `HEAD` on any path, with the format that the client
 /// [accepts](Format::accepted), and all other methods with 405. It never waits, and needs no particular runtime. The text
-/// is produced while the client reads it: at most one family at a time is in memory, and a client that goes away stops
-/// the work. Between large families, other tasks of the thread run.
+/// is produced while the client reads it, in pieces of about 8 000 lines: a client that goes away stops the work, and
+/// other tasks of the thread run between two pieces. A piece takes a few milliseconds at most, except for the histograms
+/// of pools.
+///
+/// The snapshot is taken at once, when the request arrives, and the histograms of a pool are added up at once: both take
+/// about 1 µs for each endpoint, 10 ms for 10 000 of them. If other tasks of the runtime must not wait for so long, serve
+/// the result of [`text`](Self::text), produced on a thread for blocking work.
 #[derive(Clone)]
 #[must_use]
 pub struct Exporter {

@@ -289,6 +289,31 @@ fn a_registry_of_the_application_can_contain_the_metrics() {
 }
 
 #[test]
+fn a_family_in_several_parts_is_the_same_text() {
+    let exporter = Exporter::new(&monitor(1_000)).endpoint_histograms(true);
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(exporter.collector()));
+    let mut whole = String::new();
+    encode(&mut whole, &registry).expect("text");
+    assert!(lines(&whole, "equipoise_endpoint_attempts_total{").len() > 8_192);
+    assert!(exporter.text(Format::OpenMetrics).expect("text") == whole);
+    // In each part, exemplars are found.
+    let at = SystemTime::UNIX_EPOCH;
+    let trace_id = |id: &str| id.replace(['.', ':'], "");
+    let exporter =
+        exporter.exemplars(move |_, id| vec![Exemplar::new(Duration::from_millis(3), trace_id(id.as_str()), at)]);
+    let text = exporter.text(Format::OpenMetrics).expect("text");
+    let with: Vec<_> =
+        text.lines().filter(|line| line.starts_with("equipoise_endpoint_") && line.contains(" # {")).collect();
+    assert_eq!(with.len(), 1_000);
+    for line in with {
+        let quoted: Vec<_> = line.split('"').collect();
+        let [_, _, _, "web", _, endpoint, _, found, _] = quoted[..] else { panic!("{line}") };
+        assert_eq!(found, trace_id(endpoint));
+    }
+}
+
+#[test]
 fn series_of_endpoints_can_be_left_out() {
     let text = Exporter::new(&monitor(2)).endpoints(false).text(Format::Prometheus).expect("text");
     assert!(!text.contains("equipoise_endpoint_") && text.contains("equipoise_pool_attempts_total"));

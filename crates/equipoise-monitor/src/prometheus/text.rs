@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     fmt::{self, Write},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use prometheus_client::{
@@ -27,11 +30,42 @@ pub(super) fn write_registry(out: &mut String, registry: &Registry, format: Form
     }
 }
 
-/// Writes the family with a number, in the order in which families are visited.
-pub(super) fn write_family(out: &mut String, readout: &Arc<Readout>, number: usize, format: Format) -> fmt::Result {
+/// A part of a family: the samples from `skip` on, at most [`part_of`] of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// The number of the family, in the order in which families are visited.
+    pub(super) family: usize,
+    pub(super) skip: usize,
+}
+
+/// Returns how many samples of a family are written at once: about 8 000 lines.
+pub(super) const fn part_of(kind: Kind) -> usize {
+    match kind {
+        Kind::Histogram => 8_192 / (bucket::COUNT + 2),
+        _ => 8_192,
+    }
+}
+
+/// Writes a part of a family. Returns the part that follows, if the family has more samples.
+pub(super) fn write_part(
+    out: &mut String,
+    readout: &Arc<Readout>,
+    part: Part,
+    format: Format,
+) -> Result<Option<Part>, fmt::Error> {
+    let start = out.len();
+    let next = Arc::new(Next::default());
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(One { readout: Arc::clone(readout), number }));
-    write_registry(out, &registry, format)
+    registry.register_collector(Box::new(One { readout: Arc::clone(readout), part, next: Arc::clone(&next) }));
+    write_registry(out, &registry, format)?;
+    if part.skip > 0 {
+        // The comments about the family are before its first part.
+        let lines = out.get(start..).unwrap_or_default().split_inclusive('\n');
+        let comments: usize = lines.take_while(|line| line.starts_with('#')).map(str::len).sum();
+        out.replace_range(start..start + comments, "");
+    }
+    let follows = next.follows.load(Ordering::Relaxed);
+    Ok(follows.then(|| Part { skip: part.skip + next.written.load(Ordering::Relaxed), ..part }))
 }
 
 /// Writes what ends an answer.
@@ -65,39 +99,52 @@ impl Sink for Count {
     }
 }
 
-/// A collector of one family, because only collectors get an encoder.
+/// A collector of a part of one family, because only collectors get an encoder.
 struct One {
     readout: Arc<Readout>,
-    number: usize,
+    part: Part,
+    next: Arc<Next>,
+}
+
+/// What a collector says after it was encoded. Atomic, because collectors are shared.
+#[derive(Default)]
+struct Next {
+    written: AtomicUsize,
+    follows: AtomicBool,
 }
 
 impl fmt::Debug for One {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("One").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("One").field("part", &self.part).finish_non_exhaustive()
     }
 }
 
 impl Collector for One {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.readout.visit(&mut Encode { encoder, only: Some(self.number), at: 0 })
+        self.readout.visit(&mut Encode { encoder, only: Some((self.part, &self.next)), at: 0 })
     }
 }
 
-struct Encode<'e> {
+struct Encode<'e, 'n> {
     encoder: DescriptorEncoder<'e>,
-    /// The number of the only family to encode. `None`: all.
-    only: Option<usize>,
+    /// The only part to encode. `None`: all families.
+    only: Option<(Part, &'n Next)>,
     at: usize,
 }
 
-impl Sink for Encode<'_> {
+impl Sink for Encode<'_, '_> {
     type Error = fmt::Error;
 
     fn family<'a>(&mut self, family: &Family, samples: impl Iterator<Item = Sample<'a>>) -> fmt::Result {
         let at = self.at;
         self.at += 1;
-        let mut samples = samples.peekable();
-        if self.only.is_some_and(|only| only != at) || samples.peek().is_none() {
+        let skip = match self.only {
+            None => 0,
+            Some((part, _)) if part.family == at => part.skip,
+            Some(_) => return Ok(()),
+        };
+        let mut samples = samples.skip(skip).peekable();
+        if samples.peek().is_none() {
             return Ok(());
         }
         let unit = family.unit().map(|unit| match unit {
@@ -111,7 +158,18 @@ impl Sink for Encode<'_> {
             Kind::Info => MetricType::Info,
         };
         let mut encoder = self.encoder.encode_descriptor(family.base(), family.help(), unit.as_ref(), kind)?;
-        samples.try_for_each(|(labels, value)| encode_sample(&mut encoder, family.kind(), &labels, &value))
+        let kind = family.kind();
+        let mut encode = |(labels, value): Sample<'a>| encode_sample(&mut encoder, kind, &labels, &value);
+        match self.only {
+            None => samples.try_for_each(encode),
+            Some((_, next)) => {
+                let count = part_of(kind);
+                samples.by_ref().take(count).try_for_each(&mut encode)?;
+                next.written.store(count, Ordering::Relaxed);
+                next.follows.store(samples.peek().is_some(), Ordering::Relaxed);
+                Ok(())
+            }
+        }
     }
 }
 
