@@ -48,7 +48,7 @@ struct Watched {
     listeners: Vec<WatchedListener>,
 }
 
-/// Puts an item in the place of the one with the same name, or at the end.
+/// Puts a pool or a listener into a list, in the place of the one with the same name, or at the end.
 fn put<T>(list: &mut Vec<T>, item: T, name: impl Fn(&T) -> &Arc<str>) {
     match list.iter_mut().find(|old| name(old) == name(&item)) {
         Some(old) => *old = item,
@@ -164,7 +164,6 @@ impl Monitor {
     }
 }
 
-/// Adds a pool to a list, or replaces the one with its name.
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let watched = self.inner.watched.lock();

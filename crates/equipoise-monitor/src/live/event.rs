@@ -19,7 +19,7 @@ pub struct MonitorEvent {
     /// The number of the event. The first event of a monitor has the number 1, and each later one has the next number.
     pub id: u64,
     /// When it happened. Events of different pools, and changes of health, may be slightly out of order.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "unix_seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::report::time::serialize_time"))]
     pub at: SystemTime,
     /// What happened.
     #[cfg_attr(feature = "serde", serde(flatten))]
@@ -134,7 +134,7 @@ pub enum MonitorEventKind {
         /// The server names for which the certificate is used.
         names: Vec<String>,
         /// The time until the certificate expires. Zero if it has expired. Serialized as seconds.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::report::time::serialize_duration"))]
         expires_in: Duration,
     },
     /// Changes of a pool that are not among the events, because the monitor's task could not run for a long time. The
@@ -167,14 +167,4 @@ impl MonitorEventKind {
             Self::ChangesMissed { .. } => "changes_missed",
         }
     }
-}
-
-#[cfg(feature = "serde")]
-fn unix_seconds<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
-}
-
-#[cfg(feature = "serde")]
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
 }

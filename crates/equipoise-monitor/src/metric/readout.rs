@@ -152,9 +152,9 @@ type Label = Option<(&'static str, &'static str)>;
 /// By the index of the listener and the further label.
 type Values = BTreeMap<(usize, Label), u64>;
 
-/// Groups the readings of all listeners by name. Readings of one listener with the same name and label are added up,
-/// because a series must not occur twice. If readings with the same name are counters and gauges, those that differ from
-/// the first one are left out: a family has one kind.
+/// Groups the readings of all listeners by name. A report has each name once, but different names may become the same
+/// valid name: such readings of one listener are added up, because a series must not occur twice. If readings with the same
+/// name are counters and gauges, those that differ from the first one are left out: a family has one kind.
 fn readings(listeners: &[ListenerReport]) -> Vec<Readings> {
     let mut families: BTreeMap<String, (Family, Values)> = BTreeMap::new();
     for (listener, report) in listeners.iter().enumerate() {
@@ -168,7 +168,8 @@ fn readings(listeners: &[ListenerReport]) -> Vec<Readings> {
                 (Family::named(kind, name.clone(), reading.help, READING_LABELS), BTreeMap::new())
             });
             if family.kind() == kind {
-                *series.entry((listener, reading.label)).or_default() += reading.value;
+                let sum = series.entry((listener, reading.label)).or_default();
+                *sum = sum.saturating_add(reading.value);
             }
         }
     }

@@ -45,7 +45,7 @@ pub struct ConditionReport {
     /// The reason, for people.
     pub reason: String,
     /// The time since the condition began. Serialized as seconds.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::time::serialize_duration"))]
     pub since: Duration,
 }
 
@@ -59,7 +59,7 @@ pub struct CheckReport {
     /// Whether the endpoint is up according to this check.
     pub up: bool,
     /// The time since `up` last changed. Serialized as seconds.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::time::serialize_duration"))]
     pub since: Duration,
     /// Why the last probe failed. `None` if it passed, or if no probe has ended yet.
     pub last_error: Option<String>,

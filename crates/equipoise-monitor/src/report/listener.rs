@@ -74,7 +74,7 @@ pub struct CertificateReport {
     /// Whether clients get this certificate if no other one has their name.
     pub is_default: bool,
     /// When the certificate expires. Serialized as seconds since 1970.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::unix_seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::time::serialize_time"))]
     pub not_after: SystemTime,
 }
 

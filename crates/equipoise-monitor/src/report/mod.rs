@@ -4,6 +4,8 @@
 mod endpoint;
 mod listener;
 mod pool;
+#[cfg(any(feature = "serde", feature = "prometheus", feature = "metrics"))]
+pub(crate) mod time;
 
 use std::time::{Duration, SystemTime};
 
@@ -24,10 +26,10 @@ pub use self::{
 #[non_exhaustive]
 pub struct Snapshot {
     /// When the snapshot was taken. Serialized as seconds since 1970.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "unix_seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "time::serialize_time"))]
     pub at: SystemTime,
     /// The time since the monitor was created. Serialized as seconds.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "time::serialize_duration"))]
     pub uptime: Duration,
     /// The name and the version of the program, and the version of the library.
     pub build: BuildInfo,
@@ -55,15 +57,4 @@ impl Default for BuildInfo {
         let library = env!("CARGO_PKG_VERSION");
         Self { program: "equipoise".to_owned(), version: library.to_owned(), library }
     }
-}
-
-#[cfg(feature = "serde")]
-fn unix_seconds<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
-}
-
-/// Serializes a duration as seconds.
-#[cfg(feature = "serde")]
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
 }

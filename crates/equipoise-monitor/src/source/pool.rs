@@ -1,4 +1,6 @@
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+#[cfg(feature = "live")]
+use std::any::Any;
+use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "affinity")]
 use equipoise_affinity::Affinity;
@@ -204,7 +206,7 @@ pub(crate) trait AnyPool: Send + Sync {
     /// Explains the pick for a request, by the code that picks.
     #[cfg(feature = "page")]
     fn explain(&self, request: &PickRequest<'_>) -> Explanation;
-    #[allow(dead_code, reason = "for the status page")]
+    #[cfg(feature = "live")]
     fn as_any(&self) -> &dyn Any;
     /// Returns whether both are handles of one pool.
     #[cfg(feature = "live")]
@@ -232,6 +234,7 @@ impl<T: Send + Sync + 'static> AnyPool for Pool<T> {
         self.explain(request)
     }
 
+    #[cfg(feature = "live")]
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -8,7 +8,7 @@ use crate::{
         readout::Readout,
         sample::{Labels, Sink, Value},
     },
-    report::ListenerReport,
+    report::{ListenerReport, time::unix_seconds},
 };
 
 pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::Error> {
@@ -45,11 +45,4 @@ fn expiries(listener: &ListenerReport) -> BTreeMap<&str, SystemTime> {
         *expiry = (*expiry).min(certificate.not_after);
     }
     expiries
-}
-
-fn unix_seconds(at: SystemTime) -> f64 {
-    match at.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
-    }
 }

@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     live::{Live, MonitorEvent, PoolHistory},
-    report::{BuildInfo, ListenerReport, Snapshot},
+    report::{BuildInfo, ListenerReport, Snapshot, time::unix_seconds},
 };
 
 /// The version of the format. It changes if a program that reads the old format could not read the new one.
@@ -97,7 +97,7 @@ impl PageState {
         Whole {
             version: VERSION,
             tick: self.live.tick,
-            at: unix_seconds(self.live.snapshot.at),
+            at: rounded(self.live.snapshot.at),
             uptime: self.live.snapshot.uptime.as_secs_f64(),
             build: &self.live.snapshot.build,
             writable: csrf_token.is_some(),
@@ -117,7 +117,7 @@ impl PageState {
         let since = Since::Tick(seen.tick);
         Some(Update {
             tick: self.live.tick,
-            at: unix_seconds(self.live.snapshot.at),
+            at: rounded(self.live.snapshot.at),
             uptime: self.live.snapshot.uptime.as_secs_f64(),
             seconds,
             pools: Pools { state: self, since, seconds: seconds as usize },
@@ -202,6 +202,7 @@ fn is_equal(one: &ListenerReport, other: &ListenerReport) -> bool {
         && one.certificates == other.certificates
 }
 
-fn unix_seconds(at: SystemTime) -> f64 {
-    (at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1_000.0).round() / 1_000.0
+/// Returns a time as seconds since 1970, in milliseconds.
+fn rounded(at: SystemTime) -> f64 {
+    (unix_seconds(at) * 1_000.0).round() / 1_000.0
 }
