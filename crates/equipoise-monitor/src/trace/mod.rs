@@ -26,8 +26,8 @@
 //! # Filters
 //!
 //! All spans and events have the target [`TARGET`] and the level `DEBUG`. At the level `INFO`, there are none of them, and
-//! a request pays only for the question whether there are: it allocates nothing for them. To turn them on with the filter
-//! of `tracing-subscriber`, write `info,equipoise::request=debug`.
+//! an observer allocates nothing: each request costs one test of the level. To turn them on with the filter of
+//! `tracing-subscriber`, write `info,equipoise::request=debug`.
 //!
 //! # Spans
 //!

@@ -217,8 +217,9 @@
 //! # }
 //! ```
 //!
-//! The spans have the level `DEBUG` and the target `equipoise::request`. At the level `INFO`, there are none, and they cost
-//! nothing. To log them, set the filter of `tracing-subscriber` to `info,equipoise::request=debug`.
+//! The spans have the level `DEBUG` and the target `equipoise::request`. At the level `INFO`, there are none: an observer
+//! then allocates nothing, and costs one test for each request. To log them, set the filter of `tracing-subscriber` to
+//! `info,equipoise::request=debug`.
 //!
 //! To export them, add a layer of `tracing-opentelemetry` to the subscriber. With the feature `monitor-opentelemetry`, the
 //! spans are then part of the trace of the client: the context is read from the headers of a request (`traceparent`), and
@@ -456,7 +457,8 @@
 //! # }
 //! ```
 //!
-//! Whoever can connect to the page can read it: [`monitor::page`](crate::monitor::page) has a section on security.
+//! Every client that can connect to the page can read it: [`monitor::page`](crate::monitor::page) has a section on
+//! security.
 //!
 //! # What to measure
 //!
