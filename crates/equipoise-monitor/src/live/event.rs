@@ -123,9 +123,9 @@ pub enum MonitorEventKind {
         /// Who has set it, for people.
         by: String,
     },
-    /// A certificate of a listener expires soon, or has expired. There is one event for each of these times before the
-    /// certificate expires: 30, 14, 7, 3 and 1 days, and none. At the first look at a certificate, there is one event
-    /// for the shortest of the times that have begun.
+    /// A certificate of a listener expires soon, or has expired. There is one event 30, 14, 7, 3 and 1 days before the
+    /// certificate expires, and one when it has expired. A certificate for which some of these times have already passed
+    /// when the monitor first reads it gets one event for all of them.
     CertificateExpiring {
         /// The name of the listener.
         listener: String,

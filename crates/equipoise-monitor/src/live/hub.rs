@@ -142,7 +142,7 @@ impl Hub {
         }
     }
 
-    /// Counts a task as ended, and ends to follow the pools if it was the last one.
+    /// Counts a task as ended, and stops following the pools if it was the last one.
     pub(super) fn task_ended(&self) {
         let mut following = self.following.lock();
         following.tasks = following.tasks.saturating_sub(1);

@@ -125,7 +125,7 @@ impl Monitor {
         self.hub().subscribe()
     }
 
-    /// Records an event: it gets a number, is sent to subscribers and is logged. Takes no task.
+    /// Records an event: it gets a number, is sent to subscribers and is logged. Needs no task.
     ///
     /// ```
     /// use equipoise_monitor::{Monitor, live::MonitorEventKind};

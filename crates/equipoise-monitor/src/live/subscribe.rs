@@ -31,7 +31,7 @@ pub struct MonitorEvents(Receiver<Arc<MonitorEvent>>);
 pub enum Received {
     /// The next event.
     Event(MonitorEvent),
-    /// So many events were dropped, because the subscriber has not read them in time. The next event follows.
+    /// The number of events that were dropped, because the subscriber has not read them in time. The next event follows.
     Dropped(u64),
 }
 

@@ -27,12 +27,12 @@ pub struct Exemplar {
 ///
 /// [`Trace::exemplars`](super::Trace::exemplars) records each sampled attempt that got a response. For each endpoint, the
 /// newest one of each range of latencies is kept: 64 ranges from 1 µs to about an hour, two for each doubling. Shorter and
-/// longer latencies are in the first and the last range. An exemplar takes about 100 bytes, so an endpoint takes at most
-/// about 7 KB.
+/// longer latencies are in the first and the last range. An exemplar takes about 100 bytes, so those of one endpoint take
+/// at most about 7 KB.
 ///
-/// The number of endpoints is limited. For an endpoint beyond the limit, the endpoint of the same shard whose newest
-/// exemplar is the oldest one is forgotten. A record that would wait for another thread is left out: an exemplar is only
-/// an example. Clones share the same exemplars.
+/// The number of endpoints is limited. If a new endpoint would exceed the limit, another endpoint is forgotten, which has
+/// had no exemplar for long. A record that would have to wait for another thread is left out. Clones share the same
+/// exemplars.
 #[derive(Clone)]
 pub struct Exemplars {
     inner: Arc<Inner>,
@@ -63,7 +63,7 @@ impl Exemplars {
     }
 
     /// Creates an empty store for up to about `max_endpoints` endpoints of all pools together. The number is rounded up
-    /// to a multiple of 16, which is the least.
+    /// to a multiple of 16. The minimum is 16.
     pub fn with_max_endpoints(max_endpoints: usize) -> Self {
         let max_per_shard = max_endpoints.div_ceil(Self::SHARDS).max(1);
         let inner = Inner { hasher: RandomState::new(), max_per_shard, shards: Default::default() };
