@@ -54,6 +54,21 @@ pub(crate) fn thread_random() -> u64 {
     })
 }
 
+/// Calls `call`, and then sets this thread's generator back: the random numbers after the call are the same that the call
+/// has drawn.
+pub fn repeating<R>(call: impl FnOnce() -> R) -> R {
+    struct SetBack(u64);
+
+    impl Drop for SetBack {
+        fn drop(&mut self) {
+            STATE.set(self.0);
+        }
+    }
+
+    let _set_back = SetBack(STATE.get());
+    call()
+}
+
 thread_local! {
     #[expect(clippy::disallowed_methods, reason = "the one place that seeds the default generator")]
     static STATE: Cell<u64> = Cell::new(rand::random());
@@ -107,6 +122,12 @@ mod tests {
         let entropy = SeededEntropy::new(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| entropy.next_u64()).collect();
         assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn the_numbers_of_a_repeated_call_come_again() {
+        let first = repeating(|| [thread_random(), thread_random()]);
+        assert_eq!([thread_random(), thread_random()], first);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod view;
 pub mod __private {
     pub use crate::{
         endpoint::race_addresses,
+        entropy::repeating,
         pool::{ChangeWatch, PoolChange, close_with_endpoint, watch_changes},
         strategy::picker::{guarded, take_panicked},
         time::saturating_nanos,

@@ -69,6 +69,10 @@
 //! | `failover` | request | `equipoise.from`, `equipoise.to` |
 //! | `verdict` | attempt | `equipoise.verdict`: what the attempt says about the endpoint, such as `success` or `failure_connect` |
 //!
+//! `equipoise.explanation` is always the one of the picked endpoint. It is missing if the request has waited in the queue,
+//! or if the pick has chosen another endpoint than its explanation: see
+//! [`EventKind::Picked`](equipoise_tower::EventKind::Picked).
+//!
 //! While the service of an endpoint is polled, the span of the attempt is the current span. The polls of the response
 //! body are outside of it.
 //!

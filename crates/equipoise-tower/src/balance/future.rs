@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Acquire, EndpointId, Lease, PickError, Pool};
+use equipoise_core::{__private::repeating, Acquire, EndpointId, Lease, PickError, Pool};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
@@ -93,7 +93,8 @@ impl<T: Send + Sync + 'static, D, P> Balancing<T, D, P> {
     #[inline]
     fn pick(&self) -> Result<Lease<T>, PickError> {
         let (pool, request) = (&self.core.pool, self.routing.request());
-        self.observed.before_pick(|| pool.explain(&request));
+        // The pick then draws the same random numbers as its explanation.
+        self.observed.before_pick(|| repeating(|| pool.explain(&request)));
         pool.pick(&request)
     }
 

@@ -58,8 +58,9 @@ pub enum EventKind<'a> {
         /// Why this endpoint was picked, and not another one. `None` unless the observer has asked for it: see
         /// [`ObserveRequest::wants_explanation`](crate::ObserveRequest::wants_explanation).
         ///
-        /// The explanation was made just before the pick. If the strategy picks at random, or another request was picked
-        /// for in between, [`Explanation::picked`] can be another endpoint than `endpoint`.
+        /// The explanation was made just before the pick, and [`Explanation::picked`] is `endpoint`. If the pick has chosen
+        /// another endpoint than its explanation, because another request was picked for in between or because the
+        /// [entropy](equipoise_core::Entropy) of the pool is not the default one, there is no explanation.
         explanation: Option<&'a Explanation>,
     },
     /// An attempt to send the request to an endpoint has started. The attempt includes the wait until the endpoint's

@@ -149,7 +149,8 @@ pub trait ObserveRequest: Send + 'static {
 
     /// Called before each pick of the request. If it returns true, the pick is explained, and the event
     /// [`Picked`](EventKind::Picked) has the explanation. An explanation takes O(n) time for n endpoints, and allocates.
-    /// A pick for which the request has waited in the queue is not explained. Default: false.
+    /// Some picks are not explained: those for which the request has waited in the queue, and those that choose another
+    /// endpoint than the explanation that was made just before them. Default: false.
     fn wants_explanation(&mut self) -> bool {
         false
     }

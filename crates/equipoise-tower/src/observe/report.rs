@@ -105,6 +105,8 @@ impl Observed {
         attempt: usize,
     ) -> Box<StartedAttempt> {
         let explanation = self.own.as_ref().and_then(|own| own.lock().explanation.take());
+        // Between the explanation and the pick, the pool may have changed, or another request may have been picked for.
+        let explanation = explanation.filter(|explanation| explanation.picked.as_ref() == Ok(endpoint));
         self.emit(EventKind::Picked { endpoint, binding_outcome, explanation: explanation.as_ref() });
         self.emit(EventKind::AttemptStarted { endpoint, attempt });
         let observed = Arc::clone(self);

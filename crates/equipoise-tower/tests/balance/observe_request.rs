@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_core::{Endpoint, EndpointSpec, Pool, RoundRobin};
+use equipoise_core::{Endpoint, EndpointSpec, P2c, Pool, Random, RoundRobin, SeededEntropy, Strategy};
 use equipoise_tower::{
     Balance, BodyEnd, EventKind, Observe, ObserveRequest, PlainProtocol, RequestEvent, RequestOutcome, RequestStart,
     refuse_response,
@@ -299,4 +299,66 @@ async fn a_request_without_a_response_has_no_end_of_a_body() {
     assert_eq!(notes.taken().last().map(String::as_str), Some("finished"));
     drop(Balance::new(pool).observe(notes.clone()).oneshot(get()));
     assert_eq!(notes.taken().last().map(String::as_str), Some("finished"));
+}
+
+/// Asks for the explanation of each pick. Counts the picks without an explanation, those with an explanation of the picked
+/// endpoint, and those with an explanation of another one.
+#[derive(Clone, Default)]
+struct Explained(Arc<[AtomicUsize; 3]>);
+
+impl Observe for Explained {
+    fn observe_request(&self, _: &RequestStart<'_>) -> Option<Box<dyn ObserveRequest>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+impl ObserveRequest for Explained {
+    fn on_event(&mut self, kind: &EventKind<'_>) {
+        if let EventKind::Picked { endpoint, explanation, .. } = kind {
+            let kind = explanation.map(|explanation| explanation.picked.as_ref() == Ok(endpoint));
+            let [none, own, other] = &*self.0;
+            let count = match kind {
+                None => none,
+                Some(true) => own,
+                Some(false) => other,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wants_explanation(&mut self) -> bool {
+        true
+    }
+}
+
+/// Sends 200 requests to 20 endpoints. Returns the counts of [`Explained`].
+async fn explained_picks(strategy: impl Strategy, entropy: Option<SeededEntropy>) -> [usize; 3] {
+    let builder = Pool::builder(strategy);
+    let pool = match entropy {
+        Some(entropy) => builder.entropy(Arc::new(entropy)).build(),
+        None => builder.build(),
+    };
+    pool.update((0..20).map(|n| EndpointSpec::new(format!("e{n}"))), |_| {
+        service_fn(|n: u32| std::future::ready(Ok::<_, io::Error>(n)))
+    })
+    .unwrap();
+    let explained = Explained::default();
+    let balance = Balance::with_protocol(pool, PlainProtocol::new()).observe(explained.clone());
+    for n in 0..200 {
+        balance.clone().oneshot(n).await.unwrap();
+    }
+    [0, 1, 2].map(|kind| explained.0[kind].load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn the_explanation_of_a_random_pick_is_the_one_of_the_picked_endpoint() {
+    assert_eq!(explained_picks(Random::new(), None).await, [0, 200, 0]);
+    assert_eq!(explained_picks(P2c::new(), None).await, [0, 200, 0]);
+}
+
+#[tokio::test]
+async fn a_pick_that_its_explanation_has_not_foreseen_has_no_explanation() {
+    // The pick draws other numbers of this sequence than its explanation.
+    let [none, own, other] = explained_picks(Random::new(), Some(SeededEntropy::new(7))).await;
+    assert!(none > 100 && own > 0 && other == 0, "{none} {own} {other}");
 }
