@@ -72,7 +72,7 @@ where
 {
     pub(super) fn new(core: Arc<Core<T, P>>, dispatch: D, mut request: Req) -> Self {
         let settings = &core.settings;
-        let observed = settings.observer.request(|| settings.protocol.request_head(&request));
+        let observed = settings.observer.request(|| settings.protocol.request_head(&request), || core.strategy());
         let routing = Routing::of(&settings.protocol, &mut request, settings.queue_timeout);
         let progress = Progress::new(settings.max_attempts, settings.protocol.outer_attempt(&request));
         let mut balancing = Balancing { core, dispatch, routing, progress, observed };

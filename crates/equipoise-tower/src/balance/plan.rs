@@ -1,7 +1,11 @@
 //! What all requests of a balancer share, and the decisions about one request: where it may go, how long it may wait,
 //! and how many attempts it may still make.
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use equipoise_core::{EndpointId, PickRequest, Pool, Verdict};
 use parking_lot::Mutex;
@@ -20,6 +24,20 @@ pub(super) struct Core<T, P> {
     pub(super) pool: Pool<T>,
     pub(super) settings: Settings<P>,
     pub(super) unready: Unready,
+    /// The name of the pool's strategy, once an observer has needed it.
+    strategy: OnceLock<Arc<str>>,
+}
+
+impl<T, P> Core<T, P> {
+    pub(super) fn new(pool: Pool<T>, settings: Settings<P>) -> Self {
+        Self { pool, settings, unready: Unready::default(), strategy: OnceLock::new() }
+    }
+
+    /// Returns the name of the pool's strategy. Allocates only the first time.
+    #[cold]
+    pub(super) fn strategy(&self) -> &Arc<str> {
+        self.strategy.get_or_init(|| self.pool.strategy().into())
+    }
 }
 
 /// The settings of a balancer: see the setters of [`Balance`](super::Balance).

@@ -6,7 +6,7 @@ use tower_service::Service;
 use super::{
     attempt::{Dispatch, SharedClient, Targets},
     future::ResponseFuture,
-    plan::{Core, Settings, Unready},
+    plan::{Core, Settings},
 };
 use crate::{
     error::{BoxError, Error},
@@ -86,7 +86,7 @@ impl<T, P> Balance<T, Targets, P> {
 
 impl<T, D, P> Balance<T, D, P> {
     fn build(pool: Pool<T>, dispatch: D, settings: Settings<P>) -> Self {
-        Self { dispatch, core: Arc::new(Core { pool, settings, unready: Unready::default() }) }
+        Self { dispatch, core: Arc::new(Core::new(pool, settings)) }
     }
 
     fn change(self, change: impl FnOnce(&mut Settings<P>)) -> Self

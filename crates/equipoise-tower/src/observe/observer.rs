@@ -1,5 +1,7 @@
 //! The traits of observers.
 
+use std::sync::Arc;
+
 use equipoise_core::Endpoint;
 use http::HeaderMap;
 
@@ -93,6 +95,9 @@ pub struct RequestStart<'a> {
     /// The head of the request. `None` if the protocol's requests have no such head: see
     /// [`Protocol::request_head`](crate::Protocol::request_head).
     pub head: Option<RequestHead<'a>>,
+    /// The strategy of the pool, for people, as [`Pool::strategy`](equipoise_core::Pool::strategy) returns it. The
+    /// balancer asks the pool only once.
+    pub strategy: &'a Arc<str>,
 }
 
 /// Observes one request: receives its events, can change the headers that are sent to endpoints, and surrounds the polls

@@ -30,12 +30,16 @@ impl Observer {
     }
 
     /// Reports the start of a request, and returns the value that reports its other events. `head` returns the head of
-    /// the request.
+    /// the request, and `strategy` the name of the pool's strategy.
     #[inline]
-    pub(crate) fn request<'r>(&self, head: impl FnOnce() -> Option<RequestHead<'r>>) -> ObservedRequest {
+    pub(crate) fn request<'r>(
+        &self,
+        head: impl FnOnce() -> Option<RequestHead<'r>>,
+        strategy: impl FnOnce() -> &'r Arc<str>,
+    ) -> ObservedRequest {
         let observed = match &self.0 {
             Some(observe) if guarded(|| observe.is_enabled()).unwrap_or(false) => {
-                Some(Observed::start(observe, guarded(head).flatten()))
+                Some(Observed::start(observe, guarded(head).flatten(), strategy()))
             }
             _ => None,
         };
@@ -67,10 +71,10 @@ struct Own {
 
 impl Observed {
     #[cold]
-    fn start(observe: &Arc<dyn Observe>, head: Option<RequestHead<'_>>) -> Arc<Self> {
+    fn start(observe: &Arc<dyn Observe>, head: Option<RequestHead<'_>>, strategy: &Arc<str>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let request = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
-        let own = guarded(|| observe.observe_request(&RequestStart { request, head })).flatten();
+        let own = guarded(|| observe.observe_request(&RequestStart { request, head, strategy })).flatten();
         let own = own.map(|observer| Mutex::new(Own { observer, explanation: None }));
         let observed = Arc::new(Self { observe: Arc::clone(observe), request, since: Instant::now(), own });
         observed.emit(EventKind::Started);

@@ -46,7 +46,7 @@ impl Notes {
 impl Observe for Notes {
     fn observe_request(&self, start: &RequestStart<'_>) -> Option<Box<dyn ObserveRequest>> {
         let head = start.head.map_or("-".to_owned(), |head| format!("{} {}", head.method, head.uri));
-        self.note(format!("start {head}"));
+        self.note(format!("start {head} {}", start.strategy));
         Some(Box::new(self.clone()))
     }
 }
@@ -106,7 +106,7 @@ async fn an_observer_follows_a_request_from_its_head_to_the_end_of_its_body() {
     let endpoints = [("a", failing(io::ErrorKind::ConnectionRefused)), ("b", headers_as_trailers(&notes))];
     let response = Balance::new(pool(&endpoints).0).observe(notes.clone()).oneshot(get()).await.unwrap();
     let expected = [
-        "start GET http://orders/today",
+        "start GET http://orders/today Recorder",
         "started",
         "picked a of 2",
         "attempt_started",
@@ -188,7 +188,7 @@ async fn requests_without_a_head_are_observed_too() {
     let balance = Balance::with_protocol(pool, PlainProtocol::new()).observe(notes.clone());
     assert_eq!(balance.oneshot(1).await.unwrap(), 2);
     let expected = [
-        "start -",
+        "start - LogEwma",
         "started",
         "picked a",
         "attempt_started",
