@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    fmt, mem,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -48,11 +48,15 @@ struct Watched {
     listeners: Vec<WatchedListener>,
 }
 
-/// Puts a pool or a listener into a list, in the place of the one with the same name, or at the end.
-fn put<T>(list: &mut Vec<T>, item: T, name: impl Fn(&T) -> &Arc<str>) {
+/// Puts an item in the place of the one with the same name, or at the end. Returns the old one, because dropping it may
+/// run code of the user, which must not happen while a lock is held.
+fn put<T>(list: &mut Vec<T>, item: T, name: impl Fn(&T) -> &Arc<str>) -> Option<T> {
     match list.iter_mut().find(|old| name(old) == name(&item)) {
-        Some(old) => *old = item,
-        None => list.push(item),
+        Some(old) => Some(mem::replace(old, item)),
+        None => {
+            list.push(item);
+            None
+        }
     }
 }
 
@@ -70,12 +74,14 @@ impl Monitor {
 
     /// Adds a pool. A pool with the same name is replaced, in its place.
     pub fn add_pool(&self, pool: WatchedPool) {
-        self.change_pools(|watched| put(&mut watched.pools, pool, |pool| &pool.name));
+        drop(self.change_pools(|watched| put(&mut watched.pools, pool, |pool| &pool.name)));
     }
 
     /// Adds a listener. A listener with the same name is replaced, in its place.
     pub fn add_listener(&self, listener: WatchedListener) {
-        put(&mut self.inner.watched.lock().listeners, listener, |listener| &listener.name);
+        let old = put(&mut self.inner.watched.lock().listeners, listener, |listener| &listener.name);
+        // Without the lock: the functions of the listener may own values that use this monitor when they are dropped.
+        drop(old);
     }
 
     /// Replaces all pools and listeners at once, for example after a configuration was read again. If several pools or
@@ -87,8 +93,12 @@ impl Monitor {
     ) {
         // Collected before the lock is taken, because the iterators may use this monitor.
         let (mut new_pools, mut new_listeners) = (Vec::new(), Vec::new());
-        pools.into_iter().for_each(|pool: WatchedPool| put(&mut new_pools, pool, |pool| &pool.name));
-        listeners.into_iter().for_each(|listener| put(&mut new_listeners, listener, |listener| &listener.name));
+        for pool in pools {
+            put(&mut new_pools, pool, |pool: &WatchedPool| &pool.name);
+        }
+        for listener in listeners {
+            put(&mut new_listeners, listener, |listener: &WatchedListener| &listener.name);
+        }
         self.change_pools(|watched| {
             watched.pools = new_pools;
             watched.listeners = new_listeners;
@@ -106,10 +116,12 @@ impl Monitor {
 
     /// Removes a listener. Returns whether the monitor had a listener of this name.
     pub fn remove_listener(&self, name: &str) -> bool {
-        let mut watched = self.inner.watched.lock();
-        let before = watched.listeners.len();
-        watched.listeners.retain(|listener| *listener.name != *name);
-        watched.listeners.len() < before
+        let removed = {
+            let listeners = &mut self.inner.watched.lock().listeners;
+            listeners.iter().position(|listener| *listener.name == *name).map(|at| listeners.remove(at))
+        };
+        // Dropped without the lock, as in `add_listener`.
+        removed.is_some()
     }
 
     /// Changes the pools, and records what has changed in their list.
@@ -168,5 +180,42 @@ impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let watched = self.inner.watched.lock();
         f.debug_struct("Monitor").field("pools", &watched.pools).field("listeners", &watched.listeners).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    /// Sends the number of listeners of a monitor when it is dropped.
+    struct Looks(Monitor, mpsc::Sender<usize>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.snapshot().listeners.len());
+        }
+    }
+
+    #[test]
+    fn what_a_listener_owns_may_use_the_monitor_when_it_is_dropped() {
+        let (sender, dropped) = mpsc::channel();
+        let monitor = Monitor::new();
+        // On a thread of its own, so that a lock that is held makes the test fail, not hang.
+        thread::spawn(move || {
+            let listener = || {
+                let looks = Looks(monitor.clone(), sender.clone());
+                WatchedListener::new("front", "http").readings(move |_| drop(looks.1.clone()))
+            };
+            monitor.add_listener(listener());
+            monitor.add_listener(listener());
+            assert!(monitor.remove_listener("front"));
+            monitor.add_listener(listener());
+            monitor.replace([], []);
+        });
+        for listeners in [1, 0, 0] {
+            assert_eq!(dropped.recv_timeout(Duration::from_secs(60)), Ok(listeners));
+        }
     }
 }
