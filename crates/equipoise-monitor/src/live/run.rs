@@ -91,7 +91,7 @@ impl Monitor {
         if let Ok(work) = self.hub().work().try_lock_owned()
             && self.hub().live().borrow().tick == 0
         {
-            publish(self, work, Instant::now(), false);
+            publish(Held::new(work, self), Instant::now(), false);
         }
         MonitorGuard { task: tokio::spawn(run(running, seconds, settings)), monitor: self.clone() }
     }
@@ -173,19 +173,37 @@ impl Drop for Running {
     fn drop(&mut self) {
         let hub = self.0.hub();
         hub.task_ended();
-        // If this fails, another task works, or `publish` does it.
-        if let Ok(mut work) = hub.work().try_lock_owned() {
-            forget_pools(hub, &mut work);
-        }
+        forget_pools(hub);
+    }
+}
+
+/// The work of the task that works. It is unlocked first when it is dropped, which may be after the task has ended: on a
+/// thread for blocking work.
+struct Held {
+    work: OwnedMutexGuard<Work>,
+    released: Released,
+}
+
+impl Held {
+    fn new(work: OwnedMutexGuard<Work>, monitor: &Monitor) -> Self {
+        Self { work, released: Released(monitor.clone()) }
+    }
+}
+
+struct Released(Monitor);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        forget_pools(self.0.hub());
     }
 }
 
 async fn run(running: Running, mut seconds: Interval, settings: LiveSettings) {
     let monitor = &running.0;
     let hub = monitor.hub();
-    let mut work = hub.work().lock_owned().await;
-    work.sampler.settings = settings;
-    work.sampler.restart(Instant::now());
+    let mut held = Held::new(hub.work().lock_owned().await, monitor);
+    held.work.sampler.settings = settings;
+    held.work.sampler.restart(Instant::now());
     seconds.reset();
     let (mut is_changed, mut next_at) = (true, Instant::now());
     loop {
@@ -208,24 +226,22 @@ async fn run(running: Running, mut seconds: Interval, settings: LiveSettings) {
             continue;
         }
         is_changed = false;
-        work = match work.sampler.endpoints() {
-            ..=MAX_INLINE => publish(monitor, work, now, is_second),
-            _ => {
-                let monitor = monitor.clone();
-                match tokio::task::spawn_blocking(move || publish(&monitor, work, now, is_second)).await {
-                    Ok(work) => work,
-                    // The runtime shuts down.
-                    Err(_) => return,
-                }
-            }
+        held = match held.work.sampler.endpoints() {
+            ..=MAX_INLINE => publish(held, now, is_second),
+            _ => match tokio::task::spawn_blocking(move || publish(held, now, is_second)).await {
+                Ok(held) => held,
+                // The runtime shuts down.
+                Err(_) => return,
+            },
         };
-        let endpoints = u32::try_from(work.sampler.endpoints()).unwrap_or(u32::MAX);
+        let endpoints = u32::try_from(held.work.sampler.endpoints()).unwrap_or(u32::MAX);
         next_at = now + MIN_PAUSE.max(MIN_PAUSE_EACH.saturating_mul(endpoints));
     }
 }
 
 /// Reads the pools and publishes the next state.
-fn publish(monitor: &Monitor, mut work: OwnedMutexGuard<Work>, now: Instant, is_second: bool) -> OwnedMutexGuard<Work> {
+fn publish(mut held: Held, now: Instant, is_second: bool) -> Held {
+    let (work, monitor) = (&mut *held.work, &held.released.0);
     // The name of a strategy is code of the application. If it panics, the last state stays.
     if let Some((pools, snapshot)) = guarded(|| monitor.read()) {
         let live = work.sampler.advance(pools, snapshot, now, is_second);
@@ -236,13 +252,40 @@ fn publish(monitor: &Monitor, mut work: OwnedMutexGuard<Work>, now: Instant, is_
         }
         monitor.hub().live().send_replace(live);
     }
-    forget_pools(monitor.hub(), &mut work);
-    work
+    held
 }
 
-/// Drops the handles of pools if there is no task, so that they do not keep pools alive.
-fn forget_pools(hub: &Hub, work: &mut Work) {
-    if !hub.has_task() {
+/// Drops the handles of pools if there is no task, so that they do not keep pools alive. Called after a task has ended and
+/// after the work was unlocked: if the work is locked now, this is called again when it is unlocked.
+fn forget_pools(hub: &Hub) {
+    if !hub.has_task()
+        && let Ok(mut work) = hub.work().try_lock_owned()
+    {
         work.sampler.forget_pools();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_core::{EndpointSpec, Pool};
+
+    use super::*;
+    use crate::WatchedPool;
+
+    #[test]
+    fn pools_are_forgotten_if_the_last_task_ends_before_its_work_is_unlocked() {
+        let (pool, monitor, target) = (Pool::default(), Monitor::new(), Arc::new(()));
+        pool.add(EndpointSpec::new("a:80"), Arc::clone(&target)).expect("a valid endpoint");
+        monitor.add_pool(WatchedPool::new("web", &pool));
+        monitor.with_pools(|pools| monitor.hub().task_began(pools));
+        let running = Running(monitor.clone());
+        let work = monitor.hub().work().try_lock_owned().expect("no task works");
+        let held = publish(Held::new(work, &monitor), Instant::now(), false);
+        monitor.remove_pool("web");
+        drop(pool);
+        drop(running);
+        assert_eq!(Arc::strong_count(&target), 2, "the work has a handle of the pool");
+        drop(held);
+        assert_eq!(Arc::strong_count(&target), 1);
     }
 }
