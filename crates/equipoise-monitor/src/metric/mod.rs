@@ -71,7 +71,7 @@ mod tests {
     };
 
     use super::{testing::full_snapshot, *};
-    use crate::report::{ConnectionsReport, EndpointReport, Reading, Snapshot};
+    use crate::report::{CheckReport, ConnectionsReport, EndpointReport, Reading, Snapshot};
 
     /// All series by name and labels, with their values. Histograms have the number of their latencies.
     #[derive(Default)]
@@ -214,6 +214,44 @@ mod tests {
             ("equipoise_listener_odd_name_1_total listener=127.0.0.1:80 listener_label=x".to_owned(), 4.0),
         ];
         assert_eq!(odd, expected.iter().map(|(name, value)| (name, value)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn labels_of_readings_have_valid_names_and_series_occur_once() {
+        let mut snapshot = full_snapshot();
+        let labels = [("a b", u64::MAX), ("a_b", 1), ("1st", 2), ("__name__", 4), ("", 8), ("listener_label", 16)];
+        snapshot.listeners[0].readings = labels
+            .map(|(label, value)| Reading::counter("odd", "Odd.", value).with_label(label, "x"))
+            .into_iter()
+            .chain([Reading::counter("odd", "Odd.", 32).with_label("listener", "x")])
+            .collect();
+        let series = series(snapshot);
+        let odd: BTreeMap<_, _> = series
+            .iter()
+            .filter_map(|(series, value)| {
+                Some((series.strip_prefix("equipoise_listener_odd_total listener=127.0.0.1:80 ")?, *value))
+            })
+            .collect();
+        let expected = [
+            ("a_b=x", u64::MAX as f64),
+            ("label_1st=x", 2.0),
+            ("label___name__=x", 4.0),
+            ("label_=x", 8.0),
+            ("listener_label=x", 48.0),
+        ];
+        assert_eq!(odd, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn of_checks_with_one_name_all_must_be_up() {
+        let mut snapshot = full_snapshot();
+        let health = snapshot.pools[0].endpoints[0].health.as_mut().expect("it is known");
+        let down = CheckReport { up: false, ..health.checks[0].clone() };
+        health.checks.push(down);
+        health.checks.push(health.checks[0].clone());
+        let series = series(snapshot);
+        assert_eq!(series["equipoise_endpoint_check_up pool=web endpoint=a:80 check=tcp"], 0.0);
+        assert_eq!(series["equipoise_endpoint_check_up pool=web endpoint=b:80 check=tcp"], 1.0);
     }
 
     #[test]

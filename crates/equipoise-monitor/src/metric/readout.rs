@@ -21,7 +21,15 @@ pub(crate) struct Readout {
     rows: Vec<Vec<Row>>,
     pub(super) readings: Vec<Readings>,
     #[cfg(feature = "process")]
-    pub(super) process: Option<metrics_process::collector::Metrics>,
+    pub(super) process: Option<Process>,
+}
+
+/// The metrics of the process.
+#[cfg(feature = "process")]
+pub(super) struct Process {
+    pub(super) metrics: metrics_process::collector::Metrics,
+    /// The number of threads that can run at once. Determining it reads files on Linux.
+    pub(super) cpus: Option<u64>,
 }
 
 /// The endpoints of one pool with the same id: at most one that is in the pool, and those that have left it. Their
@@ -49,7 +57,7 @@ pub(super) struct Readings {
 pub(super) struct ReadingSeries {
     /// The index in [`Snapshot::listeners`].
     pub(super) listener: usize,
-    pub(super) label: Option<(String, &'static str)>,
+    pub(super) label: Label,
     pub(super) value: u64,
 }
 
@@ -60,7 +68,7 @@ impl Readout {
             rows: snapshot.pools.iter().map(rows).collect(),
             readings: readings(&snapshot.listeners),
             #[cfg(feature = "process")]
-            process: selection.process.then(metrics_process::collector::collect),
+            process: selection.process.then(Process::read),
             snapshot,
             selection,
         }
@@ -78,6 +86,14 @@ impl Readout {
     /// Returns each pool with its rows.
     pub(super) fn pools(&self) -> impl Iterator<Item = (&PoolReport, &[Row])> {
         self.snapshot.pools.iter().zip(self.rows.iter().map(Vec::as_slice))
+    }
+}
+
+#[cfg(feature = "process")]
+impl Process {
+    fn read() -> Self {
+        let cpus = std::thread::available_parallelism().ok().map(|cpus| cpus.get() as u64);
+        Self { metrics: metrics_process::collector::collect(), cpus }
     }
 }
 
@@ -148,7 +164,8 @@ fn rows(pool: &PoolReport) -> Vec<Row> {
     rows
 }
 
-type Label = Option<(&'static str, &'static str)>;
+/// A valid name of a label, and its value.
+type Label = Option<(String, &'static str)>;
 /// By the index of the listener and the further label.
 type Values = BTreeMap<(usize, Label), u64>;
 
@@ -168,18 +185,13 @@ fn readings(listeners: &[ListenerReport]) -> Vec<Readings> {
                 (Family::named(kind, name.clone(), reading.help, READING_LABELS), BTreeMap::new())
             });
             if family.kind() == kind {
-                let sum = series.entry((listener, reading.label)).or_default();
+                let label = reading.label.map(|(name, value)| (label_name(name), value));
+                let sum = series.entry((listener, label)).or_default();
                 *sum = sum.saturating_add(reading.value);
             }
         }
     }
-    let series = |((listener, label), value): ((usize, Label), u64)| {
-        let label = label.map(|(name, value)| match valid_name(name) {
-            name if name == "listener" => ("listener_label".to_owned(), value),
-            name => (name, value),
-        });
-        ReadingSeries { listener, label, value }
-    };
+    let series = |((listener, label), value): ((usize, Label), u64)| ReadingSeries { listener, label, value };
     let readings = |(family, all): (Family, Values)| {
         let series = all.into_iter().map(series).collect();
         Readings { family, series }
@@ -190,4 +202,16 @@ fn readings(listeners: &[ListenerReport]) -> Vec<Readings> {
 /// Returns a name with `_` in the place of each character that names of metrics and labels must not have.
 fn valid_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Returns the valid name of a label: it differs from `listener`, does not begin with a digit, and not with `__`, which
+/// Prometheus reserves.
+fn label_name(name: &str) -> String {
+    match valid_name(name) {
+        name if name == "listener" => "listener_label".to_owned(),
+        name if name.is_empty() || name.starts_with("__") || name.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("label_{name}")
+        }
+        name => name,
+    }
 }

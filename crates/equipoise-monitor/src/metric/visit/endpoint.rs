@@ -35,8 +35,12 @@ pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::E
         })
     })?;
     rows.present(&list::ENDPOINT_CHECK_UP, |labels, _, endpoint| {
-        let checks = endpoint.health.iter().flat_map(|health| &health.checks);
-        checks.map(move |check| (labels.with("check", &check.name), Value::Integer(u64::from(check.up))))
+        // Checks may share a name. A series must not occur twice.
+        let mut up = BTreeMap::new();
+        for check in endpoint.health.iter().flat_map(|health| &health.checks) {
+            *up.entry(&*check.name).or_insert(true) &= check.up;
+        }
+        up.into_iter().map(move |(check, up)| (labels.with("check", check), Value::Integer(u64::from(up))))
     })?;
     rows.present(&list::ENDPOINT_WEIGHT, |labels, _, endpoint| {
         Some((labels, Value::Integer(u64::from(endpoint.status.weight))))
