@@ -21,7 +21,7 @@ fn body(pool: &str, endpoint: &str, state: &str) -> Full<bytes::Bytes> {
     Full::from(json!({ "pool": pool, "endpoint": endpoint, "state": state }).to_string())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_operator_drains_an_endpoint_and_takes_it_back() {
     let setup = Setup::new().writable();
     assert_eq!(setup.json("/status.json").await["writable"], true);
@@ -67,7 +67,7 @@ async fn each_command_is_an_event_with_the_name_of_the_operator() {
     assert_eq!(commands, [("web".to_owned(), "a".to_owned(), "drain", "ada".to_owned())]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_form_is_a_command_too() {
     let setup = Setup::new().writable();
     let mut request = drain(&setup).await.body(Full::from("pool=web&endpoint=b&state=drain")).unwrap();
