@@ -68,7 +68,8 @@
 //! have changed since the last message to this client, and the newest sample of each endpoint that has had requests.
 //! There is one each second, and one at once after a change of a pool, as [`live`](crate::live) describes. A client that
 //! has missed more than 60 seconds gets a `state` again, and so do all clients after pools or listeners were added or
-//! removed. A comment is sent each 15 s in which nothing else was.
+//! removed. A comment is sent each 15 s in which nothing else was. A stream ends only if its client or the program ends it:
+//! before a graceful shutdown of the server, call [`close`](StatusPage::close).
 //!
 //! # Cost
 //!

@@ -20,7 +20,7 @@ use super::{
     host::Hosts,
     reply::{self, Problem},
     route::{Mount, Route},
-    stream::{Feed, Streams},
+    stream::{Closed, Feed, Streams},
 };
 use crate::monitor::Monitor;
 
@@ -29,7 +29,7 @@ const MAX_STREAMS: usize = 64;
 
 /// The status page of a monitor, as a tower service for requests of HTTP. The [module](super) describes it.
 ///
-/// Clones share the limit of streams, the messages to clients, and the token against forged requests. The methods that
+/// Clones share the limit of streams, the messages to clients, whether the page is [closed](Self::close), and the token against forged requests. The methods that
 /// change a setting do not affect other clones.
 #[derive(Clone)]
 #[must_use]
@@ -43,6 +43,7 @@ struct Inner {
     feed: Arc<Feed>,
     streams: Streams,
     max_streams: usize,
+    closed: Closed,
     mount: Mount,
     hosts: Hosts,
     control: Option<Control>,
@@ -57,11 +58,13 @@ impl StatusPage {
     /// Panics outside of a tokio runtime, and in a runtime without timers.
     pub fn new(monitor: &Monitor) -> Self {
         let feed = Arc::new(Feed::new(monitor.clone(), Arc::new(monitor.spawn())));
+        let closed = Closed::default();
         let inner = Inner {
             monitor: monitor.clone(),
-            streams: Streams::new(Arc::clone(&feed), MAX_STREAMS),
+            streams: Streams::new(Arc::clone(&feed), MAX_STREAMS, closed.clone()),
             feed,
             max_streams: MAX_STREAMS,
+            closed,
             mount: Mount::default(),
             hosts: Hosts::default(),
             control: None,
@@ -100,7 +103,7 @@ impl StatusPage {
     /// Default: 64.
     pub fn max_streams(mut self, streams: usize) -> Self {
         let inner = self.inner_mut();
-        inner.streams = Streams::new(Arc::clone(&inner.feed), streams);
+        inner.streams = Streams::new(Arc::clone(&inner.feed), streams, inner.closed.clone());
         inner.max_streams = streams;
         self
     }
@@ -143,7 +146,7 @@ impl StatusPage {
         let inner = self.inner_mut();
         let control = Control::new(authorise);
         inner.feed = Arc::new(inner.feed.with_csrf_token(control.token.as_str()));
-        inner.streams = Streams::new(Arc::clone(&inner.feed), inner.max_streams);
+        inner.streams = Streams::new(Arc::clone(&inner.feed), inner.max_streams, inner.closed.clone());
         inner.control = Some(control);
         self
     }
@@ -175,6 +178,31 @@ impl StatusPage {
             router = router.route_service(mount.trim_end_matches('/'), self.clone());
         }
         router.route_service(&format!("{mount}assets/{{file}}"), self)
+    }
+
+    /// Ends all streams of updates, and refuses new ones with the status `503 Service Unavailable`, also in all clones of
+    /// the page. All other requests are answered as before. A closed page cannot be opened again.
+    ///
+    /// A stream does not end by itself. A server that waits for its connections when it shuts down, such as that of axum
+    /// with `with_graceful_shutdown`, would therefore wait for each open window. Close the page when the shutdown begins:
+    ///
+    /// ```
+    /// use equipoise_monitor::{Monitor, page::StatusPage};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let page = StatusPage::new(&Monitor::new());
+    /// let closing = page.clone();
+    /// let signal = async move {
+    ///     // Wait for the signal to end, then:
+    ///     closing.close();
+    /// };
+    /// // With axum: `axum::serve(listener, page.router()).with_graceful_shutdown(signal)`.
+    /// # signal.await;
+    /// # }
+    /// ```
+    pub fn close(&self) {
+        self.inner.closed.close();
     }
 
     fn inner_mut(&mut self) -> &mut Inner {
@@ -273,6 +301,9 @@ impl Inner {
     }
 
     fn updates(&self, method: &Method) -> Result<Response<PageBody>, Problem> {
+        if self.closed.is_closed() {
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the program shuts down"));
+        }
         let body = if method == Method::HEAD {
             PageBody::unknown()
         } else {

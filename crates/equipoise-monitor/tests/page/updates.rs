@@ -305,3 +305,18 @@ async fn hostile_ids_stay_inside_their_message() {
     assert_eq!(ids, all.iter().collect::<Vec<_>>());
     assert_eq!(state["pools"][2]["name"], "pool\r\n\r\nevent: state\ndata: {}\n\n</script>");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_page_ends_all_streams_and_refuses_new_ones() {
+    let setup = Setup::new();
+    let mut new = setup.get("/updates").await.into_body();
+    let mut waiting = setup.get("/updates").await.into_body();
+    message(&mut waiting).await;
+    let other = setup.page.clone().max_streams(2).oneshot(get("/updates")).await.expect("no error");
+    setup.page.clone().close();
+    for body in [&mut new, &mut waiting, &mut other.into_body()] {
+        assert_eq!(frame(body).await, None);
+    }
+    assert_eq!(setup.get("/updates").await.status(), 503);
+    assert_eq!(setup.get("/status.json").await.status(), 200);
+}

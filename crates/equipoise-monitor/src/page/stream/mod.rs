@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 pub(super) use self::feed::Feed;
 use self::places::{Place, Places};
@@ -26,18 +26,39 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) struct Streams {
     feed: Arc<Feed>,
     places: Arc<Places>,
+    closed: Closed,
+}
+
+/// Whether a page is closed. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Closed(Arc<watch::Sender<bool>>);
+
+impl Closed {
+    pub(super) fn close(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until the page is closed.
+    async fn closed(&self) {
+        // The sender is not dropped while this waits.
+        let _ = self.0.subscribe().wait_for(|is_closed| *is_closed).await;
+    }
 }
 
 impl Streams {
-    pub(super) fn new(feed: Arc<Feed>, max: usize) -> Self {
-        Self { feed, places: Arc::new(Places::new(max)) }
+    pub(super) fn new(feed: Arc<Feed>, max: usize, closed: Closed) -> Self {
+        Self { feed, places: Arc::new(Places::new(max)), closed }
     }
 
     /// Starts a stream. Returns `None` if there are too many.
     pub(super) fn start(&self) -> Option<Updates> {
         let place = self.places.take()?;
-        let stream =
-            Stream { place, feed: Arc::clone(&self.feed), seen: None, keep_alive: Instant::now() + KEEP_ALIVE };
+        let (feed, closed) = (Arc::clone(&self.feed), self.closed.clone());
+        let stream = Stream { place, feed, closed, seen: None, keep_alive: Instant::now() + KEEP_ALIVE };
         Some(Updates { next: Some(Box::pin(next(stream))) })
     }
 }
@@ -63,6 +84,7 @@ impl Updates {
 struct Stream {
     place: Place,
     feed: Arc<Feed>,
+    closed: Closed,
     /// What the client has. `None` before the first message.
     seen: Option<Seen>,
     /// When the next keep-alive is due.
@@ -76,6 +98,7 @@ async fn next(mut stream: Stream) -> Option<(Bytes, Stream)> {
     let text = tokio::select! {
         biased;
         () = stream.place.displaced() => return None,
+        () = stream.closed.closed() => return None,
         message = async {
             match stream.seen {
                 None => feed.message(None).await,
