@@ -8,13 +8,20 @@ use crate::{
     monitor::Monitor,
 };
 
+/// The number of rounds without a value after which the last reading of a counter or histogram is forgotten. A series that
+/// returns earlier with the same counts, such as that of a reading that failed once, is not counted twice.
+const MAX_ABSENT: u64 = 10;
+
 /// The metadata of all metrics, with this module as the target.
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 /// Copies the metrics of a [`Monitor`] into a recorder of the crate `metrics`.
 ///
-/// The bridge remembers the handles of all series and the last reading of each histogram. Always use the same bridge for
-/// one recorder, and only one: with two, histograms would count twice.
+/// The bridge remembers the handles of all series and the last reading of each counter and histogram. Always use the same
+/// bridge for one recorder, and only one: with two, counters and histograms would count twice.
+///
+/// A counter of the recorder never decreases. If a pool or listener is replaced by one that counts from 0 again, its new
+/// counts are added to those that the recorder has.
 #[must_use]
 pub struct Bridge {
     monitor: Monitor,
@@ -77,11 +84,14 @@ impl Bridge {
         let readout = Readout::new(self.monitor.snapshot(), self.selection);
         let Ok(()) = readout.visit(&mut Record { recorder, series: &mut self.series, round });
         self.series.retain(|_, series| {
-            let is_present = series.round == round;
-            if !is_present && let Handle::Gauge(gauge) = &series.handle {
-                gauge.set(0.0);
+            let absent = round - series.round;
+            match &series.handle {
+                Handle::Gauge(gauge) if absent > 0 => {
+                    gauge.set(0.0);
+                    false
+                }
+                _ => absent < MAX_ABSENT,
             }
-            is_present
         });
     }
 }
@@ -117,7 +127,8 @@ struct Series {
 }
 
 enum Handle {
-    Counter(Counter),
+    /// With the count that the recorder has already.
+    Counter(Counter, u64),
     Gauge(Gauge),
     /// With the counts that the recorder has already, by the upper bound of their bucket.
     Histogram(Histogram, HashMap<Duration, u64>),
@@ -148,7 +159,7 @@ impl Record<'_> {
         let recorder = self.recorder;
         let series = self.series.entry(key).or_insert_with_key(|key| {
             let handle = match kind {
-                Kind::Counter => Handle::Counter(recorder.register_counter(key, &METADATA)),
+                Kind::Counter => Handle::Counter(recorder.register_counter(key, &METADATA), 0),
                 Kind::Gauge | Kind::Info => Handle::Gauge(recorder.register_gauge(key, &METADATA)),
                 Kind::Histogram => Handle::Histogram(recorder.register_histogram(key, &METADATA), HashMap::new()),
             };
@@ -156,9 +167,9 @@ impl Record<'_> {
         });
         series.round = self.round;
         match (&mut series.handle, value) {
-            (Handle::Counter(counter), Value::Integer(value)) => counter.absolute(*value),
+            (Handle::Counter(counter, recorded), Value::Integer(value)) => count(counter, recorded, *value),
             // The conversion cuts the fraction off.
-            (Handle::Counter(counter), Value::Float(value)) => counter.absolute(*value as u64),
+            (Handle::Counter(counter, recorded), Value::Float(value)) => count(counter, recorded, *value as u64),
             (Handle::Gauge(gauge), Value::Integer(value)) => gauge.set(*value as f64),
             (Handle::Gauge(gauge), Value::Float(value)) => gauge.set(*value),
             (Handle::Histogram(handle, recorded), Value::Histogram(histograms)) => add(handle, recorded, histograms),
@@ -173,6 +184,19 @@ fn key(name: KeyName, labels: &Labels<'_>) -> Key {
     Key::from_parts(name, labels)
 }
 
+/// Records the events that a counter has in addition to those that were recorded before. An increase of 0 is recorded, too,
+/// because recorders may remove counters that are not used for some time.
+fn count(handle: &Counter, recorded: &mut u64, value: u64) {
+    handle.increment(increase(*recorded, value));
+    *recorded = value;
+}
+
+/// Returns how many events were counted since the last reading. A lower number is that of a counter that has begun anew
+/// at 0.
+fn increase(before: u64, now: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
+}
+
 /// Records the latencies that histograms have in addition to those that were recorded before.
 fn add(handle: &Histogram, recorded: &mut HashMap<Duration, u64>, histograms: &[&LatencyHistogram]) {
     let mut counts: HashMap<Duration, u64> = HashMap::new();
@@ -181,8 +205,7 @@ fn add(handle: &Histogram, recorded: &mut HashMap<Duration, u64>, histograms: &[
     }
     for (upper, count) in counts {
         let before = recorded.insert(upper, count).unwrap_or(0);
-        // A histogram that has begun anew has fewer latencies than before.
-        let new = count.checked_sub(before).unwrap_or(count);
+        let new = increase(before, count);
         if new > 0 {
             handle.record_many(middle(upper), usize::try_from(new).unwrap_or(usize::MAX));
         }
@@ -214,7 +237,7 @@ mod tests {
 
     type Recorded = HashMap<(MetricKind, String), (Option<metrics::Unit>, DebugValue)>;
 
-    /// Returns what a recorder has. Histograms have what was recorded since the last call.
+    /// Returns what a recorder has. Counters and histograms have what was recorded since the last call.
     fn recorded(snapshotter: &Snapshotter) -> Recorded {
         let series = snapshotter.snapshot().into_vec().into_iter();
         series
@@ -251,7 +274,7 @@ mod tests {
         let mut bridge = bridge(&pool);
         bridge.describe_to(&recorder);
         for requests in 1..=3 {
-            request(&pool);
+            (0..requests).for_each(|_| request(&pool));
             bridge.record_to(&recorder);
             let recorded = recorded(&recorder.snapshotter());
             let name = "equipoise_pool_attempts_total pool=web outcome=success".to_owned();
@@ -261,6 +284,46 @@ mod tests {
             let name = "equipoise_endpoint_weight pool=web endpoint=b:80".to_owned();
             assert_eq!(recorded[&(MetricKind::Gauge, name)].1, DebugValue::Gauge(1.0.into()));
         }
+    }
+
+    #[test]
+    fn a_counter_that_begins_anew_is_added_to_what_was_counted() {
+        let (recorder, old, new) = (DebuggingRecorder::new(), pool(), pool());
+        let (monitor, bytes) = (Monitor::new(), std::sync::Arc::new(std::sync::atomic::AtomicU64::new(50)));
+        let read = bytes.clone();
+        monitor.add_listener(crate::WatchedListener::new("front", "http").readings(move |into| {
+            let value = read.load(std::sync::atomic::Ordering::Relaxed);
+            into.push(crate::report::Reading::counter("bytes", "Bytes.", value));
+        }));
+        let mut bridge = Bridge::new(&monitor);
+        let attempts = "equipoise_pool_attempts_total pool=web outcome=success";
+        let mut totals = HashMap::new();
+        let mut counted = |name: &str| {
+            bridge.record_to(&recorder);
+            for ((_, series), (_, value)) in recorded(&recorder.snapshotter()) {
+                if let DebugValue::Counter(count) = value {
+                    *totals.entry(series).or_insert(0) += count;
+                }
+            }
+            totals[name]
+        };
+        (0..5).for_each(|_| request(&old));
+        monitor.add_pool(WatchedPool::new("web", &old));
+        assert_eq!(counted(attempts), 5);
+        monitor.add_pool(WatchedPool::new("web", &new));
+        assert_eq!(counted(attempts), 5);
+        (0..2).for_each(|_| request(&new));
+        assert_eq!(counted(attempts), 7);
+        // The same pool, after a round without it.
+        monitor.remove_pool("web");
+        assert_eq!(counted(attempts), 7);
+        monitor.add_pool(WatchedPool::new("web", &new));
+        assert_eq!(counted(attempts), 7);
+
+        let name = "equipoise_listener_bytes_total listener=front";
+        assert_eq!(counted(name), 50);
+        bytes.store(20, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((counted(name), counted(name)), (70, 70));
     }
 
     #[test]
