@@ -30,7 +30,9 @@
 //!
 //! Each [`Reading`](crate::report::Reading) of a listener becomes a series of the family `equipoise_listener_NAME`, with
 //! `_total` for counters. If the name ends with `_bytes` or `_seconds`, this is its unit. Readings of several listeners
-//! with the same name belong to one family.
+//! with the same name belong to one family. Characters that names must not have are replaced by `_`. The label `listener`
+//! of a reading becomes `listener_label`, and one whose name is empty or begins with a digit or `__` gets the prefix
+//! `label_`. Readings that are the same series then are added up.
 //!
 //! # Requests
 //!
