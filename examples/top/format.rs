@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use crate::wire::Sample;
 
+/// The maximum width of a column of a plain table. A longer cell has its full length, and its line is not aligned.
+const MAX_WIDTH: usize = 200;
+
 /// Returns a number with at most four digits and a unit: `0`, `950`, `12.3k`.
 pub(crate) fn count(value: f64) -> String {
     for (factor, unit) in [(1e9, "G"), (1e6, "M"), (1e4, "k")] {
@@ -53,8 +56,9 @@ pub(crate) fn sparkline<'s>(samples: impl Iterator<Item = &'s Sample>, value: im
 pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
     let cell = |line: &Vec<String>, at: usize| line.get(at).map_or(0, |cell| cell.chars().count());
-    let widths: Vec<_> =
-        (0..columns).map(|at| lines.iter().map(|line| cell(line, at)).max().unwrap_or_default()).collect();
+    let widths: Vec<_> = (0..columns)
+        .map(|at| lines.iter().map(|line| cell(line, at)).max().unwrap_or_default().min(MAX_WIDTH))
+        .collect();
     let mut text = String::new();
     for line in lines {
         let mut row = String::new();
@@ -80,6 +84,13 @@ mod tests {
         assert_eq!((count(2.5e6), count(123e9)), ("2.5M".to_owned(), "123G".to_owned()));
         assert_eq!([None, Some(0.25), Some(12.4), Some(2_500.0)].map(milliseconds), ["–", "0.2ms", "12ms", "2.5s"]);
         assert_eq!([-1.0, 59.9, 200.0, 7_260.0, 90_000.0].map(span), ["0s", "59s", "3m 20s", "2h 1m", "1d 1h"]);
+    }
+
+    #[test]
+    fn a_long_cell_is_whole_and_makes_no_column_wider_than_the_maximum() {
+        let long = "x".repeat(70_000);
+        let lines = [[&*long, "a"], ["b", "c"]].map(|line| line.map(str::to_owned).to_vec());
+        assert_eq!(aligned(&lines), format!("{long}  a\nb{}c\n", " ".repeat(MAX_WIDTH + 1)));
     }
 
     #[test]

@@ -1,6 +1,14 @@
 //! Reads a status page: once, or all its updates with a new connection after each loss.
 
-use std::{error::Error, io, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use equipoise::{EndpointSpec, HttpClient, Pool, Upstream, http::ResponseBody, tower::LeasedBody};
@@ -24,7 +32,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The time between two attempts to connect.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
-/// The maximum number of bytes of a state. One with 10 000 endpoints has about 20 MB.
+/// The maximum number of bytes of a state or an event. A state with 10 000 endpoints has about 20 MB.
 const MAX_STATE: usize = 64 << 20;
 
 /// What was read.
@@ -89,9 +97,12 @@ impl Page {
     /// Sends what one connection brings.
     async fn connection(&self, messages: &mpsc::Sender<Message>) -> anyhow::Result<()> {
         let body = self.get("updates", "text/event-stream").await?;
-        let mut events = SseByteStream::new(Box::pin(with_timeout(body.into_data_stream())));
+        let unread = Arc::default();
+        let chunks = with_limits(body.into_data_stream(), Arc::clone(&unread), MAX_STATE);
+        let mut events = SseByteStream::new(Box::pin(chunks));
         while let Some(event) = events.next().await {
             let event = event?;
+            unread.store(0, Ordering::Relaxed);
             let Some(data) = event.data else { continue };
             let message = match event.event.as_deref() {
                 Some("state") => Message::State(data),
@@ -120,17 +131,28 @@ impl Page {
     }
 }
 
-/// Ends a stream with an error if nothing arrives for [`IDLE_TIMEOUT`].
-fn with_timeout<E>(chunks: impl Stream<Item = Result<Bytes, E>> + Unpin) -> impl Stream<Item = io::Result<Bytes>>
+/// Returns a stream with an error if nothing arrives for [`IDLE_TIMEOUT`], or if `unread`, to which the lengths of the
+/// chunks are added, exceeds `max`.
+fn with_limits<E>(
+    chunks: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    unread: Arc<AtomicUsize>,
+    max: usize,
+) -> impl Stream<Item = io::Result<Bytes>>
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    stream::unfold(chunks, |mut chunks| async {
+    stream::unfold((chunks, unread), move |(mut chunks, unread)| async move {
         let chunk = match time::timeout(IDLE_TIMEOUT, chunks.next()).await {
             Ok(chunk) => chunk?.map_err(io::Error::other),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing arrived for {IDLE_TIMEOUT:?}"))),
         };
-        Some((chunk, chunks))
+        let chunk = chunk.and_then(|chunk| {
+            let before = unread.fetch_add(chunk.len(), Ordering::Relaxed);
+            let is_allowed = before.saturating_add(chunk.len()) <= max;
+            let too_long = || io::Error::new(io::ErrorKind::InvalidData, format!("an event exceeds {max} bytes"));
+            is_allowed.then_some(chunk).ok_or_else(too_long)
+        });
+        Some((chunk, (chunks, unread)))
     })
 }
 
@@ -200,6 +222,19 @@ mod tests {
                 Message::Update(json) => panic!("first the whole state: {json}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_exceeds_the_limit_is_an_error() {
+        let chunks = ["data: 1\n\n", "data: 2\n\n", "data: 333333", "333333333", "\n\n"];
+        let chunks = stream::iter(chunks.map(|chunk| Ok::<_, io::Error>(Bytes::from(chunk))));
+        let unread = Arc::default();
+        let mut events = SseByteStream::new(Box::pin(with_limits(chunks, Arc::clone(&unread), 20)));
+        for data in ["1", "2"] {
+            assert_eq!(events.next().await.unwrap().unwrap().data.unwrap(), data);
+            unread.store(0, Ordering::Relaxed);
+        }
+        assert!(events.next().await.unwrap().unwrap_err().to_string().contains("exceeds 20 bytes"));
     }
 
     #[tokio::test]
