@@ -106,7 +106,7 @@ fn draw_pool(frame: &mut Frame<'_>, area: Rect, model: &Model, (index, pool): (u
         draw_history(frame, history, pool);
     }
     let mut state = TableState::new().with_selected((!rows.is_empty()).then_some(selected));
-    frame.render_stateful_widget(endpoints(&rows, model.at, view, table.width), table, &mut state);
+    frame.render_stateful_widget(endpoints(&rows, model.uptime, view, table.width), table, &mut state);
     if let Some(endpoint) = rows.get(selected) {
         frame.render_widget(detail(endpoint), details);
     }

@@ -21,9 +21,7 @@ const EVENTS: usize = 100;
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) build: Build,
-    /// The time of the server, in seconds since 1970.
-    pub(crate) at: f64,
-    /// For how many seconds the server runs.
+    /// For how many seconds the server runs. Ages are computed with it, because clocks that show dates can be set.
     pub(crate) uptime: f64,
     pub(crate) pools: Vec<Pool>,
     /// The newest event is the last one.
@@ -47,9 +45,9 @@ pub(crate) struct Endpoint {
     pub(crate) key: String,
     fields: Fields,
     pub(crate) shown: EndpointFields,
-    /// When the newest conditions and checks were told, in seconds since 1970.
+    /// When the newest conditions and checks were told, as the uptime of the server.
     told: f64,
-    /// When the state was seen to change, in seconds since 1970.
+    /// When the state was seen to change, as the uptime of the server.
     changed: Option<f64>,
     pub(crate) history: History,
 }
@@ -70,17 +68,17 @@ pub(crate) enum ReadError {
 impl Model {
     /// Reads the whole state.
     pub(crate) fn read(json: &str) -> Result<Self, ReadError> {
-        let State { at, uptime, build, pools, events } = serde_json::from_str(json)?;
-        let pools = pools.into_iter().map(|fields| Pool::read(fields, at)).collect::<Result<_, _>>()?;
-        let mut model = Self { build, at, uptime, pools, events: VecDeque::new() };
+        let State { uptime, build, pools, events } = serde_json::from_str(json)?;
+        let pools = pools.into_iter().map(|fields| Pool::read(fields, uptime)).collect::<Result<_, _>>()?;
+        let mut model = Self { build, uptime, pools, events: VecDeque::new() };
         model.add_events(events);
         Ok(model)
     }
 
     /// Applies an update. After an error, the whole state must be read again.
     pub(crate) fn update(&mut self, json: &str) -> Result<(), ReadError> {
-        let Update { at, uptime, seconds, pools, events } = serde_json::from_str(json)?;
-        (self.at, self.uptime) = (at, uptime);
+        let Update { uptime, seconds, pools, events } = serde_json::from_str(json)?;
+        self.uptime = uptime;
         let seconds = seconds.min(HISTORY);
         let mut newest = Vec::new();
         for mut fields in pools {
@@ -88,7 +86,7 @@ impl Model {
             let index = self.pools.iter().position(|pool| pool.key == name).ok_or(ReadError::UnknownPool)?;
             let samples = samples(&mut fields)?;
             if let Some(pool) = self.pools.get_mut(index) {
-                pool.update(fields, seconds, at)?;
+                pool.update(fields, seconds, uptime)?;
             }
             newest.push((index, samples));
         }
@@ -110,16 +108,16 @@ impl Model {
 }
 
 impl Pool {
-    fn read(mut fields: Fields, at: f64) -> Result<Self, ReadError> {
+    fn read(mut fields: Fields, now: f64) -> Result<Self, ReadError> {
         let key = text(&fields, "name");
         let samples: Vec<Sample> = take(&mut fields, "samples")?;
         let rows: Vec<Fields> = take(&mut fields, "endpoints")?;
-        let endpoints = rows.into_iter().map(|fields| Endpoint::read(fields, at)).collect::<Result<_, _>>()?;
+        let endpoints = rows.into_iter().map(|fields| Endpoint::read(fields, now)).collect::<Result<_, _>>()?;
         let (name, shown) = (Text::new(&key), shown(&fields)?);
         Ok(Self { key, name, fields, shown, history: History::of(samples), endpoints })
     }
 
-    fn update(&mut self, mut fields: Fields, seconds: usize, at: f64) -> Result<(), ReadError> {
+    fn update(&mut self, mut fields: Fields, seconds: usize, now: f64) -> Result<(), ReadError> {
         let rows: Vec<Fields> = take(&mut fields, "endpoints")?;
         let removed: Vec<String> = take(&mut fields, "removed")?;
         self.fields.extend(fields);
@@ -135,13 +133,13 @@ impl Pool {
                 // The whole history is sent of an endpoint that has left and come back.
                 Some((endpoint, moved)) if !fields.contains_key("samples") => {
                     let newest = samples(&mut fields)?;
-                    endpoint.update(fields, at)?;
+                    endpoint.update(fields, now)?;
                     endpoint.advance(seconds, &newest);
                     *moved = true;
                 }
-                Some((endpoint, moved)) => (*endpoint, *moved) = (Endpoint::read(fields, at)?, true),
+                Some((endpoint, moved)) => (*endpoint, *moved) = (Endpoint::read(fields, now)?, true),
                 None => {
-                    self.endpoints.push(Endpoint::read(fields, at)?);
+                    self.endpoints.push(Endpoint::read(fields, now)?);
                     moved.push(true);
                 }
             }
@@ -154,18 +152,18 @@ impl Pool {
 }
 
 impl Endpoint {
-    fn read(mut fields: Fields, at: f64) -> Result<Self, ReadError> {
+    fn read(mut fields: Fields, now: f64) -> Result<Self, ReadError> {
         let whole: Option<Vec<Sample>> = take(&mut fields, "samples")?;
         let samples = whole.map_or_else(|| samples(&mut fields), Ok)?;
         let shown = shown(&fields)?;
-        Ok(Self { key: text(&fields, "id"), fields, shown, told: at, changed: None, history: History::of(samples) })
+        Ok(Self { key: text(&fields, "id"), fields, shown, told: now, changed: None, history: History::of(samples) })
     }
 
-    fn update(&mut self, fields: Fields, at: f64) -> Result<(), ReadError> {
+    fn update(&mut self, fields: Fields, now: f64) -> Result<(), ReadError> {
         let is_told = ["conditions", "checks"].iter().any(|name| fields.contains_key(*name));
         // Ages of before are made those of now, because only one of the two lists may be new.
         if is_told {
-            let aged = at - self.told;
+            let aged = now - self.told;
             let old = (self.shown.conditions.iter_mut().map(|condition| &mut condition.since))
                 .chain(self.shown.checks.iter_mut().map(|check| &mut check.since));
             old.for_each(|since| *since += aged);
@@ -174,7 +172,7 @@ impl Endpoint {
         self.fields.extend(fields);
         let old = std::mem::replace(&mut self.shown, shown(&self.fields)?);
         if old.availability != self.shown.availability {
-            self.changed = Some(at);
+            self.changed = Some(now);
         }
         if !conditions {
             self.shown.conditions = old.conditions;
@@ -183,7 +181,7 @@ impl Endpoint {
             self.shown.checks = old.checks;
         }
         if is_told {
-            self.told = at;
+            self.told = now;
         }
         Ok(())
     }
@@ -201,7 +199,7 @@ impl Endpoint {
         failing.next().map_or_else(String::new, |(name, error)| format!("{name}: {error}"))
     }
 
-    /// Returns for how many seconds the endpoint has had its state, if that is known. `now` is the time of the server.
+    /// Returns for how many seconds the endpoint has had its state, if that is known. `now` is the uptime of the server.
     pub(crate) fn since(&self, now: f64) -> Option<f64> {
         let age = |since: f64| since + now - self.told;
         let since = match self.shown.conditions.first() {

@@ -31,7 +31,7 @@ pub(crate) fn table(model: &Model) -> String {
                 pool.name.to_string(),
                 shown.id.to_string(),
                 shown.availability.to_string(),
-                endpoint.since(model.at).map_or_else(|| "–".to_owned(), |since| span(since).replace(' ', "")),
+                endpoint.since(model.uptime).map_or_else(|| "–".to_owned(), |since| span(since).replace(' ', "")),
                 count(shown.weight),
                 shown.in_flight.to_string(),
                 shown.max_in_flight.map_or_else(|| "–".to_owned(), |max| max.to_string()),

@@ -13,8 +13,6 @@ pub(crate) type Fields = Map<String, Value>;
 #[derive(Deserialize)]
 pub(crate) struct State {
     #[serde(default)]
-    pub(crate) at: f64,
-    #[serde(default)]
     pub(crate) uptime: f64,
     #[serde(default)]
     pub(crate) build: Build,
@@ -26,8 +24,6 @@ pub(crate) struct State {
 /// What has changed since the last state or update.
 #[derive(Deserialize)]
 pub(crate) struct Update {
-    #[serde(default)]
-    pub(crate) at: f64,
     #[serde(default)]
     pub(crate) uptime: f64,
     /// The number of samples by which histories move on.
