@@ -15,7 +15,10 @@ use equipoise_core::{
 use tokio::{sync::watch, time::Instant};
 
 use super::*;
-use crate::{Monitor, WatchedListener, WatchedPool, report::{CertificateReport, Reading}};
+use crate::{
+    Monitor, WatchedListener, WatchedPool,
+    report::{CertificateReport, Reading},
+};
 
 type Feed = watch::Receiver<Arc<Live>>;
 

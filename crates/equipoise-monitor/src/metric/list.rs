@@ -12,6 +12,11 @@ pub(super) const BUILD: Family = Family::info(
     "The name and version of the program, and the version of the library equipoise.",
 );
 
+pub(super) const POOL_REQUESTS: Family = Family::counter(
+    "equipoise_pool_requests",
+    POOL,
+    "Requests that have ended: attempts without retries, and requests without an attempt.",
+);
 pub(super) const POOL_ATTEMPTS: Family = Family::counter(
     "equipoise_pool_attempts",
     &["pool", "outcome"],
@@ -273,6 +278,7 @@ pub(super) const PROCESS_CPUS: Family = Family::gauge(
 
 static FAMILIES: &[Family] = &[
     BUILD,
+    POOL_REQUESTS,
     POOL_ATTEMPTS,
     POOL_IN_FLIGHT,
     POOL_RETRIES,

@@ -11,7 +11,7 @@
 //! | for each | series |
 //! | --- | --- |
 //! | program | 1, and 8 for the process if they are turned on |
-//! | pool | 21, 2 in pools that count bytes, and 1 for each reason for requests without an attempt |
+//! | pool | 22, 2 in pools that count bytes, and 1 for each reason for requests without an attempt |
 //! | pool with latency histograms | 46 more |
 //! | pool with health checks | 3, 1 for each pair of source and availability that has occurred, and 3 for each check |
 //! | pool with session affinity | about 50: its outcomes and their reasons, and the session store |
@@ -36,15 +36,10 @@
 //!
 //! # Requests
 //!
-//! There is no counter of requests, only of attempts: a request that fails over has several. The number of requests that
-//! callers have sent is the number of attempts minus retries plus requests without an attempt. In the query language of
-//! Prometheus:
-//!
-//! ```text
-//!   sum by (pool) (rate(equipoise_pool_attempts_total[5m]))
-//! - sum by (pool) (rate(equipoise_pool_retries_total[5m]))
-//! + sum by (pool) (rate(equipoise_pool_unserved_requests_total[5m]))
-//! ```
+//! `equipoise_pool_requests_total` counts the requests that callers have sent, and `equipoise_pool_attempts_total` the
+//! attempts: a request that fails over has several, and a request for which no endpoint was found has none. The number of
+//! requests is the number of attempts that have ended minus retries plus requests without an attempt, and never decreases.
+//! A request whose first attempt has failed may be counted before its retry has ended.
 
 mod family;
 mod list;
@@ -158,6 +153,15 @@ mod tests {
         assert_eq!(series["equipoise_pool_endpoints pool=web availability=up"], 1.0);
         assert_eq!(series["equipoise_pool_endpoints pool=web availability=unhealthy"], 1.0);
         assert_eq!(series["equipoise_pool_endpoints pool=web availability=draining"], 0.0);
+    }
+
+    #[test]
+    fn requests_without_an_attempt_are_counted_and_retries_are_not() {
+        let mut snapshot = full_snapshot();
+        let stats = &mut snapshot.pools[0].stats;
+        assert_eq!((stats.attempts.total, stats.attempts.in_flight), (3, 0));
+        (stats.unserved, stats.retries) = (vec![("no_endpoint", 7), ("cancelled", 2)], 1);
+        assert_eq!(series(snapshot)["equipoise_pool_requests_total pool=web"], 11.0);
     }
 
     #[test]

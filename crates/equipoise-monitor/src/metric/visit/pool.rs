@@ -25,6 +25,7 @@ const AVAILABILITIES: [Availability; 5] = [
 
 pub(super) fn visit<S: Sink>(readout: &Readout, sink: &mut S) -> Result<(), S::Error> {
     let mut pools = Pools { readout, sink };
+    pools.number(&list::POOL_REQUESTS, |pool| pool.stats.requests())?;
     pools.sink.family(&list::POOL_ATTEMPTS, readout.pools().flat_map(|(pool, _)| outcomes(pool)))?;
     pools.number(&list::POOL_IN_FLIGHT, |pool| pool.stats.attempts.in_flight)?;
     pools.number(&list::POOL_RETRIES, |pool| pool.stats.retries)?;
