@@ -27,7 +27,7 @@ pub(crate) async fn open() -> anyhow::Result<Shop> {
     let (broken, working) = (Backend::start(false).await?, Backend::start(true).await?);
     let backends = pool([broken.address, working.address])?;
     // Each request is explained; a busy proxy would explain one of a hundred.
-    let trace = Trace::server("backends").scheme("http").strategy("round_robin").explain(1.0);
+    let trace = Trace::server("backends").scheme("http").explain(1.0);
     let proxy = ReverseProxy::new(HttpClient::with_balance(Balance::new(backends).observe(trace)));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let front = pool([listener.local_addr()?])?;

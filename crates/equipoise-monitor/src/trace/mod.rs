@@ -17,7 +17,7 @@
 //! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(EndpointSpec::new), |_| {
 //!     service_fn(|_: Request<Full<Bytes>>| std::future::ready(Ok::<_, std::io::Error>(Response::new(String::new()))))
 //! })?;
-//! let balance = Balance::new(pool).observe(Trace::client("web").strategy("p2c").explain(0.01));
+//! let balance = Balance::new(pool).observe(Trace::client("web").explain(0.01));
 //! balance.oneshot(Request::get("http://shop/").body(Full::default())?).await?;
 //! # Ok(())
 //! # }
@@ -63,7 +63,7 @@
 //!
 //! | event | span | fields |
 //! | --- | --- | --- |
-//! | `pick` | request | `equipoise.endpoint`, `equipoise.binding` (`unbound`, `kept` or `missed`), `equipoise.strategy`, and for a [share](Trace::explain) of requests `equipoise.explanation`: why this endpoint and not the others |
+//! | `pick` | request | `equipoise.endpoint`, `equipoise.binding` (`unbound`, `kept` or `missed`), `equipoise.strategy` ([`Pool::strategy`](equipoise_core::Pool::strategy)), and for a [share](Trace::explain) of requests `equipoise.explanation`: why this endpoint and not the others |
 //! | `queue entered` | request | |
 //! | `queue left` | request | `equipoise.queue.end`, `equipoise.queue.reason`, `equipoise.queue.seconds` |
 //! | `failover` | request | `equipoise.from`, `equipoise.to` |

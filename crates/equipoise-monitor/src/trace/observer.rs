@@ -51,11 +51,6 @@ impl Trace {
         self
     }
 
-    /// Sets the name of the pool's strategy, which the event `pick` has. Default: none.
-    pub fn strategy(self, strategy: impl Into<Arc<str>>) -> Self {
-        self.change(|settings| settings.strategy = Some(strategy.into()))
-    }
-
     /// Sets the scheme of requests whose URI has none, as those that a server receives over HTTP/1.1: `http` or `https`.
     /// Without a scheme, spans have no `url.scheme`, and those of endpoints without a scheme no `url.full`. Default:
     /// none.
@@ -104,6 +99,6 @@ impl Observe for Trace {
 
     fn observe_request(&self, start: &RequestStart<'_>) -> Option<Box<dyn ObserveRequest>> {
         // Asked again, because another observer of the same balancer can be enabled.
-        self.is_enabled().then(|| Box::new(RequestTrace::new(&self.settings, start.head)) as Box<dyn ObserveRequest>)
+        self.is_enabled().then(|| Box::new(RequestTrace::new(&self.settings, start)) as Box<dyn ObserveRequest>)
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use equipoise_core::{Endpoint, EndpointId, Explanation, Verdict};
 use equipoise_tower::{
-    AttemptEnd, BodyEnd, Error, EventKind, ObserveRequest, QueueEnd, RequestHead, RequestOutcome, ResponseHead,
+    AttemptEnd, BodyEnd, Error, EventKind, ObserveRequest, QueueEnd, RequestOutcome, RequestStart, ResponseHead,
 };
 use http::HeaderMap;
 use tracing::{Level, Span, event, field::Empty, span};
@@ -19,6 +19,7 @@ use super::{
 pub(super) struct RequestTrace {
     settings: Arc<Settings>,
     described: Described,
+    strategy: Arc<str>,
     span: Traced,
     /// The attempt in progress, or the one whose response is read.
     attempt: Option<Attempt>,
@@ -39,7 +40,8 @@ struct Traced {
 }
 
 impl RequestTrace {
-    pub(super) fn new(settings: &Arc<Settings>, head: Option<RequestHead<'_>>) -> Self {
+    pub(super) fn new(settings: &Arc<Settings>, start: &RequestStart<'_>) -> Self {
+        let head = start.head;
         let described = head.map(|head| Described::of(&head, &settings.urls)).unwrap_or_default();
         let (kind, of) = (settings.kind, &described);
         let is_server = kind == SpanKind::Server;
@@ -78,7 +80,8 @@ impl RequestTrace {
         }
         let is_explained = settings.explained.next() && is_sampled(&span);
         let span = Traced { span, kind };
-        Self { settings: Arc::clone(settings), described, span, attempt: None, number: 0, is_explained }
+        let (settings, strategy) = (Arc::clone(settings), Arc::clone(start.strategy));
+        Self { settings, described, strategy, span, attempt: None, number: 0, is_explained }
     }
 
     fn begin_attempt(&mut self, id: &EndpointId, address: Option<&str>) -> &Attempt {
@@ -118,7 +121,7 @@ impl RequestTrace {
             Level::DEBUG,
             equipoise.endpoint = endpoint.as_str(),
             equipoise.binding = binding,
-            equipoise.strategy = self.settings.strategy.as_deref(),
+            equipoise.strategy = &*self.strategy,
             equipoise.explanation = explanation.map(|explanation| tracing::field::display(Candidates(explanation))),
             "pick"
         );

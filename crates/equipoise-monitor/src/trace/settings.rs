@@ -15,7 +15,6 @@ use super::{
 pub(super) struct Settings {
     pub(super) kind: SpanKind,
     pub(super) pool: Arc<str>,
-    pub(super) strategy: Option<Arc<str>>,
     pub(super) urls: UrlSettings,
     pub(super) explained: Share,
     pub(super) exemplars: Option<Exemplars>,
@@ -28,7 +27,6 @@ impl Settings {
         Self {
             kind,
             pool,
-            strategy: None,
             urls: UrlSettings::default(),
             explained: Share::default(),
             exemplars: None,

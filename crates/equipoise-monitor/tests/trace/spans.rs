@@ -24,7 +24,7 @@ async fn recorded<F: Future>(level: LevelFilter, run: impl FnOnce() -> F) -> Rec
 async fn a_request_with_a_failover_is_a_span_with_two_attempts() {
     let recorder = recorded(LevelFilter::DEBUG, || async {
         let pool = pool([("10.0.0.1:80", failing(io::ErrorKind::ConnectionRefused)), ("http://10.0.0.2", ok())]);
-        let trace = Trace::client("web").strategy("round_robin");
+        let trace = Trace::client("web");
         Balance::new(pool).observe(trace).oneshot(get()).await.unwrap().collect().await.unwrap();
     })
     .await;
@@ -91,7 +91,7 @@ async fn a_request_with_a_failover_is_a_span_with_two_attempts() {
     let pick = &spans[0].events[0].1;
     assert_eq!(
         (&*pick["equipoise.strategy"], &*pick["equipoise.binding"], &*pick["equipoise.endpoint"]),
-        ("round_robin", "unbound", "10.0.0.1:80")
+        ("RoundRobin", "unbound", "10.0.0.1:80")
     );
     assert!(!pick.contains_key("equipoise.explanation"));
 }
