@@ -38,6 +38,9 @@ impl AvailabilityChanges {
     }
 }
 
+/// The target of changes in the log, which is also that of the other events of a monitor. Filters can name it.
+const TARGET: &str = "equipoise::event";
+
 /// The senders of changes, one for each [`AvailabilityChanges`] queue.
 #[derive(Debug, Default)]
 pub(super) struct Listeners(Mutex<Vec<mpsc::UnboundedSender<AvailabilityChange>>>);
@@ -55,7 +58,7 @@ impl Listeners {
     /// Logs a change of a pool with this name and sends it to all queues. Removes the senders of dropped queues.
     pub(super) fn notify(&self, pool: Option<&str>, change: &AvailabilityChange) {
         tracing::info!(
-            pool, endpoint = %change.id, from = %change.from, to = %change.to, source = %change.source,
+            target: TARGET, pool, endpoint = %change.id, from = %change.from, to = %change.to, source = %change.source,
             reason = %change.reason, "health changed"
         );
         self.0.lock().retain(|listener| listener.send(change.clone()).is_ok());
@@ -92,6 +95,7 @@ mod tests {
         }
 
         fn event(&self, event: &Event<'_>) {
+            self.0.lock().push(format!("target={}", event.metadata().target()));
             event.record(&mut self.clone());
         }
 
@@ -121,6 +125,7 @@ mod tests {
             Listeners::default().notify(None, &change);
         });
         let common = [
+            "target=equipoise::event",
             "message=health changed",
             "endpoint=a:80",
             "from=up",

@@ -227,8 +227,9 @@ pub struct HealthBuilder {
 }
 
 impl HealthBuilder {
-    /// Sets the name of the pool. The `tracing` events of this `Health`, such as `health changed`, have it as the field
-    /// `pool`. [`Health::name`] returns it. Default: no name, and events without this field.
+    /// Sets the name of the pool. The `tracing` events of this `Health`, such as `health changed` with the target
+    /// `equipoise::event`, have it as the field `pool`. [`Health::name`] returns it. Default: no name, and events without
+    /// this field.
     pub fn name(mut self, pool: impl Into<String>) -> Self {
         self.name = Some(pool.into().into_boxed_str());
         self

@@ -15,7 +15,7 @@
 //! | [kind](MonitorEventKind) | recorded by | message in the log | level | fields in the log |
 //! | --- | --- | --- | --- | --- |
 //! | `health`, source `pool` | the task | `availability changed` | info | `pool`, `endpoint`, `from`, `to` |
-//! | `health`, other sources | the task | `health changed`, logged by `equipoise-health` with its own target | info | `endpoint`, `from`, `to`, `source`, `reason` |
+//! | `health`, other sources | the task | `health changed`, logged by `equipoise-health`, also without a monitor | info | `pool`, `endpoint`, `from`, `to`, `source`, `reason` |
 //! | `membership` | the task | `membership changed` | info | `pool`, `added`, `removed`, `replaced`, `changed`, `retargeted`, `unlisted` |
 //! | `limit_changed` | the task | `limit changed` | info | `pool`, `endpoint`, `from`, `to` |
 //! | `weight_changed` | the task | `weight changed` | info | `pool`, `endpoint`, `from`, `to` |
@@ -26,7 +26,12 @@
 //! | `command` | the status page | `administrative state set` | info | `pool`, `endpoint`, `state`, `by` |
 //!
 //! Messages and names of fields do not change. Lists of ids in the log have at most 20 ids. `from` and `to` are missing if
-//! there is no limit.
+//! there is no limit. In `health changed`, `pool` is the name that `HealthBuilder::name` has set, and is missing without
+//! one.
+//!
+//! `certificate expires` tells early, 30 days before, and is no warning. The listener itself warns, also without a monitor:
+//! its acceptor logs `a certificate expires soon` at the level warn, once a day in the last 14 days, with a target of
+//! `equipoise-proxy`.
 //!
 //! What is guaranteed:
 //!
@@ -36,9 +41,11 @@
 //!   event.
 //! - **From when to when:** changes of a pool are events if the monitor has the pool and a task of `spawn` runs. Changes
 //!   before `spawn` or `add_pool` returns, or after the guard was dropped, are not.
-//! - **Availability:** if the monitor knows the [health](crate::WatchedPool) of a pool, events come from the health, with
-//!   their reasons. Availabilities that the program sets on such a pool itself are not events (and health checks
-//!   overwrite them). Without health, they come from the pool.
+//! - **Availability:** if the monitor knows the [health](crate::WatchedPool) of a pool, its events of the kind `health` are
+//!   the changes that the health makes, with their reasons. If the program changes an availability of such a pool past
+//!   its health, for example with
+//!   [`Pool::set_availability`](equipoise_core::Pool::set_availability), there is no event. Without health, each change of an
+//!   availability in the pool is an event.
 //! - **Order:** the events of one pool's membership are in the order of changes. Events of different pools, or of a pool
 //!   and its health, are in the order of their times if they are read together.
 //! - **Bounds:** a subscriber may be 1 024 events late. Then it loses the oldest ones, and [gets](Received::Dropped)

@@ -349,9 +349,10 @@
 //!
 //! The times in statuses and changes (`since`, `at`) are on the clock of [`Health::now`](crate::health::Health::now).
 //!
-//! Each change is also a `tracing` event of level info with the message `health changed` and the fields `endpoint`,
-//! `from`, `to`, `source` and `reason`. If the pool has a name ([`HealthBuilder::name`](crate::health::HealthBuilder::name)),
-//! the event has it as the field `pool`. Lost connections to a session store are events of level warn.
+//! Each change is also a `tracing` event of level info with the target `equipoise::event`, the message `health changed` and
+//! the fields `endpoint`, `from`, `to`, `source` and `reason`. If the pool has a name
+//! ([`HealthBuilder::name`](crate::health::HealthBuilder::name)), the event has it as the field `pool`. Lost connections to
+//! a session store are events of level warn.
 //!
 //! [`Health::stats`](crate::health::Health::stats) returns how many changes there were by source, how often outlier
 //! detection has ejected endpoints, and how many probes have passed and failed.
