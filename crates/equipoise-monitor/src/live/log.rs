@@ -49,7 +49,7 @@ pub(super) fn log(kind: &MonitorEventKind) {
             tracing::info!(target: TARGET, result = "ok", detail = detail.as_str(), "configuration reloaded");
         }
         MonitorEventKind::Reloaded { result, detail } => {
-            tracing::warn!(target: TARGET, result, detail = detail.as_str(), "configuration not reloaded");
+            tracing::error!(target: TARGET, result, detail = detail.as_str(), "configuration not reloaded");
         }
         MonitorEventKind::Command { pool, endpoint, state, by } => {
             tracing::info!(
@@ -62,7 +62,8 @@ pub(super) fn log(kind: &MonitorEventKind) {
             );
         }
         MonitorEventKind::CertificateExpiring { listener, source, names, expires_in } => {
-            tracing::warn!(
+            // The acceptor of the listener warns, also if there is no monitor.
+            tracing::info!(
                 target: TARGET,
                 listener = listener.as_str(),
                 source = source.as_str(),

@@ -19,10 +19,10 @@
 //! | `membership` | the task | `membership changed` | info | `pool`, `added`, `removed`, `replaced`, `changed`, `retargeted`, `unlisted` |
 //! | `limit_changed` | the task | `limit changed` | info | `pool`, `endpoint`, `from`, `to` |
 //! | `weight_changed` | the task | `weight changed` | info | `pool`, `endpoint`, `from`, `to` |
-//! | `certificate_expiring` | the task | `certificate expires` | warn | `listener`, `source`, `names`, `expires_in_seconds` |
+//! | `certificate_expiring` | the task | `certificate expires` | info | `listener`, `source`, `names`, `expires_in_seconds` |
 //! | `changes_missed` | the task | `changes missed` | warn | `pool`, `changes` |
 //! | `pool_added`, `pool_removed`, `pool_replaced` | the methods of [`Monitor`](crate::Monitor) | `pool added`, `pool removed`, `pool replaced` | info | `pool` |
-//! | `reloaded` | the program, with [`Monitor::record`](crate::Monitor::record) | `configuration reloaded`, `configuration not reloaded` | info, warn | `result`, `detail` |
+//! | `reloaded` | the program, with [`Monitor::record`](crate::Monitor::record) | `configuration reloaded`, `configuration not reloaded` | info, error | `result`, `detail` |
 //! | `command` | the status page | `administrative state set` | info | `pool`, `endpoint`, `state`, `by` |
 //!
 //! Messages and names of fields do not change. Lists of ids in the log have at most 20 ids. `from` and `to` are missing if
@@ -51,7 +51,8 @@
 //! - **Bounds:** a subscriber may be 1 024 events late. Then it loses the oldest ones, and [gets](Received::Dropped)
 //!   their number. If the task cannot run while changes with more than 16 384 endpoints in total happen in a pool, the
 //!   further ones are counted, and reported as one event of the kind `changes_missed`. Changes of health wait without a
-//!   limit until the task runs. An event has at most 256 ids in each list.
+//!   limit until the task runs, and it reads all of them each time. So they take memory only if the task cannot run at
+//!   all. An event has at most 256 ids in each list.
 //!
 //! # Samples
 //!

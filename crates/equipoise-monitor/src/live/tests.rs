@@ -731,6 +731,12 @@ mod logged {
             let lines = lines(|| monitor.record(event.clone()));
             let [line] = &lines[..] else { panic!("{lines:?}") };
             assert!(line.contains("equipoise::event: "), "{line}");
+            let level = match &event {
+                MonitorEventKind::Reloaded { result: "failed", .. } => "ERROR",
+                MonitorEventKind::ChangesMissed { .. } => " WARN",
+                _ => " INFO",
+            };
+            assert!(line.contains(&format!("{level} equipoise::event: ")), "{line}");
             assert!(!line.contains('\u{1b}'), "{line}");
         }
     }

@@ -391,9 +391,9 @@
 //! # Events
 //!
 //! A [`Monitor`](crate::monitor::Monitor) with a task (feature `monitor-live`) records what happens in its pools: each
-//! change of membership, availability, limits and weights, and certificates that expire soon. Each event is one line in
-//! the log, with the target `equipoise::event` and fields that do not change. A program can subscribe to the events, and
-//! record its own. [`monitor::live`](crate::monitor::live) lists them, and says what is guaranteed.
+//! change of membership, availability, limits and weights, and certificates that expire within 30 days. Each event is
+//! one line in the log, with the target `equipoise::event` and fields that do not change. A program can subscribe to
+//! the events, and record its own. [`monitor::live`](crate::monitor::live) lists them, and says what is guaranteed.
 //!
 //! ```
 //! use equipoise::monitor::{Monitor, WatchedPool, live::{MonitorEventKind, Received}};
