@@ -64,8 +64,7 @@ async fn an_endpoint_that_goes_down_is_shown_within_a_second_of_its_verdict() {
     let mut site = Site::start(&["web-1", "web-2"]).await;
     let served = Served::start(StatusPage::new(&site.monitor));
     browser.open(&served.url()).await;
-    let mut fastest = Duration::MAX;
-    // The machine may be busy with other things, so that one of three times counts.
+    let mut times = Vec::new();
     for _ in 0..3 {
         let watch = "window.seen = null; new MutationObserver((_, observer) => {
             if (state('web-2') === 'unhealthy') { window.seen = Date.now(); observer.disconnect(); }
@@ -77,7 +76,7 @@ async fn an_endpoint_that_goes_down_is_shown_within_a_second_of_its_verdict() {
         assert_eq!((change.id.as_str(), change.to), ("web-2", Availability::Unhealthy));
         browser.until("state('web-2') === 'unhealthy'").await;
         let seen = browser.run("return window.seen").await.as_f64().expect("a time");
-        fastest = fastest.min(Duration::from_secs_f64((seen / 1_000.0 - verdict.as_secs_f64()).max(0.0)));
+        times.push(Duration::from_secs_f64((seen / 1_000.0 - verdict.as_secs_f64()).max(0.0)));
         // With its reason, since when, in words for screen readers, and in the title of the window.
         browser.until("/^Unhealthy \\d+ s\\s+checks: /.test(cell('web-2', 'state'))").await;
         browser.until("text('#announce').startsWith('shop: web-2 is unhealthy, checks: ')").await;
@@ -89,7 +88,11 @@ async fn an_endpoint_that_goes_down_is_shown_within_a_second_of_its_verdict() {
         browser.until("state('web-2') === 'up' && text('#announce').includes('web-2 is up')").await;
         browser.until("document.title === 'shop-gateway'").await;
     }
-    assert!(fastest <= Duration::from_secs(1), "shown after {fastest:?}");
+    times.sort();
+    // The state is sent at once. On a machine that is busy with other tests, the browser may get to draw it later: one
+    // of the three times may be between one and two seconds.
+    let limits = [1, 1, 2].map(Duration::from_secs);
+    assert!(times.iter().zip(limits).all(|(time, limit)| *time <= limit), "shown after {times:?}");
     browser.close(&served.origin()).await;
 }
 
