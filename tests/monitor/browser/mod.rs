@@ -4,6 +4,7 @@ mod access;
 mod chromium;
 mod commands;
 mod connection;
+mod counters;
 mod explain;
 mod hostile;
 mod live;
