@@ -207,15 +207,17 @@ impl<T: Send + Sync + 'static> PoolBuilder<T> {
     /// Sets how long [`Pool::departed`] lists an endpoint that has left the pool, with its counts. Default: 10 minutes.
     /// With [`Duration::ZERO`], no endpoint is listed.
     ///
-    /// While the pool has an endpoint with the same id, or lists one that left later, an endpoint is listed for a longer
-    /// time. The counts of all endpoints with the same id, added up, therefore do not decrease while one of them is in the
-    /// pool.
+    /// After this time, the counts of an endpoint are added to those of the next listed endpoint with the same id, if there
+    /// is one. If there is none, but the pool has an endpoint with the same id, the endpoint is listed for a longer time. The
+    /// counts of all endpoints with the same id, added up, therefore do not decrease while one of them is in the pool.
     ///
     /// The time should be longer than the interval at which metrics are read, so that the last counts of an endpoint are
     /// read at least once. The totals of the pool, [`Pool::stats`], never lose the counts of an endpoint, whatever this
     /// time is.
     ///
-    /// At most 1 000 endpoints are listed: the last ones that left. One of them takes about 0.5 KB, and 16 bytes for each
+    /// If more than 1 000 endpoints would be listed, the counts of each are added to those of the next one with the same id
+    /// before its time is over. Of the endpoints whose ids are not in the pool, the last 1 000 that left are listed then,
+    /// and the pool lists at most one for each id that it has. A listed endpoint takes about 0.5 KB, and 16 bytes for each
     /// bucket that is not empty in its [histograms](Self::latency_histograms). While an endpoint that has left still has
     /// leases, it takes as much memory as an endpoint of the pool, but its target is dropped with its last lease. This
     /// memory is freed by the next change of the membership, or when the pool is read.

@@ -2,12 +2,13 @@
 //!
 //! An endpoint that has left may still have leases, and their ends still count. [`Departures`] therefore keeps a reader of
 //! the counts of each such endpoint, until no lease and no snapshot of the pool can change them. It then keeps only the
-//! numbers. After the time for which endpoints are listed, the numbers are added to those of all endpoints that have left.
+//! numbers. After the time for which endpoints are listed, the counts are added to those of the next listed endpoint with
+//! the same id, if there is one, and otherwise to those of all endpoints that have left. An id of the pool keeps one entry.
 //!
 //! Neither endpoints nor targets are kept alive.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -21,8 +22,9 @@ use crate::{
     view::Members,
 };
 
-/// The maximum number of listed endpoints that have left. In a pool whose endpoints change all the time, the list would
-/// grow without it, and so would the number of time series of metrics.
+/// The maximum number of listed endpoints whose ids are not in the pool. In a pool whose ids change all the time, the list
+/// would grow without it, and so would the number of time series of metrics. If more endpoints are listed, whatever their
+/// ids, those with the same id become one.
 pub(super) const MAX_LISTED: usize = 1_000;
 
 /// The counts of the requests and bytes of one or several endpoints.
@@ -56,7 +58,7 @@ fn add_histograms(sum: &mut Histograms, other: Histograms) {
     }
 }
 
-/// An endpoint that has left the pool.
+/// An endpoint that has left the pool. Its counts may contain those of endpoints with the same id that left earlier.
 pub(super) struct Departed {
     pub(super) id: EndpointId,
     pub(super) joined: Revision,
@@ -71,10 +73,35 @@ pub(super) struct Departed {
     counts: Counts,
 }
 
-enum Counts {
-    /// A lease may still change the counts.
-    Open(Box<[StripeReader]>),
-    Final(Box<(Totals, Histograms)>),
+#[derive(Clone)]
+struct Counts {
+    /// What cannot change any more.
+    totals: Totals,
+    histograms: Histograms,
+    /// The counts that a lease may still change. Shared between records, because a second reader of a stripe would count as
+    /// one that can change it.
+    open: Vec<Arc<StripeReader>>,
+}
+
+impl Counts {
+    fn totals(&self) -> Totals {
+        self.open.iter().fold(self.totals, |mut totals, stripe| {
+            let (bytes_sent, bytes_received) = stripe.traffic().bytes();
+            totals.add(&Totals { requests: stripe.counts(), bytes_sent, bytes_received });
+            totals
+        })
+    }
+
+    fn histograms(&self) -> Histograms {
+        let mut sum = self.histograms.clone();
+        add_histograms(&mut sum, read_histograms(self.open.iter().map(|stripe| stripe.traffic())));
+        sum
+    }
+
+    /// Returns whether the counts can still change.
+    fn is_open(&self) -> bool {
+        !self.open.iter().all(|stripe| stripe.is_final())
+    }
 }
 
 impl Departed {
@@ -91,46 +118,43 @@ impl Departed {
             max_in_flight: member.max_in_flight(),
             availability,
             left_at,
-            counts: Counts::Open(members.readers(slot)),
+            counts: Counts {
+                totals: Totals::default(),
+                histograms: None,
+                open: members.readers(slot).into_vec().into_iter().map(Arc::new).collect(),
+            },
         })
     }
 
     pub(super) fn totals(&self) -> Totals {
-        match &self.counts {
-            Counts::Final(counts) => counts.0,
-            Counts::Open(stripes) => stripes.iter().fold(Totals::default(), |mut totals, stripe| {
-                let (bytes_sent, bytes_received) = stripe.traffic().bytes();
-                totals.add(&Totals { requests: stripe.counts(), bytes_sent, bytes_received });
-                totals
-            }),
-        }
+        self.counts.totals()
     }
 
     pub(super) fn histograms(&self) -> Histograms {
-        match &self.counts {
-            Counts::Final(counts) => counts.1.clone(),
-            Counts::Open(stripes) => read_histograms(stripes.iter().map(StripeReader::traffic)),
-        }
+        self.counts.histograms()
     }
 
-    /// Returns whether the counts can still change.
-    fn is_open(&self) -> bool {
-        match &self.counts {
-            Counts::Final(_) => false,
-            Counts::Open(stripes) => !stripes.iter().all(StripeReader::is_final),
-        }
-    }
-
-    /// Returns the record with its numbers alone, if they cannot change any more.
+    /// Returns the record with the numbers of the stripes that cannot change any more. `None` if there are no new ones.
     fn settled(&self) -> Option<Self> {
-        let settles = matches!(self.counts, Counts::Open(_)) && !self.is_open();
-        settles.then(|| Self {
-            id: self.id.clone(),
-            address: Arc::clone(&self.address),
-            zone: self.zone.clone(),
-            counts: Counts::Final(Box::new((self.totals(), self.histograms()))),
-            ..*self
+        let (done, open): (Vec<_>, Vec<_>) = self.counts.open.iter().cloned().partition(|stripe| stripe.is_final());
+        (!done.is_empty()).then(|| {
+            let mut counts = Counts { open: done, ..self.counts.clone() };
+            counts = Counts { totals: counts.totals(), histograms: counts.histograms(), open };
+            self.with(counts)
         })
+    }
+
+    /// Returns the record with the counts of an endpoint with the same id that left earlier added to its own.
+    fn with_earlier(&self, earlier: &Self) -> Self {
+        let mut counts = self.counts.clone();
+        counts.totals.add(&earlier.counts.totals);
+        add_histograms(&mut counts.histograms, earlier.counts.histograms.clone());
+        counts.open.extend(earlier.counts.open.iter().cloned());
+        self.with(counts)
+    }
+
+    fn with(&self, counts: Counts) -> Self {
+        Self { id: self.id.clone(), address: Arc::clone(&self.address), zone: self.zone.clone(), counts, ..*self }
     }
 }
 
@@ -223,39 +247,50 @@ impl Departures {
 
 impl State {
     fn tidy(&mut self, now: Timestamp, keep: Duration, members: &Members) {
-        let is_old = |departed: &Departed| now.since(departed.left_at) >= keep;
-        if self.listed.front().is_some_and(|first| is_old(first)) {
-            // Metrics add up the counts of all endpoints with the same id. Their counters would decrease if only some of
-            // them were listed.
-            let listed = self.listed.iter().filter(|departed| !is_old(departed));
-            let young: HashSet<EndpointId> = listed.map(|departed| departed.id.clone()).collect();
-            let unlisted = &mut self.unlisted;
-            self.listed.retain(|departed| {
-                let id = &departed.id;
-                let has_later = || young.contains(id) || members.index.contains_key(id.as_str());
-                let stays = !is_old(departed) || (!keep.is_zero() && has_later());
-                if !stays {
-                    unlisted.push(Arc::clone(departed));
-                }
-                stays
-            });
+        for departed in &mut self.listed {
+            if let Some(settled) = departed.settled() {
+                *departed = Arc::new(settled);
+            }
         }
-        while self.listed.len() > MAX_LISTED {
-            self.unlisted.extend(self.listed.pop_front());
+        let is_old = |departed: &Departed| now.since(departed.left_at) >= keep;
+        if self.listed.len() > MAX_LISTED || self.listed.front().is_some_and(|first| is_old(first)) {
+            self.shorten(is_old, keep, members);
         }
         let (past, past_histograms) = (&mut self.past, &mut self.past_histograms);
         self.unlisted.retain(|departed| {
-            let is_open = departed.is_open();
+            let is_open = departed.counts.is_open();
             if !is_open {
                 past.add(&departed.totals());
                 add_histograms(past_histograms, departed.histograms());
             }
             is_open
         });
-        for departed in &mut self.listed {
-            if let Some(settled) = departed.settled() {
-                *departed = Arc::new(settled);
+    }
+
+    /// Shortens the list. Metrics add up the counts of all endpoints with the same id: their counters would decrease if only
+    /// some of them were listed. The counts of an endpoint therefore stay in the list while its id is in the pool, or while
+    /// one with its id that left later is listed.
+    fn shorten(&mut self, is_old: impl Fn(&Departed) -> bool, keep: Duration, members: &Members) {
+        let is_present = |departed: &Departed| members.index.contains_key(departed.id.as_str());
+        let is_long = self.listed.len() > MAX_LISTED;
+        let mut shorter: Vec<Arc<Departed>> = Vec::with_capacity(self.listed.len());
+        // Where the next endpoint with an id is in `shorter`, which has the last one first.
+        let mut next_of: HashMap<EndpointId, usize> = HashMap::new();
+        let mut absent = 0;
+        for departed in self.listed.drain(..).rev() {
+            let is_old = is_old(&departed);
+            let next = next_of.get(&departed.id).and_then(|&at| shorter.get_mut(at));
+            match next {
+                Some(next) if is_old || is_long => *next = Arc::new(next.with_earlier(&departed)),
+                _ if is_old && (keep.is_zero() || !is_present(&departed)) => self.unlisted.push(departed),
+                _ if !is_present(&departed) && absent == MAX_LISTED => self.unlisted.push(departed),
+                _ => {
+                    absent += usize::from(!is_present(&departed));
+                    next_of.insert(departed.id.clone(), shorter.len());
+                    shorter.push(departed);
+                }
             }
         }
+        self.listed.extend(shorter.into_iter().rev());
     }
 }

@@ -84,7 +84,8 @@ impl PoolStats {
 #[non_exhaustive]
 pub struct DepartedEndpoint {
     /// The settings that the endpoint had when it left, the availability that it had then, and its counts. The counts
-    /// go on while the endpoint has requests in flight.
+    /// go on while the endpoint has requests in flight. They contain the counts of endpoints with the same id that left
+    /// earlier and are not [listed](Pool::departed) any more.
     pub status: EndpointStatus,
     /// The time since the endpoint has left the pool.
     pub left_ago: Duration,
@@ -177,8 +178,10 @@ impl<T> Pool<T> {
     /// that it had then. [`EndpointStatus::joined`] tells endpoints with the same id apart.
     ///
     /// An endpoint is listed for 10 minutes, or for the time that was set with
-    /// [`PoolBuilder::keep_departed`](crate::PoolBuilder::keep_departed), and longer while the pool has an endpoint with
-    /// its id, or lists a later one. At most 1 000 endpoints are listed: the last ones that left.
+    /// [`PoolBuilder::keep_departed`](crate::PoolBuilder::keep_departed). Then its counts are added to those of the next
+    /// listed endpoint with its id. If there is none, it is listed for as long as the pool has an endpoint with its id.
+    /// If more than 1 000 endpoints would be listed, the list has one endpoint for each id: of all ids of the pool, and of
+    /// the last 1 000 other ids that left.
     pub fn departed(&self) -> Vec<DepartedEndpoint> {
         self.inner.read().departures.report()
     }

@@ -1,6 +1,7 @@
 //! Endpoints that have left: the totals of the pool keep their counts.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -255,13 +256,71 @@ fn an_endpoint_that_returns_keeps_its_earlier_counts_in_the_list() {
     leave_and_return();
     // Both are older than the time, and the pool has an endpoint with their id.
     clock.advance(Duration::from_secs(3_600));
-    assert_eq!(pool.departed().len(), 2);
+    assert_eq!(listed(&pool), [("a:80".to_owned(), 2, 0)]);
     // They are listed as long as the last one.
     pool.remove("a:80").unwrap();
     clock.advance(Duration::from_secs(59));
-    assert_eq!(pool.departed().len(), 3);
+    assert_eq!(listed(&pool), [("a:80".to_owned(), 2, 0)]);
     clock.advance(Duration::from_secs(1));
     assert_eq!((pool.departed().len(), pool.stats().attempts.success), (0, 2));
+}
+
+/// Returns the successes and the attempts in flight of each id, with those of the endpoints that have left.
+fn by_id(pool: &Pool<Arc<()>>) -> BTreeMap<String, (u64, u64)> {
+    let status = pool.status();
+    let mut sums = BTreeMap::new();
+    for status in status.endpoints.iter().chain(status.departed.iter().map(|left| &left.status)) {
+        let sum: &mut (u64, u64) = sums.entry(status.id.to_string()).or_default();
+        *sum = (sum.0 + status.requests.success, sum.1 + status.requests.in_flight);
+    }
+    sums
+}
+
+#[test]
+fn the_counts_of_an_id_do_not_decrease_however_often_its_address_changes() {
+    const IDS: usize = 400;
+    // Endpoints that leave in the time for which they are listed, and long after it.
+    for pause in [1, 3_600] {
+        let clock = Arc::new(ManualClock::new());
+        let pool = builder(&clock).latency_histograms(true).build();
+        let mut held = Vec::new();
+        for deploy in 1..=6 {
+            let specs =
+                (0..IDS).map(|id| EndpointSpec::new(format!("10.0.{deploy}.1:1{id:04}")).with_id(format!("{id}")));
+            pool.update(specs, |_| Arc::new(())).unwrap();
+            (0..IDS).for_each(|id| pick(&pool, &id.to_string()).finish(Verdict::Success));
+            held.push(pick(&pool, "7"));
+            clock.advance(Duration::from_secs(pause));
+            let sums = by_id(&pool);
+            assert_eq!(sums.len(), IDS);
+            for (id, sum) in sums {
+                assert_eq!(sum, (deploy, if id == "7" { deploy } else { 0 }), "{id} after {deploy} changes");
+            }
+            assert!(pool.departed().len() <= 1_000, "{}", pool.departed().len());
+        }
+        held.into_iter().for_each(|lease| lease.finish(Verdict::Success));
+        assert_eq!(by_id(&pool)["7"], (12, 0));
+        let status = pool.status();
+        let times = status.endpoints.iter().chain(status.departed.iter().map(|left| &left.status));
+        assert_eq!(times.map(|status| status.duration.as_ref().unwrap().count()).sum::<u64>(), 6 * IDS as u64 + 6);
+        assert_eq!(status.stats.attempts.success, 6 * IDS as u64 + 6);
+    }
+}
+
+#[test]
+fn the_limit_of_the_list_does_not_concern_ids_of_the_pool() {
+    let clock = Arc::new(ManualClock::new());
+    let pool = builder(&clock).build();
+    for deploy in 1..=3 {
+        let specs =
+            (0..1_100).map(|id| EndpointSpec::new(format!("10.0.{deploy}.1:1{id:04}")).with_id(format!("{id}")));
+        pool.update(specs, |_| Arc::new(())).unwrap();
+        (0..1_100).for_each(|id| pick(&pool, &id.to_string()).finish(Verdict::Success));
+    }
+    assert!(by_id(&pool).values().all(|sum| *sum == (3, 0)));
+    assert_eq!(pool.departed().len(), 1_100);
+    pool.update([], |_| unreachable!("no endpoint joins")).unwrap();
+    assert_eq!((pool.departed().len(), pool.stats().attempts.success), (1_000, 3_300));
 }
 
 #[test]
