@@ -156,7 +156,7 @@ fn the_last_thousand_are_listed_and_the_totals_keep_the_others() {
 }
 
 #[test]
-fn a_target_may_use_the_pool_when_a_reader_drops_it() {
+fn a_target_may_use_the_pool_when_it_is_dropped_with_the_last_lease() {
     struct Reads(Pool<Option<Self>>);
     impl Drop for Reads {
         fn drop(&mut self) {
