@@ -222,8 +222,8 @@ impl<T> Lease<T> {
         self.inner.count_as_answered();
     }
 
-    /// Excludes a time from the latency of the request: a time in which the endpoint has waited for the client. Has no
-    /// effect after [`first_byte`](Self::first_byte) and [`record`](Self::record).
+    /// Excludes a time from the latency of the request, and from its whole time: a time in which the endpoint has waited for
+    /// the client. Has no effect after [`first_byte`](Self::first_byte) and [`record`](Self::record).
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
@@ -242,7 +242,9 @@ impl<T> Lease<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn exclude_latency(&mut self, time: Duration) {
-        self.inner.picked_at = self.inner.picked_at + time;
+        if !self.inner.timed && !self.inner.judged {
+            self.inner.picked_at = self.inner.picked_at + time;
+        }
     }
 
     /// Counts bytes that were sent to the endpoint and received from it. The sums are in
