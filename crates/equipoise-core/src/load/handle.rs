@@ -418,8 +418,9 @@ pub(crate) fn read_histograms<'a>(
 ) -> Option<(LatencyHistogram, LatencyHistogram)> {
     let all = stripes.filter_map(Traffic::histograms);
     all.clone().next()?;
-    let first_byte = LatencyHistogram::read(all.clone().map(|histograms| &histograms.first_byte));
-    Some((first_byte, LatencyHistogram::read(all.map(|histograms| &histograms.whole))))
+    // A request is added to `first_byte` first. Read in the other order, `whole` never has more of them.
+    let whole = LatencyHistogram::read(all.clone().map(|histograms| &histograms.whole));
+    Some((LatencyHistogram::read(all.map(|histograms| &histograms.first_byte)), whole))
 }
 
 /// The largest default number of stripes. With more, a comparison of endpoints, which sums all stripes, loses more than

@@ -299,8 +299,9 @@ impl ReadDepartures {
 
 impl Departed {
     fn report(&self, now: Timestamp) -> DepartedEndpoint {
-        let Totals { requests, bytes_sent, bytes_received } = self.totals();
+        // In the order in which the counts of the pool's endpoints are read.
         let histograms: Histograms = self.histograms();
+        let Totals { requests, bytes_sent, bytes_received } = self.totals();
         let (latency, duration) = histograms.unzip();
         let status = EndpointStatus {
             id: self.id.clone(),
