@@ -32,7 +32,10 @@ impl PoolInner {
             let current = self.snapshot.load_full();
             // An error cannot be reported to a caller. The old pickers stay.
             if let Ok(next) = current.rebuilt(&self.settings) {
-                self.publish(next);
+                // Only the pickers differ. Nothing of it concerns endpoints or watchers, and a pick waits for this.
+                let next = Arc::new(next);
+                let last = self.store(&next);
+                self.recheck(&last, &next);
             }
         }
     }
@@ -48,23 +51,35 @@ impl PoolInner {
     }
 
     pub(super) fn publish(&self, next: Snapshot) {
-        let (last, next) = (self.snapshot.load_full(), Arc::new(next));
+        let next = Arc::new(next);
+        let last = self.store(&next);
+        set_departures(&last, &next);
+        self.watchers.call(|| difference(&last, &next));
+        self.recheck(&last, &next);
+    }
+
+    /// Makes a snapshot the pool's. Returns the last one.
+    fn store(&self, next: &Arc<Snapshot>) -> Arc<Snapshot> {
+        let last = self.snapshot.load_full();
         if Arc::ptr_eq(last.members(), next.members()) {
-            self.snapshot.store(Arc::clone(&next));
+            self.snapshot.store(Arc::clone(next));
         } else {
             let mut now = None;
-            let departed = leaving(&last, &next).filter_map(|slot| {
+            let departed = leaving(&last, next).filter_map(|slot| {
                 let now = *now.get_or_insert_with(|| self.settings.context.clock.now());
                 Departed::of(last.members(), slot, last.availability(slot), now)
             });
-            self.departures.add(departed, || self.snapshot.store(Arc::clone(&next)));
+            self.departures.add(departed, || self.snapshot.store(Arc::clone(next)));
         }
         self.changed.wake_all();
-        set_departures(&last, &next);
-        self.watchers.call(|| difference(&last, &next));
+        last
+    }
+
+    /// Lets the queue look again at what has changed.
+    fn recheck(&self, last: &Snapshot, next: &Snapshot) {
         fence(Ordering::SeqCst);
         if self.settings.context.is_waiting(Ordering::Relaxed) {
-            for slot in next.slots().filter(|&slot| next.differs_at(slot, &last)) {
+            for slot in next.slots().filter(|&slot| next.differs_at(slot, last)) {
                 self.queue.recheck(Recheck::Slot(slot));
             }
             self.queue.recheck(if self.settings.needs.shared_capacity { Recheck::All } else { Recheck::Pickers });
