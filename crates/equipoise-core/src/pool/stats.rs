@@ -45,7 +45,8 @@ pub struct PoolStats {
     pub failovers: u64,
     /// The numbers of requests that have ended without any attempt, by reason. A reason is a label of
     /// [`PickError::as_str`], or `cancelled` if the caller gave up a request that waited. All reasons are listed, in an
-    /// order that does not change.
+    /// order that does not change. While a UDP proxy has no endpoint for a client, each datagram of the client counts
+    /// as a request.
     pub unserved: Vec<(&'static str, u64)>,
     /// The highest result of [`requests`](Self::requests) so far.
     #[cfg_attr(feature = "serde", serde(rename = "requests"))]
@@ -56,6 +57,9 @@ impl PoolStats {
     /// Returns the number of requests that callers have sent to the balancers and proxies of this pool, and that have
     /// ended: the ended [attempts](Self::attempts) without the [retries](Self::retries), and the
     /// [requests without an attempt](Self::unserved).
+    ///
+    /// A TCP connection that ends before an endpoint is picked for it, because the client sent nothing for example, is not
+    /// among them.
     ///
     /// Later readings never return a lower number. A request that ends while the pool is read may be missing. A request
     /// whose last attempt is in flight is not counted, and one whose first attempt has failed may be counted before its

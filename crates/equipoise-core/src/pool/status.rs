@@ -223,11 +223,13 @@ pub struct EndpointStatus {
     /// The number of bytes that were received from the endpoint since it joined the pool, as callers have
     /// [counted](crate::Lease::count_bytes) them. The balancers of HTTP requests count none. Never decreases.
     pub bytes_received: u64,
-    /// A histogram of the endpoint's latencies to the first byte of the response, since it joined the pool. `None` if
+    /// A histogram of the endpoint's latencies to the first byte of the response, since it joined the pool. It does not
+    /// have responses whose status is a failure, such as 500 or 429 (see [`Lease::response_head`](crate::Lease::response_head)). `None` if
     /// the pool keeps no [histograms](crate::PoolBuilder::latency_histograms). Also `None` in explanations of picks.
     pub latency: Option<LatencyHistogram>,
     /// A histogram of the whole times of the endpoint's requests, from the pick to the end of the lease, since it joined
-    /// the pool. It has the requests whose response has begun. `None` if the pool keeps no
+    /// the pool. It has the requests that are in [`latency`](Self::latency), once they have ended. Times that were
+    /// [excluded](crate::Lease::exclude_latency) from the latency are not part of them. `None` if the pool keeps no
     /// [histograms](crate::PoolBuilder::latency_histograms). Also `None` in explanations of picks.
     pub duration: Option<LatencyHistogram>,
 }
