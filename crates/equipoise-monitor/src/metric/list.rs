@@ -62,13 +62,13 @@ pub(super) const POOL_CHANGES: Family = Family::counter(
 pub(super) const POOL_FIRST_BYTE: Family = Family::histogram(
     "equipoise_pool_first_byte",
     POOL,
-    "Time from the pick of an endpoint to the first byte of the response.",
+    "Time from the pick of an endpoint to the first byte of the response, without responses whose status is a failure.",
 )
 .seconds();
 pub(super) const POOL_DURATION: Family = Family::histogram(
     "equipoise_pool_duration",
     POOL,
-    "Time from the pick of an endpoint to the end of the response, for attempts with a response.",
+    "Time from the pick of an endpoint to the end of the response, without responses whose status is a failure.",
 )
 .seconds();
 pub(super) const POOL_HEALTH_CHANGES: Family = Family::counter(
