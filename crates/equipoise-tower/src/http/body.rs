@@ -73,6 +73,8 @@ pub(super) enum Ending {
     Success,
     /// The classifier decides the verdict by the trailers.
     Trailers(Arc<dyn Classify>),
+    /// The classifier has decided this verdict, and the lease has ended.
+    Decided(Verdict),
     /// As one of the others, and an observer wants to know the end. Boxed, so that responses without an observer do not
     /// pay for it.
     Observed(Box<ObservedEnding>),
@@ -89,7 +91,7 @@ impl Ending {
     /// Returns whether the trailers decide the verdict.
     fn needs_trailers(&self) -> bool {
         match self {
-            Self::Success => false,
+            Self::Success | Self::Decided(_) => false,
             Self::Trailers(_) => true,
             Self::Observed(observed) => observed.trailers.is_some(),
         }
@@ -138,13 +140,13 @@ impl<B: Body> LeasedBody<B> {
     /// Reports the end of the body to `observer`, at once if it has already ended.
     pub(super) fn observe(&mut self, mut observer: BodyObserver) {
         let ending = std::mem::replace(&mut self.held.ending, Ending::Success);
-        let trailers = match ending {
-            Ending::Trailers(classify) => Some(classify),
-            Ending::Success => None,
-            Ending::Observed(observed) => observed.trailers,
+        let (trailers, verdict) = match ending {
+            Ending::Trailers(classify) => (Some(classify), None),
+            Ending::Decided(verdict) => (None, Some(verdict)),
+            Ending::Success => (None, None),
+            Ending::Observed(observed) => (observed.trailers, None),
         };
         if self.held.lease.is_none() {
-            let verdict = trailers.map(|classify| verdict(&*classify, None));
             observer.end(BodyEnd::Complete { verdict, trailers: None });
         } else {
             self.held.ending = Ending::Observed(Box::new(ObservedEnding { trailers, observer }));
@@ -170,7 +172,12 @@ impl HeldLease {
         if let Some(lease) = self.lease.take() {
             match &mut self.ending {
                 Ending::Success => lease.finish(Verdict::Success),
-                Ending::Trailers(classify) => lease.finish(verdict(&**classify, trailers)),
+                Ending::Trailers(classify) => {
+                    let verdict = verdict(&**classify, trailers);
+                    lease.finish(verdict);
+                    self.ending = Ending::Decided(verdict);
+                }
+                Ending::Decided(verdict) => lease.finish(*verdict),
                 Ending::Observed(observed) => observed.end(lease, trailers),
             }
         }
