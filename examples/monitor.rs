@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     let mut ticks = time::interval(Duration::from_millis(20));
     loop {
         tokio::select! {
-            _ = ticks.tick() => _ = tokio::spawn(order(Arc::clone(&client))),
+            _ = ticks.tick() => drop(tokio::spawn(order(Arc::clone(&client)))),
             ended = tokio::signal::ctrl_c() => return Ok(ended?),
         }
     }
