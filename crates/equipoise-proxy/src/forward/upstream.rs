@@ -173,7 +173,7 @@ impl Upstreams {
             UpstreamKey::Client => attempt.client.key(),
             UpstreamKey::Host => attempt.destination.host().to_string().into_bytes(),
         };
-        Tries { upstreams: self, key, tried: Vec::new(), was_picked: false, failed: None }
+        Tries { upstreams: self, key, tried: Vec::new(), last: None, failed: None }
     }
 
     /// Opens a tunnel to one of several addresses, in their order.
@@ -183,10 +183,13 @@ impl Upstreams {
         addresses: &[SocketAddr],
         resolver: &dyn Resolve,
     ) -> Result<(Opened, SocketAddr), ForwardError> {
+        // The pool counts one request, whatever the number of addresses.
+        let mut tries = self.tries(attempt);
         let mut last = None;
         for address in addresses {
             let target = Destination { host: Host::Address(address.ip()), port: address.port() };
-            match self.tunnel(attempt, &target, resolver).await {
+            tries.begin();
+            match self.open_with(&mut tries, &target, resolver).await {
                 Ok(opened) => return Ok((opened, *address)),
                 // Another address may be reachable.
                 Err(error @ ForwardError::UpstreamRefused { .. }) => last = Some(error),
@@ -203,7 +206,15 @@ impl Upstreams {
         target: &Destination,
         resolver: &dyn Resolve,
     ) -> Result<Opened, ForwardError> {
-        let mut tries = self.tries(attempt);
+        self.open_with(&mut self.tries(attempt), target, resolver).await
+    }
+
+    async fn open_with(
+        &self,
+        tries: &mut Tries<'_>,
+        target: &Destination,
+        resolver: &dyn Resolve,
+    ) -> Result<Opened, ForwardError> {
         loop {
             let mut lease = tries.next()?;
             let stream = match tries.dial(lease.endpoint().address(), resolver).await {
@@ -297,27 +308,35 @@ pub(super) struct Tries<'a> {
     upstreams: &'a Upstreams,
     key: Vec<u8>,
     tried: Vec<EndpointId>,
-    was_picked: bool,
+    /// The proxy of the last attempt.
+    last: Option<EndpointId>,
     failed: Option<ForwardError>,
 }
 
 impl Tries<'_> {
+    /// Begins with another address of the destination. Each proxy may be tried again.
+    fn begin(&mut self) {
+        self.tried.clear();
+        self.failed = None;
+    }
+
     /// Picks the next proxy. Returns the last error if there is none.
     pub(super) fn next(&mut self) -> Result<Lease<AnyTarget>, ForwardError> {
         let pool = &self.upstreams.pool;
         if self.tried.len() < self.upstreams.max_attempts {
             match pool.pick(&PickRequest::new().key(&self.key).exclude(&self.tried)) {
                 Ok(lease) => {
-                    if std::mem::replace(&mut self.was_picked, true) {
+                    let id = lease.endpoint().id();
+                    if let Some(last) = self.last.replace(id.clone()) {
                         pool.count_retry();
-                        if self.failed.is_some() {
+                        if last != *id {
                             pool.count_failover();
                         }
                     }
                     return Ok(lease);
                 }
                 Err(error) => {
-                    if !self.was_picked {
+                    if self.last.is_none() {
                         pool.count_unserved(Some(&error));
                     }
                     return Err(self.failed.take().unwrap_or(ForwardError::NoUpstream(error)));
