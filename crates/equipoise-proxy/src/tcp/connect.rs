@@ -72,6 +72,8 @@ pub(super) struct Attempts<'a> {
     tried: Vec<EndpointId>,
     /// Whether the pool has counted the connection: by a lease, or as one without an attempt.
     is_counted: bool,
+    /// Whether the connection has left an endpoint for the queue, and the pool has counted it as a failover.
+    has_left: bool,
     /// Why the latest attempt has failed.
     failed: Option<TcpEnd>,
     /// The endpoint of the next attempt, if it was picked already.
@@ -82,7 +84,17 @@ pub(super) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(backend: &'a Backend, counters: &'a Counters, key: Key) -> Self {
-        Self { backend, counters, key, tried: Vec::new(), is_counted: false, failed: None, next: None, queue_end: None }
+        Self {
+            backend,
+            counters,
+            key,
+            tried: Vec::new(),
+            is_counted: false,
+            has_left: false,
+            failed: None,
+            next: None,
+            queue_end: None,
+        }
     }
 
     /// Notes that the endpoint of a lease cannot serve this connection.
@@ -118,7 +130,7 @@ impl<'a> Attempts<'a> {
             }
             let lease = match self.next.take() {
                 Some(lease) => lease,
-                None => match or_end(self.pick(), gone(client)).await? {
+                None => match or_end(self.pick(connection.attempts > 0), gone(client)).await? {
                     Ok(lease) => lease,
                     Err(error) => {
                         if !std::mem::replace(&mut self.is_counted, true) {
@@ -131,8 +143,11 @@ impl<'a> Attempts<'a> {
             self.is_counted = true;
             if connection.attempts > 0 {
                 self.counters.failovers.add(1);
-                self.backend.pool.count_failover();
                 self.backend.pool.count_retry();
+                // It has left its endpoint for the queue, otherwise.
+                if !std::mem::take(&mut self.has_left) {
+                    self.backend.pool.count_failover();
+                }
             }
             connection.attempts += 1;
             connection.endpoint = Some(lease.endpoint().id().clone());
@@ -165,10 +180,14 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    async fn pick(&mut self) -> Result<Lease<AnyTarget>, PickError> {
+    /// Picks an endpoint. `leaves`: the connection has had another one.
+    async fn pick(&mut self, leaves: bool) -> Result<Lease<AnyTarget>, PickError> {
         let Backend { pool, settings } = self.backend;
         match (pool.pick(&self.request()), settings.queue_timeout) {
             (Err(error), Some(timeout)) if error.is_temporary() => {
+                if leaves && !std::mem::replace(&mut self.has_left, true) {
+                    pool.count_failover();
+                }
                 // All attempts together wait no longer.
                 let now = Instant::now();
                 self.queue_end = self.queue_end.or_else(|| now.checked_add(timeout));

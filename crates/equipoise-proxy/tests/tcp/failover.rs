@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
-use equipoise_core::{EndpointSpec, Maglev, Pool, RoundRobin};
+use equipoise_core::{EndpointSpec, FirstFit, Maglev, PickRequest, Pool, RoundRobin};
 use equipoise_http::{Resolve, ResolveFuture};
 use equipoise_proxy::tcp::{FirstBytes, TcpKey, TcpSettings};
 use tokio::{
@@ -29,6 +29,48 @@ async fn a_refused_connection_goes_to_another_endpoint() {
     assert!(stats.failovers > 0);
     assert_eq!((stats.failovers, stats.connect_failures), (failed.failure_connect, failed.failure_connect));
     assert_eq!(rig.in_flight(), 0);
+}
+
+/// Returns the requests of the pool, their attempts, retries, failovers, and those without an attempt.
+fn counted(pool: &Pool<()>) -> (u64, u64, u64, u64, u64) {
+    let stats = pool.stats();
+    let unserved = stats.unserved.iter().map(|(_, count)| count).sum();
+    (stats.requests(), stats.attempts.total, stats.retries, stats.failovers, unserved)
+}
+
+#[tokio::test]
+async fn the_pool_counts_a_connection_once_whatever_its_attempts() {
+    let (bad, good) = (refusing().await, echoing().await);
+    for (endpoints, counts) in [(&[good][..], (1, 1, 0, 0, 0)), (&[bad, good], (1, 2, 1, 1, 0)), (&[], (1, 0, 0, 0, 1))]
+    {
+        let pool = pool(FirstFit::new(), endpoints);
+        let mut rig = over(pool, TcpSettings::new()).await;
+        let mut client = rig.connect().await;
+        if !endpoints.is_empty() {
+            exchange(&mut client, b"hello").await;
+        }
+        drop(client);
+        rig.ended().await;
+        assert_eq!(counted(&rig.pool), counts, "{endpoints:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_leaves_for_the_queue_is_a_failover() {
+    let bad = refusing().await;
+    let good = echoing().await;
+    let mut rig = start(&[bad, good], TcpSettings::new().queue_timeout(Duration::from_secs(60))).await;
+    let limited = EndpointSpec::new(good.to_string()).max_in_flight(1);
+    rig.pool.update([EndpointSpec::new(bad.to_string()), limited], |_| ()).expect("valid");
+    let held = rig.pool.pick(&PickRequest::new().prefer(&good.to_string().into())).expect("it has room");
+    let mut client = rig.connect().await;
+    until(|| rig.pool.stats().waiting == 1).await;
+    assert_eq!(counted(&rig.pool), (1, 2, 0, 1, 0));
+    drop(held);
+    exchange(&mut client, b"hello").await;
+    drop(client);
+    rig.ended().await;
+    assert_eq!(counted(&rig.pool), (2, 3, 1, 1, 0));
 }
 
 #[tokio::test]
