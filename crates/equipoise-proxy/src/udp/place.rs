@@ -1,6 +1,12 @@
 //! Where sessions are placed, and what is reported of endpoints.
 
-use std::{io, mem, net::SocketAddr, slice, sync::Arc, time::Duration};
+use std::{
+    io, mem,
+    net::SocketAddr,
+    slice,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use equipoise_core::{Binding, EndpointId, Failure, PickError, PickRequest, Verdict};
 use quinn_udp::UdpSocketState;
@@ -53,23 +59,33 @@ impl Placer {
             let picked = match self.pick(session, moment.settings) {
                 Ok(picked) => picked,
                 Err(error) => {
-                    if !session.was_picked {
+                    if session.last_pick.is_none() {
                         self.pool.count_unserved(Some(&error));
                     }
                     tracing::debug!(client = %session.client, %error, "no endpoint for a UDP session");
                     return Placed::Nowhere;
                 }
             };
-            if mem::replace(&mut session.was_picked, true) {
-                self.pool.count_failover();
-                self.pool.count_retry();
-            }
+            self.count(session, picked.lease.endpoint().id());
             match self.connect(session, picked, moment) {
                 Placed::Nowhere => {}
                 placed => return placed,
             }
         }
         Placed::Nowhere
+    }
+
+    /// Counts a pick, unless it is the first one of the session in this pool: a pool that has replaced another one has not
+    /// counted the session yet.
+    fn count(&self, session: &mut Session, id: &EndpointId) {
+        let pool = Arc::downgrade(&self.pool);
+        let last = session.last_pick.replace((Weak::clone(&pool), id.clone()));
+        if let Some((_, last)) = last.filter(|(last, _)| last.ptr_eq(&pool)) {
+            self.pool.count_retry();
+            if last != *id {
+                self.pool.count_failover();
+            }
+        }
     }
 
     fn pick(&self, session: &Session, settings: &UdpSettings) -> Result<Picked, PickError> {
@@ -218,11 +234,12 @@ impl Placer {
     }
 }
 
-/// Reports a failure of an endpoint whose lease has had its verdict since the first reply. It counts as a request of its own.
+/// Reports a failure of an endpoint whose lease has had its verdict since the first reply. It counts as a further attempt of
+/// the session, and not as a request.
 fn blame(pool: &dyn Endpoints, id: &EndpointId, failure: Failure) {
     let binding = Binding::to(id.clone()).strict();
     if let Ok(lease) = pool.pick(&PickRequest::new().bound(&binding)) {
-        // The session has been counted by its first lease.
+        // The pool has counted the session with its first lease.
         pool.count_retry();
         lease.finish(Verdict::Failure(failure));
     }

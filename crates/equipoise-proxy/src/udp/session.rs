@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSlice},
     net::{IpAddr, SocketAddr, UdpSocket},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, Waker},
 };
 
@@ -64,8 +64,8 @@ pub(super) struct Session {
     kept: Kept,
     /// The endpoints that did not get the kept datagram.
     pub(super) tried: Vec<EndpointId>,
-    /// Whether an endpoint was picked for the session.
-    pub(super) was_picked: bool,
+    /// The pool and the endpoint of the last pick for the session. It does not keep a replaced pool alive.
+    pub(super) last_pick: Option<(Weak<dyn Endpoints>, EndpointId)>,
     pub(super) readable: Waker,
     pub(super) ending: Waker,
     _permit: Permit,
@@ -145,7 +145,7 @@ impl Session {
             waiting_since: None,
             kept: Kept::default(),
             tried: Vec::new(),
-            was_picked: false,
+            last_pick: None,
             readable,
             ending,
             _permit: permit,
