@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use equipoise_core::{EndpointSpec, Pool, RequestCounts, RoundRobin};
+use equipoise_core::{EndpointSpec, FirstFit, Pool, RequestCounts, RoundRobin};
 use equipoise_proxy::{
     forward::{BasicAuth, Credentials, ForwardSettings, Passwords, Rule, Upstreams},
     headers::Via,
@@ -33,6 +33,50 @@ fn failures(pool: &Pool<()>) -> Vec<u64> {
 /// An address at which nothing listens.
 fn closed() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").to_string()
+}
+
+/// Returns the requests of the pool, their attempts, retries, failovers, and those without an attempt.
+fn counted(pool: &Pool<()>) -> (u64, u64, u64, u64, u64) {
+    let stats = pool.stats();
+    let unserved = stats.unserved.iter().map(|(_, count)| count).sum();
+    (stats.requests(), stats.attempts.total, stats.retries, stats.failovers, unserved)
+}
+
+#[tokio::test]
+async fn the_pool_counts_a_tunnel_once_whatever_its_attempts() {
+    let (port, _) = echo().await;
+    let upstream = Proxy::start([local()], ForwardSettings::new().resolver(Names::default())).await.address.to_string();
+    for (upstreams, counts) in [
+        (vec![upstream.clone()], (1, 1, 0, 0, 0)),
+        (vec![closed(), upstream.clone()], (1, 2, 1, 1, 0)),
+        (vec![], (1, 0, 0, 0, 1)),
+    ] {
+        let pool = Pool::new(FirstFit::new());
+        pool.update(upstreams.iter().map(|address| EndpointSpec::new(&**address)), |_| ()).expect("endpoints");
+        let proxy = chain(Upstreams::new(pool.clone()), names()).await;
+        let opened = proxy.tunnel(&format!("app.test:{port}"), "").await;
+        assert_eq!(opened.is_ok(), !upstreams.is_empty());
+        drop(opened);
+        until(|| pool.stats().attempts.in_flight == 0).await;
+        assert_eq!(counted(&pool), counts, "{upstreams:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_tries_several_addresses_is_one_request() {
+    let (port, _) = echo().await;
+    // The upstream proxy refuses the first address.
+    let upstream = Proxy::start([local()], ForwardSettings::new().resolver(Names::default())).await;
+    let pool = pool(&[upstream.address.to_string()]);
+    let names = Names::default().name("both.test", &[&["127.0.0.2", "127.0.0.1"]]);
+    let network = Rule::allow().network("127.0.0.0/8").expect("a network").ports(1..=65535);
+    let settings = ForwardSettings::new().resolver(names).upstreams(Upstreams::new(pool.clone()));
+    let proxy = Proxy::start([network], settings).await;
+    let mut tunnel = proxy.tunnel(&format!("both.test:{port}"), "").await.expect("a tunnel");
+    echoes(&mut tunnel, "hello").await;
+    drop(tunnel);
+    until(|| in_flight(&pool) == [0]).await;
+    assert_eq!(counted(&pool), (1, 2, 1, 0, 0));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use equipoise_core::{Availability, EndpointId, RequestCounts};
+use equipoise_core::{Availability, EndpointId, FirstFit, RequestCounts};
 use equipoise_http::{Resolve, ResolveFuture};
 use tokio::sync::Notify;
 
@@ -48,6 +48,60 @@ async fn a_datagram_for_an_unreachable_endpoint_goes_to_another_one() {
     let pool = running.pool.clone();
     running.end().await;
     assert_eq!(counts(&pool, &a.address).success, 4);
+}
+
+/// Returns the requests of the pool, their attempts, retries, failovers, and those without an attempt.
+fn counted(pool: &Pool<()>) -> (u64, u64, u64, u64, u64) {
+    let stats = pool.stats();
+    let unserved = stats.unserved.iter().map(|(_, count)| count).sum();
+    (stats.requests(), stats.attempts.total, stats.retries, stats.failovers, unserved)
+}
+
+#[tokio::test]
+async fn the_pool_counts_a_session_once_whatever_its_attempts() {
+    let (dead, a) = (closed().await, Echo::start("a").await);
+    for (endpoints, counts) in
+        [(vec![&*a.address], (1, 1, 0, 0, 0)), (vec![&*dead, &*a.address], (1, 2, 1, 1, 0)), (vec![], (1, 0, 0, 0, 1))]
+    {
+        let pool = Pool::new(FirstFit::new());
+        pool.update(endpoints.iter().copied().map(EndpointSpec::new), |_| ()).expect("endpoints");
+        let running = Running::over(pool, long(), listen("127.0.0.1:0"));
+        let client = client().await;
+        if endpoints.is_empty() {
+            client.send(running.address, "x").await;
+            running.until(|stats| stats.dropped.no_endpoint == 1).await;
+        } else {
+            assert_eq!(client.ask(running.address, "x").await, "a:x");
+        }
+        let pool = running.pool.clone();
+        running.end().await;
+        assert_eq!(counted(&pool), counts, "{endpoints:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_goes_to_a_replaced_pool_is_a_request_of_it() {
+    let (first, b) = (Echo::start("a").await, Echo::start("b").await);
+    let running = Running::start([&*first.address], long());
+    let client = client().await;
+    assert_eq!(client.ask(running.address, "1").await, "a:1");
+    let pool = Pool::default();
+    pool.add(EndpointSpec::new(&*b.address), ()).expect("an endpoint");
+    running.proxy.replace(pool.clone(), long());
+    first.stop().await;
+    // The first datagram that is refused may be lost.
+    soon(async {
+        while pool.stats().attempts.total == 0 {
+            client.send(running.address, "2").await;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    running.until(|stats| stats.to_clients >= 2).await;
+    let first = running.pool.clone();
+    running.end().await;
+    assert_eq!(counted(&pool), (1, 1, 0, 0, 0));
+    assert_eq!(counted(&first).0, 1, "the failure is not another request of the first pool");
 }
 
 #[tokio::test]
