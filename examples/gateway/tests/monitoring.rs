@@ -165,7 +165,7 @@ async fn reloads_and_commands_are_events() {
     folder.write("listener = 5");
     gateway.signal("-HUP").await;
     let line = gateway.logs("configuration not reloaded").await;
-    assert!(line.contains("WARN") && line.contains("the old configuration stays: gateway.toml:1:"), "{line}");
+    assert!(line.contains("ERROR") && line.contains("the old configuration stays: gateway.toml:1:"), "{line}");
     let state = until(&gateway, |state| of_kind(state, "reloaded").len() == 2).await;
     let [command] = of_kind(&state, "command")[..] else { panic!("{state}") };
     let fields = ["pool", "endpoint", "state", "by"].map(|name| command[name].as_str().unwrap());
