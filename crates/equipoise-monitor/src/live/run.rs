@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use equipoise_core::__private::guarded;
 use tokio::{
-    sync::{OwnedMutexGuard, watch},
+    sync::OwnedMutexGuard,
     task::JoinHandle,
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
 };
@@ -38,13 +38,6 @@ const CERTIFICATES_EACH: u64 = 60;
 pub struct MonitorGuard {
     task: JoinHandle<()>,
     monitor: Monitor,
-}
-
-impl MonitorGuard {
-    /// Returns a receiver of the newest state. It changes each second, and at once when a pool changes.
-    pub(crate) fn live(&self) -> watch::Receiver<Arc<Live>> {
-        self.monitor.live_feed()
-    }
 }
 
 impl Drop for MonitorGuard {
@@ -161,7 +154,8 @@ impl Monitor {
 
     /// Returns a receiver of the newest state, which changes each second, and at once when a pool changes. Before the
     /// first task of [`spawn`](Self::spawn), its state has no pools and the tick 0.
-    pub(crate) fn live_feed(&self) -> watch::Receiver<Arc<Live>> {
+    #[cfg(any(test, feature = "page"))]
+    pub(crate) fn live_feed(&self) -> tokio::sync::watch::Receiver<Arc<Live>> {
         self.hub().live().subscribe()
     }
 }

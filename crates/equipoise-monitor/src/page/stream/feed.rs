@@ -61,7 +61,7 @@ pub(super) struct Message {
 
 impl Feed {
     pub(in crate::page) fn new(monitor: Monitor, guard: Arc<MonitorGuard>) -> Self {
-        let live = guard.live();
+        let live = monitor.live_feed();
         let state = PageState::new(Arc::clone(&live.borrow()), monitor.recent());
         let made = Mutex::new(Made { state, whole: None, updates: Vec::new() });
         Self { monitor, live, guard, csrf_token: None, made }
