@@ -15,12 +15,12 @@ use crate::{
 /// The realm that browsers show when they ask for a name and a password.
 pub(super) const REALM: &str = "gateway";
 
-/// What is permitted to whom. By default, everybody may read, and nobody may change anything.
+/// What programs and operators may do. By default, every program that can connect may read, and none may change.
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     /// Whether the states of endpoints can be set.
     pub(super) permits_changes: bool,
-    /// Who may set them, if it is permitted. `None`: every program that can connect.
+    /// The operators who may set them, if it is permitted. `None`: every program that can connect.
     operators: Option<Passwords>,
     /// The names under which the interface answers, besides addresses and `localhost`, in lower case.
     hosts: Vec<String>,

@@ -120,7 +120,7 @@ pub enum MonitorEventKind {
         endpoint: EndpointId,
         /// The state: `ready`, `drain` or `maintenance`.
         state: &'static str,
-        /// Who has set it, for people.
+        /// The operator or the program that has set it, for people.
         by: String,
     },
     /// A certificate of a listener expires soon, or has expired. There is one event 30, 14, 7, 3 and 1 days before the

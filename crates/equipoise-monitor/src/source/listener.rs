@@ -71,7 +71,7 @@ impl WatchedListener {
 /// Adds what a function of the application reads, or nothing if it panics.
 fn read_into<V>(values: &mut Vec<V>, read: &Read<V>) {
     let mut new = Vec::new();
-    // The list is dropped after a panic, so nobody sees it half filled.
+    // The list is dropped after a panic, so no reader sees it half filled.
     if catch_unwind(AssertUnwindSafe(|| read(&mut new))).is_ok() {
         values.append(&mut new);
     }
