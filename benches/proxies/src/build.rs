@@ -14,7 +14,7 @@ pub(crate) fn program(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
 /// Builds the example `gateway` with the same settings, which the profile `bench` of its workspace has.
 pub(crate) fn gateway() -> anyhow::Result<()> {
     let target = format!("{OWN}/target");
-    let example = ["--profile", "bench", "--example", "gateway", "-p", "equipoise-gateway"];
+    let example = ["--profile", "bench", "--example", "gateway", "-p", "equipoise-gateway-example"];
     cargo(&[&example[..], &["--target-dir", &target]].concat(), &format!("{OWN}/../.."))
 }
 

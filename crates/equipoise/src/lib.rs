@@ -13,6 +13,10 @@
 )]
 #![cfg_attr(feature = "affinity", doc = "- for sessions: [`Affinity`](affinity::Affinity) in [`affinity`];")]
 #![cfg_attr(feature = "proxy", doc = "- for reverse proxies: [`ReverseProxy`](proxy::ReverseProxy) in [`proxy`];")]
+#![cfg_attr(
+    feature = "gateway",
+    doc = "- for functions of a gateway, such as caching and authentication: the layers in [`gateway`]."
+)]
 //! - for writing a strategy: the traits in [`strategy`].
 //!
 //! Most items are defined in crates that this crate re-exports, and the examples on their pages use the names of those
@@ -30,6 +34,11 @@ pub mod guide;
 pub use equipoise_affinity as affinity;
 #[doc(inline)]
 pub use equipoise_core::*;
+/// Functions of proxies and API gateways as tower layers: caching, compression, rate limits, authentication, filters.
+#[cfg(feature = "gateway")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gateway")))]
+#[doc(inline)]
+pub use equipoise_gateway as gateway;
 /// Health of endpoints: active health checks, outlier detection from the results of requests, and draining.
 #[cfg(feature = "health")]
 #[cfg_attr(docsrs, doc(cfg(feature = "health")))]

@@ -20,7 +20,8 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("equipoise-gateway-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("equipoise-gateway-example-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
@@ -53,7 +54,7 @@ pub(crate) fn command(folder: &Folder) -> Command {
 pub(crate) fn program() -> Command {
     let tests = env::current_exe().unwrap();
     let program = tests.parent().and_then(Path::parent).unwrap().join("examples/gateway");
-    assert!(program.exists(), "run `cargo test -p equipoise-gateway`, which builds {}", program.display());
+    assert!(program.exists(), "run `cargo test -p equipoise-gateway-example`, which builds {}", program.display());
     Command::new(program)
 }
 

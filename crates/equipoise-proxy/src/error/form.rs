@@ -67,14 +67,15 @@ impl WantedForm {
 }
 
 impl Form {
-    /// Returns a response that must not be cached.
-    pub(crate) fn response(self, status: StatusCode, message: &str) -> Response<Bytes> {
+    /// Returns a response that must not be cached. `code` is the label of the reason in JSON.
+    pub(crate) fn response(self, status: StatusCode, message: &str, code: Option<&str>) -> Response<Bytes> {
         let (kind, body) = match self {
             Self::Grpc => ("application/grpc", String::new()),
             Self::Json => {
                 let title = status.canonical_reason().unwrap_or("Error");
+                let code = code.map(|code| format!(",\"code\":\"{}\"", escaped_for_json(code))).unwrap_or_default();
                 let document = format!(
-                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{}\"}}\n",
+                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{}\"{code}}}\n",
                     status.as_u16(),
                     escaped_for_json(message),
                 );
@@ -115,10 +116,16 @@ fn escaped_for_json(text: &str) -> String {
 fn grpc_status(status: StatusCode) -> u16 {
     const INVALID_ARGUMENT: u16 = 3;
     const DEADLINE_EXCEEDED: u16 = 4;
+    const PERMISSION_DENIED: u16 = 7;
+    const RESOURCE_EXHAUSTED: u16 = 8;
     const UNIMPLEMENTED: u16 = 12;
     const INTERNAL: u16 = 13;
     const UNAVAILABLE: u16 = 14;
+    const UNAUTHENTICATED: u16 = 16;
     match status.as_u16() {
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        429 => RESOURCE_EXHAUSTED,
         404 | 421 | 501 => UNIMPLEMENTED,
         408 | 504 => DEADLINE_EXCEEDED,
         502 | 503 => UNAVAILABLE,
@@ -187,7 +194,7 @@ mod tests {
         let mut lines = accepting("text/plain;q=0.5");
         lines.append(ACCEPT, HeaderValue::from_static("application/json"));
         assert_eq!(form_of(&lines, Version::HTTP_11), Form::Json);
-        let response = Form::Json.response(StatusCode::BAD_REQUEST, "the request has no Host");
+        let response = Form::Json.response(StatusCode::BAD_REQUEST, "the request has no Host", None);
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
@@ -209,10 +216,10 @@ mod tests {
     #[test]
     fn any_text_can_be_written_into_json_and_grpc() {
         let text = "\"a\" \\ 50 %\r\nä";
-        let response = Form::Json.response(StatusCode::BAD_GATEWAY, text);
+        let response = Form::Json.response(StatusCode::BAD_GATEWAY, text, None);
         let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(document["detail"], text);
-        let response = Form::Grpc.response(StatusCode::BAD_GATEWAY, text);
+        let response = Form::Grpc.response(StatusCode::BAD_GATEWAY, text, None);
         assert_eq!(response.headers()[GRPC_MESSAGE], "\"a\" \\ 50 %25%0D%0A%C3%A4");
     }
 
@@ -225,7 +232,7 @@ mod tests {
         assert_eq!(form_of(&grpc, Version::HTTP_2), Form::Grpc);
         for (status, grpc_status) in [(502, "14"), (503, "14"), (504, "4"), (404, "12"), (413, "3"), (508, "13")] {
             let status = StatusCode::from_u16(status).expect("a status");
-            let response = Form::Grpc.response(status, "some text");
+            let response = Form::Grpc.response(status, "some text", None);
             assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
             let headers = response.headers();
             assert_eq!(headers[CONTENT_TYPE], "application/grpc");

@@ -38,6 +38,9 @@ pub(crate) fn without_body(response: &mut Response<Bytes>) {
 /// | 404, 421, 501 | `UNIMPLEMENTED` |
 /// | 408, 504 | `DEADLINE_EXCEEDED` |
 /// | 502, 503 | `UNAVAILABLE` |
+/// | 401 | `UNAUTHENTICATED` |
+/// | 403 | `PERMISSION_DENIED` |
+/// | 429 | `RESOURCE_EXHAUSTED` |
 /// | any other below 500 | `INVALID_ARGUMENT` |
 /// | any other | `INTERNAL` |
 ///
@@ -150,12 +153,29 @@ impl ErrorResponses {
         self.respond_as(error, &WantedForm::of(request, version), version)
     }
 
+    /// Returns the response for a request that a layer of the application denies, in the same form as the responses for
+    /// errors. `code` is a stable label of the reason, with lower-case letters, digits and `_`. Problem documents have it
+    /// as the member `code`. `message` explains the reason, unless [`message`](Self::message) has set another text for the
+    /// status. `request` are the headers of the request, and `version` is its HTTP version. To a `HEAD` request, send
+    /// the response without its body.
+    pub fn deny(
+        &self,
+        status: StatusCode,
+        code: &'static str,
+        message: &str,
+        request: &HeaderMap,
+        version: Version,
+    ) -> Response<Bytes> {
+        let message = self.messages.get(&status.as_u16()).map_or(message, String::as_str);
+        WantedForm::of(request, version).form(self.format).response(status, message, Some(code))
+    }
+
     pub(crate) fn respond_as(&self, error: &ProxyError, form: &WantedForm, version: Version) -> Response<Bytes> {
         let status = error.status();
         let form = form.form(self.format);
         let mut response = match self.messages.get(&status.as_u16()) {
-            Some(message) => form.response(status, message),
-            None => form.response(status, &error.public_message()),
+            Some(message) => form.response(status, message, None),
+            None => form.response(status, &error.public_message(), None),
         };
         let headers = response.headers_mut();
         if status == StatusCode::METHOD_NOT_ALLOWED {

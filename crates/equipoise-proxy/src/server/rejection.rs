@@ -62,8 +62,11 @@ impl Rejection {
 
     /// Returns the response to a request with these headers.
     pub(super) fn response(self, request: &HeaderMap, version: Version) -> Response<Bytes> {
-        let mut response =
-            WantedForm::of(request, version).form(ErrorFormat::default()).response(self.status(), &self.message());
+        let mut response = WantedForm::of(request, version).form(ErrorFormat::default()).response(
+            self.status(),
+            &self.message(),
+            None,
+        );
         if self == Self::Overloaded {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

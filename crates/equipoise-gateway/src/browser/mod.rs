@@ -1,0 +1,1 @@
+//! Functions for browsers: CORS, protection against cross-site requests, and request ids.

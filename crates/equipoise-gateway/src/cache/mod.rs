@@ -1,0 +1,1 @@
+//! A shared HTTP cache (RFC 9111).

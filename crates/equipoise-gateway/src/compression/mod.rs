@@ -1,0 +1,1 @@
+//! Compression of responses and decompression of requests.

@@ -1,0 +1,1 @@
+//! Filters: which requests are let through, and what is changed in messages.

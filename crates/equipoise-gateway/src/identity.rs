@@ -1,0 +1,89 @@
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Who sends a request, as an authentication layer has verified it. It is an extension of the request.
+///
+/// Layers inside of the authentication, such as rate limits and caches, read it to tell clients apart. It is cheap to
+/// clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity(Arc<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
+    name: String,
+    mechanism: Mechanism,
+    attributes: BTreeMap<String, String>,
+}
+
+/// How an [`Identity`] was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Mechanism {
+    /// A user name and a password (HTTP Basic).
+    Basic,
+    /// An API key.
+    ApiKey,
+    /// A JSON Web Token.
+    Jwt,
+    /// The certificate of a TLS client.
+    ClientCertificate,
+    /// An external service has decided.
+    External,
+    /// A closure of the application has decided.
+    Custom,
+}
+
+impl Identity {
+    /// Creates an identity. `name` is what distinguishes the client among those of the mechanism, such as the user name or
+    /// the subject of a token.
+    #[must_use]
+    pub fn new(name: impl Into<String>, mechanism: Mechanism) -> Self {
+        Self(Arc::new(Parts { name: name.into(), mechanism, attributes: BTreeMap::new() }))
+    }
+
+    /// Adds an attribute, such as a claim of a token. A later value replaces an earlier one.
+    #[must_use]
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.0).attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Returns how the identity was verified.
+    pub fn mechanism(&self) -> Mechanism {
+        self.0.mechanism
+    }
+
+    /// Returns an attribute. `None` if there is none with this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.attributes.get(name).map(String::as_str)
+    }
+
+    /// Returns all attributes, ordered by name.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl Mechanism {
+    /// Returns the stable label of the mechanism for metrics and logs, such as `api_key`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::ApiKey => "api_key",
+            Self::Jwt => "jwt",
+            Self::ClientCertificate => "client_certificate",
+            Self::External => "external",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
