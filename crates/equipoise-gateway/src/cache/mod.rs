@@ -1,1 +1,3 @@
 //! A shared HTTP cache (RFC 9111).
+
+pub mod store;
