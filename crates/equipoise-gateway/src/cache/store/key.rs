@@ -35,13 +35,13 @@ impl Key {
 
     /// Creates a key. Returns `None` if both parts together are longer than [`MAX_LEN`](Self::MAX_LEN): such a request
     /// is not cached. O(length).
-    pub fn new(url: impl Into<Box<str>>, extra: impl Into<Box<[u8]>>) -> Option<Self> {
-        let (url, extra) = (url.into(), extra.into());
+    pub fn new(url: impl AsRef<str>, extra: impl AsRef<[u8]>) -> Option<Self> {
+        let (url, extra) = (url.as_ref(), extra.as_ref());
         if url.len().checked_add(extra.len())? > Self::MAX_LEN {
             return None;
         }
-        let hash = SECRET.hash_one((&url, &extra));
-        Some(Self(Arc::new(Parts { hash, url, extra })))
+        let hash = SECRET.hash_one((url, extra));
+        Some(Self(Arc::new(Parts { hash, url: url.into(), extra: extra.into() })))
     }
 
     /// Returns the URL.
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn too_long_keys_are_refused() {
-        assert!(Key::new("a".repeat(Key::MAX_LEN), &b""[..]).is_some());
-        assert!(Key::new("a".repeat(Key::MAX_LEN), &b"a"[..]).is_none());
+        assert!(Key::new("a".repeat(Key::MAX_LEN), b"").is_some());
+        assert!(Key::new("a".repeat(Key::MAX_LEN), b"a").is_none());
     }
 }

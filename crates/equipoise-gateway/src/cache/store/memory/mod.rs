@@ -252,7 +252,7 @@ impl MemoryStore {
         let keys = match what {
             Purge::Url(url) => {
                 let mut keys = self.index.keys_of_url(url);
-                keys.extend(Key::new(url.as_str(), &b""[..]));
+                keys.extend(Key::new(url, b""));
                 keys
             }
             Purge::Tag(tag) => self.index.keys_of_tag(tag),
