@@ -27,6 +27,8 @@ pub(super) struct Activity {
     /// Whether the latest body is complete, and hyper has used all its bytes. The service may read a body long after its
     /// response has ended.
     awaits_request: AtomicBool,
+    /// Whether a part of the latest body has not come yet.
+    body_open: AtomicBool,
     /// Whether the connection becomes a tunnel after its latest response.
     switched: AtomicBool,
     /// When hyper began to wait for bytes of a body. [`NEVER`] if bytes have come since.
@@ -84,6 +86,7 @@ impl Activity {
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
             awaits_request: AtomicBool::new(false),
+            body_open: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             body_wait_since: AtomicU64::new(NEVER),
             waits_for_body: AtomicBool::new(false),
@@ -120,6 +123,16 @@ impl Activity {
         if let Some(number) = refused {
             self.refused.store(number, Ordering::Relaxed);
         }
+    }
+
+    /// Notes whether a part of the latest body has not come yet, after the bytes that hyper gets.
+    pub(super) fn set_body_open(&self, open: bool) {
+        self.body_open.store(open, Ordering::Relaxed);
+    }
+
+    /// Returns whether a part of the latest body of HTTP/1 has not come yet.
+    pub(super) fn is_body_open(&self) -> bool {
+        self.body_open.load(Ordering::Relaxed)
     }
 
     /// Notes that hyper has asked for bytes, which it does when it has used those before, and none have come.

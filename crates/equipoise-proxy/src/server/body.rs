@@ -29,6 +29,11 @@ impl Busy {
         self.activity.on_response();
     }
 
+    /// Returns whether a part of the body of the request has not come yet. Always false over HTTP/2.
+    pub(super) fn is_body_open(&self) -> bool {
+        self.activity.is_body_open()
+    }
+
     /// Notes that the connection becomes a tunnel after the response.
     pub(super) fn switch(&self) {
         self.activity.on_switch();

@@ -10,7 +10,7 @@ use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, HOST, TRANSFER_ENCODING},
 };
 use http_body::Body;
 use hyper::body::Incoming;
@@ -53,7 +53,7 @@ where
 {
     type Response = Response<TrackedBody<B>>;
     type Error = BoxError;
-    type Future = Call<S, S::Future>;
+    type Future = Call<S, S::Future, B>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let requests = self.activity.on_request();
@@ -67,6 +67,12 @@ where
             remove_named_fields(request.headers_mut());
         }
         let is_connect = *request.method() == Method::CONNECT;
+        let body = match request.body().is_end_stream() {
+            false if is_http2 => RequestBody::None,
+            false if request.headers().contains_key(TRANSFER_ENCODING) => RequestBody::Chunked,
+            false => RequestBody::Length,
+            true => RequestBody::None,
+        };
         let busy = Some(Busy::new(Arc::clone(&self.activity)));
         let (state, admitted, last) = match self.admit(requests, &request) {
             Ok(admitted) => (State::Waiting { service: self.service.clone(), request: Some(request) }, admitted, last),
@@ -78,7 +84,7 @@ where
                 (State::Rejected { response: Some(response) }, None, last || rejection == Rejection::Malformed)
             }
         };
-        Call { state, busy, admitted, last, is_connect }
+        Call { state, busy, admitted, last, is_connect, body }
     }
 }
 
@@ -116,28 +122,64 @@ fn is_misdirected(info: &ConnectionInfo, request: &Request<Incoming>) -> bool {
 
 pin_project! {
     /// Waits for the service, and then for its response.
-    pub(super) struct Call<S, F> {
+    pub(super) struct Call<S, F, B> {
         #[pin]
-        state: State<S, F>,
+        state: State<S, F, B>,
         busy: Option<Busy>,
         // Whether the server counts the request as one in flight.
         admitted: Option<Admitted>,
         // Whether the connection must be closed after this response.
         last: bool,
         is_connect: bool,
+        body: RequestBody,
     }
+}
+
+/// The body of a request of HTTP/1, which may not be complete when the service responds.
+///
+/// If the service drops such a body, hyper reads once what has come of it. If that is not the end, it closes the connection
+/// after the response. It does so when it is polled next, which is after it has written the head of the response, so the
+/// client would take the connection for one that stays open. The response is therefore held back for one poll. After it,
+/// hyper or this future announces that the connection is closed. A service may still read the body, but it can drop it at
+/// any time.
+#[derive(Clone, Copy, Debug)]
+enum RequestBody {
+    /// There is none, or it is one of HTTP/2.
+    None,
+    /// hyper may have to read several chunks that have come.
+    Chunked,
+    /// hyper can read at once all that has come.
+    Length,
+}
+
+impl RequestBody {
+    /// Returns whether hyper closes the connection if the service has dropped the body.
+    fn may_be_unread(self, busy: Option<&Busy>) -> bool {
+        match self {
+            Self::None => false,
+            Self::Chunked => true,
+            Self::Length => is_open(busy),
+        }
+    }
+}
+
+/// Returns whether a part of the body has not come yet.
+fn is_open(busy: Option<&Busy>) -> bool {
+    busy.is_some_and(Busy::is_body_open)
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S, F> {
+    enum State<S, F, B> {
         Waiting { service: S, request: Option<Request<Incoming>> },
         Calling { #[pin] future: F },
         Rejected { response: Option<Response<Bytes>> },
+        // The service has responded. hyper sees first whether it has dropped the body of the request.
+        Responded { response: Option<Response<B>> },
     }
 }
 
-impl<S, B> Future for Call<S, S::Future>
+impl<S, B> Future for Call<S, S::Future, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -158,10 +200,25 @@ where
                     let future = service.call(request);
                     this.state.set(State::Calling { future });
                 }
-                StateProjection::Calling { future } => break ready!(future.poll(cx)).map(|response| response.map(Ok)),
+                StateProjection::Calling { future } => match ready!(future.poll(cx)) {
+                    Ok(response) if this.body.may_be_unread(this.busy.as_ref()) => {
+                        this.state.set(State::Responded { response: Some(response) });
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    response => break response.map(|response| response.map(Ok)),
+                },
+                StateProjection::Responded { response } => {
+                    // Polled again after it has returned its response.
+                    let Some(response) = response.take() else { return Poll::Pending };
+                    *this.last |= is_open(this.busy.as_ref());
+                    break Ok(response.map(Ok));
+                }
                 StateProjection::Rejected { response } => {
                     // Polled again after it has returned its response.
                     let Some(response) = response.take() else { return Poll::Pending };
+                    // The body has been dropped.
+                    *this.last |= this.body.may_be_unread(this.busy.as_ref());
                     break Ok(response.map(Err));
                 }
             }

@@ -1,6 +1,7 @@
 //! The server with real sockets. Timeouts that are waited for are short, and all others are longer than the tests.
 
 mod accepting;
+mod early;
 mod floods;
 mod limits;
 mod resting;
