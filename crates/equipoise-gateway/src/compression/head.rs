@@ -1,0 +1,138 @@
+//! The fields of a response that a compression reads and changes.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{
+        ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, VARY,
+    },
+};
+
+use super::Encoding;
+
+/// Digests of the content or of the representation, which are different after a compression: RFC 1864, RFC 3230, RFC 9530.
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// Returns whether intermediaries must not change the content.
+pub(super) fn has_no_transform(headers: &HeaderMap) -> bool {
+    let mut directives =
+        headers.get_all(CACHE_CONTROL).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
+}
+
+/// Returns whether a response has a complete content without an encoding.
+pub(super) fn is_complete(status: StatusCode, headers: &HeaderMap) -> bool {
+    let has_content = !status.is_informational()
+        && !matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    has_content && !headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(CONTENT_RANGE)
+}
+
+/// Returns the value of `Content-Length`.
+pub(super) fn length_of(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Adds `Vary: Accept-Encoding` if it is not there.
+pub(super) fn vary(headers: &mut HeaderMap) {
+    let mut names = headers.get_all(VARY).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let is_there = names.any(|name| {
+        let name = name.trim_ascii();
+        name == b"*" || name.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str().as_bytes())
+    });
+    if !is_there {
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+}
+
+/// Changes the fields of a response whose content gets an encoding.
+pub(super) fn encode(headers: &mut HeaderMap, encoding: Encoding) {
+    headers.insert(CONTENT_ENCODING, encoding.value());
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(ACCEPT_RANGES);
+    remove_digests(headers);
+    weaken(headers);
+}
+
+/// Removes the digests of a content that changes.
+pub(super) fn remove_digests(headers: &mut HeaderMap) {
+    for name in &DIGESTS {
+        headers.remove(name);
+    }
+}
+
+/// Makes a strong `ETag` weak. One that is malformed is removed.
+pub(super) fn weaken(headers: &mut HeaderMap) {
+    let weak = match headers.get(ETAG).map(HeaderValue::as_bytes) {
+        None => return,
+        Some(tag) if tag.starts_with(b"W/\"") => return,
+        Some(tag) if is_strong(tag) => HeaderValue::from_bytes(&[b"W/", tag].concat()).ok(),
+        Some(_) => None,
+    };
+    match weak {
+        Some(weak) => headers.insert(ETAG, weak),
+        None => headers.remove(ETAG),
+    };
+}
+
+fn is_strong(tag: &[u8]) -> bool {
+    matches!(tag, [b'"', .., b'"'])
+}
+
+/// Returns whether a list of `If-None-Match` contains the weak form of this strong `ETag`.
+pub(super) fn lists_weak_form(list: &[HeaderValue], tag: &[u8]) -> bool {
+    is_strong(tag)
+        && list
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|listed| listed.trim_ascii().strip_prefix(b"W/") == Some(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn a_strong_tag_becomes_weak_and_a_malformed_one_is_removed() {
+        for (tag, weak) in [("\"a\"", Some("W/\"a\"")), ("W/\"a\"", Some("W/\"a\"")), ("a", None), ("\"", None)] {
+            let mut headers = map(ETAG, tag);
+            weaken(&mut headers);
+            assert_eq!(headers.get(ETAG).map(|tag| tag.to_str().expect("text")), weak, "{tag}");
+        }
+    }
+
+    #[test]
+    fn vary_is_added_once() {
+        for (value, count) in
+            [("Origin", 2), ("Accept-Encoding", 1), ("origin, ACCEPT-ENCODING", 1), ("*", 1), ("x-accept-encoding", 2)]
+        {
+            let mut headers = map(VARY, value);
+            vary(&mut headers);
+            assert_eq!(headers.get_all(VARY).iter().count(), count, "{value}");
+        }
+    }
+
+    #[test]
+    fn no_transform_is_a_directive_of_its_own() {
+        assert!(has_no_transform(&map(CACHE_CONTROL, "public, No-Transform")));
+        assert!(!has_no_transform(&map(CACHE_CONTROL, "public, x-no-transform")));
+    }
+
+    #[test]
+    fn the_weak_form_of_a_tag_is_found_in_a_list() {
+        let list = [HeaderValue::from_static("\"b\", W/\"a\"")];
+        assert!(lists_weak_form(&list, b"\"a\""));
+        assert!(!lists_weak_form(&list, b"\"b\""));
+        assert!(!lists_weak_form(&list, b"W/\"a\""));
+    }
+}

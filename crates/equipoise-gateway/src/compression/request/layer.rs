@@ -1,0 +1,284 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use equipoise_proxy::error::ErrorResponses;
+use equipoise_tower::BoxError;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH},
+};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{DecompressedBody, DecompressionFuture, body::Decoding, error::Failure};
+use crate::{
+    Denial, ReplyBody,
+    compression::{
+        Encoding, EncodingStats, InvalidCompression, encoding::Preference, head::remove_digests, stats::ByEncoding,
+    },
+};
+
+/// Decompresses the bodies of requests, for backends that cannot.
+///
+/// A request with `Content-Encoding: gzip`, `x-gzip`, `br`, `zstd` or `deflate` reaches the inner service without this
+/// field and without `Content-Length`, and its body is decompressed while it is read. Requests without an encoding pass as
+/// they are. The decompressed body is not kept, so the memory for each request is that of the decoder: at most 8 MiB for
+/// `zstd` of a common encoder, 16 MiB for `br`, 64 KiB for the others, and never more than a small multiple of
+/// [`max_bytes`](Self::max_bytes).
+///
+/// | request | response |
+/// | --- | --- |
+/// | another encoding, or more than one | 415, code `unsupported_content_encoding`, with `Accept-Encoding` (RFC 7694) |
+/// | longer than [`max_bytes`](Self::max_bytes), or than [`max_ratio`](Self::max_ratio) permits | 413, code `body_too_large` |
+/// | not in the format that it states, incomplete, or followed by other bytes | 400, code `malformed_body` |
+///
+/// A `gzip` body of several members is refused like one that is followed by other bytes.
+///
+/// The last two rows are found while the inner service reads the body. Its body fails with a
+/// [`DecompressionError`](super::DecompressionError), and if the inner service then fails or returns a status of 500 or more, the client gets the
+/// response of the table instead.
+///
+/// ```
+/// use equipoise_gateway::compression::{DecompressionLayer, Encoding};
+///
+/// let layer = DecompressionLayer::new().encodings([Encoding::Gzip])?.max_bytes(1 << 20);
+/// # drop(layer);
+/// # Ok::<(), equipoise_gateway::compression::InvalidCompression>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DecompressionLayer {
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+}
+
+/// Counters of a [`DecompressionLayer`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecompressionStats {
+    /// Requests with `zstd`.
+    pub zstd: EncodingStats,
+    /// Requests with `br`.
+    pub brotli: EncodingStats,
+    /// Requests with `gzip`.
+    pub gzip: EncodingStats,
+    /// Requests with `deflate`.
+    pub deflate: EncodingStats,
+    /// Total number of requests that were refused because of their encoding.
+    pub unsupported: u64,
+    /// Total number of bodies that were longer than the maximum.
+    pub too_large: u64,
+    /// Total number of bodies that were compressed more than permitted.
+    pub ratio: u64,
+    /// Total number of bodies that were malformed or incomplete.
+    pub malformed: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    preference: Preference,
+    pub(super) max_bytes: u64,
+    pub(super) max_ratio: u32,
+    pub(super) errors: ErrorResponses,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) encodings: ByEncoding,
+    unsupported: AtomicU64,
+    too_large: AtomicU64,
+    ratio: AtomicU64,
+    malformed: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn on_failure(&self, failure: Failure) {
+        let counter = match failure {
+            Failure::TooLarge => &self.too_large,
+            Failure::Ratio => &self.ratio,
+            Failure::Malformed => &self.malformed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for DecompressionLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DecompressionLayer {
+    /// Creates a layer with the defaults that its methods name.
+    #[must_use]
+    pub fn new() -> Self {
+        let settings = Settings {
+            preference: Preference::default(),
+            max_bytes: 10 << 20,
+            max_ratio: 200,
+            errors: ErrorResponses::new(),
+        };
+        Self { settings: Arc::new(settings), shared: Arc::default() }
+    }
+
+    /// Sets the encodings that are decompressed. Requests with others are refused. Default: all.
+    ///
+    /// # Errors
+    /// The list is empty, or contains an encoding twice.
+    pub fn encodings(mut self, encodings: impl IntoIterator<Item = Encoding>) -> Result<Self, InvalidCompression> {
+        let preference = Preference::new(encodings)?;
+        self.settings_mut().preference = preference;
+        Ok(self)
+    }
+
+    /// Sets the maximum length of a decompressed body in bytes. Default: 10 MiB.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.settings_mut().max_bytes = bytes;
+        self
+    }
+
+    /// Sets how many times longer than the compressed body the decompressed one may be. The first 1 MiB is free, because
+    /// short texts with many repetitions are common. Default: 200. The formats reach about 1 000 (`gzip`) and more.
+    ///
+    /// # Errors
+    /// The ratio is 0.
+    pub fn max_ratio(mut self, ratio: u32) -> Result<Self, InvalidCompression> {
+        if ratio == 0 {
+            return Err(InvalidCompression::Ratio);
+        }
+        self.settings_mut().max_ratio = ratio;
+        Ok(self)
+    }
+
+    /// Sets how refusals look. Default: [`ErrorResponses::new`].
+    #[must_use]
+    pub fn errors(mut self, errors: ErrorResponses) -> Self {
+        self.settings_mut().errors = errors;
+        self
+    }
+
+    /// Returns the counters of this layer and its clones.
+    pub fn stats(&self) -> DecompressionStats {
+        let shared = &*self.shared;
+        DecompressionStats {
+            zstd: shared.encodings.get(Encoding::Zstd),
+            brotli: shared.encodings.get(Encoding::Brotli),
+            gzip: shared.encodings.get(Encoding::Gzip),
+            deflate: shared.encodings.get(Encoding::Deflate),
+            unsupported: shared.unsupported.load(Ordering::Relaxed),
+            too_large: shared.too_large.load(Ordering::Relaxed),
+            ratio: shared.ratio.load(Ordering::Relaxed),
+            malformed: shared.malformed.load(Ordering::Relaxed),
+        }
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+/// An encoding that is not decompressed, or several.
+struct Unsupported;
+
+impl Settings {
+    /// Returns the encoding of a request. `Ok(None)` if it has none.
+    fn encoding(&self, headers: &HeaderMap) -> Result<Option<Encoding>, Unsupported> {
+        let mut values = headers.get_all(CONTENT_ENCODING).iter();
+        let encoding = match (values.next(), values.next()) {
+            (None, _) => return Ok(None),
+            (Some(value), None) if value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity") => return Ok(None),
+            (Some(value), None) => Encoding::of(value.as_bytes().trim_ascii()),
+            (Some(_), Some(_)) => None,
+        };
+        match encoding.filter(|encoding| self.preference.iter().any(|listed| listed == *encoding)) {
+            Some(encoding) => Ok(Some(encoding)),
+            None => Err(Unsupported),
+        }
+    }
+
+    fn unsupported(&self) -> Denial {
+        let names: Vec<_> = self.preference.iter().map(Encoding::as_str).collect();
+        let accepted = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("identity"));
+        Denial::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_content_encoding",
+            "this Content-Encoding of a request is not supported",
+        )
+        .field(ACCEPT_ENCODING, accepted)
+    }
+}
+
+impl<S> Layer<S> for DecompressionLayer {
+    type Service = Decompression<S>;
+
+    fn layer(&self, inner: S) -> Decompression<S> {
+        Decompression { inner, settings: Arc::clone(&self.settings), shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// The service of a [`DecompressionLayer`].
+#[derive(Clone, Debug)]
+pub struct Decompression<S> {
+    inner: S,
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+}
+
+impl<S, B, R> Service<Request<B>> for Decompression<S>
+where
+    S: Service<Request<DecompressedBody<B>>, Response = Response<R>>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ReplyBody<R>>;
+    type Error = S::Error;
+    type Future = DecompressionFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let encoding = match self.settings.encoding(request.headers()) {
+            Ok(Some(encoding)) => encoding,
+            Ok(None) => {
+                return DecompressionFuture::untouched(self.inner.call(request.map(DecompressedBody::untouched)));
+            }
+            Err(Unsupported) => {
+                let denial = self.settings.unsupported();
+                self.shared.unsupported.fetch_add(1, Ordering::Relaxed);
+                return DecompressionFuture::denied(denial.respond(&request, &self.settings.errors));
+            }
+        };
+        // Without a body, nothing can be decompressed.
+        if request.body().is_end_stream() {
+            let mut request = request.map(DecompressedBody::untouched);
+            remove_fields(request.headers_mut(), &[CONTENT_ENCODING]);
+            return DecompressionFuture::untouched(self.inner.call(request));
+        }
+        let head = super::future::Head::of(&request);
+        let decoding = Arc::new(Decoding::new(encoding, Arc::clone(&self.settings), Arc::clone(&self.shared)));
+        let (mut parts, body) = request.into_parts();
+        let Some(body) = DecompressedBody::decompressed(body, Arc::clone(&decoding)) else {
+            let denial = Failure::Malformed.denial();
+            return DecompressionFuture::denied(head.respond(&denial, &self.settings.errors));
+        };
+        self.shared.encodings.on_message(encoding);
+        remove_fields(&mut parts.headers, &[CONTENT_ENCODING, CONTENT_LENGTH]);
+        remove_digests(&mut parts.headers);
+        DecompressionFuture::decompressing(self.inner.call(Request::from_parts(parts, body)), decoding, head)
+    }
+}
+
+fn remove_fields(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        headers.remove(name);
+    }
+}
