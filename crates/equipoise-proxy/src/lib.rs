@@ -47,3 +47,87 @@ pub use crate::{
     service::{Failed, ProxyFuture, ReverseProxy, ReverseProxyLayer},
     tunnel::{TunnelEnd, Tunnels},
 };
+
+/// Helpers for the other crates of this project. They are not part of the public interface and may change in any
+/// version.
+#[doc(hidden)]
+pub mod __private {
+    use std::borrow::Cow;
+
+    use http::{Extensions, HeaderValue, Request, StatusCode};
+
+    use crate::{
+        check, headers,
+        route::{self, Redirect},
+    };
+
+    /// Returns the path with which patterns are compared: ASCII is decoded, repeated slashes are one, and `.` and `..` are
+    /// resolved.
+    pub fn normalized_path(path: &str) -> Cow<'_, str> {
+        route::normalized(path)
+    }
+
+    /// Returns the segments of a path after `.`, `..` and empty segments were resolved, without decoding them. The last one
+    /// is empty if the path ends with a slash.
+    pub fn resolved_segments(path: &str) -> Vec<&str> {
+        route::resolved(path)
+    }
+
+    /// Returns whether servers disagree about the segments of a path: it contains an encoded slash, a backslash, or `;`
+    /// after `.`, `..` or nothing.
+    pub fn is_ambiguous_path(path: &str) -> bool {
+        route::is_ambiguous(path)
+    }
+
+    /// Returns the path without what follows a `;` in each segment.
+    pub fn path_without_parameters(path: &str) -> String {
+        route::without_parameters(path)
+    }
+
+    /// Changes the path of a request. The query stays. Returns false if the new path is not valid.
+    pub fn set_path<B>(request: &mut Request<B>, path: &str) -> bool {
+        route::set_path(request, path)
+    }
+
+    /// Returns the scheme that the client used: the one that a trusted proxy reported, or else that of the connection.
+    pub fn client_scheme(extensions: &Extensions) -> &'static str {
+        headers::client_scheme(extensions)
+    }
+
+    /// Returns the host in a text of the form `host` or `host:port`, as it was written. `None` if it is neither an address
+    /// nor a name.
+    pub fn host_of(text: &[u8]) -> Option<&str> {
+        check::host_and_port(text).map(|parsed| parsed.host)
+    }
+
+    /// Returns the host that the client asked for: the `Host` with which the request came, or the authority of its target.
+    pub fn asked_for<B>(request: &Request<B>) -> Option<&str> {
+        let text = match headers::OriginalHost::of(request.headers(), request.extensions()) {
+            Some(host) => host.as_bytes(),
+            None => request.uri().authority()?.as_str().as_bytes(),
+        };
+        host_of(text)
+    }
+
+    /// Returns what is wrong with a redirect. `has_prefix` is whether it belongs to a prefix of the path.
+    pub fn check_redirect(redirect: &Redirect, has_prefix: bool) -> Result<(), &'static str> {
+        redirect.check(has_prefix)
+    }
+
+    /// Returns the status of a redirect.
+    pub fn redirect_status(redirect: &Redirect) -> StatusCode {
+        redirect.status_code()
+    }
+
+    /// Returns the location of a redirect for a request, if its path and its query were `path` and `query`. `segments` is
+    /// the number of segments that a new prefix replaces. `None` if the location needs a host, and the request has none.
+    pub fn redirect_location<B>(
+        redirect: &Redirect,
+        request: &Request<B>,
+        segments: usize,
+        path: &str,
+        query: Option<&str>,
+    ) -> Option<HeaderValue> {
+        redirect.location_with(request, segments, path, query)
+    }
+}

@@ -85,3 +85,7 @@ pub use self::{
     split::{InvalidSplit, Split},
     table::{Found, Missed, Routes},
 };
+pub(crate) use self::{
+    normal::{is_ambiguous, normalized, resolved, without_parameters},
+    rewrite::set_path,
+};

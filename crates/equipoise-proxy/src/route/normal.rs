@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 /// Returns the path with which patterns are compared: ASCII is decoded, repeated slashes are one, and `.` and `..` are
 /// resolved. Returns the same text if nothing must be changed.
-pub(super) fn normalized(path: &str) -> Cow<'_, str> {
+pub(crate) fn normalized(path: &str) -> Cow<'_, str> {
     if is_normal(path) {
         return Cow::Borrowed(path);
     }
@@ -16,7 +16,7 @@ pub(super) fn normalized(path: &str) -> Cow<'_, str> {
 
 /// Returns the segments of a path after `.`, `..` and empty segments were resolved, without decoding them. The last one
 /// is empty if the path ends with a slash.
-pub(super) fn resolved(path: &str) -> Vec<&str> {
+pub(crate) fn resolved(path: &str) -> Vec<&str> {
     let mut segments = Vec::new();
     let mut is_folder = true;
     for segment in path.split('/') {
@@ -85,7 +85,7 @@ pub(super) fn decoded(segment: &str) -> Cow<'_, str> {
 /// Returns whether servers disagree about the segments of a path: it contains an encoded slash, a backslash, or `;`
 /// after `.`, `..` or nothing. Some servers decode the first, take the second for a slash, and cut off all that follows
 /// the third, so that `/public/..;/admin` is `/admin` to them.
-pub(super) fn is_ambiguous(path: &str) -> bool {
+pub(crate) fn is_ambiguous(path: &str) -> bool {
     if !path.bytes().any(|byte| matches!(byte, b'%' | b'\\' | b';')) {
         return false;
     }
@@ -97,7 +97,7 @@ pub(super) fn is_ambiguous(path: &str) -> bool {
 
 /// Returns the path without what follows a `;` in each segment. Servlet containers read a path so: `/admin;x` is
 /// `/admin` to them. Most other servers take these parameters for a part of the segment.
-pub(super) fn without_parameters(path: &str) -> String {
+pub(crate) fn without_parameters(path: &str) -> String {
     let names: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
     names.join("/")
 }

@@ -85,7 +85,7 @@ impl Redirect {
     }
 
     /// Returns what is wrong with this redirect.
-    pub(super) fn check(&self, has_prefix: bool) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, has_prefix: bool) -> Result<(), &'static str> {
         if !matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Err("the status of a redirect is 301, 302, 303, 307 or 308");
         }
@@ -102,13 +102,24 @@ impl Redirect {
         }
     }
 
-    pub(super) const fn status_code(&self) -> StatusCode {
+    pub(crate) const fn status_code(&self) -> StatusCode {
         self.status
     }
 
     /// Returns the new location. `segments` is the number of segments of the route's prefix.
     pub(super) fn location<B>(&self, request: &Request<B>, segments: usize) -> Option<HeaderValue> {
-        let (path, query) = (request.uri().path(), request.uri().query());
+        self.location_with(request, segments, request.uri().path(), request.uri().query())
+    }
+
+    /// Returns the new location, as [`location`](Self::location) does, for another path and another query than those of
+    /// the request.
+    pub(crate) fn location_with<B>(
+        &self,
+        request: &Request<B>,
+        segments: usize,
+        path: &str,
+        query: Option<&str>,
+    ) -> Option<HeaderValue> {
         let path = match &self.path {
             Some(NewPath::Whole(path)) => path.into(),
             _ if path == ASTERISK => "".into(),

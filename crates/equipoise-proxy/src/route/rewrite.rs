@@ -33,7 +33,7 @@ pub(super) fn with_prefix<'p>(path: &'p str, segments: usize, prefix: &str) -> C
 }
 
 /// Changes the path of a request. The query stays. Returns false if the new path is not valid.
-pub(super) fn set_path<B>(request: &mut Request<B>, path: &str) -> bool {
+pub(crate) fn set_path<B>(request: &mut Request<B>, path: &str) -> bool {
     let target = match request.uri().query() {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
         None => PathAndQuery::try_from(path),
