@@ -1,0 +1,497 @@
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use equipoise_proxy::{
+    __private::{
+        asked_for, check_redirect, client_scheme, host_of, normalized_path, redirect_location, redirect_status,
+    },
+    route::Redirect,
+};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header::LOCATION};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{ReplyFuture, pattern::PathPattern};
+use crate::ReplyBody;
+
+/// What is encoded in a location: characters that no URI has (RFC 3986, section 2).
+const NOT_IN_URI: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+/// A rule that answers some requests with a redirect.
+///
+/// The target is a path (`/new`), which keeps scheme and host, or a URL (`https://new.test/v2`). The location never leads to
+/// another host because of the path of a request: `//evil.test` is the path `/evil.test`. The rest of the path and the query
+/// are kept as the client wrote them; characters that no URI has are percent-encoded.
+///
+/// ```
+/// use equipoise_gateway::filter::{RedirectLayer, RedirectRule};
+/// use http::StatusCode;
+///
+/// let layer = RedirectLayer::new([
+///     RedirectRule::https().except("/.well-known/acme-challenge/**"),
+///     RedirectRule::www_to_apex("app.test"),
+///     RedirectRule::exact("/old.html", "/new").status(StatusCode::MOVED_PERMANENTLY),
+///     RedirectRule::prefix("/blog", "https://blog.test/"),
+/// ])?;
+/// # drop(layer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RedirectRule {
+    text: String,
+    kind: Kind,
+    redirect: Redirect,
+    hosts: Vec<String>,
+    except: Vec<PathPattern>,
+    query: Query,
+    wrong: Option<(String, &'static str)>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Path { pattern: PathPattern, segments: Option<usize> },
+    Https,
+    Host,
+    AddSlash,
+    RemoveSlash,
+}
+
+#[derive(Clone, Debug)]
+enum Query {
+    Keep,
+    Drop,
+    Set(String),
+}
+
+/// Why a redirect is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("redirect of {rule:?}: {text:?}: {valid}")]
+#[non_exhaustive]
+pub struct InvalidRedirect {
+    /// What is redirected.
+    pub rule: String,
+    /// The text that was refused. It may be empty.
+    pub text: String,
+    /// What would be valid.
+    pub valid: &'static str,
+}
+
+impl RedirectRule {
+    fn new(text: &str, kind: Kind, redirect: Redirect) -> Self {
+        Self {
+            text: text.to_owned(),
+            kind,
+            redirect,
+            hosts: Vec::new(),
+            except: Vec::new(),
+            query: Query::Keep,
+            wrong: None,
+        }
+    }
+
+    /// Redirects one path, or all paths of a [`PathPattern`], to one target. The status is 308.
+    #[must_use]
+    pub fn exact(pattern: &str, target: &str) -> Self {
+        Self::to(pattern, pattern.parse().map_err(|error: super::InvalidPattern| error.valid), target, false)
+    }
+
+    /// Redirects a path and all paths below it. The rest of the path is kept: `/old/x` becomes `/new/x`. The status is 308.
+    #[must_use]
+    pub fn prefix(prefix: &str, target: &str) -> Self {
+        Self::to(prefix, PathPattern::prefix(prefix).map_err(|error| error.valid), target, true)
+    }
+
+    fn to(text: &str, pattern: Result<PathPattern, &'static str>, target: &str, is_prefix: bool) -> Self {
+        let mut redirect = Redirect::permanent();
+        let mut wrong = None;
+        let path = if target.starts_with('/') {
+            target.to_owned()
+        } else {
+            match target.parse::<Uri>() {
+                Ok(uri) if uri.query().is_some() || target.contains('#') => {
+                    wrong = Some((target.to_owned(), "set the query with RedirectRule::query"));
+                    String::new()
+                }
+                Ok(uri) => match (uri.scheme_str(), uri.authority()) {
+                    (Some(scheme), Some(authority)) => {
+                        redirect = redirect.scheme(scheme).host(authority.as_str());
+                        uri.path().to_owned()
+                    }
+                    _ => {
+                        wrong = Some((target.to_owned(), TARGET));
+                        String::new()
+                    }
+                },
+                Err(_) => {
+                    wrong = Some((target.to_owned(), TARGET));
+                    String::new()
+                }
+            }
+        };
+        redirect = if is_prefix { redirect.prefix(&path) } else { redirect.path(&path) };
+        let kind = match pattern {
+            Ok(pattern) => {
+                let segments = pattern.prefix_segments().filter(|_| is_prefix);
+                Kind::Path { pattern, segments }
+            }
+            Err(valid) => {
+                wrong = Some((text.to_owned(), valid));
+                Kind::Https
+            }
+        };
+        Self { wrong, ..Self::new(text, kind, redirect) }
+    }
+
+    /// Redirects requests without TLS to the same URL with `https`. The scheme is that of the client's connection, or the
+    /// one that a trusted proxy has reported. The status is 308.
+    #[must_use]
+    pub fn https() -> Self {
+        Self::new("http", Kind::Https, Redirect::permanent().scheme("https"))
+    }
+
+    /// Redirects `www.` of a host to the host itself. The status is 308.
+    #[must_use]
+    pub fn www_to_apex(host: &str) -> Self {
+        let www = format!("www.{host}");
+        Self::new(&www, Kind::Host, Redirect::permanent().host(host)).host(&www)
+    }
+
+    /// Redirects a host to `www.` of the host. The status is 308.
+    #[must_use]
+    pub fn apex_to_www(host: &str) -> Self {
+        Self::new(host, Kind::Host, Redirect::permanent().host(&format!("www.{host}"))).host(host)
+    }
+
+    /// Redirects paths without a slash at the end to the same path with one, except those with a dot in the last segment,
+    /// such as `/a.css`. The status is 308.
+    #[must_use]
+    pub fn add_trailing_slash() -> Self {
+        Self::new("no slash at the end", Kind::AddSlash, Redirect::permanent())
+    }
+
+    /// Redirects paths with a slash at the end to the same path without it, except `/`. The status is 308.
+    #[must_use]
+    pub fn remove_trailing_slash() -> Self {
+        Self::new("slash at the end", Kind::RemoveSlash, Redirect::permanent())
+    }
+
+    /// Sets the status: 301, 302, 303, 307 or 308. Default: 308. Clients repeat the method after 307 and 308.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.redirect = self.redirect.status(status);
+        self
+    }
+
+    /// Adds a host to which the rule applies, without a port. Default: any host.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        if host_of(host.as_bytes()) != Some(host) {
+            self.wrong.get_or_insert((host.to_owned(), "write a host such as app.test, without a port"));
+        }
+        self.hosts.push(host.to_ascii_lowercase());
+        self
+    }
+
+    /// Adds a [`PathPattern`] of paths to which the rule does not apply. Default: none.
+    #[must_use]
+    pub fn except(mut self, pattern: &str) -> Self {
+        match pattern.parse() {
+            Ok(pattern) => self.except.push(pattern),
+            Err(super::InvalidPattern { valid, .. }) => drop(self.wrong.get_or_insert((pattern.to_owned(), valid))),
+        }
+        self
+    }
+
+    /// Removes the query from the location. Default: the query of the request is kept.
+    #[must_use]
+    pub fn drop_query(mut self) -> Self {
+        self.query = Query::Drop;
+        self
+    }
+
+    /// Sets the query of the location, without `?`, such as `from=old`. Default: the query of the request is kept.
+    #[must_use]
+    pub fn query(mut self, query: &str) -> Self {
+        if query.contains('#') || format!("/?{query}").parse::<Uri>().is_err() {
+            self.wrong.get_or_insert((query.to_owned(), "write a query such as from=old"));
+        }
+        self.query = Query::Set(query.to_owned());
+        self
+    }
+
+    fn check(&self) -> Result<(), (String, &'static str)> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        let has_prefix = matches!(self.kind, Kind::Path { segments: Some(_), .. });
+        check_redirect(&self.redirect, has_prefix).map_err(|valid| (String::new(), valid))?;
+        // The location of a rule for paths of one site must not match the rule again.
+        if let Kind::Path { pattern, segments } = &self.kind {
+            let probe = Request::new(());
+            let path = pattern.as_str().replace("/**", "");
+            if let Some(location) = redirect_location(&self.redirect, &probe, segments.unwrap_or(0), &path, None)
+                && let Ok(location) = location.to_str()
+                && location.starts_with('/')
+                && pattern.matches(location)
+                && !self.except.iter().any(|except| except.matches(location))
+            {
+                return Err((location.to_owned(), "the target is redirected again and again; use another path"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the location for a request. `None` if the rule does not apply to it.
+    fn location<B>(&self, request: &Request<B>, normalized: &str) -> Option<HeaderValue> {
+        if !self.hosts.is_empty() {
+            let host = asked_for(request)?;
+            let host = host.strip_suffix('.').unwrap_or(host);
+            if !self.hosts.iter().any(|wanted| wanted.eq_ignore_ascii_case(host)) {
+                return None;
+            }
+        }
+        if self.except.iter().any(|except| except.matches_normalized(normalized)) {
+            return None;
+        }
+        let path = request.uri().path();
+        let (changed, segments) = match &self.kind {
+            Kind::Path { pattern, segments } => {
+                if !pattern.matches_normalized(normalized) {
+                    return None;
+                }
+                (None, segments.unwrap_or(0))
+            }
+            Kind::Https if client_scheme(request.extensions()) == "https" => return None,
+            Kind::Https | Kind::Host => (None, 0),
+            Kind::AddSlash => {
+                let last = path.rsplit('/').next().unwrap_or_default();
+                if !path.starts_with('/') || last.is_empty() || last.contains('.') {
+                    return None;
+                }
+                (Some(format!("{path}/")), 0)
+            }
+            Kind::RemoveSlash => {
+                let shorter = path.trim_end_matches('/');
+                if !path.ends_with('/') || shorter.is_empty() {
+                    return None;
+                }
+                (Some(shorter.to_owned()), 0)
+            }
+        };
+        let query = match &self.query {
+            Query::Keep => request.uri().query(),
+            Query::Drop => None,
+            Query::Set(query) => Some(query.as_str()),
+        };
+        let path = changed.as_deref().unwrap_or(path);
+        let location = redirect_location(&self.redirect, request, segments, path, query)?;
+        let text = std::str::from_utf8(location.as_bytes()).ok()?;
+        let is_same = request.uri().path_and_query().is_some_and(|target| target.as_str() == text);
+        if is_same { None } else { HeaderValue::try_from(utf8_percent_encode(text, NOT_IN_URI).to_string()).ok() }
+    }
+}
+
+const TARGET: &str = "a target is a path such as /new, or a URL such as https://new.test/";
+
+/// A layer that answers requests with redirects. The first [rule](RedirectRule) that applies decides.
+///
+/// A request is passed on if its location would be its own target. The target `*` is not redirected, and neither are gRPC
+/// calls, whose clients follow no redirects.
+#[derive(Clone, Debug)]
+pub struct RedirectLayer {
+    rules: Arc<[RedirectRule]>,
+    redirected: Arc<AtomicU64>,
+}
+
+/// What a [`RedirectLayer`] has counted since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedirectStats {
+    /// The number of requests that were answered with a redirect.
+    pub redirected: u64,
+}
+
+impl RedirectLayer {
+    /// Creates a layer with rules.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRedirect`] names the first rule that is invalid, or that would redirect its own target again.
+    pub fn new(rules: impl IntoIterator<Item = RedirectRule>) -> Result<Self, InvalidRedirect> {
+        let rules: Arc<[RedirectRule]> = rules.into_iter().collect();
+        for rule in &*rules {
+            rule.check().map_err(|(text, valid)| InvalidRedirect { rule: rule.text.clone(), text, valid })?;
+        }
+        let slashes: HashSet<bool> = rules
+            .iter()
+            .filter(|rule| rule.hosts.is_empty())
+            .filter_map(|rule| match rule.kind {
+                Kind::AddSlash => Some(true),
+                Kind::RemoveSlash => Some(false),
+                _ => None,
+            })
+            .collect();
+        if slashes.len() > 1 {
+            return Err(InvalidRedirect {
+                rule: "slash at the end".to_owned(),
+                text: String::new(),
+                valid: "either add slashes or remove them",
+            });
+        }
+        Ok(Self { rules, redirected: Arc::default() })
+    }
+
+    /// Returns what this layer and its clones have counted.
+    pub fn stats(&self) -> RedirectStats {
+        RedirectStats { redirected: self.redirected.load(Ordering::Relaxed) }
+    }
+
+    fn respond<B, R>(&self, request: &Request<B>) -> Option<Response<ReplyBody<R>>> {
+        let path = request.uri().path();
+        if !path.starts_with('/') || equipoise_tower::__private::is_grpc(request.headers()) {
+            return None;
+        }
+        let normalized = normalized_path(path);
+        let (rule, location) = self.rules.iter().find_map(|rule| Some((rule, rule.location(request, &normalized)?)))?;
+        self.redirected.fetch_add(1, Ordering::Relaxed);
+        let mut response = Response::new(ReplyBody::own(""));
+        *response.status_mut() = redirect_status(&rule.redirect);
+        response.headers_mut().insert(LOCATION, location);
+        Some(response)
+    }
+}
+
+/// The service of a [`RedirectLayer`].
+#[derive(Clone, Debug)]
+pub struct Redirects<S> {
+    inner: S,
+    layer: RedirectLayer,
+}
+
+impl<S> Layer<S> for RedirectLayer {
+    type Service = Redirects<S>;
+
+    fn layer(&self, inner: S) -> Redirects<S> {
+        Redirects { inner, layer: self.clone() }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Redirects<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<ReplyBody<R>>;
+    type Error = S::Error;
+    type Future = ReplyFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.layer.respond(&request) {
+            Some(response) => ReplyFuture::own(response),
+            None => ReplyFuture::inner(self.inner.call(request)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn location(rules: impl IntoIterator<Item = RedirectRule>, url: &str) -> Option<String> {
+        let layer = RedirectLayer::new(rules).expect("rules");
+        let uri: Uri = url.parse().expect("a URI");
+        let host = uri.authority().expect("a host").as_str().to_owned();
+        let request = Request::get(uri.path_and_query().expect("a path").as_str()).header("host", host).body(());
+        let response: Response<ReplyBody<()>> = layer.respond(&request.expect("a request"))?;
+        Some(response.headers()[LOCATION].to_str().expect("ASCII").to_owned())
+    }
+
+    #[test]
+    fn rules_lead_to_their_targets() {
+        let exact = || RedirectRule::exact("/old", "/new");
+        let prefix = || RedirectRule::prefix("/old", "/new/base");
+        for (rule, url, expected) in [
+            (exact(), "http://a/old?x=1", Some("/new?x=1")),
+            (exact(), "http://a/%6fld", Some("/new")),
+            (exact(), "http://a/old/x", None),
+            (exact().drop_query(), "http://a/old?x=1", Some("/new")),
+            (exact().query("from=old"), "http://a/old?x=1", Some("/new?from=old")),
+            (exact().host("b"), "http://a/old", None),
+            (exact().host("a"), "http://A:81/old", Some("/new")),
+            (prefix(), "http://a/old/x%20y?z", Some("/new/base/x%20y?z")),
+            (prefix(), "http://a/old", Some("/new/base")),
+            (prefix(), "http://a/older", None),
+            (RedirectRule::prefix("/old", "/"), "http://a/old//evil.test/x", Some("/evil.test/x")),
+            (RedirectRule::prefix("/b", "https://blog.test/"), "http://a/b/x?y", Some("https://blog.test/x?y")),
+            (RedirectRule::https(), "http://a:8080/x?y", Some("https://a/x?y")),
+            (RedirectRule::https().except("/acme/**"), "http://a/acme/x", None),
+            (RedirectRule::www_to_apex("a.test"), "http://www.a.test/x", Some("http://a.test/x")),
+            (RedirectRule::www_to_apex("a.test"), "http://a.test/x", None),
+            (RedirectRule::www_to_apex("a.test"), "http://www.b.test/x", None),
+            (RedirectRule::apex_to_www("a.test"), "http://a.test/", Some("http://www.a.test/")),
+            (RedirectRule::add_trailing_slash(), "http://a/x?y", Some("/x/?y")),
+            (RedirectRule::add_trailing_slash(), "http://a/x.css", None),
+            (RedirectRule::add_trailing_slash(), "http://a//evil.test/x", Some("/evil.test/x/")),
+            (RedirectRule::remove_trailing_slash(), "http://a/x/?y", Some("/x?y")),
+            (RedirectRule::remove_trailing_slash(), "http://a/", None),
+            (RedirectRule::remove_trailing_slash(), "http://a//evil.test/", Some("/evil.test")),
+            (RedirectRule::exact("/a/**", "/b\"c"), "http://a/a", Some("/b%22c")),
+        ] {
+            assert_eq!(location([rule.clone()], url).as_deref(), expected, "{rule:?} {url}");
+        }
+    }
+
+    #[test]
+    fn the_first_rule_decides() {
+        let rules = [RedirectRule::exact("/x", "/first"), RedirectRule::exact("/x", "/second")];
+        assert_eq!(location(rules, "http://a/x").as_deref(), Some("/first"));
+    }
+
+    #[test]
+    fn redirects_that_cannot_work_are_refused() {
+        for rule in [
+            RedirectRule::exact("old", "/new"),
+            RedirectRule::exact("/old", "new"),
+            RedirectRule::exact("/old", "ftp://a/"),
+            RedirectRule::exact("/old", "https://a/?x"),
+            RedirectRule::exact("/old", "/new?x"),
+            RedirectRule::exact("/old", "/old"),
+            RedirectRule::prefix("/old", "/old/new"),
+            RedirectRule::exact("/old", "/new").status(StatusCode::OK),
+            RedirectRule::exact("/old", "/new").host("a b"),
+            RedirectRule::exact("/old", "/new").query("a#b"),
+            RedirectRule::www_to_apex("a b"),
+        ] {
+            assert!(RedirectLayer::new([rule.clone()]).is_err(), "{rule:?}");
+        }
+        let both = [RedirectRule::add_trailing_slash(), RedirectRule::remove_trailing_slash()];
+        assert!(RedirectLayer::new(both).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_to_another_host(path in "/(/|\\\\|\\.|;|%2f|%5c|evil|x|@|:){0,10}") {
+            let rules = [
+                RedirectRule::prefix("/x", "/"),
+                RedirectRule::add_trailing_slash(),
+            ];
+            if let Some(location) = location(rules, &format!("http://a{path}")) {
+                prop_assert!(location.starts_with('/'));
+                prop_assert!(!location.starts_with("//") && !location.starts_with("/\\") && !location.contains(['\r', '\n']));
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use equipoise_proxy::error::ErrorResponses;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
+use pin_project_lite::pin_project;
+
+use crate::{Denial, ReplyBody, filter::ReplyFuture};
+
+pin_project! {
+    /// The response future of a [`Filter`](super::Filter).
+    pub struct FilterFuture<F, R> {
+        #[pin]
+        inner: ReplyFuture<F, R>,
+        watch: Option<Watch>,
+    }
+}
+
+/// What is kept of a request whose body may become too long.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) passed: Arc<AtomicBool>,
+    pub(super) errors: Arc<ErrorResponses>,
+    /// Counts bodies that were too long.
+    pub(super) too_large: Arc<AtomicU64>,
+    pub(super) reply: ReplyHead,
+}
+
+/// What the response to a denied request depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplyHead {
+    method: Method,
+    version: Version,
+    accept: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
+}
+
+impl ReplyHead {
+    pub(crate) fn of<B>(request: &http::Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            version: request.version(),
+            accept: request.headers().get(header::ACCEPT).cloned(),
+            content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
+        }
+    }
+
+    pub(crate) fn respond<R>(self, denial: &Denial, errors: &ErrorResponses) -> Response<ReplyBody<R>> {
+        let fields = [(header::ACCEPT, self.accept), (header::CONTENT_TYPE, self.content_type)];
+        let fields: HeaderMap = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        denial.respond_to(&self.method, &fields, self.version, errors)
+    }
+}
+
+/// The denial of a request whose body is longer than `max` bytes.
+pub(super) fn too_large() -> Denial {
+    Denial::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body of the request is too large")
+}
+
+impl<F, R> FilterFuture<F, R> {
+    pub(super) fn new(inner: ReplyFuture<F, R>, watch: Option<Watch>) -> Self {
+        Self { inner, watch }
+    }
+}
+
+impl<F, R, E> Future for FilterFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<ReplyBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        let Some(watch) = this.watch.take().filter(|watch| watch.passed.load(Ordering::Relaxed)) else {
+            return Poll::Ready(result);
+        };
+        watch.too_large.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(match result {
+            // The inner service failed because its request did, so its error would mislead.
+            Err(_) => Ok(watch.reply.respond(&too_large(), &watch.errors)),
+            // A server error has the same reason. Any other response was made before the limit was reached.
+            Ok(response) if response.status().is_server_error() => Ok(watch.reply.respond(&too_large(), &watch.errors)),
+            Ok(response) => Ok(response),
+        })
+    }
+}
+
+impl<F, R> fmt::Debug for FilterFuture<F, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterFuture").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

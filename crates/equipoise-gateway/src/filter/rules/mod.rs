@@ -1,0 +1,16 @@
+//! Ordered rules that allow or deny requests, and limits of their sizes.
+
+mod body;
+mod condition;
+mod future;
+mod layer;
+mod rule;
+mod table;
+
+pub use self::{
+    body::{LimitedBody, LimitedBodyError},
+    future::FilterFuture,
+    layer::{Filter, FilterLayer},
+    rule::{InvalidRule, Rule, RuleError},
+    table::{FilterRules, FilterStats, RuleStats},
+};
