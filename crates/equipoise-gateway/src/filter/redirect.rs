@@ -18,7 +18,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{ReplyFuture, pattern::PathPattern};
+use super::{
+    pattern::{InvalidPattern, PathPattern},
+    reply_future::ReplyFuture,
+};
 use crate::ReplyBody;
 
 /// What is encoded in a location: characters that no URI has (RFC 3986, section 2).
@@ -100,7 +103,7 @@ impl RedirectRule {
     /// Redirects one path, or all paths of a [`PathPattern`], to one target. The status is 308.
     #[must_use]
     pub fn exact(pattern: &str, target: &str) -> Self {
-        Self::to(pattern, pattern.parse().map_err(|error: super::InvalidPattern| error.valid), target, false)
+        Self::to(pattern, pattern.parse().map_err(|error: InvalidPattern| error.valid), target, false)
     }
 
     /// Redirects a path and all paths below it. The rest of the path is kept: `/old/x` becomes `/new/x`. The status is 308.
@@ -205,7 +208,7 @@ impl RedirectRule {
     pub fn except(mut self, pattern: &str) -> Self {
         match pattern.parse() {
             Ok(pattern) => self.except.push(pattern),
-            Err(super::InvalidPattern { valid, .. }) => drop(self.wrong.get_or_insert((pattern.to_owned(), valid))),
+            Err(InvalidPattern { valid, .. }) => drop(self.wrong.get_or_insert((pattern.to_owned(), valid))),
         }
         self
     }

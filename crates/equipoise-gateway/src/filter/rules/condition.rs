@@ -4,7 +4,7 @@ use equipoise_tower::RequestHead;
 use http::{HeaderMap, HeaderName, Method};
 use percent_encoding::percent_decode;
 
-use crate::filter::{AddressRanges, PathPattern};
+use crate::filter::{address::AddressRanges, pattern::PathPattern};
 
 /// A condition of a rule. All conditions of a rule must be met.
 #[derive(Clone)]

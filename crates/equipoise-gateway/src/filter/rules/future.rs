@@ -9,10 +9,13 @@ use std::{
 };
 
 use equipoise_proxy::error::ErrorResponses;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
-use crate::{Denial, ReplyBody, filter::ReplyFuture};
+use crate::{
+    Denial, ReplyBody,
+    filter::{reply_future::ReplyFuture, reply_head::ReplyHead},
+};
 
 pin_project! {
     /// The response future of a [`Filter`](super::Filter).
@@ -31,32 +34,6 @@ pub(super) struct Watch {
     /// Counts bodies that were too long.
     pub(super) too_large: Arc<AtomicU64>,
     pub(super) reply: ReplyHead,
-}
-
-/// What the response to a denied request depends on.
-#[derive(Clone, Debug)]
-pub(crate) struct ReplyHead {
-    method: Method,
-    version: Version,
-    accept: Option<HeaderValue>,
-    content_type: Option<HeaderValue>,
-}
-
-impl ReplyHead {
-    pub(crate) fn of<B>(request: &http::Request<B>) -> Self {
-        Self {
-            method: request.method().clone(),
-            version: request.version(),
-            accept: request.headers().get(header::ACCEPT).cloned(),
-            content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
-        }
-    }
-
-    pub(crate) fn respond<R>(self, denial: &Denial, errors: &ErrorResponses) -> Response<ReplyBody<R>> {
-        let fields = [(header::ACCEPT, self.accept), (header::CONTENT_TYPE, self.content_type)];
-        let fields: HeaderMap = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        denial.respond_to(&self.method, &fields, self.version, errors)
-    }
 }
 
 /// The denial of a request whose body is longer than `max` bytes.

@@ -18,10 +18,13 @@ use tower_service::Service;
 use super::{
     body::LimitedBody,
     condition::{declared_length, length},
-    future::{FilterFuture, ReplyHead, Watch, too_large},
+    future::{FilterFuture, Watch, too_large},
     table::{FilterRules, FilterStats, Verdict},
 };
-use crate::{Denial, ReplyBody, filter::ReplyFuture};
+use crate::{
+    Denial, ReplyBody,
+    filter::{reply_future::ReplyFuture, reply_head::ReplyHead},
+};
 
 /// A layer that allows or denies requests by [rules](FilterRules), and limits their sizes.
 ///

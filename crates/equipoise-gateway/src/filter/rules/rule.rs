@@ -4,7 +4,7 @@ use equipoise_tower::RequestHead;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::condition::{Condition, Test};
-use crate::filter::{AddressRanges, PathPattern};
+use crate::filter::{address::AddressRanges, pattern::PathPattern};
 
 /// A rule of a filter: its conditions, and what happens to requests that meet all of them.
 ///

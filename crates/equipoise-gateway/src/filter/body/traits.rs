@@ -1,0 +1,141 @@
+use std::{borrow::Cow, collections::VecDeque};
+
+use bytes::Bytes;
+use equipoise_tower::RequestHead;
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::Denial;
+
+/// A filter of one body. It gets the bytes as they arrive, in chunks of any size, and passes on what follows.
+///
+/// A filter should keep a bounded number of bytes only, because a body can be endless. What it passes on for one chunk should
+/// be bounded too; the next chunk is not read before the client has taken it.
+///
+/// ```
+/// use bytes::Bytes;
+/// use equipoise_gateway::filter::{BodyFilter, BodyOutput, BodyRejected};
+///
+/// /// Changes letters to upper case.
+/// struct Upper;
+///
+/// impl BodyFilter for Upper {
+///     fn chunk(&mut self, data: Bytes, output: &mut BodyOutput<'_>) -> Result<(), BodyRejected> {
+///         output.push(data.to_ascii_uppercase());
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait BodyFilter: Send {
+    /// Takes the next bytes, which are not empty, and passes on bytes with [`BodyOutput::push`].
+    ///
+    /// # Errors
+    ///
+    /// An error ends the message: the body fails.
+    fn chunk(&mut self, data: Bytes, output: &mut BodyOutput<'_>) -> Result<(), BodyRejected>;
+
+    /// The body is complete. Passes on what the filter has kept. It is called once, before the trailers. It is not called if
+    /// the body fails or is given up; then the filter is dropped. Default: nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the message: the body fails.
+    fn end(&mut self, output: &mut BodyOutput<'_>) -> Result<(), BodyRejected> {
+        let _ = output;
+        Ok(())
+    }
+
+    /// Looks at the trailers, or changes them. Default: nothing.
+    fn trailers(&mut self, trailers: &mut HeaderMap) {
+        let _ = trailers;
+    }
+
+    /// Returns whether the filter may change the bytes. If not, the length and the validators of the message stay valid, and
+    /// parts of a body and encoded bodies are given to the filter too. Default: true.
+    fn changes_body(&self) -> bool {
+        true
+    }
+}
+
+/// What a [`BodyFilter`] passes on.
+#[derive(Debug)]
+pub struct BodyOutput<'o>(pub(super) &'o mut VecDeque<Bytes>);
+
+impl BodyOutput<'_> {
+    /// Passes on bytes. Empty ones are left out.
+    pub fn push(&mut self, data: impl Into<Bytes>) {
+        let data = data.into();
+        if !data.is_empty() {
+            self.0.push_back(data);
+        }
+    }
+}
+
+/// Why a [`BodyFilter`] ends a message.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", denial.message())]
+pub struct BodyRejected {
+    denial: Box<Denial>,
+}
+
+impl BodyRejected {
+    /// Creates a reason: the response to a request whose body is rejected, unless the inner service has responded before.
+    #[must_use]
+    pub fn new(denial: Denial) -> Self {
+        Self { denial: Box::new(denial) }
+    }
+
+    /// Creates a reason with status 400 and a text for clients. `code` is a stable label.
+    #[must_use]
+    pub fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Denial::new(StatusCode::BAD_REQUEST, code, message))
+    }
+
+    /// Returns the response for the reason.
+    pub fn denial(&self) -> &Denial {
+        &self.denial
+    }
+}
+
+/// Creates filters for the bodies of requests. Closures that take a [`RequestHead`] implement it.
+pub trait FilterRequest: Send + Sync {
+    /// Returns the filter for a request, or `None` if its body is passed on as it is.
+    fn filter(&self, head: RequestHead<'_>) -> Option<Box<dyn BodyFilter>>;
+}
+
+impl<F> FilterRequest for F
+where
+    F: Fn(RequestHead<'_>) -> Option<Box<dyn BodyFilter>> + Send + Sync,
+{
+    fn filter(&self, head: RequestHead<'_>) -> Option<Box<dyn BodyFilter>> {
+        self(head)
+    }
+}
+
+/// The head of a response whose body may be filtered, and the request to which it belongs.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct FilteredResponse<'r> {
+    /// The method of the request.
+    pub method: &'r Method,
+    /// The URI of the request, as the layer passed it on.
+    pub uri: &'r Uri,
+    /// The status of the response.
+    pub status: StatusCode,
+    /// The fields of the response.
+    pub headers: &'r HeaderMap,
+}
+
+/// Creates filters for the bodies of responses. Closures that take a [`FilteredResponse`] implement it.
+pub trait FilterResponse: Send + Sync {
+    /// Returns the filter for a response, or `None` if its body is passed on as it is.
+    fn filter(&self, response: &FilteredResponse<'_>) -> Option<Box<dyn BodyFilter>>;
+}
+
+impl<F> FilterResponse for F
+where
+    F: Fn(&FilteredResponse<'_>) -> Option<Box<dyn BodyFilter>> + Send + Sync,
+{
+    fn filter(&self, response: &FilteredResponse<'_>) -> Option<Box<dyn BodyFilter>> {
+        self(response)
+    }
+}
