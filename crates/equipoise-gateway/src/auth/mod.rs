@@ -1,13 +1,36 @@
 //! Authentication of requests: Basic, API keys, tokens, certificates, external services and closures.
 
+mod all;
+mod any;
+mod api_key;
 mod credentials;
+mod fields;
 #[cfg(feature = "auth-jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth-jwt")))]
 pub mod jwt;
+mod layer;
+mod list;
+mod live;
 mod realm;
+mod require;
 mod scheme;
+mod service;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod time;
 
 pub use self::{
+    all::AllOf,
+    any::AnyOf,
+    api_key::{ApiKey, ApiKeys, GeneratedKey, InvalidApiKeys},
+    fields::{IdentityFields, InvalidIdentityField},
+    layer::AuthLayer,
+    list::join_list,
+    live::Live,
     realm::{InvalidRealm, Realm},
+    require::Requirements,
     scheme::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated},
+    service::{Auth, AuthServiceFuture},
+    stats::{AuthStats, SchemeStats},
 };

@@ -1,0 +1,214 @@
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+
+use equipoise_core::__private::guarded;
+use equipoise_tower::RequestHead;
+use http::{HeaderName, HeaderValue, request::Parts};
+
+use super::{
+    AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm,
+    stats::{SchemeCounters, SchemeStats},
+};
+use crate::Mechanism;
+
+/// Several schemes, of which one has to accept a request.
+///
+/// They are asked in order, and the first that accepts the request gives the identity. If none does, the client gets the
+/// failure of the highest rank: a response that a scheme wants to send, then that the decision is not possible at present,
+/// then invalid credentials, then missing ones.
+///
+/// [`AuthLayer::or`](super::AuthLayer::or) does this for the schemes of a layer. This type is for parts of an
+/// [`AllOf`](super::AllOf).
+#[derive(Clone)]
+pub struct AnyOf(Schemes);
+
+impl AnyOf {
+    /// Creates it with one scheme.
+    #[must_use]
+    pub fn new(scheme: impl Authenticate) -> Self {
+        Self(Schemes::new(scheme))
+    }
+
+    /// Adds a scheme, which is asked after the others.
+    #[must_use]
+    pub fn or(mut self, scheme: impl Authenticate) -> Self {
+        self.0.push(scheme);
+        self
+    }
+}
+
+impl Authenticate for AnyOf {
+    fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
+        match self.0.decide(head) {
+            Decided::Now(decision) => AuthFuture::ready(decision.map_err(|refused| refused.failure)),
+            Decided::Later(future) => AuthFuture::new(async { future.await.map_err(|refused| refused.failure) }),
+        }
+    }
+
+    fn challenge(&self, realm: &Realm) -> Option<HeaderValue> {
+        joined(self.0.members.iter().filter_map(|member| member.scheme.challenge(realm)))
+    }
+
+    fn remove_credentials(&self, parts: &mut Parts) {
+        self.0.remove_credentials(parts);
+    }
+
+    fn written_fields(&self) -> Vec<HeaderName> {
+        self.0.written_fields()
+    }
+
+    /// That of the first scheme. Identities have that of the scheme which accepted the request.
+    fn mechanism(&self) -> Mechanism {
+        self.0.members.first().map_or(Mechanism::Custom, |member| member.scheme.mechanism())
+    }
+}
+
+impl fmt::Debug for AnyOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnyOf").field(&self.0).finish()
+    }
+}
+
+/// Joins challenges as one value of `WWW-Authenticate`, which is a list.
+pub(super) fn joined(challenges: impl Iterator<Item = HeaderValue>) -> Option<HeaderValue> {
+    let challenges: Vec<HeaderValue> = challenges.collect();
+    let bytes: Vec<&[u8]> = challenges.iter().map(HeaderValue::as_bytes).collect();
+    if bytes.is_empty() { None } else { HeaderValue::from_bytes(&bytes.join(&b", "[..])).ok() }
+}
+
+/// Schemes in the order in which they are asked, with what each has decided.
+#[derive(Clone)]
+pub(super) struct Schemes {
+    members: Arc<Vec<Member>>,
+}
+
+#[derive(Clone)]
+struct Member {
+    scheme: Arc<dyn Authenticate>,
+    counters: Arc<SchemeCounters>,
+}
+
+/// Why none of the schemes accepts a request.
+pub(super) struct Refused {
+    pub(super) failure: AuthFailure,
+    /// The challenges of schemes for this request, with the places of the schemes.
+    pub(super) challenges: Vec<(usize, HeaderValue)>,
+}
+
+pub(super) type Decision = Result<Authenticated, Refused>;
+
+/// A decision that is known, or will be.
+pub(super) enum Decided {
+    Now(Decision),
+    Later(Pin<Box<dyn Future<Output = Decision> + Send>>),
+}
+
+impl Schemes {
+    pub(super) fn new(scheme: impl Authenticate) -> Self {
+        let mut schemes = Self { members: Arc::default() };
+        schemes.push(scheme);
+        schemes
+    }
+
+    pub(super) fn push(&mut self, scheme: impl Authenticate) {
+        let member = Member { scheme: Arc::new(scheme), counters: Arc::default() };
+        Arc::make_mut(&mut self.members).push(member);
+    }
+
+    /// Asks the schemes in order, until one accepts the request.
+    pub(super) fn decide(&self, head: RequestHead<'_>) -> Decided {
+        let mut refused = Refused { failure: AuthFailure::Missing, challenges: Vec::new() };
+        let mut members = self.members.iter().enumerate();
+        for (at, member) in &mut members {
+            let result = match member.ask(head).into_ready() {
+                Ok(result) => result,
+                Err(future) => {
+                    // The head is gone when this future ends, so that the schemes after it are asked now.
+                    let later = members.map(|(at, member)| (at, member.ask(head)));
+                    let futures: Vec<_> = std::iter::once((at, future)).chain(later).collect();
+                    return Decided::Later(Box::pin(Self::decide_later(self.members.clone(), futures, refused)));
+                }
+            };
+            member.counters.count(&result);
+            match result {
+                Ok(authenticated) => return Decided::Now(Ok(authenticated)),
+                Err(failure) => refused.add(at, failure),
+            }
+        }
+        Decided::Now(Err(refused))
+    }
+
+    async fn decide_later(
+        members: Arc<Vec<Member>>,
+        futures: Vec<(usize, AuthFuture)>,
+        mut refused: Refused,
+    ) -> Decision {
+        for (at, future) in futures {
+            let result = ended(future).await;
+            if let Some(member) = members.get(at) {
+                member.counters.count(&result);
+            }
+            match result {
+                Ok(authenticated) => return Ok(authenticated),
+                Err(failure) => refused.add(at, failure),
+            }
+        }
+        Err(refused)
+    }
+
+    /// Returns the challenges of the schemes that have one, with the places of the schemes.
+    pub(super) fn challenges(&self, realm: &Realm) -> Vec<(usize, HeaderValue)> {
+        let challenge = |(at, member): (usize, &Member)| Some((at, member.scheme.challenge(realm)?));
+        self.members.iter().enumerate().filter_map(challenge).collect()
+    }
+
+    pub(super) fn remove_credentials(&self, parts: &mut Parts) {
+        for member in self.members.iter() {
+            member.scheme.remove_credentials(parts);
+        }
+    }
+
+    pub(super) fn written_fields(&self) -> Vec<HeaderName> {
+        self.members.iter().flat_map(|member| member.scheme.written_fields()).collect()
+    }
+
+    pub(super) fn stats(&self) -> Vec<SchemeStats> {
+        self.members.iter().map(|member| member.counters.stats(member.scheme.mechanism())).collect()
+    }
+}
+
+impl fmt::Debug for Schemes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.members.iter().map(|member| member.scheme.mechanism())).finish()
+    }
+}
+
+impl Member {
+    fn ask(&self, head: RequestHead<'_>) -> AuthFuture {
+        ask(&*self.scheme, head)
+    }
+}
+
+impl Refused {
+    fn add(&mut self, at: usize, failure: AuthFailure) {
+        if let AuthFailure::Invalid { challenge: Some(challenge), .. } = &failure {
+            self.challenges.push((at, challenge.clone()));
+        }
+        if failure.rank() > self.failure.rank() {
+            self.failure = failure;
+        }
+    }
+}
+
+/// Asks a scheme. If it panics, the decision is not possible.
+pub(super) fn ask(scheme: &dyn Authenticate, head: RequestHead<'_>) -> AuthFuture {
+    guarded(|| scheme.authenticate(head)).unwrap_or_else(|| AuthFuture::ready(panicked()))
+}
+
+/// Waits for a decision. If the future panics, the decision is not possible.
+pub(super) async fn ended(mut future: AuthFuture) -> AuthResult {
+    poll_fn(|cx| guarded(|| Pin::new(&mut future).poll(cx)).unwrap_or_else(|| Poll::Ready(panicked()))).await
+}
+
+fn panicked() -> AuthResult {
+    Err(AuthFailure::unavailable("the scheme has panicked"))
+}
