@@ -62,7 +62,10 @@ impl Collected {
     fn add(&mut self, result: AuthResult) -> Result<(), AuthFailure> {
         match result {
             Ok(next) => {
-                self.accepted = Some(self.accepted.take().map_or_else(|| next.clone(), |first| merged(first, &next)))
+                self.accepted = Some(match self.accepted.take() {
+                    None => next,
+                    Some(first) => merged(first, &next),
+                });
             }
             Err(AuthFailure::Missing) => self.is_missing = true,
             Err(failure) => return Err(failure),
@@ -122,18 +125,18 @@ impl Authenticate for AllOf {
     }
 
     fn written_fields(&self) -> Vec<HeaderName> {
-        self.schemes.iter().flat_map(|scheme| scheme.written_fields()).collect()
+        self.schemes.iter().flat_map(Authenticate::written_fields).collect()
     }
 
     /// That of the first scheme.
     fn mechanism(&self) -> Mechanism {
-        self.schemes.first().map_or(Mechanism::Custom, |scheme| scheme.mechanism())
+        self.schemes.first().map_or(Mechanism::Custom, Authenticate::mechanism)
     }
 }
 
 impl fmt::Debug for AllOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mechanisms: Vec<Mechanism> = self.schemes.iter().map(|scheme| scheme.mechanism()).collect();
+        let mechanisms: Vec<Mechanism> = self.schemes.iter().map(Authenticate::mechanism).collect();
         f.debug_tuple("AllOf").field(&mechanisms).finish()
     }
 }

@@ -185,7 +185,7 @@ impl Gate {
     }
 
     /// Applies a decision to a request. Returns the identity of a request that is passed on, `None` if it is anonymous.
-    pub(super) fn apply(&self, parts: &mut Parts, decision: Decision) -> Result<Option<Identity>, Denial> {
+    pub(super) fn apply(&self, parts: &mut Parts, decision: Decision) -> Result<Option<Identity>, Box<Denial>> {
         let counters = &self.layer.counters;
         match decision {
             Ok(authenticated) => {
@@ -195,7 +195,7 @@ impl Gate {
                         mechanism = %authenticated.identity().mechanism(), code = denial.code(),
                         "a request is denied: its identity does not meet the requirements"
                     );
-                    return Err(denial);
+                    return Err(Box::new(denial));
                 }
                 counters.allowed.fetch_add(1, Relaxed);
                 self.remove(parts);
@@ -231,13 +231,13 @@ impl Gate {
         identity
     }
 
-    fn denial(&self, refused: Refused) -> Denial {
+    fn denial(&self, refused: Refused) -> Box<Denial> {
         let (code, message) = match refused.failure {
-            AuthFailure::Denied(denial) => return *denial,
+            AuthFailure::Denied(denial) => return denial,
             AuthFailure::Unavailable { reason } => {
                 tracing::warn!(%reason, "requests are denied: their authentication is not possible");
                 let message = "the credentials cannot be verified at present";
-                return Denial::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", message);
+                return Box::new(Denial::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", message));
             }
             AuthFailure::Missing => ("missing_credentials", "the request has no credentials"),
             AuthFailure::Invalid { reason, .. } => {
@@ -252,6 +252,7 @@ impl Gate {
         challenges.extend(refused.challenges.iter().filter(|(at, _)| !has_general(at)).map(|(_, own)| own));
         let status = if challenges.is_empty() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
         let denial = Denial::new(status, code, message);
-        challenges.into_iter().fold(denial, |denial, challenge| denial.field(WWW_AUTHENTICATE, challenge.clone()))
+        let add = |denial: Denial, challenge: &HeaderValue| denial.field(WWW_AUTHENTICATE, challenge.clone());
+        Box::new(challenges.into_iter().fold(denial, add))
     }
 }

@@ -1,4 +1,4 @@
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// What would end an element, or look like an encoded byte.
 const ELEMENT: &AsciiSet = &CONTROLS.add(b'%').add(b',');
@@ -37,6 +37,17 @@ pub(super) fn list_contains(list: &str, element: &str) -> bool {
         let encoded: String = encoded.collect();
         list.split(',').any(|found| found.trim_matches(' ') == encoded)
     }
+}
+
+/// Parses `name=value` of a line, in which `:` and `%` are percent-encoded.
+pub(super) fn attribute(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
+    Some((decoded(name)?, decoded(value)?))
+}
+
+/// Decodes a text of a line. `None` if it is not UTF-8.
+pub(super) fn decoded(text: &str) -> Option<String> {
+    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 mod all;
 mod any;
 mod api_key;
+#[cfg(feature = "auth-basic")]
+mod basic;
 mod credentials;
 mod fields;
 #[cfg(feature = "auth-jwt")]
@@ -20,6 +22,9 @@ mod stats;
 mod tests;
 mod time;
 
+#[cfg(feature = "auth-basic")]
+#[cfg_attr(docsrs, doc(cfg(feature = "auth-basic")))]
+pub use self::basic::{Basic, BasicStats, InvalidUsers, Users};
 pub use self::{
     all::AllOf,
     any::AnyOf,

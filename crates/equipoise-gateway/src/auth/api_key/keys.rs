@@ -1,13 +1,16 @@
 use std::{collections::HashMap, fmt, str::FromStr, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
     Identity, Mechanism,
-    auth::{AuthFailure, time},
+    auth::{
+        AuthFailure,
+        list::{attribute, decoded},
+        time,
+    },
 };
 
 /// A digest of SHA-256.
@@ -67,8 +70,8 @@ pub struct GeneratedKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidApiKeys {
-    /// The line has no name.
-    #[error("line {line}: the name is missing: write `name:hash`")]
+    /// The line has no name, or one that cannot be decoded.
+    #[error("line {line}: the name is missing or no text: write `name:hash`, with `%3A` for `:` and `%25` for `%`")]
     Name {
         /// The number of the line, from 1.
         line: usize,
@@ -174,13 +177,9 @@ impl Entry {
     fn parse(text: &str, line: usize) -> Result<Self, InvalidApiKeys> {
         let mut parts = text.split(':');
         let name = parts.next().filter(|name| !name.is_empty()).ok_or(InvalidApiKeys::Name { line })?;
-        let decoded = |text: &str| {
-            let text = percent_decode_str(text).decode_utf8().map_err(|_| InvalidApiKeys::Attribute { line })?;
-            Ok::<_, InvalidApiKeys>(text.into_owned())
-        };
         let mut entry = Self {
             digest: parts.next().and_then(digest).ok_or(InvalidApiKeys::Hash { line })?,
-            identity: Identity::new(decoded(name)?, Mechanism::ApiKey),
+            identity: Identity::new(decoded(name).ok_or(InvalidApiKeys::Name { line })?, Mechanism::ApiKey),
             expires: None,
             is_disabled: false,
         };
@@ -190,10 +189,10 @@ impl Entry {
                 Some(("expires", value)) => {
                     entry.expires = Some(time::parse(value).ok_or(InvalidApiKeys::Expires { line })?);
                 }
-                Some((name, value)) if !name.is_empty() => {
-                    entry.identity = entry.identity.attribute(decoded(name)?, decoded(value)?);
+                _ => {
+                    let (name, value) = attribute(part).ok_or(InvalidApiKeys::Attribute { line })?;
+                    entry.identity = entry.identity.attribute(name, value);
                 }
-                _ => return Err(InvalidApiKeys::Attribute { line }),
             }
         }
         Ok(entry)
