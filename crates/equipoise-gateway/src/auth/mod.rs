@@ -21,10 +21,15 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod time;
+#[cfg(feature = "auth-tls")]
+mod tls;
 
 #[cfg(feature = "auth-basic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth-basic")))]
 pub use self::basic::{Basic, BasicStats, InvalidUsers, Users};
+#[cfg(feature = "auth-tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "auth-tls")))]
+pub use self::tls::{AllowedCertificates, CertificateName, ClientCertificates, CustomName};
 pub use self::{
     all::AllOf,
     any::AnyOf,
