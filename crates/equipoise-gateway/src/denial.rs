@@ -69,6 +69,11 @@ impl Denial {
         &self.message
     }
 
+    /// Returns the fields that the response gets.
+    pub fn fields(&self) -> &HeaderMap {
+        &self.fields
+    }
+
     /// Returns the response for a request. `errors` decides its form: plain text, JSON, or a status of gRPC. The response
     /// to `HEAD` has no body. The fields of the denial are in every form. O(length of the message).
     pub fn respond<B, R>(&self, request: &Request<B>, errors: &ErrorResponses) -> Response<ReplyBody<R>> {
