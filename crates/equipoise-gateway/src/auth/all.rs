@@ -7,7 +7,7 @@ use super::{
     AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm,
     any::{ask, ended, joined},
 };
-use crate::{Identity, Mechanism};
+use crate::Mechanism;
 
 /// Several schemes, all of which have to accept a request: for example a client certificate and a token.
 ///
@@ -64,7 +64,7 @@ impl Collected {
             Ok(next) => {
                 self.accepted = Some(match self.accepted.take() {
                     None => next,
-                    Some(first) => merged(first, &next),
+                    Some(first) => first.merge(&next),
                 });
             }
             Err(AuthFailure::Missing) => self.is_missing = true,
@@ -76,17 +76,6 @@ impl Collected {
     fn end(self) -> AuthResult {
         self.accepted.filter(|_| !self.is_missing).ok_or(AuthFailure::Missing)
     }
-}
-
-fn merged(first: Authenticated, next: &Authenticated) -> Authenticated {
-    let (mut identity, fields): (Identity, _) = first.into_parts();
-    for (name, value) in next.identity().attributes() {
-        if identity.get(name).is_none() {
-            identity = identity.attribute(name, value);
-        }
-    }
-    let fields = fields.iter().chain(next.fields());
-    fields.fold(Authenticated::new(identity), |merged, (name, value)| merged.field(name.clone(), value.clone()))
 }
 
 impl Authenticate for AllOf {

@@ -184,8 +184,9 @@ impl Gate {
         }
     }
 
-    /// Applies a decision to a request. Returns the identity of a request that is passed on, `None` if it is anonymous.
-    pub(super) fn apply(&self, parts: &mut Parts, decision: Decision) -> Result<Option<Identity>, Box<Denial>> {
+    /// Applies a decision to a request. Returns what the response to a request that is passed on gets. `None` if it is
+    /// anonymous.
+    pub(super) fn apply(&self, parts: &mut Parts, decision: Decision) -> Result<Option<Authenticated>, Box<Denial>> {
         let counters = &self.layer.counters;
         match decision {
             Ok(authenticated) => {
@@ -199,7 +200,8 @@ impl Gate {
                 }
                 counters.allowed.fetch_add(1, Relaxed);
                 self.remove(parts);
-                Ok(Some(self.admit(parts, authenticated)))
+                self.admit(parts, &authenticated);
+                Ok(Some(authenticated))
             }
             Err(Refused { failure: AuthFailure::Missing, .. }) if self.layer.optional => {
                 counters.anonymous.fetch_add(1, Relaxed);
@@ -219,16 +221,12 @@ impl Gate {
         remove_all(&mut parts.headers, &self.written);
     }
 
-    fn admit(&self, parts: &mut Parts, authenticated: Authenticated) -> Identity {
-        let (identity, fields) = authenticated.into_parts();
-        for (name, value) in &fields {
-            if self.written.contains(name) {
-                parts.headers.append(name, value.clone());
-            }
+    fn admit(&self, parts: &mut Parts, authenticated: &Authenticated) {
+        for (name, value) in authenticated.fields().filter(|(name, _)| self.written.contains(name)) {
+            parts.headers.append(name, value.clone());
         }
-        self.layer.fields.set(&mut parts.headers, &identity);
-        parts.extensions.insert(identity.clone());
-        identity
+        self.layer.fields.set(&mut parts.headers, authenticated.identity());
+        parts.extensions.insert(authenticated.identity().clone());
     }
 
     fn denial(&self, refused: Refused) -> Box<Denial> {

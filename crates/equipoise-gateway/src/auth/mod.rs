@@ -6,6 +6,7 @@ mod api_key;
 #[cfg(feature = "auth-basic")]
 mod basic;
 mod credentials;
+mod external;
 mod fields;
 #[cfg(feature = "auth-jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth-jwt")))]
@@ -34,6 +35,7 @@ pub use self::{
     all::AllOf,
     any::AnyOf,
     api_key::{ApiKey, ApiKeys, GeneratedKey, InvalidApiKeys},
+    external::{DecisionCache, External, ExternalStats, InvalidExternal},
     fields::{IdentityFields, InvalidIdentityField},
     layer::AuthLayer,
     list::join_list,

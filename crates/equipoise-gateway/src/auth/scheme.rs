@@ -113,18 +113,25 @@ impl<A: Authenticate + ?Sized> Authenticate for Arc<A> {
     }
 }
 
-/// A request that a scheme has accepted: the identity of the sender, and fields for the backend.
+/// A request that a scheme has accepted: the identity of the sender, and fields for the backend and for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {
     identity: Identity,
-    fields: HeaderMap,
+    /// Most requests have none, and should not pay for them.
+    fields: Option<Box<Fields>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Fields {
+    request: HeaderMap,
+    response: HeaderMap,
 }
 
 impl Authenticated {
     /// Creates it without fields.
     #[must_use]
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, fields: HeaderMap::new() }
+    pub const fn new(identity: Identity) -> Self {
+        Self { identity, fields: None }
     }
 
     /// Adds a field to the request that the backend gets. A name can be used several times. The name has to be among the
@@ -132,7 +139,15 @@ impl Authenticated {
     /// clients could set it too.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.fields.append(name, value);
+        self.fields.get_or_insert_default().request.append(name, value);
+        self
+    }
+
+    /// Adds a field to the response that the client gets, such as `Set-Cookie`. A name can be used several times. Fields of
+    /// the backend's response with the same name stay.
+    #[must_use]
+    pub fn response_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.get_or_insert_default().response.append(name, value);
         self
     }
 
@@ -142,12 +157,27 @@ impl Authenticated {
     }
 
     /// Returns the fields for the backend.
-    pub fn fields(&self) -> &HeaderMap {
-        &self.fields
+    pub fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.fields.iter().flat_map(|fields| &fields.request)
     }
 
-    pub(super) fn into_parts(self) -> (Identity, HeaderMap) {
-        (self.identity, self.fields)
+    /// Returns the fields for the client.
+    pub fn response_fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.fields.iter().flat_map(|fields| &fields.response)
+    }
+
+    /// Adds what another scheme has found: attributes that are not there yet, and all fields.
+    pub(super) fn merge(mut self, other: &Self) -> Self {
+        for (name, value) in other.identity.attributes() {
+            if self.identity.get(name).is_none() {
+                self.identity = self.identity.attribute(name, value);
+            }
+        }
+        let add = |all: Self, (name, value): (&HeaderName, &HeaderValue)| all.field(name.clone(), value.clone());
+        let all = other.fields().fold(self, add);
+        let add =
+            |all: Self, (name, value): (&HeaderName, &HeaderValue)| all.response_field(name.clone(), value.clone());
+        other.response_fields().fold(all, add)
     }
 }
 

@@ -14,10 +14,11 @@ use tower::util::Oneshot;
 use tower_service::Service;
 
 use super::{
+    Authenticated,
     any::{Decided, Decision},
     layer::Gate,
 };
-use crate::{Identity, ReplyBody};
+use crate::ReplyBody;
 
 /// The service of an [`AuthLayer`](super::AuthLayer). It is always ready: readiness of the inner service is awaited when a
 /// request was accepted.
@@ -83,7 +84,7 @@ pin_project! {
     #[project = StateProject]
     enum State<S: Service<Request<B>>, B> {
         Deciding { decision: Pin<Box<dyn Future<Output = Decision> + Send>>, waiting: Option<Waiting<S, B>> },
-        Passed { #[pin] response: Oneshot<S, Request<B>>, identity: Option<Identity> },
+        Passed { #[pin] response: Oneshot<S, Request<B>>, authenticated: Option<Authenticated> },
         Denied { response: Option<Box<Response<ReplyBody<Infallible>>>> },
     }
 }
@@ -99,7 +100,10 @@ struct Waiting<S, B> {
 impl<S: Service<Request<B>>, B> State<S, B> {
     fn decided(gate: &Gate, inner: S, mut parts: Parts, body: B, decision: Decision) -> Self {
         match gate.apply(&mut parts, decision) {
-            Ok(identity) => Self::Passed { response: Oneshot::new(inner, Request::from_parts(parts, body)), identity },
+            Ok(authenticated) => {
+                let response = Oneshot::new(inner, Request::from_parts(parts, body));
+                Self::Passed { response, authenticated }
+            }
             Err(denial) => {
                 let response = denial.respond_to(&parts.method, &parts.headers, parts.version, gate.errors());
                 Self::Denied { response: Some(Box::new(response)) }
@@ -126,10 +130,13 @@ where
                     let Waiting { gate, inner, parts, body } = waiting.take().expect("polled after its end");
                     State::decided(&gate, inner, parts, body, decision)
                 }
-                StateProject::Passed { response, identity } => {
+                StateProject::Passed { response, authenticated } => {
                     let mut response = ready!(response.poll(cx))?.map(ReplyBody::inner);
-                    if let Some(identity) = identity.take() {
-                        response.extensions_mut().insert(identity);
+                    if let Some(authenticated) = authenticated.take() {
+                        for (name, value) in authenticated.response_fields() {
+                            response.headers_mut().append(name, value.clone());
+                        }
+                        response.extensions_mut().insert(authenticated.identity().clone());
                     }
                     return Poll::Ready(Ok(response));
                 }

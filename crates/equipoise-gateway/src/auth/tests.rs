@@ -42,7 +42,8 @@ impl Authenticate for Test {
                 None => Err(AuthFailure::Missing),
                 Some(b"yes") => Ok(Authenticated::new(Identity::new(name, Mechanism::Custom).attribute(name, "1"))
                     .field(HeaderName::from_static("x-written"), HeaderValue::from_static(name))
-                    .field(HeaderName::from_static("x-unnamed"), HeaderValue::from_static(name))),
+                    .field(HeaderName::from_static("x-unnamed"), HeaderValue::from_static(name))
+                    .response_field(HeaderName::from_static("set-cookie"), HeaderValue::from_static(name))),
                 Some(b"denied") => Err(AuthFailure::denied(Denial::new(StatusCode::IM_A_TEAPOT, "teapot", "no"))),
                 Some(b"unavailable") => Err(AuthFailure::unavailable("a server is away")),
                 Some(b"panic") => panic!("a bug"),
@@ -255,6 +256,7 @@ async fn all_schemes_have_to_accept() {
         let identity = both.response.extensions().get::<Identity>().expect("an identity");
         assert_eq!((identity.get("one"), identity.get("two"), identity.get("three")), (Some("1"), None, Some("1")));
         assert_eq!(both.seen().get_all("x-written").iter().collect::<Vec<_>>(), ["one", "three"]);
+        assert_eq!(both.response.headers().get_all("set-cookie").iter().collect::<Vec<_>>(), ["one", "three"]);
         let challenges = r#"one realm="gateway", two realm="gateway", three realm="gateway""#;
         assert_eq!(sent(&layer, &[("two", "no")]).await.challenges(), [challenges]);
     }

@@ -1,0 +1,173 @@
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request};
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::auth::{AuthFailure, AuthResult};
+
+/// The maximum size of the fields and attributes of a decision that is kept, in bytes.
+const MAX_DECISION: usize = 8 * 1024;
+
+/// A digest of what decides, with a secret of the process.
+pub(super) type Key = [u8; 32];
+
+/// For how long, and for which requests, decisions of an external service are used again.
+///
+/// By default, a decision is used again for requests of which the service would get the same method, target and fields. If
+/// the service looks at credentials only, [`by_fields`](Self::by_fields) makes one decision for all targets.
+///
+/// Responses that allow requests and those with status 401 and 403 are kept. Responses with `Set-Cookie`, or with
+/// `Cache-Control: no-store` or `no-cache`, are not kept, and neither are those with more than 8 KiB of fields.
+///
+/// ```
+/// use std::time::Duration;
+/// use equipoise_gateway::auth::DecisionCache;
+/// use http::header::AUTHORIZATION;
+///
+/// let cache = DecisionCache::new(Duration::from_secs(10)).by_fields([AUTHORIZATION]);
+/// # drop(cache);
+/// ```
+#[derive(Clone, Debug)]
+pub struct DecisionCache {
+    ttl: Duration,
+    capacity: usize,
+    fields: Option<Vec<HeaderName>>,
+}
+
+impl DecisionCache {
+    /// Creates a cache that uses a decision for this time. A client whose access has ended is allowed until then. With 0,
+    /// nothing is kept.
+    #[must_use]
+    pub const fn new(ttl: Duration) -> Self {
+        Self { ttl, capacity: 1_000, fields: None }
+    }
+
+    /// Sets the maximum number of decisions. Default: 1000. Range: 1 to 1 000 000; other values are clamped.
+    #[must_use]
+    pub const fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Declares that the service decides by these fields of the client's request only: neither by method, host, target nor address.
+    /// Fields that the service [does not get](super::External::send_fields) have no effect. Default: decisions depend on
+    /// everything that the service gets.
+    #[must_use]
+    pub fn by_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.fields = Some(fields.into_iter().collect());
+        self
+    }
+}
+
+/// Decisions with the time until which they are used.
+pub(super) struct Decisions {
+    settings: DecisionCache,
+    secret: Key,
+    cache: Cache<Key, (AuthResult, Instant)>,
+}
+
+impl Decisions {
+    pub(super) fn new(settings: DecisionCache) -> Self {
+        let cache = Cache::new(settings.capacity.clamp(1, 1_000_000));
+        Self { settings, secret: rand::random(), cache }
+    }
+
+    /// Returns the key of a request to the service.
+    pub(super) fn key<B>(&self, request: &Request<B>) -> Key {
+        let mut digest = Sha256::new_with_prefix(self.secret);
+        let mut add = |text: &[u8]| {
+            digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+            digest.update(text);
+        };
+        match &self.settings.fields {
+            Some(names) => {
+                for name in names {
+                    for value in request.headers().get_all(name) {
+                        add(name.as_str().as_bytes());
+                        add(value.as_bytes());
+                    }
+                }
+            }
+            None => {
+                add(request.method().as_str().as_bytes());
+                add(request.uri().to_string().as_bytes());
+                for (name, value) in request.headers() {
+                    add(name.as_str().as_bytes());
+                    add(value.as_bytes());
+                }
+            }
+        }
+        digest.finalize().into()
+    }
+
+    pub(super) fn get(&self, key: &Key, now: Instant) -> Option<AuthResult> {
+        let (decision, until) = self.cache.get(key)?;
+        if now < until {
+            return Some(decision);
+        }
+        self.cache.remove(key);
+        None
+    }
+
+    /// Keeps a decision, if it is one of the service and not too large.
+    pub(super) fn put(&self, key: Key, decision: &AuthResult, now: Instant) {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        let size: usize = match decision {
+            Ok(allowed) => {
+                let identity = allowed.identity();
+                let attributes: usize = identity.attributes().map(|(name, value)| name.len() + value.len()).sum();
+                let fields: usize = allowed.fields().chain(allowed.response_fields()).map(field).sum();
+                identity.name().len() + attributes + fields
+            }
+            Err(AuthFailure::Denied(denial)) if !denial.status().is_redirection() => {
+                denial.fields().iter().map(field).sum()
+            }
+            Err(_) => return,
+        };
+        if let Some(until) = now.checked_add(self.settings.ttl)
+            && size <= MAX_DECISION
+            && until > now
+        {
+            self.cache.insert(key, (decision.clone(), until));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{AUTHORIZATION, COOKIE};
+
+    use super::*;
+
+    fn key(decisions: &Decisions, uri: &str, fields: &[(HeaderName, &str)]) -> Key {
+        let request = fields.iter().fold(Request::get(uri), |request, (name, value)| request.header(name, *value));
+        decisions.key(&request.body(()).expect("a request"))
+    }
+
+    #[test]
+    fn decisions_depend_on_everything_that_the_service_gets() {
+        let decisions = Decisions::new(DecisionCache::new(Duration::from_secs(1)));
+        let first = key(&decisions, "/a", &[(AUTHORIZATION, "x")]);
+        assert_eq!(first, key(&decisions, "/a", &[(AUTHORIZATION, "x")]));
+        assert_ne!(first, key(&decisions, "/b", &[(AUTHORIZATION, "x")]));
+        assert_ne!(first, key(&decisions, "/a", &[(AUTHORIZATION, "y")]));
+        assert_ne!(first, key(&decisions, "/a", &[(AUTHORIZATION, "x"), (COOKIE, "")]));
+        assert_ne!(
+            key(&decisions, "/", &[(COOKIE, "a"), (COOKIE, "b")]),
+            key(&decisions, "/", &[(COOKIE, "ab"), (COOKIE, "")])
+        );
+        let other = Decisions::new(DecisionCache::new(Duration::from_secs(1)));
+        assert_ne!(first, key(&other, "/a", &[(AUTHORIZATION, "x")]), "each process has its own secret");
+    }
+
+    #[test]
+    fn decisions_can_depend_on_some_fields_only() {
+        let decisions = Decisions::new(DecisionCache::new(Duration::from_secs(1)).by_fields([AUTHORIZATION]));
+        let first = key(&decisions, "/a", &[(AUTHORIZATION, "x"), (COOKIE, "a")]);
+        assert_eq!(first, key(&decisions, "/b", &[(AUTHORIZATION, "x"), (COOKIE, "b")]));
+        assert_ne!(first, key(&decisions, "/a", &[(AUTHORIZATION, "y")]));
+        assert_ne!(first, key(&decisions, "/a", &[]));
+    }
+}

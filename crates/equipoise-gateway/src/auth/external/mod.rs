@@ -1,0 +1,415 @@
+mod answer;
+mod cache;
+mod request;
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use equipoise_affinity::source::ClientAddress;
+use equipoise_tower::{BoxError, RequestHead};
+use http::{HeaderName, HeaderValue, Request, Response, Uri, response::Parts};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tower::util::Oneshot;
+use tower_service::Service;
+
+pub use self::cache::DecisionCache;
+use self::{
+    answer::{Reading, is_reusable},
+    cache::{Decisions, Key},
+    request::Template,
+};
+use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm};
+use crate::{Identity, Mechanism};
+
+/// The maximum size of a response's body that is read so that the connection can be used again, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The attribute of identities that were allowed because the service was not available.
+const FAIL_OPEN: &str = "fail_open";
+
+type Call = dyn Fn(Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Result<Parts, BoxError>> + Send>> + Send + Sync;
+
+/// External authorisation: a service is asked about each request, as with `auth_request` of nginx, `forwardAuth` of Traefik and
+/// `ext_authz` over HTTP of Envoy.
+///
+/// The service gets a request without body:
+///
+/// - `GET` of the URI that was given. [`with_method`](Self::with_method) and [`with_path`](Self::with_path) use those of the
+///   client's request, as Envoy does.
+/// - The fields `Accept`, `Accept-Language`, `Authorization`, `Cookie`, `User-Agent` and `X-Request-Id` of the client's request.
+///   [`send_fields`](Self::send_fields) sets others.
+/// - `X-Original-Method` and `X-Original-URI` (the path and the query), the same in `X-Forwarded-Method` and
+///   `X-Forwarded-Uri`, and `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`. What the client has sent in these
+///   fields is replaced.
+///
+/// Its response decides:
+///
+/// | status | effect |
+/// | --- | --- |
+/// | 2xx | The request is passed on. |
+/// | 401, 403 | The client gets this status, with the fields `WWW-Authenticate` and `Set-Cookie`. |
+/// | 301, 302, 303, 307, 308 with `Location` | The client gets this status, with `Location` and `Set-Cookie`. |
+/// | any other, an error, no response in time | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
+///
+/// The body of the response is not passed on. The name of the [`Identity`] is the field `X-Auth-User` of the response, and empty
+/// without it. It is text in UTF-8.
+///
+/// ```
+/// use equipoise_core::Pool;
+/// use equipoise_gateway::auth::{AuthLayer, External};
+/// use equipoise_http::HttpClient;
+/// use http::HeaderName;
+///
+/// let client = HttpClient::new(Pool::default());
+/// let external = External::new(client, "/auth")?
+///     .attribute_from(HeaderName::from_static("x-auth-groups"), "groups")
+///     .forward_fields([HeaderName::from_static("x-auth-token")]);
+/// let layer = AuthLayer::new(external);
+/// # drop(layer);
+/// # Ok::<(), equipoise_gateway::auth::InvalidExternal>(())
+/// ```
+#[derive(Clone)]
+pub struct External {
+    call: Arc<Call>,
+    template: Template,
+    reading: Arc<Reading>,
+    timeout: Duration,
+    fail_open: bool,
+    challenge: Option<HeaderValue>,
+    max_requests: usize,
+    running: Arc<Semaphore>,
+    decisions: Option<Arc<Decisions>>,
+    counters: Arc<Counters>,
+}
+
+/// The URI of an external service cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidExternal {
+    /// The text is neither a path nor a complete URI.
+    #[error("{uri:?} is no URI of a service: write a path such as \"/auth\", or \"http://auth.internal/auth\"")]
+    Uri {
+        /// The text that was refused.
+        uri: String,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    failures: AtomicU64,
+    timeouts: AtomicU64,
+    rejected: AtomicU64,
+    fail_open: AtomicU64,
+    cache_hits: AtomicU64,
+}
+
+/// What an [`External`] has done since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExternalStats {
+    /// Requests that were sent to the service.
+    pub requests: u64,
+    /// Requests to the service that ended with an error, or with a response that decides nothing.
+    pub failures: u64,
+    /// Requests to the service without a response in time.
+    pub timeouts: u64,
+    /// Requests of clients about which the service was not asked because too many others waited for it.
+    pub rejected: u64,
+    /// Requests of clients that were allowed because the service was not available.
+    pub fail_open: u64,
+    /// Requests of clients that an earlier response has decided.
+    pub cache_hits: u64,
+    /// Requests that wait for the service now.
+    pub waiting: u64,
+}
+
+impl External {
+    /// Creates the scheme. `service` sends requests to the external service, such as an `HttpClient` of `equipoise-http`.
+    /// `uri` is the target of these requests: a path that begins with `/`, or a complete URI.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternal`] if `uri` is neither.
+    pub fn new<S, R>(service: S, uri: &str) -> Result<Self, InvalidExternal>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError> + Send,
+        S::Future: Send,
+        R: Body + Send + 'static,
+        R::Data: Send,
+        R::Error: Into<BoxError>,
+    {
+        let invalid = || InvalidExternal::Uri { uri: uri.to_owned() };
+        let target: Uri = uri.parse().map_err(|_| invalid())?;
+        let is_http = target.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
+        if !is_http || target.scheme().is_some() != target.authority().is_some() || !target.path().starts_with('/') {
+            return Err(invalid());
+        }
+        let max_requests = 1024;
+        Ok(Self {
+            call: Arc::new(move |request| Box::pin(exchange(service.clone(), request))),
+            template: Template::new(target),
+            reading: Arc::default(),
+            timeout: Duration::from_secs(1),
+            fail_open: false,
+            challenge: None,
+            max_requests,
+            running: Arc::new(Semaphore::new(max_requests)),
+            decisions: None,
+            counters: Arc::default(),
+        })
+    }
+
+    /// Sends requests with the method of the client's request. Default: `GET`.
+    #[must_use]
+    pub fn with_method(mut self) -> Self {
+        self.template.with_method = true;
+        self
+    }
+
+    /// Adds the path and the query of the client's request to the path of the URI: with the URI `/check`, a request for `/a?b`
+    /// becomes one for `/check/a?b`. Default: the URI as it is.
+    #[must_use]
+    pub fn with_path(mut self) -> Self {
+        self.template.with_path = true;
+        self
+    }
+
+    /// Sets which fields of the client's request the service gets. Default: `Accept`, `Accept-Language`, `Authorization`,
+    /// `Cookie`, `User-Agent` and `X-Request-Id`.
+    ///
+    /// The service believes what this scheme says about the request in `X-Forwarded-…` and `X-Original-…`. Name such a field only
+    /// if a proxy around this layer writes it, such as a `ReverseProxy`. Then the service gets it as it is.
+    #[must_use]
+    pub fn send_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.template.fields = Some(fields.into_iter().collect());
+        self
+    }
+
+    /// Sends all fields of the client's request to the service, except those of the connection, `Host`, those of the body and
+    /// of ranges and conditions, and those that the service sets ([`forward_fields`](Self::forward_fields)).
+    #[must_use]
+    pub fn send_all_fields(mut self) -> Self {
+        self.template.fields = None;
+        self
+    }
+
+    /// Sets how the address of the client is found, for `X-Forwarded-For`. Default: the address of the connection.
+    #[must_use]
+    pub fn client_address(mut self, client: ClientAddress) -> Self {
+        self.template.client = client;
+        self
+    }
+
+    /// Sets the field of the service's response that has the name of the identity. Default: `X-Auth-User`.
+    #[must_use]
+    pub fn name_from(self, field: HeaderName) -> Self {
+        self.reading(|reading| reading.name = field)
+    }
+
+    /// Adds an attribute of the identity, from a field of the service's response. Several fields become a list: see
+    /// [`join_list`](super::join_list).
+    #[must_use]
+    pub fn attribute_from(self, field: HeaderName, attribute: impl Into<String>) -> Self {
+        self.reading(|reading| reading.attributes.push((field, attribute.into())))
+    }
+
+    /// Sets the fields of a response that allows the request which the backend gets. The client's fields with these names are
+    /// removed. `Authorization` may be one of them: the service then decides what the backend gets instead. Default: none.
+    #[must_use]
+    pub fn forward_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.reading(|reading| reading.backend = fields.into_iter().collect())
+    }
+
+    /// Sets the fields of a response that denies the request which the client gets. Default: `WWW-Authenticate`, `Set-Cookie`
+    /// and `Location`. Without `Location`, redirections are not passed on.
+    #[must_use]
+    pub fn denial_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.reading(|reading| reading.denied = fields.into_iter().collect())
+    }
+
+    /// Sets the fields of a response that allows the request which the client gets with the backend's response, such as
+    /// `Set-Cookie` with a renewed session. Default: none.
+    #[must_use]
+    pub fn response_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.reading(|reading| reading.allowed = fields.into_iter().collect())
+    }
+
+    /// Sets the maximum time until the response of the service. Default: 1 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets the maximum number of requests that wait for the service at once. About further ones, no decision is possible.
+    /// Default: 1024. With 0, it is 1.
+    #[must_use]
+    pub fn max_requests(mut self, max: usize) -> Self {
+        self.max_requests = max.clamp(1, Semaphore::MAX_PERMITS);
+        self.running = Arc::new(Semaphore::new(self.max_requests));
+        self
+    }
+
+    /// Sets whether requests are passed on **without authentication** when the service is not available: an error, a timeout, an
+    /// unexpected status, or too many requests that wait. Their identity has an empty name and the attribute `fail_open` with
+    /// the value `true`. Default: false.
+    #[must_use]
+    pub fn fail_open(mut self, open: bool) -> Self {
+        self.fail_open = open;
+        self
+    }
+
+    /// Sets the challenge that responses with status 401 get from the layer if this scheme is one of several, and another one
+    /// has refused the credentials. Default: none.
+    #[must_use]
+    pub fn challenge(mut self, challenge: HeaderValue) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    /// Uses decisions again. Default: the service is asked about each request.
+    #[must_use]
+    pub fn cache(mut self, cache: DecisionCache) -> Self {
+        self.decisions = Some(Arc::new(Decisions::new(cache)));
+        self
+    }
+
+    /// Returns what was done since the scheme was created. Clones share it: keep one when another goes into a layer.
+    pub fn stats(&self) -> ExternalStats {
+        let counters = &self.counters;
+        let waiting = self.max_requests.saturating_sub(self.running.available_permits());
+        ExternalStats {
+            requests: counters.requests.load(Relaxed),
+            failures: counters.failures.load(Relaxed),
+            timeouts: counters.timeouts.load(Relaxed),
+            rejected: counters.rejected.load(Relaxed),
+            fail_open: counters.fail_open.load(Relaxed),
+            cache_hits: counters.cache_hits.load(Relaxed),
+            waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn reading(mut self, set: impl FnOnce(&mut Reading)) -> Self {
+        set(Arc::make_mut(&mut self.reading));
+        self
+    }
+
+    /// Asks the service.
+    async fn ask(self, request: Request<Full<Bytes>>, key: Option<Key>) -> AuthResult {
+        let counters = &self.counters;
+        let Ok(_permit) = self.running.clone().try_acquire_owned() else {
+            counters.rejected.fetch_add(1, Relaxed);
+            return self.opened(AuthFailure::unavailable("too many requests wait for the external service"));
+        };
+        counters.requests.fetch_add(1, Relaxed);
+        let response = match timeout(self.timeout, (self.call)(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                counters.failures.fetch_add(1, Relaxed);
+                return self.opened(AuthFailure::unavailable(format!("the external service has failed: {error}")));
+            }
+            Err(_) => {
+                counters.timeouts.fetch_add(1, Relaxed);
+                return self.opened(AuthFailure::unavailable("the external service has not responded in time"));
+            }
+        };
+        let decision = self.reading.decide(&response);
+        match decision {
+            Err(failure @ AuthFailure::Unavailable { .. }) => {
+                counters.failures.fetch_add(1, Relaxed);
+                self.opened(failure)
+            }
+            decision => {
+                if let (Some(decisions), Some(key)) = (&self.decisions, key)
+                    && is_reusable(&response)
+                {
+                    decisions.put(key, &decision, Instant::now());
+                }
+                decision
+            }
+        }
+    }
+
+    /// Returns what follows if the service is not available.
+    fn opened(&self, failure: AuthFailure) -> AuthResult {
+        if !self.fail_open {
+            return Err(failure);
+        }
+        if let AuthFailure::Unavailable { reason } = &failure {
+            tracing::warn!(%reason, "a request is allowed without authentication");
+        }
+        self.counters.fail_open.fetch_add(1, Relaxed);
+        Ok(Authenticated::new(Identity::new("", Mechanism::External).attribute(FAIL_OPEN, "true")))
+    }
+}
+
+/// Sends a request, and reads the response so far that its connection can be used again.
+async fn exchange<S, R>(service: S, request: Request<Full<Bytes>>) -> Result<Parts, BoxError>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    let (parts, body) = Oneshot::new(service, request).await.map_err(Into::into)?.into_parts();
+    let mut body = std::pin::pin!(Limited::new(body, MAX_BODY));
+    // The decision is known. An error of the body, or its length, only costs the connection.
+    while let Some(Ok(_)) = body.frame().await {}
+    Ok(parts)
+}
+
+impl Authenticate for External {
+    fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
+        let request = self.template.request(head, &self.reading.backend);
+        let key = self.decisions.as_ref().map(|decisions| decisions.key(&request));
+        if let (Some(decisions), Some(key)) = (&self.decisions, &key)
+            && let Some(decision) = decisions.get(key, Instant::now())
+        {
+            self.counters.cache_hits.fetch_add(1, Relaxed);
+            return AuthFuture::ready(decision);
+        }
+        AuthFuture::new(self.clone().ask(request, key))
+    }
+
+    fn challenge(&self, _: &Realm) -> Option<HeaderValue> {
+        self.challenge.clone()
+    }
+
+    fn written_fields(&self) -> Vec<HeaderName> {
+        self.reading.backend.clone()
+    }
+
+    fn mechanism(&self) -> Mechanism {
+        Mechanism::External
+    }
+}
+
+impl fmt::Debug for External {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("External")
+            .field("uri", &self.template.uri)
+            .field("fields", &self.template.fields)
+            .field("reading", &self.reading)
+            .field("timeout", &self.timeout)
+            .field("fail_open", &self.fail_open)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

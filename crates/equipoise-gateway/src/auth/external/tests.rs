@@ -1,0 +1,146 @@
+use std::{future::pending, sync::Arc};
+
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use http_body_util::Empty;
+use tower::service_fn;
+
+use super::*;
+
+/// The service responds with what `respond` makes of a request.
+fn external(
+    respond: impl Fn(Request<Full<Bytes>>) -> Option<Response<Empty<Bytes>>> + Send + Sync + 'static,
+) -> External {
+    let respond = Arc::new(respond);
+    let service = service_fn(move |request| {
+        let response = respond(request);
+        async move { response.ok_or("away") }
+    });
+    External::new(service, "/auth").expect("a URI")
+}
+
+fn status(status: u16) -> Option<Response<Empty<Bytes>>> {
+    Response::builder().status(status).body(Empty::new()).ok()
+}
+
+async fn decided(external: &External, uri: &str, fields: &[(HeaderName, &str)]) -> Result<Identity, String> {
+    let request = fields.iter().fold(Request::get(uri), |request, (name, value)| request.header(name, *value));
+    match external.authenticate(RequestHead::of(&request.body(()).expect("a request"))).await {
+        Ok(authenticated) => Ok(authenticated.identity().clone()),
+        Err(AuthFailure::Denied(denial)) => Err(denial.code().to_owned()),
+        Err(AuthFailure::Unavailable { reason }) => Err(reason.into_owned()),
+        Err(failure) => Err(format!("{failure:?}")),
+    }
+}
+
+#[tokio::test]
+async fn the_response_of_the_service_decides() {
+    let external = external(|request| match request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes) {
+        Some(b"good") => Response::builder().header("x-auth-user", "ann").body(Empty::new()).ok(),
+        Some(b"away") => None,
+        Some(b"broken") => status(500),
+        Some(_) => status(403),
+        None => status(401),
+    });
+    let ask = async |value: &str| decided(&external, "/", &[(AUTHORIZATION, value)]).await;
+    assert_eq!(ask("good").await, Ok(Identity::new("ann", Mechanism::External)));
+    assert_eq!(ask("bad").await, Err("forbidden".into()));
+    assert_eq!(decided(&external, "/", &[]).await, Err("unauthorized".into()));
+    assert_eq!(ask("away").await, Err("the external service has failed: away".into()));
+    assert_eq!(ask("broken").await, Err("the external service has responded with 500 Internal Server Error".into()));
+    let stats = external.stats();
+    assert_eq!((stats.requests, stats.failures, stats.timeouts, stats.waiting), (5, 2, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_respond_denies() {
+    let service = service_fn(|_| pending::<Result<Response<Empty<Bytes>>, BoxError>>());
+    let external = External::new(service, "/auth").expect("a URI").timeout(Duration::from_secs(2));
+    let start = Instant::now();
+    let denied = Err("the external service has not responded in time".to_owned());
+    assert_eq!(decided(&external, "/", &[]).await, denied);
+    assert_eq!((start.elapsed(), external.stats().timeouts), (Duration::from_secs(2), 1));
+
+    let open = external.fail_open(true);
+    let identity = decided(&open, "/", &[]).await.expect("allowed");
+    assert_eq!((identity.name(), identity.get("fail_open"), open.stats().fail_open), ("", Some("true"), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_end_denies_in_time() {
+    let (_sender, body) = http_body_util::channel::Channel::<Bytes>::new(1);
+    let body = parking_lot::Mutex::new(Some(body));
+    let body = Arc::new(body);
+    let service = service_fn(move |_| {
+        let body = body.lock().take();
+        async move { body.map(Response::new).ok_or("away") }
+    });
+    let external = External::new(service, "/auth").expect("a URI");
+    assert_eq!(decided(&external, "/", &[]).await, Err("the external service has not responded in time".into()));
+}
+
+#[tokio::test]
+async fn few_requests_wait_at_once() {
+    let service = service_fn(|_| pending::<Result<Response<Empty<Bytes>>, BoxError>>());
+    let external = External::new(service, "/auth").expect("a URI").max_requests(1);
+    let request = Request::new(());
+    let mut first = external.authenticate(RequestHead::of(&request));
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(Pin::new(&mut first).poll(cx))).await.is_pending());
+    assert_eq!(external.stats().waiting, 1);
+    assert_eq!(decided(&external, "/", &[]).await, Err("too many requests wait for the external service".into()));
+    drop(first);
+    assert_eq!((external.stats().waiting, external.stats().rejected), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_are_used_again_for_a_time() {
+    let external = external(|request| match request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes) {
+        Some(b"good") => status(200),
+        Some(b"cookie") => Response::builder().header(SET_COOKIE, "a=1").body(Empty::new()).ok(),
+        Some(b"broken") => status(500),
+        _ => status(403),
+    });
+    let cached = external.cache(DecisionCache::new(Duration::from_secs(10)));
+    let requests = async |seconds: u64, uri: &str, value: &str| {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        let before = cached.stats().requests;
+        let _ = decided(&cached, uri, &[(AUTHORIZATION, value)]).await;
+        cached.stats().requests - before
+    };
+    for (seconds, uri, value, expected) in [
+        (0, "/", "good", 1),
+        (9, "/", "good", 0),
+        (0, "/other", "good", 1),
+        (1, "/", "good", 1),
+        (0, "/", "bad", 1),
+        (0, "/", "bad", 0),
+        (0, "/", "broken", 1),
+        (0, "/", "broken", 1),
+        (0, "/", "cookie", 1),
+        (0, "/", "cookie", 1),
+    ] {
+        assert_eq!(requests(seconds, uri, value).await, expected, "{seconds} {uri} {value}");
+    }
+    assert_eq!(cached.stats().cache_hits, 2);
+}
+
+#[tokio::test]
+async fn decisions_by_fields_are_for_all_targets() {
+    let external = external(|_| status(200)).cache(DecisionCache::new(Duration::from_secs(10)).by_fields([COOKIE]));
+    for uri in ["/a", "/b"] {
+        assert!(decided(&external, uri, &[(COOKIE, "a=1")]).await.is_ok());
+    }
+    assert_eq!(external.stats().requests, 1);
+}
+
+#[test]
+fn only_targets_of_http_are_accepted() {
+    let refused = |uri: &str| {
+        External::new(service_fn(async |_| Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new()))), uri).err()
+    };
+    for uri in ["/", "/auth?x", "http://auth.test", "https://auth.test:8443/a"] {
+        assert_eq!(refused(uri), None, "{uri}");
+    }
+    for uri in ["", "auth", "auth.test:80", "*", "ftp://auth.test/", "/a b", "http://"] {
+        assert_eq!(refused(uri), Some(InvalidExternal::Uri { uri: uri.to_owned() }), "{uri}");
+    }
+}
