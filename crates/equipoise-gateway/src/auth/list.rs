@@ -39,6 +39,13 @@ pub(super) fn list_contains(list: &str, element: &str) -> bool {
     }
 }
 
+/// Returns the lines of a file that are not empty and no comments, with their numbers from 1. Spaces around them, and a byte order
+/// mark at the start, are removed.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim);
+    (1..).zip(lines).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
 /// Parses `name=value` of a line, in which `:` and `%` are percent-encoded.
 pub(super) fn attribute(text: &str) -> Option<(String, String)> {
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;

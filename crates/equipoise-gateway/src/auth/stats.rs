@@ -1,4 +1,9 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
 
 use super::{AuthFailure, AuthResult};
 use crate::Mechanism;
@@ -38,11 +43,17 @@ pub struct SchemeStats {
     pub missing: u64,
     /// Requests with credentials that were not valid.
     pub invalid: u64,
+    /// The reasons why credentials were not valid, with the numbers of requests, ordered by reason. Only the first 32 reasons
+    /// are counted by themselves.
+    pub invalid_reasons: Vec<(&'static str, u64)>,
     /// Requests that it has denied with a response of its own.
     pub denied: u64,
     /// Requests that it could not decide.
     pub unavailable: u64,
 }
+
+/// The maximum number of reasons that are counted. Each scheme of this crate has less.
+const MAX_REASONS: usize = 32;
 
 /// The counters of a layer that are not those of one scheme.
 #[derive(Debug, Default)]
@@ -61,6 +72,7 @@ pub(super) struct SchemeCounters {
     accepted: AtomicU64,
     missing: AtomicU64,
     invalid: AtomicU64,
+    reasons: Mutex<BTreeMap<&'static str, u64>>,
     denied: AtomicU64,
     unavailable: AtomicU64,
 }
@@ -95,11 +107,24 @@ impl SchemeCounters {
         let counter = match result {
             Ok(_) => &self.accepted,
             Err(AuthFailure::Missing) => &self.missing,
-            Err(AuthFailure::Invalid { .. }) => &self.invalid,
+            Err(AuthFailure::Invalid { reason, .. }) => {
+                self.count_reason(reason);
+                &self.invalid
+            }
             Err(AuthFailure::Denied(_)) => &self.denied,
             Err(AuthFailure::Unavailable { .. }) => &self.unavailable,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    fn count_reason(&self, reason: &'static str) {
+        let mut reasons = self.reasons.lock();
+        if reasons.len() < MAX_REASONS {
+            reasons.entry(reason).or_default();
+        }
+        if let Some(count) = reasons.get_mut(reason) {
+            *count = count.saturating_add(1);
+        }
     }
 
     pub(super) fn stats(&self, mechanism: Mechanism) -> SchemeStats {
@@ -108,6 +133,7 @@ impl SchemeCounters {
             accepted: self.accepted.load(Relaxed),
             missing: self.missing.load(Relaxed),
             invalid: self.invalid.load(Relaxed),
+            invalid_reasons: self.reasons.lock().iter().map(|(reason, count)| (*reason, *count)).collect(),
             denied: self.denied.load(Relaxed),
             unavailable: self.unavailable.load(Relaxed),
         }

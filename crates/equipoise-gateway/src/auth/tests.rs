@@ -292,6 +292,7 @@ async fn each_request_is_counted_once() {
     let [one, two] = &stats.schemes[..] else { panic!("two schemes") };
     assert_eq!((one.accepted, one.missing), (1, 5));
     assert_eq!((two.accepted, two.missing, two.invalid, two.denied, two.unavailable), (1, 1, 1, 1, 1));
+    assert_eq!((&two.invalid_reasons[..], one.invalid_reasons.len()), (&[("no", 1)][..], 0));
 }
 
 #[tokio::test]

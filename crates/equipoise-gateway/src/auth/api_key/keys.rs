@@ -8,7 +8,7 @@ use crate::{
     Identity, Mechanism,
     auth::{
         AuthFailure,
-        list::{attribute, decoded},
+        list::{attribute, decoded, lines},
         time,
     },
 };
@@ -123,6 +123,11 @@ impl ApiKeys {
         self.keys.is_empty()
     }
 
+    /// Returns whether a key is in the list, also if it is disabled or has expired. O(length of the key).
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        key.len() <= MAX_KEY && self.keys.contains_key(&Digest::from(Sha256::digest(key)))
+    }
+
     /// Returns the identity of a key that is valid at `now`. O(length of the key).
     pub(super) fn find(&self, key: &[u8], now: SystemTime) -> Result<&Identity, AuthFailure> {
         if key.is_empty() || key.len() > MAX_KEY {
@@ -146,12 +151,7 @@ impl FromStr for ApiKeys {
 
     fn from_str(text: &str) -> Result<Self, InvalidApiKeys> {
         let mut keys = HashMap::new();
-        for (at, text) in text.lines().enumerate() {
-            let text = text.trim();
-            if text.is_empty() || text.starts_with('#') {
-                continue;
-            }
-            let line = at.saturating_add(1);
+        for (line, text) in lines(text) {
             let entry = Entry::parse(text, line)?;
             if keys.insert(entry.digest, entry).is_some() {
                 return Err(InvalidApiKeys::Duplicate { line });

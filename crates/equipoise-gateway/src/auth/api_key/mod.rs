@@ -59,7 +59,8 @@ impl ApiKey {
         Self { keys: keys.into(), place: Place::Header(name), forward: false }
     }
 
-    /// Reads keys from `Authorization: Bearer` (RFC 6750).
+    /// Reads keys from `Authorization: Bearer` (RFC 6750). A token that is not in the list of keys is not removed from requests
+    /// which another scheme accepts, because it may be a token for the backend.
     #[must_use]
     pub fn bearer(keys: impl Into<Live<ApiKeys>>) -> Self {
         Self { keys: keys.into(), place: Place::Bearer, forward: false }
@@ -136,7 +137,12 @@ impl Authenticate for ApiKey {
         match &self.place {
             Place::Header(name) => remove_all(&mut parts.headers, std::slice::from_ref(name)),
             Place::Bearer => {
-                if !matches!(authorization(&parts.headers, "Bearer"), Ok(None)) {
+                // Tokens of another scheme are in the same field, and may be for the backend.
+                let is_known = match authorization(&parts.headers, "Bearer") {
+                    Ok(key) => key.is_some_and(|key| self.keys.read(|keys| keys.contains(key))),
+                    Err(_) => true,
+                };
+                if is_known {
                     parts.headers.remove(AUTHORIZATION);
                 }
             }
@@ -209,10 +215,14 @@ mod tests {
         assert_eq!(decided("Bearer"), Err("malformed_key"));
         assert_eq!(decided("Bearer secret secret"), Err("unknown_key"));
         assert_eq!(decided("Basic secret"), Err("missing"));
-        assert_eq!(forwarded(&scheme, "/", &[("authorization", "Bearer x")]), "/ []");
-        assert_eq!(forwarded(&scheme, "/", &[("authorization", "Basic x")]), "/ [\"authorization\"]");
+        assert_eq!(forwarded(&scheme, "/", &[("authorization", "Bearer secret")]), "/ []");
+        let twice = [("authorization", "Bearer x"), ("authorization", "Bearer secret")];
+        assert_eq!(forwarded(&scheme, "/", &twice), "/ []");
+        for value in ["Basic secret", "Bearer x"] {
+            assert_eq!(forwarded(&scheme, "/", &[("authorization", value)]), "/ [\"authorization\"]", "{value}");
+        }
         let kept = scheme.clone().forward_credentials(true);
-        assert_eq!(forwarded(&kept, "/", &[("authorization", "Bearer x")]), "/ [\"authorization\"]");
+        assert_eq!(forwarded(&kept, "/", &[("authorization", "Bearer secret")]), "/ [\"authorization\"]");
     }
 
     #[test]

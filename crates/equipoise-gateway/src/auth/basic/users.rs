@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::hash::{HashError, PasswordHash};
-use crate::{Identity, Mechanism, auth::list::attribute};
+use crate::{
+    Identity, Mechanism,
+    auth::list::{attribute, lines},
+};
 
 /// A list of users with the hashes of their passwords.
 ///
@@ -118,12 +121,7 @@ impl FromStr for Users {
 
     fn from_str(text: &str) -> Result<Self, InvalidUsers> {
         let mut users = Self::default();
-        for (at, text) in text.lines().enumerate() {
-            let text = text.trim();
-            if text.is_empty() || text.starts_with('#') {
-                continue;
-            }
-            let line = at.saturating_add(1);
+        for (line, text) in lines(text) {
             let user = Arc::new(User::parse(text, line)?);
             if users.users.insert(user.identity.name().into(), user.clone()).is_some() {
                 return Err(InvalidUsers::Duplicate { line });
@@ -170,7 +168,7 @@ mod tests {
 
     #[test]
     fn users_have_attributes() {
-        let text = format!("# users\n\nann:{BCRYPT}:groups=ops,dev:url=a%3Ab\r\n  jörg 100%:{BCRYPT}\n");
+        let text = format!("\u{feff}# users\n\nann:{BCRYPT}:groups=ops,dev:url=a%3Ab\r\n  jörg 100%:{BCRYPT}\n");
         let users: Users = text.parse().expect("users");
         let (ann, is_known) = users.find("ann").expect("a user");
         assert!(is_known && ann.hash.text() == BCRYPT);
