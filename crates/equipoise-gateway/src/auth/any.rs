@@ -76,7 +76,7 @@ pub(super) fn joined(challenges: impl Iterator<Item = HeaderValue>) -> Option<He
 }
 
 /// Schemes in the order in which they are asked, with what each has decided.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Schemes {
     members: Arc<Vec<Member>>,
 }
@@ -104,7 +104,7 @@ pub(super) enum Decided {
 
 impl Schemes {
     pub(super) fn new(scheme: impl Authenticate) -> Self {
-        let mut schemes = Self { members: Arc::default() };
+        let mut schemes = Self::default();
         schemes.push(scheme);
         schemes
     }

@@ -23,7 +23,8 @@ use crate::{Denial, Identity};
 ///
 /// - Clients cannot claim an identity: the [`IdentityFields`] and the fields that schemes write are removed from each
 ///   request, and set from the verified [`Identity`].
-/// - The `Identity` is an extension of the request, for inner layers and services, and of the response, for access logs. An
+/// - The `Identity` is an extension of the request, for inner layers and services, and of the response, for access logs: also of
+///   responses with status 403 to an identity that does not meet the requirements. An
 ///   `Identity` that an outer layer has set is replaced, and removed from anonymous requests.
 /// - Requests that are not accepted get a response of the layer, and the inner service does not see them:
 ///
@@ -67,9 +68,21 @@ impl AuthLayer {
     /// Creates a layer with one scheme.
     #[must_use]
     pub fn new(scheme: impl Authenticate) -> Self {
+        Self::of(Schemes::new(scheme), false)
+    }
+
+    /// Creates a layer without schemes, which passes on all requests without an identity. It removes the
+    /// [identity fields](Self::identity_fields) of clients. Use it for routes without authentication if their backend believes
+    /// these fields.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::of(Schemes::default(), true)
+    }
+
+    fn of(schemes: Schemes, optional: bool) -> Self {
         Self {
-            schemes: Schemes::new(scheme),
-            optional: false,
+            schemes,
+            optional,
             realm: Realm::default(),
             fields: IdentityFields::default(),
             requirements: Requirements::default(),
@@ -149,6 +162,13 @@ impl fmt::Debug for AuthLayer {
     }
 }
 
+/// What a client gets if its request is not passed on.
+pub(super) struct Denied {
+    pub(super) denial: Box<Denial>,
+    /// The identity of the client, if it is known.
+    pub(super) identity: Option<Identity>,
+}
+
 /// What services need of a layer.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -186,7 +206,7 @@ impl Gate {
 
     /// Applies a decision to a request. Returns what the response to a request that is passed on gets. `None` if it is
     /// anonymous.
-    pub(super) fn apply(&self, parts: &mut Parts, decision: Decision) -> Result<Option<Authenticated>, Box<Denial>> {
+    pub(super) fn apply(&self, parts: &mut Parts, decision: Decision) -> Result<Option<Authenticated>, Denied> {
         let counters = &self.layer.counters;
         match decision {
             Ok(authenticated) => {
@@ -196,7 +216,8 @@ impl Gate {
                         mechanism = %authenticated.identity().mechanism(), code = denial.code(),
                         "a request is denied: its identity does not meet the requirements"
                     );
-                    return Err(Box::new(denial));
+                    let identity = Some(authenticated.identity().clone());
+                    return Err(Denied { denial: Box::new(denial), identity });
                 }
                 counters.allowed.fetch_add(1, Relaxed);
                 self.remove(parts);
@@ -210,7 +231,7 @@ impl Gate {
             }
             Err(refused) => {
                 counters.count_failure(&refused.failure);
-                Err(self.denial(refused))
+                Err(Denied { denial: self.denial(refused), identity: None })
             }
         }
     }
@@ -233,7 +254,7 @@ impl Gate {
         let (code, message) = match refused.failure {
             AuthFailure::Denied(denial) => return denial,
             AuthFailure::Unavailable { reason } => {
-                tracing::warn!(%reason, "requests are denied: their authentication is not possible");
+                tracing::debug!(%reason, "a request is denied: its authentication is not possible");
                 let message = "the credentials cannot be verified at present";
                 return Box::new(Denial::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", message));
             }

@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     Authenticated,
     any::{Decided, Decision},
-    layer::Gate,
+    layer::{Denied, Gate},
 };
 use crate::ReplyBody;
 
@@ -104,8 +104,11 @@ impl<S: Service<Request<B>>, B> State<S, B> {
                 let response = Oneshot::new(inner, Request::from_parts(parts, body));
                 Self::Passed { response, authenticated }
             }
-            Err(denial) => {
-                let response = denial.respond_to(&parts.method, &parts.headers, parts.version, gate.errors());
+            Err(Denied { denial, identity }) => {
+                let mut response = denial.respond_to(&parts.method, &parts.headers, parts.version, gate.errors());
+                if let Some(identity) = identity {
+                    response.extensions_mut().insert(identity);
+                }
                 Self::Denied { response: Some(Box::new(response)) }
             }
         }

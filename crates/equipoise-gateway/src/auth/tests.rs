@@ -214,6 +214,15 @@ async fn an_identity_of_an_outer_layer_does_not_last() {
 }
 
 #[tokio::test]
+async fn a_layer_without_schemes_removes_identity_fields() {
+    let layer = AuthLayer::anonymous();
+    let outcome = sent(&layer, &[("X_Auth_User", "eve"), ("authorization", "Bearer x")]).await;
+    assert_eq!((outcome.status(), outcome.identity()), (200, None));
+    assert_eq!(outcome.seen().keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["authorization"]);
+    assert_eq!(layer.stats().anonymous, 1);
+}
+
+#[tokio::test]
 async fn an_optional_layer_denies_invalid_credentials() {
     let layer = AuthLayer::new(Test::new("one")).or(Test::slow("two")).optional();
     assert_eq!(sent(&layer, &[]).await.status(), 200);
@@ -226,6 +235,7 @@ async fn requirements_are_checked_before_the_backend() {
     let layer = AuthLayer::new(Test::new("one")).or(Test::slow("two")).require(Requirements::new().names(["two"]));
     let outcome = sent(&layer, &[("one", "yes")]).await;
     assert_eq!((outcome.status(), outcome.code(), outcome.seen.is_none()), (403, "forbidden", true));
+    assert_eq!(outcome.response.extensions().get::<Identity>().map(Identity::name), Some("one"));
     assert_eq!(sent(&layer, &[("two", "yes")]).await.status(), 200);
 }
 

@@ -64,6 +64,9 @@ type Call = dyn Fn(Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Result<P
 /// | 301, 302, 303, 307, 308 with `Location` | The client gets this status, with `Location` and `Set-Cookie`. |
 /// | any other, an error, no response in time | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
 ///
+/// The service also decides about requests without credentials, so that an [optional](super::AuthLayer::optional) layer passes on
+/// none that the service denies.
+///
 /// The body of the response is not passed on. The name of the [`Identity`] is the field `X-Auth-User` of the response, and empty
 /// without it. It is text in UTF-8.
 ///
@@ -351,7 +354,7 @@ impl External {
             return Err(failure);
         }
         if let AuthFailure::Unavailable { reason } = &failure {
-            tracing::warn!(%reason, "a request is allowed without authentication");
+            tracing::debug!(%reason, "a request is allowed without authentication");
         }
         self.counters.fail_open.fetch_add(1, Relaxed);
         Ok(Authenticated::new(Identity::new("", Mechanism::External).attribute(FAIL_OPEN, "true")))
