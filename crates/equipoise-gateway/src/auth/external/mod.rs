@@ -1,46 +1,40 @@
 mod answer;
 mod cache;
+mod call;
 mod request;
+mod stats;
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
 use equipoise_affinity::source::ClientAddress;
 use equipoise_tower::{BoxError, RequestHead};
-use http::{HeaderName, HeaderValue, Request, Response, Uri, response::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use tower::util::Oneshot;
 use tower_service::Service;
 
-pub use self::cache::DecisionCache;
 use self::{
     answer::{Reading, is_reusable},
     cache::{Decisions, Key},
+    call::{Call, call},
     request::Template,
+    stats::Counters,
 };
+pub use self::{cache::DecisionCache, stats::ExternalStats};
 use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm};
 use crate::{Identity, Mechanism};
 
-/// The maximum size of a response's body that is read so that the connection can be used again, in bytes.
-const MAX_BODY: usize = 64 * 1024;
-
 /// The attribute of identities that were allowed because the service was not available.
 const FAIL_OPEN: &str = "fail_open";
-
-type Call = dyn Fn(Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = Result<Parts, BoxError>> + Send>> + Send + Sync;
 
 /// External authorisation: a service is asked about each request, as with `auth_request` of nginx, `forwardAuth` of Traefik and
 /// `ext_authz` over HTTP of Envoy.
@@ -110,36 +104,6 @@ pub enum InvalidExternal {
     },
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    requests: AtomicU64,
-    failures: AtomicU64,
-    timeouts: AtomicU64,
-    rejected: AtomicU64,
-    fail_open: AtomicU64,
-    cache_hits: AtomicU64,
-}
-
-/// What an [`External`] has done since it was created.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExternalStats {
-    /// Requests that were sent to the service.
-    pub requests: u64,
-    /// Requests to the service that ended with an error, or with a response that decides nothing.
-    pub failures: u64,
-    /// Requests to the service without a response in time.
-    pub timeouts: u64,
-    /// Requests of clients about which the service was not asked because too many others waited for it.
-    pub rejected: u64,
-    /// Requests of clients that were allowed because the service was not available.
-    pub fail_open: u64,
-    /// Requests of clients that an earlier response has decided.
-    pub cache_hits: u64,
-    /// Requests that wait for the service now.
-    pub waiting: u64,
-}
-
 impl External {
     /// Creates the scheme. `service` sends requests to the external service, such as an `HttpClient` of `equipoise-http`.
     /// `uri` is the target of these requests: a path that begins with `/`, or a complete URI.
@@ -164,7 +128,7 @@ impl External {
         }
         let max_requests = 1024;
         Ok(Self {
-            call: Arc::new(move |request| Box::pin(exchange(service.clone(), request))),
+            call: call(service),
             template: Template::new(target),
             reading: Arc::default(),
             timeout: Duration::from_secs(1),
@@ -294,17 +258,7 @@ impl External {
 
     /// Returns what was done since the scheme was created. Clones share it: keep one when another goes into a layer.
     pub fn stats(&self) -> ExternalStats {
-        let counters = &self.counters;
-        let waiting = self.max_requests.saturating_sub(self.running.available_permits());
-        ExternalStats {
-            requests: counters.requests.load(Relaxed),
-            failures: counters.failures.load(Relaxed),
-            timeouts: counters.timeouts.load(Relaxed),
-            rejected: counters.rejected.load(Relaxed),
-            fail_open: counters.fail_open.load(Relaxed),
-            cache_hits: counters.cache_hits.load(Relaxed),
-            waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
-        }
+        self.counters.stats(self.max_requests.saturating_sub(self.running.available_permits()))
     }
 
     fn reading(mut self, set: impl FnOnce(&mut Reading)) -> Self {
@@ -359,21 +313,6 @@ impl External {
         self.counters.fail_open.fetch_add(1, Relaxed);
         Ok(Authenticated::new(Identity::new("", Mechanism::External).attribute(FAIL_OPEN, "true")))
     }
-}
-
-/// Sends a request, and reads the response so far that its connection can be used again.
-async fn exchange<S, R>(service: S, request: Request<Full<Bytes>>) -> Result<Parts, BoxError>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
-    R: Body,
-    R::Error: Into<BoxError>,
-{
-    let (parts, body) = Oneshot::new(service, request).await.map_err(Into::into)?.into_parts();
-    let mut body = std::pin::pin!(Limited::new(body, MAX_BODY));
-    // The decision is known. An error of the body, or its length, only costs the connection.
-    while let Some(Ok(_)) = body.frame().await {}
-    Ok(parts)
 }
 
 impl Authenticate for External {

@@ -1,4 +1,4 @@
-use std::{future::pending, sync::Arc};
+use std::{future::pending, pin::Pin};
 
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http_body_util::Empty;

@@ -1,13 +1,17 @@
-use std::{collections::BTreeSet, fmt, sync::Arc};
+mod allowed;
+mod name;
 
-use equipoise_core::__private::guarded;
+use std::{fmt, time::SystemTime};
+
 use equipoise_proxy::{headers::ConnectionInfo, tls::ClientCertificate};
 use equipoise_tower::RequestHead;
 
+pub use self::{
+    allowed::AllowedCertificates,
+    name::{CertificateName, CustomName},
+};
 use super::{AuthFailure, AuthFuture, Authenticate, Authenticated, Live, join_list};
 use crate::{Identity, Mechanism};
-
-type NameFn = dyn Fn(&ClientCertificate) -> Option<String> + Send + Sync;
 
 /// Authentication by the certificate of the client, which the TLS listener has verified (mutual TLS).
 ///
@@ -42,121 +46,6 @@ pub struct ClientCertificates {
     check_expiry: bool,
 }
 
-/// What of a certificate becomes the name of the [`Identity`]. A certificate without it is not valid.
-#[derive(Clone)]
-#[non_exhaustive]
-pub enum CertificateName {
-    /// The distinguished name of the subject (RFC 4514), such as `CN=orders,O=Example`.
-    Subject,
-    /// The first common name of the subject.
-    CommonName,
-    /// The only URI among the subject alternative names, such as that of a SPIFFE identity. With several, the certificate is
-    /// not valid, as SPIFFE says.
-    Uri,
-    /// The first DNS name among the subject alternative names, in lower case.
-    Dns,
-    /// The first e-mail address among the subject alternative names.
-    Email,
-    /// The SHA-256 hash of the certificate as 64 lower-case hexadecimal digits.
-    Fingerprint,
-    /// What a closure returns. If it returns `None`, the certificate is not valid. See [`custom`](Self::custom).
-    Custom(CustomName),
-}
-
-/// A closure that reads the name of an [`Identity`] from a certificate.
-#[derive(Clone)]
-pub struct CustomName(Arc<NameFn>);
-
-/// Which of the verified certificates are accepted. All rules have to be met. By default, all are accepted.
-///
-/// The list can be [replaced](Live::replace) while requests are served.
-#[derive(Clone, Debug, Default)]
-pub struct AllowedCertificates {
-    names: Option<BTreeSet<String>>,
-    issuers: Option<BTreeSet<String>>,
-    fingerprints: Option<BTreeSet<String>>,
-    revoked: BTreeSet<String>,
-}
-
-impl CertificateName {
-    /// Reads the name with a closure. A panic of it makes the certificate not valid.
-    #[must_use]
-    pub fn custom(name: impl Fn(&ClientCertificate) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self::Custom(CustomName(Arc::new(name)))
-    }
-
-    fn of(&self, certificate: &ClientCertificate) -> Option<String> {
-        let first = |text: Option<&str>| text.map(str::to_owned);
-        let name = match self {
-            Self::Subject => Some(certificate.subject().to_owned()),
-            Self::CommonName => first(certificate.common_name()),
-            Self::Uri => {
-                let mut uris = certificate.uris();
-                first(uris.next()).filter(|_| uris.next().is_none())
-            }
-            Self::Dns => certificate.dns_names().next().map(str::to_ascii_lowercase),
-            Self::Email => first(certificate.emails().next()),
-            Self::Fingerprint => Some(certificate.fingerprint_hex()),
-            Self::Custom(name) => guarded(|| (name.0)(certificate)).flatten(),
-        };
-        name.filter(|name| !name.is_empty())
-    }
-}
-
-impl AllowedCertificates {
-    /// Creates a list without rules, which accepts all certificates that the listener has verified.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The [name](CertificateName) has to be one of these. Default: any. An empty list means none.
-    #[must_use]
-    pub fn names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
-        self.names = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// The distinguished name of the issuer (RFC 4514) has to be one of these, such as `CN=Inner CA,O=Example`. Default: any.
-    /// An empty list means none.
-    #[must_use]
-    pub fn issuers<T: Into<String>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
-        self.issuers = Some(issuers.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// The fingerprint has to be one of these: the SHA-256 hash of the certificate in 64 hexadecimal digits, with or without
-    /// `:` between bytes, as `openssl x509 -fingerprint -sha256` prints it. Default: any. An empty list means none.
-    #[must_use]
-    pub fn fingerprints<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
-        self.fingerprints = Some(fingerprints.into_iter().map(|text| normal(text.as_ref())).collect());
-        self
-    }
-
-    /// The fingerprint must not be one of these, which are written as for [`fingerprints`](Self::fingerprints). Default: none.
-    /// Use it for a certificate that was lost, while clients have connections with it.
-    #[must_use]
-    pub fn revoked<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
-        self.revoked.extend(fingerprints.into_iter().map(|text| normal(text.as_ref())));
-        self
-    }
-
-    fn contain(&self, name: &str, certificate: &ClientCertificate) -> bool {
-        let is_in = |list: &Option<BTreeSet<String>>, text: &str| list.as_ref().is_none_or(|list| list.contains(text));
-        let needs_fingerprint = self.fingerprints.is_some() || !self.revoked.is_empty();
-        let fingerprint = if needs_fingerprint { certificate.fingerprint_hex() } else { String::new() };
-        is_in(&self.names, name)
-            && is_in(&self.issuers, certificate.issuer())
-            && is_in(&self.fingerprints, &fingerprint)
-            && !self.revoked.contains(&fingerprint)
-    }
-}
-
-/// Returns a fingerprint in lower case and without colons.
-fn normal(fingerprint: &str) -> String {
-    fingerprint.chars().filter(|char| *char != ':').map(|char| char.to_ascii_lowercase()).collect()
-}
-
 impl ClientCertificates {
     /// Creates the scheme. It accepts each certificate that the listener has verified and that has the name.
     #[must_use]
@@ -178,7 +67,7 @@ impl ClientCertificates {
         self
     }
 
-    fn decide(&self, head: RequestHead<'_>, now: std::time::SystemTime) -> Result<Authenticated, AuthFailure> {
+    fn decide(&self, head: RequestHead<'_>, now: SystemTime) -> Result<Authenticated, AuthFailure> {
         let session = head.extensions.get::<ConnectionInfo>().and_then(ConnectionInfo::tls_session);
         let certificate = session.and_then(|session| session.client_certificate()).ok_or(AuthFailure::Missing)?;
         let name = self.name.of(certificate).ok_or(AuthFailure::invalid("certificate_without_name"))?;
@@ -209,7 +98,7 @@ fn identity(name: String, certificate: &ClientCertificate) -> Identity {
 
 impl Authenticate for ClientCertificates {
     fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
-        AuthFuture::ready(self.decide(head, std::time::SystemTime::now()))
+        AuthFuture::ready(self.decide(head, SystemTime::now()))
     }
 
     fn mechanism(&self) -> Mechanism {
@@ -227,29 +116,9 @@ impl fmt::Debug for ClientCertificates {
     }
 }
 
-impl fmt::Debug for CertificateName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subject => "Subject",
-            Self::CommonName => "CommonName",
-            Self::Uri => "Uri",
-            Self::Dns => "Dns",
-            Self::Email => "Email",
-            Self::Fingerprint => "Fingerprint",
-            Self::Custom(_) => "Custom(..)",
-        })
-    }
-}
-
-impl fmt::Debug for CustomName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CustomName(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use equipoise_proxy::tls::TlsSession;
     use http::Request;
