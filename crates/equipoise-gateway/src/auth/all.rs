@@ -11,11 +11,11 @@ use crate::Mechanism;
 
 /// Several schemes, all of which have to accept a request: for example a client certificate and a token.
 ///
-/// The identity is that of the first scheme, with the attributes of the others. An attribute of an earlier scheme is not
-/// replaced. The fields for the backend are those of all schemes.
+/// The identity is that of the first scheme, with the attributes of the others. An attribute of an earlier scheme is
+/// not replaced. The fields for the backend are those of all schemes.
 ///
-/// The schemes are asked in order. The first failure is that of the request, except that a scheme without credentials does not
-/// end the search for invalid ones.
+/// The schemes are asked in order. The first failure is that of the request, except that a scheme without credentials
+/// does not end the search for invalid ones.
 ///
 /// ```
 /// use equipoise_gateway::{Identity, Mechanism, auth::{AllOf, AuthFailure, AuthLayer}};

@@ -12,9 +12,9 @@ use crate::Mechanism;
 
 /// Several schemes, of which one has to accept a request.
 ///
-/// They are asked in order, and the first that accepts the request gives the identity. If none does, the client gets the
-/// failure of the highest rank: a response that a scheme wants to send, then that the decision is not possible at present,
-/// then invalid credentials, then missing ones.
+/// They are asked in order, and the first that accepts the request gives the identity. If none does, the client gets
+/// the failure of the highest rank: a response that a scheme wants to send, then that the decision is not possible at
+/// present, then invalid credentials, then missing ones.
 ///
 /// [`AuthLayer::or`](super::AuthLayer::or) does this for the schemes of a layer. This type is for parts of an
 /// [`AllOf`](super::AllOf).

@@ -11,11 +11,12 @@ const EDGE: &AsciiSet = &VALUE.add(b' ');
 /// The fields that tell the backend about the sender of a request, such as `X-Auth-User`.
 ///
 /// The layer removes them from every request of a client, in each spelling that a server could take for the field: any
-/// case, several fields, and another character in the place of `-`, such as `X_Auth_User`, which is the same to CGI and WSGI
-/// programs. Then it sets them from the [`Identity`]. An anonymous request has none of them.
+/// case, several fields, and another character in the place of `-`, such as `X_Auth_User`, which is the same to CGI and
+/// WSGI programs. Then it sets them from the [`Identity`]. An anonymous request has none of them.
 ///
-/// A field is left out if the identity has no value for it, or an empty one. In values, control characters, `%` and the bytes of
-/// non-ASCII characters are percent-encoded, and spaces at the start and at the end too: `jörg` is written as `j%C3%B6rg`.
+/// A field is left out if the identity has no value for it, or an empty one. In values, control characters, `%` and the
+/// bytes of non-ASCII characters are percent-encoded, and spaces at the start and at the end too: `jörg` is written as
+/// `j%C3%B6rg`.
 ///
 /// ```
 /// use equipoise_gateway::auth::IdentityFields;
@@ -101,8 +102,8 @@ impl IdentityFields {
         self.write(field, Source::Attribute(name.into()))
     }
 
-    /// Removes one more field from the requests of clients, without setting it. Use it for fields that backends believe,
-    /// and that only other routes set.
+    /// Removes one more field from the requests of clients, without setting it. Use it for fields that backends
+    /// believe, and that only other routes set.
     #[must_use]
     pub fn remove(mut self, field: HeaderName) -> Self {
         self.removed.push(field);
@@ -173,8 +174,8 @@ fn is_reserved(field: &HeaderName) -> bool {
         )
 }
 
-/// Returns whether a server could take both names for one field: programs behind CGI and WSGI see each character that is
-/// no letter and no digit as `_`.
+/// Returns whether a server could take both names for one field: programs behind CGI and WSGI see each character that
+/// is no letter and no digit as `_`.
 fn is_same(one: &HeaderName, other: &HeaderName) -> bool {
     is_same_text(one.as_str().as_bytes(), other.as_str().as_bytes())
 }
@@ -184,8 +185,8 @@ fn is_same_text(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| plain(*one) == plain(*other))
 }
 
-/// Removes fields in all spellings, and their names from `Trailer`: a field of HTTP/1 trailers that is not announced there is
-/// not sent to backends.
+/// Removes fields in all spellings, and their names from `Trailer`: a field of HTTP/1 trailers that is not announced
+/// there is not sent to backends.
 pub(super) fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
     if names.is_empty() {
         return;

@@ -3,9 +3,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 /// What would end an element, or look like an encoded byte.
 const ELEMENT: &AsciiSet = &CONTROLS.add(b'%').add(b',');
 
-/// Returns the elements of a list as the value of an attribute of an [`Identity`](crate::Identity): joined by `,`. A `,`, a
-/// `%` and control characters in an element are percent-encoded, so that no element can be read as two. Empty elements
-/// are left out.
+/// Returns the elements of a list as the value of an attribute of an [`Identity`](crate::Identity): joined by `,`. A
+/// `,`, a `%` and control characters in an element are percent-encoded, so that no element can be read as two. Empty
+/// elements are left out.
 ///
 /// ```
 /// use equipoise_gateway::{Identity, Mechanism, auth::join_list};
@@ -39,8 +39,8 @@ pub(super) fn list_contains(list: &str, element: &str) -> bool {
     }
 }
 
-/// Returns the lines of a file that are not empty and no comments, with their numbers from 1. Spaces around them, and a byte order
-/// mark at the start, are removed.
+/// Returns the lines of a file that are not empty and no comments, with their numbers from 1. Spaces around them, and a
+/// byte order mark at the start, are removed.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim);
     (1..).zip(lines).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))

@@ -4,8 +4,8 @@ use arc_swap::ArcSwap;
 
 /// A value that can be replaced while requests are served, such as a list of users or of API keys.
 ///
-/// Clones share the value: keep one, and give another to the scheme. A request sees either the old value or the new one.
-/// Schemes accept a plain value too, which then cannot be replaced.
+/// Clones share the value: keep one, and give another to the scheme. A request sees either the old value or the new
+/// one. Schemes accept a plain value too, which then cannot be replaced.
 ///
 /// ```
 /// use equipoise_gateway::auth::{ApiKey, ApiKeys, AuthLayer, Live};

@@ -1,7 +1,8 @@
 //! Authentication: requests are passed on only if their sender has proved its identity.
 //!
-//! An [`AuthLayer`] asks one or several schemes. Inner layers and services find the verified [`Identity`](crate::Identity) in the
-//! extensions of the request, and backends find it in [fields](IdentityFields) that clients cannot set.
+//! An [`AuthLayer`] asks one or several schemes. Inner layers and services find the verified
+//! [`Identity`](crate::Identity) in the extensions of the request, and backends find it in [fields](IdentityFields)
+//! that clients cannot set.
 //!
 //! | scheme | feature | credentials |
 //! | --- | --- | --- |
@@ -12,8 +13,8 @@
 //! | [`External`] | `auth` | what an external service decides |
 //! | closures and [`Authenticate`] | `auth` | anything in the head of a request |
 //!
-//! [`AuthLayer::or`] and [`AnyOf`] accept one of several schemes, [`AllOf`] all of them. [`AuthLayer::optional`] passes on
-//! anonymous requests too. [`Requirements`] say which identities are allowed.
+//! [`AuthLayer::or`] and [`AnyOf`] accept one of several schemes, [`AllOf`] all of them. [`AuthLayer::optional`] passes
+//! on anonymous requests too. [`Requirements`] say which identities are allowed.
 //!
 //! ```
 //! use equipoise_gateway::auth::{ApiKey, ApiKeys, AuthLayer};
@@ -39,19 +40,20 @@
 //!
 //! # Order of layers
 //!
-//! Put limits by client address around the authentication: they bound how often passwords and keys can be tried. Put the layer
-//! for CORS around it too, because preflight requests have no credentials. Everything that must not happen for strangers
-//! belongs inside: caches, limits by identity, and the backend.
+//! Put limits by client address around the authentication: they bound how often passwords and keys can be tried. Put
+//! the layer for CORS around it too, because preflight requests have no credentials. Everything that must not happen
+//! for strangers belongs inside: caches, limits by identity, and the backend.
 //!
 //! # What it does not do
 //!
 //! - It has no sessions and no login pages. A service behind [`External`] can have them.
-//! - It has no Digest authentication and no OAuth 2.0 flows. Tokens of such flows are verified by the scheme for JSON Web Tokens.
-//! - It does not mark responses as private. A shared cache in front of the gateway knows that responses to requests with
-//!   `Authorization` are not for others (RFC 9111, section 3.5), but not those to requests with other credentials.
+//! - It has no Digest authentication and no OAuth 2.0 flows. Tokens of such flows are verified by the scheme for JSON
+//!   Web Tokens.
+//! - It does not mark responses as private. A shared cache in front of the gateway knows that responses to requests
+//!   with `Authorization` are not for others (RFC 9111, section 3.5), but not those to requests with other credentials.
 //! - It does not lock out users. Limit requests by address and by name instead: a lock lets strangers lock users out.
-//! - Fields in the trailers of requests stay, except that those of [`IdentityFields`] are not announced in `Trailer`. Backends
-//!   must not merge trailers into the head of a request (RFC 9110, section 6.5.1).
+//! - Fields in the trailers of requests stay, except that those of [`IdentityFields`] are not announced in `Trailer`.
+//!   Backends must not merge trailers into the head of a request (RFC 9110, section 6.5.1).
 
 mod all;
 mod any;
@@ -61,6 +63,7 @@ mod basic;
 mod credentials;
 mod external;
 mod fields;
+mod gate;
 #[cfg(feature = "auth-jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth-jwt")))]
 pub mod jwt;

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
 
-/// The name of the area that an authentication protects. It is the parameter `realm` of `WWW-Authenticate`, and browsers
-/// show it to their users. Default: `gateway`.
+/// The name of the area that an authentication protects. It is the parameter `realm` of `WWW-Authenticate`, and
+/// browsers show it to their users. Default: `gateway`.
 ///
 /// ```
 /// use equipoise_gateway::auth::Realm;
@@ -41,8 +41,8 @@ impl Realm {
         &self.0
     }
 
-    /// Returns the challenge of a scheme: a value of `WWW-Authenticate` with this realm as its only parameter. `scheme` is a
-    /// token (RFC 9110), such as `Bearer`. If it is not, the challenge is that of `Basic`.
+    /// Returns the challenge of a scheme: a value of `WWW-Authenticate` with this realm as its only parameter. `scheme`
+    /// is a token (RFC 9110), such as `Bearer`. If it is not, the challenge is that of `Basic`.
     pub fn challenge(&self, scheme: &str) -> HeaderValue {
         self.challenge_with(scheme, "")
     }

@@ -11,8 +11,8 @@ use crate::{Denial, Identity, Mechanism};
 
 type CheckFn = dyn Fn(&Identity) -> bool + Send + Sync;
 
-/// What an identity needs so that a request is passed on. All rules have to be met. A request that meets one of them not gets
-/// status 403.
+/// What an identity needs so that a request is passed on. All rules have to be met. A request that meets one of them
+/// not gets status 403.
 ///
 /// ```
 /// use equipoise_gateway::{Identity, Mechanism, auth::Requirements};
@@ -60,8 +60,8 @@ impl Requirements {
         self
     }
 
-    /// The attribute is a list, as [`join_list`](super::join_list) writes it, which has to contain at least one of these
-    /// elements. Use it for groups and roles. An identity without the attribute does not meet the rule.
+    /// The attribute is a list, as [`join_list`](super::join_list) writes it, which has to contain at least one of
+    /// these elements. Use it for groups and roles. An identity without the attribute does not meet the rule.
     #[must_use]
     pub fn attribute_contains<T: Into<String>>(
         mut self,
@@ -73,8 +73,8 @@ impl Requirements {
     }
 
     /// The attribute `scope`, a list separated by spaces (RFC 6749, section 3.3), has to contain all of these scopes. A
-    /// request without them gets the code `insufficient_scope`. If it came with a token, the response has the challenge of
-    /// RFC 6750, section 3.1.
+    /// request without them gets the code `insufficient_scope`. If it came with a token, the response has the challenge
+    /// of RFC 6750, section 3.1.
     #[must_use]
     pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.scopes.extend(strings(scopes));

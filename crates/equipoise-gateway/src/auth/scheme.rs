@@ -17,9 +17,9 @@ pub type AuthResult = Result<Authenticated, AuthFailure>;
 
 /// A scheme of authentication: it finds the credentials of its kind in the head of a request and verifies them.
 ///
-/// Implemented for the schemes of this module, and for closures
-/// `|head: RequestHead<'_>| async move { Ok::<Identity, AuthFailure>(…) }`. The closure reads what it needs from the head
-/// before its future begins, because the future cannot borrow from the head.
+/// Implemented for the schemes of this module, and for closures `|head: RequestHead<'_>| async move { Ok::<Identity,
+/// AuthFailure>(…) }`. The closure reads what it needs from the head before its future begins, because the future
+/// cannot borrow from the head.
 ///
 /// A panic of an implementation has the effect of [`AuthFailure::Unavailable`]: the request is not passed on.
 ///
@@ -44,7 +44,8 @@ pub type AuthResult = Result<Authenticated, AuthFailure>;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no scheme of authentication",
-    note = "use a scheme of `equipoise_gateway::auth`, or a closure `|head: RequestHead<'_>| async move {{ Ok::<Identity, AuthFailure>(…) }}`"
+    note = "use a scheme of `equipoise_gateway::auth`",
+    note = "or a closure `|head: RequestHead<'_>| async move {{ Ok::<Identity, AuthFailure>(…) }}`"
 )]
 pub trait Authenticate: Send + Sync + 'static {
     /// Decides about a request. The returned future does nothing before it is polled: if an earlier scheme accepts the
@@ -54,21 +55,21 @@ pub trait Authenticate: Send + Sync + 'static {
     /// [`written_fields`](Self::written_fields).
     fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture;
 
-    /// Returns the value of `WWW-Authenticate` with which the scheme asks for credentials. Default: `None`. Then the field
-    /// has the challenges of the other schemes only.
+    /// Returns the value of `WWW-Authenticate` with which the scheme asks for credentials. Default: `None`. Then the
+    /// field has the challenges of the other schemes only.
     fn challenge(&self, realm: &Realm) -> Option<HeaderValue> {
         let _ = realm;
         None
     }
 
-    /// Removes the credentials of this scheme from a request that is passed on, if the backend should not see them. It is
-    /// also called for requests that another scheme has accepted, and for anonymous ones. Default: removes nothing.
+    /// Removes the credentials of this scheme from a request that is passed on, if the backend should not see them. It
+    /// is also called for requests that another scheme has accepted, and for anonymous ones. Default: removes nothing.
     fn remove_credentials(&self, parts: &mut Parts) {
         let _ = parts;
     }
 
-    /// Returns the fields that [`Authenticated::field`] sets. The layer removes them from all requests of clients, in all
-    /// spellings. Default: none.
+    /// Returns the fields that [`Authenticated::field`] sets. The layer removes them from all requests of clients, in
+    /// all spellings. Default: none.
     fn written_fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }
@@ -134,17 +135,17 @@ impl Authenticated {
         Self { identity, fields: None }
     }
 
-    /// Adds a field to the request that the backend gets. A name can be used several times. The name has to be among the
-    /// scheme's [`written_fields`](Authenticate::written_fields). If it is not, the layer leaves the field out, because
-    /// clients could set it too.
+    /// Adds a field to the request that the backend gets. A name can be used several times. The name has to be among
+    /// the scheme's [`written_fields`](Authenticate::written_fields). If it is not, the layer leaves the field out,
+    /// because clients could set it too.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.get_or_insert_default().request.append(name, value);
         self
     }
 
-    /// Adds a field to the response that the client gets, such as `Set-Cookie`. A name can be used several times. Fields of
-    /// the backend's response with the same name stay.
+    /// Adds a field to the response that the client gets, such as `Set-Cookie`. A name can be used several times.
+    /// Fields of the backend's response with the same name stay.
     #[must_use]
     pub fn response_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.get_or_insert_default().response.append(name, value);
@@ -196,14 +197,14 @@ pub enum AuthFailure {
     /// The request has no credentials for this scheme. The client gets status 401 with the code `missing_credentials`,
     /// unless another scheme accepts the request or the layer is [optional](super::AuthLayer::optional).
     Missing,
-    /// The credentials are not valid. The client gets status 401 with the code `invalid_credentials`, unless another scheme
-    /// accepts the request.
+    /// The credentials are not valid. The client gets status 401 with the code `invalid_credentials`, unless another
+    /// scheme accepts the request.
     #[non_exhaustive]
     Invalid {
         /// Why, as a stable label of lower-case letters, digits and `_`, such as `expired`.
         reason: &'static str,
-        /// The challenge with which `WWW-Authenticate` explains this, such as `Bearer error="invalid_token"`. `None`: that
-        /// of [`Authenticate::challenge`].
+        /// The challenge with which `WWW-Authenticate` explains this, such as `Bearer error="invalid_token"`. `None`:
+        /// that of [`Authenticate::challenge`].
         challenge: Option<HeaderValue>,
     },
     /// The credentials are valid, but do not allow the request, or the scheme wants to send a response of its own. The

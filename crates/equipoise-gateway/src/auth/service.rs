@@ -16,12 +16,12 @@ use tower_service::Service;
 use super::{
     Authenticated,
     any::{Decided, Decision},
-    layer::{Denied, Gate},
+    gate::{Denied, Gate},
 };
 use crate::ReplyBody;
 
-/// The service of an [`AuthLayer`](super::AuthLayer). It is always ready: readiness of the inner service is awaited when a
-/// request was accepted.
+/// The service of an [`AuthLayer`](super::AuthLayer). It is always ready: readiness of the inner service is awaited
+/// when a request was accepted.
 #[derive(Clone)]
 pub struct Auth<S> {
     inner: S,
@@ -41,7 +41,7 @@ impl<S> Auth<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Auth<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("inner", &self.inner).field("gate", &self.gate).finish()
+        f.debug_struct("Auth").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

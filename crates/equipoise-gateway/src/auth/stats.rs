@@ -20,8 +20,8 @@ pub struct AuthStats {
     pub missing: u64,
     /// Requests that were denied because their credentials were not valid.
     pub invalid: u64,
-    /// Requests that were denied because a scheme wanted so although their credentials were valid, or with a response of its
-    /// own.
+    /// Requests that were denied because a scheme wanted so although their credentials were valid, or with a response
+    /// of its own.
     pub denied: u64,
     /// Requests that were denied because the identity did not meet the requirements of the layer.
     pub forbidden: u64,
@@ -43,8 +43,8 @@ pub struct SchemeStats {
     pub missing: u64,
     /// Requests with credentials that were not valid.
     pub invalid: u64,
-    /// The reasons why credentials were not valid, with the numbers of requests, ordered by reason. Only the first 32 reasons
-    /// are counted by themselves.
+    /// The reasons why credentials were not valid, with the numbers of requests, ordered by reason. Only the first 32
+    /// reasons are counted by themselves.
     pub invalid_reasons: Vec<(&'static str, u64)>,
     /// Requests that it has denied with a response of its own.
     pub denied: u64,

@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
-/// Parses a point in time: seconds since 1970-01-01 (UTC), or a date such as `2026-12-31`, which is its first moment in UTC.
-/// Years are 1970 to 9999.
+/// Parses a point in time: seconds since 1970-01-01 (UTC), or a date such as `2026-12-31`, which is its first moment in
+/// UTC. Years are 1970 to 9999.
 pub(super) fn parse(text: &str) -> Option<SystemTime> {
     let seconds = match text.split_once('-') {
         Some((year, rest)) => {

@@ -30,17 +30,17 @@ const MAX_KEY: usize = 512;
 /// old:8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918:disabled
 /// ```
 ///
-/// - `name` is the name of the [`Identity`]. Several keys can have the same name, so that a key can be replaced by another
-///   one without an interruption.
+/// - `name` is the name of the [`Identity`]. Several keys can have the same name, so that a key can be replaced by
+///   another one without an interruption.
 /// - `hash` is the SHA-256 of the key in 64 hexadecimal digits, as `printf %s "$KEY" | sha256sum` prints it.
 /// - Attributes become those of the identity. In names and values, a `:` is written as `%3A` and a `%` as `%25`.
-/// - `expires` is the time from which the key is not valid any more: a date, which means its first moment in UTC, or seconds
-///   since 1970. `disabled` makes the key not valid. Both are known keys: the client gets the same response as with an
-///   unknown one, but statistics and logs tell the reason.
+/// - `expires` is the time from which the key is not valid any more: a date, which means its first moment in UTC, or
+///   seconds since 1970. `disabled` makes the key not valid. Both are known keys: the client gets the same response as
+///   with an unknown one, but statistics and logs tell the reason.
 /// - Empty lines, and lines that begin with `#`, are ignored.
 ///
-/// A hash without salt protects keys only if they cannot be guessed. Keys should be generated at random with at least 128
-/// bits, as [`generate`](Self::generate) does. For passwords, use Basic authentication.
+/// A hash without salt protects keys only if they cannot be guessed. Keys should be generated at random with at least
+/// 128 bits, as [`generate`](Self::generate) does. For passwords, use Basic authentication.
 ///
 /// Keys are looked up by their hash in a hash table. The time of this tells nothing about other keys: to learn a part
 /// of a stored hash does not help to find a key with it.
@@ -57,7 +57,8 @@ struct Entry {
     is_disabled: bool,
 }
 
-/// A new API key: the key itself, for the client, and its hash, for the list of the gateway. `Debug` does not show the key.
+/// A new API key: the key itself, for the client, and its hash, for the list of the gateway. `Debug` does not show the
+/// key.
 #[derive(Clone)]
 pub struct GeneratedKey {
     /// The key: 43 characters of URL-safe Base64, with 256 bits of randomness.
@@ -77,9 +78,7 @@ pub enum InvalidApiKeys {
         line: usize,
     },
     /// The hash is not one of SHA-256.
-    #[error(
-        "line {line}: the hash of the key must have 64 hexadecimal digits, as `printf %s \"$KEY\" | sha256sum` prints them"
-    )]
+    #[error("line {line}: the hash must have 64 hexadecimal digits, as `printf %s \"$KEY\" | sha256sum` prints them")]
     Hash {
         /// The number of the line, from 1.
         line: usize,

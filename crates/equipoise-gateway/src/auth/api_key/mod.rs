@@ -19,9 +19,9 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 ///
 /// The [`ApiKeys`] can be [replaced](Live::replace) while requests are served.
 ///
-/// The key is removed from requests that are passed on, unless [`forward_credentials`](Self::forward_credentials) keeps it.
-/// A key of more than 512 bytes is not valid, and neither are several keys in one request. A verification takes one SHA-256
-/// (below 1 µs).
+/// The key is removed from requests that are passed on, unless [`forward_credentials`](Self::forward_credentials) keeps
+/// it. A key of more than 512 bytes is not valid, and neither are several keys in one request. A verification takes one
+/// SHA-256 (below 1 µs).
 ///
 /// ```
 /// use equipoise_gateway::auth::{ApiKey, ApiKeys, AuthLayer};
@@ -59,18 +59,18 @@ impl ApiKey {
         Self { keys: keys.into(), place: Place::Header(name), forward: false }
     }
 
-    /// Reads keys from `Authorization: Bearer` (RFC 6750). A token that is not in the list of keys is not removed from requests
-    /// which another scheme accepts, because it may be a token for the backend.
+    /// Reads keys from `Authorization: Bearer` (RFC 6750). A token that is not in the list of keys is not removed from
+    /// requests which another scheme accepts, because it may be a token for the backend.
     #[must_use]
     pub fn bearer(keys: impl Into<Live<ApiKeys>>) -> Self {
         Self { keys: keys.into(), place: Place::Bearer, forward: false }
     }
 
-    /// Reads keys from a parameter of the query, such as `api_key`. The name is compared with the decoded names of the query,
-    /// with regard to case.
+    /// Reads keys from a parameter of the query, such as `api_key`. The name is compared with the decoded names of the
+    /// query, with regard to case.
     ///
-    /// Prefer a field: URIs are stored in histories, access logs and `Referer`. Layers around this one, and their logs, see
-    /// the URI with the key. The key is removed from the URI that is passed on.
+    /// Prefer a field: URIs are stored in histories, access logs and `Referer`. Layers around this one, and their logs,
+    /// see the URI with the key. The key is removed from the URI that is passed on.
     #[must_use]
     pub fn query(parameter: impl Into<Box<str>>, keys: impl Into<Live<ApiKeys>>) -> Self {
         Self { keys: keys.into(), place: Place::Query(parameter.into()), forward: false }
@@ -121,7 +121,8 @@ impl Authenticate for ApiKey {
         AuthFuture::ready(self.decide(head, SystemTime::now()))
     }
 
-    /// `Bearer` for keys in `Authorization`. For others, no scheme is registered: `ApiKey`, with the place as a parameter.
+    /// `Bearer` for keys in `Authorization`. For others, no scheme is registered: `ApiKey`, with the place as a
+    /// parameter.
     fn challenge(&self, realm: &Realm) -> Option<HeaderValue> {
         Some(match &self.place {
             Place::Bearer => realm.challenge("Bearer"),

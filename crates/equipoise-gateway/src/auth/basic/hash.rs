@@ -78,8 +78,8 @@ impl PasswordHash {
         &self.text
     }
 
-    /// Returns whether this is the hash of a password. The outputs are compared in constant time. It takes as long as the
-    /// parameters of the hash demand: run it where it may block.
+    /// Returns whether this is the hash of a password. The outputs are compared in constant time. It takes as long as
+    /// the parameters of the hash demand: run it where it may block.
     pub(super) fn is_of(&self, password: &str) -> bool {
         match &self.kind {
             Kind::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), &**hash).is_ok(),
@@ -115,8 +115,8 @@ mod tests {
         PasswordHash::parse(text).map(drop).expect_err("an error")
     }
 
-    /// `printf %s 'correct horse' | argon2 somesalt1 -id -t 2 -m 12 -p 1 -e` (argon2 0~20190702 of Debian), `-i` for the second, and
-    /// `htpasswd -nbB ann 'correct horse'` (apache2-utils 2.4) for the third.
+    /// `printf %s 'correct horse' | argon2 somesalt1 -id -t 2 -m 12 -p 1 -e` (argon2 0~20190702 of Debian), `-i` for
+    /// the second, and `htpasswd -nbB ann 'correct horse'` (apache2-utils 2.4) for the third.
     const HASHES: [&str; 3] = [
         "$argon2id$v=19$m=4096,t=2,p=1$c29tZXNhbHQx$Oiu2YOFkrigqayNuUcUfJhVS/j7lC0vT+w+/DziLLVI",
         "$argon2i$v=19$m=4096,t=2,p=1$c29tZXNhbHQx$EmrYMDTnql/cFEtCFF3DQ0qM5h6Jz0XCZtqksbRRQ/E",

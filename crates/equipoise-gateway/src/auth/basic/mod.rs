@@ -23,18 +23,19 @@ use crate::Mechanism;
 /// HTTP Basic authentication (RFC 7617): clients send a name and a password with each request. The password is not
 /// encrypted, so clients should use TLS.
 ///
-/// The [`Users`] can be [replaced](Live::replace) while requests are served. Requests see it at once, also those of clients
-/// whose password was verified before.
+/// The [`Users`] can be [replaced](Live::replace) while requests are served. Requests see it at once, also those of
+/// clients whose password was verified before.
 ///
 /// - The hash of a password is made to be slow. Verifications run on tokio's threads for blocking work,
 ///   [few at once](Self::max_verifications). If too many wait, requests get status 503, while clients with a password
 ///   that was verified before are still served.
-/// - The result of a verification is kept [for a minute](Self::cache_ttl): that a password is wrong, for 10 s. It is found
-///   by a SHA-256 of name, password and stored hash, with a secret of the process. Neither passwords nor names are kept.
-/// - A name that is not in the list costs the same verification as one that is, with the hash of another user. So the time
-///   of a response does not tell which names exist.
-/// - Names and passwords are UTF-8 without control characters, and have at most 1024 bytes together. They are compared as
-///   they are: nothing is normalised.
+/// - The result of a verification is kept [for a minute](Self::cache_ttl): that a password is wrong, for 10 s. It is
+///   found by a SHA-256 of name, password and stored hash, with a secret of the process. Neither passwords nor names
+///   are kept.
+/// - A name that is not in the list costs the same verification as one that is, with the hash of another user. So the
+///   time of a response does not tell which names exist.
+/// - Names and passwords are UTF-8 without control characters, and have at most 1024 bytes together. They are compared
+///   as they are: nothing is normalised.
 ///
 /// The credentials are removed from requests that are passed on, unless
 /// [`forward_credentials`](Self::forward_credentials) keeps them. Requests are served inside a tokio runtime.
@@ -61,14 +62,15 @@ impl Basic {
         Self { users: users.into(), verifier: Arc::new(Verifier::new(Limits::default())), forward: false }
     }
 
-    /// Sets how many passwords are hashed at once. Each takes a CPU, and with argon2 the memory that its parameters say.
-    /// Default: half of the CPUs, at least 1. With 0, it is 1.
+    /// Sets how many passwords are hashed at once. Each takes a CPU, and with argon2 the memory that its parameters
+    /// say. Default: half of the CPUs, at least 1. With 0, it is 1.
     #[must_use]
     pub fn max_verifications(self, max: usize) -> Self {
         self.limits(|limits| limits.max_running = max)
     }
 
-    /// Sets how many requests may wait for the verification of their password. Further requests get status 503. Default: 64.
+    /// Sets how many requests may wait for the verification of their password. Further requests get status 503.
+    /// Default: 64.
     #[must_use]
     pub fn max_waiting(self, max: usize) -> Self {
         self.limits(|limits| limits.max_waiting = max)
@@ -80,8 +82,8 @@ impl Basic {
         self.limits(|limits| limits.ttl = ttl)
     }
 
-    /// Sets the maximum number of verified passwords that are remembered. Each takes less than 100 bytes. Default: 10 000.
-    /// Range: 1 to 1 000 000; other values are clamped.
+    /// Sets the maximum number of verified passwords that are remembered. Each takes less than 100 bytes. Default: 10
+    /// 000. Range: 1 to 1 000 000; other values are clamped.
     #[must_use]
     pub fn cache_capacity(self, capacity: usize) -> Self {
         self.limits(|limits| limits.capacity = capacity)
@@ -94,8 +96,8 @@ impl Basic {
         self
     }
 
-    /// Returns what was done since the scheme was created. Clones share it: keep one when another goes into a layer. The
-    /// methods that set something begin anew.
+    /// Returns what was done since the scheme was created. Clones share it: keep one when another goes into a layer.
+    /// The methods that set something begin anew.
     pub fn stats(&self) -> BasicStats {
         self.verifier.stats()
     }

@@ -23,12 +23,12 @@ use crate::{
 /// ```
 ///
 /// - `hash` is one of argon2id or argon2i in PHC form, or one of bcrypt (`$2y$`, `$2b$`, `$2a$`). `htpasswd -B` and
-///   `argon2 … -id -e` print them. Other kinds are refused, because they protect passwords badly. bcrypt reads the first 72
-///   bytes of a password.
-/// - Parameters are bounded, because each verification that runs costs them: argon2 at most 256 MiB, 16 passes and 16 lanes;
-///   bcrypt at most cost 16.
-/// - Attributes become those of the [`Identity`], for example for [`Requirements`](crate::auth::Requirements). In their names and
-///   values, a `:` is written as `%3A` and a `%` as `%25`.
+///   `argon2 … -id -e` print them. Other kinds are refused, because they protect passwords badly. bcrypt reads the
+///   first 72 bytes of a password.
+/// - Parameters are bounded, because each verification that runs costs them: argon2 at most 256 MiB, 16 passes and 16
+///   lanes; bcrypt at most cost 16.
+/// - Attributes become those of the [`Identity`], for example for [`Requirements`](crate::auth::Requirements). In their
+///   names and values, a `:` is written as `%3A` and a `%` as `%25`.
 /// - Empty lines, and lines that begin with `#`, are ignored.
 #[derive(Clone, Default)]
 pub struct Users {
@@ -104,8 +104,9 @@ impl Users {
         self.all.is_empty()
     }
 
-    /// Returns the user with this name, and true. If there is none, it returns another user, always the same for a name, and
-    /// false: to verify against the hash of it takes as long as for a known name. `None` if the list is empty.
+    /// Returns the user with this name, and true. If there is none, it returns another user, always the same for a
+    /// name, and false: to verify against the hash of it takes as long as for a known name. `None` if the list is
+    /// empty.
     pub(super) fn find(&self, name: &str) -> Option<(Arc<User>, bool)> {
         if let Some(user) = self.users.get(name) {
             return Some((user.clone(), true));
@@ -207,7 +208,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_much(text in "(\\PC|[:=\n%$]|\\$2y\\$|\\$argon2id\\$v=19\\$m=[0-9]{1,12},t=2,p=1\\$[A-Za-z0-9+/]{0,40}){0,20}") {
+        fn no_text_is_too_much(
+            text in "(\\PC|[:=\n%$]|\\$2y\\$|\\$argon2id\\$v=19\\$m=[0-9]{1,12},t=2,p=1\\$[A-Za-z0-9+/]{0,40}){0,20}",
+        ) {
             let _ = text.parse::<Users>();
         }
     }

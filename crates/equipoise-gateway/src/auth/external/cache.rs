@@ -15,8 +15,8 @@ pub(super) type Key = [u8; 32];
 
 /// For how long, and for which requests, decisions of an external service are used again.
 ///
-/// By default, a decision is used again for requests of which the service would get the same method, target and fields. If
-/// the service looks at credentials only, [`by_fields`](Self::by_fields) makes one decision for all targets.
+/// By default, a decision is used again for requests of which the service would get the same method, target and fields.
+/// If the service looks at credentials only, [`by_fields`](Self::by_fields) makes one decision for all targets.
 ///
 /// Responses that allow requests and those with status 401 and 403 are kept. Responses with `Set-Cookie`, or with
 /// `Cache-Control: no-store` or `no-cache`, are not kept, and neither are those with more than 8 KiB of fields.
@@ -37,8 +37,8 @@ pub struct DecisionCache {
 }
 
 impl DecisionCache {
-    /// Creates a cache that uses a decision for this time. A client whose access has ended is allowed until then. With 0,
-    /// nothing is kept.
+    /// Creates a cache that uses a decision for this time. A client whose access has ended is allowed until then. With
+    /// 0, nothing is kept.
     #[must_use]
     pub const fn new(ttl: Duration) -> Self {
         Self { ttl, capacity: 1_000, fields: None }
@@ -51,9 +51,9 @@ impl DecisionCache {
         self
     }
 
-    /// Declares that the service decides by these fields of the client's request only: neither by method, host, target nor address.
-    /// Fields that the service [does not get](super::External::send_fields) have no effect. Default: decisions depend on
-    /// everything that the service gets.
+    /// Declares that the service decides by these fields of the client's request only: neither by method, host, target
+    /// nor address. Fields that the service [does not get](super::External::send_fields) have no effect. Default:
+    /// decisions depend on everything that the service gets.
     #[must_use]
     pub fn by_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.fields = Some(fields.into_iter().collect());

@@ -36,18 +36,18 @@ use crate::{Identity, Mechanism};
 /// The attribute of identities that were allowed because the service was not available.
 const FAIL_OPEN: &str = "fail_open";
 
-/// External authorisation: a service is asked about each request, as with `auth_request` of nginx, `forwardAuth` of Traefik and
-/// `ext_authz` over HTTP of Envoy.
+/// External authorisation: a service is asked about each request, as with `auth_request` of nginx, `forwardAuth` of
+/// Traefik and `ext_authz` over HTTP of Envoy.
 ///
 /// The service gets a request without body:
 ///
-/// - `GET` of the URI that was given. [`with_method`](Self::with_method) and [`with_path`](Self::with_path) use those of the
-///   client's request, as Envoy does.
-/// - The fields `Accept`, `Accept-Language`, `Authorization`, `Cookie`, `User-Agent` and `X-Request-Id` of the client's request.
-///   [`send_fields`](Self::send_fields) sets others.
+/// - `GET` of the URI that was given. [`with_method`](Self::with_method) and [`with_path`](Self::with_path) use those
+///   of the client's request, as Envoy does.
+/// - The fields `Accept`, `Accept-Language`, `Authorization`, `Cookie`, `User-Agent` and `X-Request-Id` of the client's
+///   request. [`send_fields`](Self::send_fields) sets others.
 /// - `X-Original-Method` and `X-Original-URI` (the path and the query), the same in `X-Forwarded-Method` and
-///   `X-Forwarded-Uri`, and `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`. What the client has sent in these
-///   fields is replaced.
+///   `X-Forwarded-Uri`, and `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`. What the client has sent in
+///   these fields is replaced.
 ///
 /// Its response decides:
 ///
@@ -56,13 +56,13 @@ const FAIL_OPEN: &str = "fail_open";
 /// | 2xx | The request is passed on. |
 /// | 401, 403 | The client gets this status, with the fields `WWW-Authenticate` and `Set-Cookie`. |
 /// | 301, 302, 303, 307, 308 with `Location` | The client gets this status, with `Location` and `Set-Cookie`. |
-/// | any other, an error, no response in time | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
+/// | any other, an error, a timeout | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
 ///
-/// The service also decides about requests without credentials, so that an [optional](super::AuthLayer::optional) layer passes on
-/// none that the service denies.
+/// The service also decides about requests without credentials, so that an [optional](super::AuthLayer::optional) layer
+/// passes on none that the service denies.
 ///
-/// The body of the response is not passed on. The name of the [`Identity`] is the field `X-Auth-User` of the response, and empty
-/// without it. It is text in UTF-8.
+/// The body of the response is not passed on. The name of the [`Identity`] is the field `X-Auth-User` of the response,
+/// and empty without it. It is text in UTF-8.
 ///
 /// ```
 /// use equipoise_core::Pool;
@@ -105,8 +105,8 @@ pub enum InvalidExternal {
 }
 
 impl External {
-    /// Creates the scheme. `service` sends requests to the external service, such as an `HttpClient` of `equipoise-http`.
-    /// `uri` is the target of these requests: a path that begins with `/`, or a complete URI.
+    /// Creates the scheme. `service` sends requests to the external service, such as an `HttpClient` of
+    /// `equipoise-http`. `uri` is the target of these requests: a path that begins with `/`, or a complete URI.
     ///
     /// # Errors
     ///
@@ -148,27 +148,27 @@ impl External {
         self
     }
 
-    /// Adds the path and the query of the client's request to the path of the URI: with the URI `/check`, a request for `/a?b`
-    /// becomes one for `/check/a?b`. Default: the URI as it is.
+    /// Adds the path and the query of the client's request to the path of the URI: with the URI `/check`, a request for
+    /// `/a?b` becomes one for `/check/a?b`. Default: the URI as it is.
     #[must_use]
     pub fn with_path(mut self) -> Self {
         self.template.with_path = true;
         self
     }
 
-    /// Sets which fields of the client's request the service gets. Default: `Accept`, `Accept-Language`, `Authorization`,
-    /// `Cookie`, `User-Agent` and `X-Request-Id`.
+    /// Sets which fields of the client's request the service gets. Default: `Accept`, `Accept-Language`,
+    /// `Authorization`, `Cookie`, `User-Agent` and `X-Request-Id`.
     ///
-    /// The service believes what this scheme says about the request in `X-Forwarded-…` and `X-Original-…`. Name such a field only
-    /// if a proxy around this layer writes it, such as a `ReverseProxy`. Then the service gets it as it is.
+    /// The service believes what this scheme says about the request in `X-Forwarded-…` and `X-Original-…`. Name such a
+    /// field only if a proxy around this layer writes it, such as a `ReverseProxy`. Then the service gets it as it is.
     #[must_use]
     pub fn send_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.template.fields = Some(fields.into_iter().collect());
         self
     }
 
-    /// Sends all fields of the client's request to the service, except those of the connection, `Host`, those of the body and
-    /// of ranges and conditions, and those that the service sets ([`forward_fields`](Self::forward_fields)).
+    /// Sends all fields of the client's request to the service, except those of the connection, `Host`, those of the
+    /// body and of ranges and conditions, and those that the service sets ([`forward_fields`](Self::forward_fields)).
     #[must_use]
     pub fn send_all_fields(mut self) -> Self {
         self.template.fields = None;
@@ -195,15 +195,16 @@ impl External {
         self.reading(|reading| reading.attributes.push((field, attribute.into())))
     }
 
-    /// Sets the fields of a response that allows the request which the backend gets. The client's fields with these names are
-    /// removed. `Authorization` may be one of them: the service then decides what the backend gets instead. Default: none.
+    /// Sets the fields of a response that allows the request which the backend gets. The client's fields with these
+    /// names are removed. `Authorization` may be one of them: the service then decides what the backend gets instead.
+    /// Default: none.
     #[must_use]
     pub fn forward_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.reading(|reading| reading.backend = fields.into_iter().collect())
     }
 
-    /// Sets the fields of a response that denies the request which the client gets. Default: `WWW-Authenticate`, `Set-Cookie`
-    /// and `Location`. Without `Location`, redirections are not passed on.
+    /// Sets the fields of a response that denies the request which the client gets. Default: `WWW-Authenticate`,
+    /// `Set-Cookie` and `Location`. Without `Location`, redirections are not passed on.
     #[must_use]
     pub fn denial_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.reading(|reading| reading.denied = fields.into_iter().collect())
@@ -223,8 +224,8 @@ impl External {
         self
     }
 
-    /// Sets the maximum number of requests that wait for the service at once. About further ones, no decision is possible.
-    /// Default: 1024. With 0, it is 1.
+    /// Sets the maximum number of requests that wait for the service at once. About further ones, no decision is
+    /// possible. Default: 1024. With 0, it is 1.
     #[must_use]
     pub fn max_requests(mut self, max: usize) -> Self {
         self.max_requests = max.clamp(1, Semaphore::MAX_PERMITS);
@@ -232,17 +233,17 @@ impl External {
         self
     }
 
-    /// Sets whether requests are passed on **without authentication** when the service is not available: an error, a timeout, an
-    /// unexpected status, or too many requests that wait. Their identity has an empty name and the attribute `fail_open` with
-    /// the value `true`. Default: false.
+    /// Sets whether requests are passed on **without authentication** when the service is not available: an error, a
+    /// timeout, an unexpected status, or too many requests that wait. Their identity has an empty name and the
+    /// attribute `fail_open` with the value `true`. Default: false.
     #[must_use]
     pub fn fail_open(mut self, open: bool) -> Self {
         self.fail_open = open;
         self
     }
 
-    /// Sets the challenge that responses with status 401 get from the layer if this scheme is one of several, and another one
-    /// has refused the credentials. Default: none.
+    /// Sets the challenge that responses with status 401 get from the layer if this scheme is one of several, and
+    /// another one has refused the credentials. Default: none.
     #[must_use]
     pub fn challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);

@@ -53,8 +53,8 @@ impl Template {
         Self { uri, with_path: false, with_method: false, fields: Some(fields), client }
     }
 
-    /// Returns the request to the service. `written` are the fields that the service sets: those of the client are not sent,
-    /// unless they were named.
+    /// Returns the request to the service. `written` are the fields that the service sets: those of the client are not
+    /// sent, unless they were named.
     pub(super) fn request(&self, head: RequestHead<'_>, written: &[HeaderName]) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = self.target(head.uri);
@@ -88,8 +88,8 @@ impl Template {
         Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
 
-    /// Tells the service about the client's request. What the client has sent in these fields is replaced, unless the field
-    /// was named, because then a proxy of yours has written it.
+    /// Tells the service about the client's request. What the client has sent in these fields is replaced, unless the
+    /// field was named, because then a proxy of yours has written it.
     fn describe(&self, headers: &mut HeaderMap, head: RequestHead<'_>) {
         let method = HeaderValue::from_str(head.method.as_str()).ok();
         let target = head.uri.path_and_query().and_then(|target| HeaderValue::from_str(target.as_str()).ok());

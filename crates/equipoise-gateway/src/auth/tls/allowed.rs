@@ -27,24 +27,25 @@ impl AllowedCertificates {
         self
     }
 
-    /// The distinguished name of the issuer (RFC 4514) has to be one of these, such as `CN=Inner CA,O=Example`. Default: any.
-    /// An empty list means none.
+    /// The distinguished name of the issuer (RFC 4514) has to be one of these, such as `CN=Inner CA,O=Example`.
+    /// Default: any. An empty list means none.
     #[must_use]
     pub fn issuers<T: Into<String>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
         self.issuers = Some(issuers.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The fingerprint has to be one of these: the SHA-256 hash of the certificate in 64 hexadecimal digits, with or without
-    /// `:` between bytes, as `openssl x509 -fingerprint -sha256` prints it. Default: any. An empty list means none.
+    /// The fingerprint has to be one of these: the SHA-256 hash of the certificate in 64 hexadecimal digits, with or
+    /// without `:` between bytes, as `openssl x509 -fingerprint -sha256` prints it. Default: any. An empty list means
+    /// none.
     #[must_use]
     pub fn fingerprints<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
         self.fingerprints = Some(fingerprints.into_iter().map(|text| normal(text.as_ref())).collect());
         self
     }
 
-    /// The fingerprint must not be one of these, which are written as for [`fingerprints`](Self::fingerprints). Default: none.
-    /// Use it for a certificate that was lost, while clients have connections with it.
+    /// The fingerprint must not be one of these, which are written as for [`fingerprints`](Self::fingerprints).
+    /// Default: none. Use it for a certificate that was lost, while clients have connections with it.
     #[must_use]
     pub fn revoked<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
         self.revoked.extend(fingerprints.into_iter().map(|text| normal(text.as_ref())));

@@ -20,12 +20,12 @@ use crate::{Identity, Mechanism};
 /// The listener has to ask for certificates and to verify them against certificate authorities that you trust: see
 /// `TlsSettings` of `equipoise-proxy`. This layer decides which of the verified certificates are welcome.
 ///
-/// The identity has these attributes, as far as the certificate has them: `subject`, `issuer`, `serial`,
-/// `fingerprint` (SHA-256 of the certificate in hexadecimal digits), and the lists `dns`, `uri` and `email` of the subject
+/// The identity has these attributes, as far as the certificate has them: `subject`, `issuer`, `serial`, `fingerprint`
+/// (SHA-256 of the certificate in hexadecimal digits), and the lists `dns`, `uri` and `email` of the subject
 /// alternative names (see [`join_list`]).
 ///
-/// A client without certificate gets status 403 with the code `missing_credentials` if there is no other scheme: a client
-/// cannot be asked for a certificate by HTTP.
+/// A client without certificate gets status 403 with the code `missing_credentials` if there is no other scheme: a
+/// client cannot be asked for a certificate by HTTP.
 ///
 /// Connections live long: a certificate that expires during one is still accepted on it, unless
 /// [`check_expiry`](Self::check_expiry) is set.

@@ -13,8 +13,8 @@ pub enum CertificateName {
     Subject,
     /// The first common name of the subject.
     CommonName,
-    /// The only URI among the subject alternative names, such as that of a SPIFFE identity. With several, the certificate is
-    /// not valid, as SPIFFE says.
+    /// The only URI among the subject alternative names, such as that of a SPIFFE identity. With several, the
+    /// certificate is not valid, as SPIFFE says.
     Uri,
     /// The first DNS name among the subject alternative names, in lower case.
     Dns,
