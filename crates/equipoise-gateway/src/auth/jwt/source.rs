@@ -1,0 +1,169 @@
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, COOKIE},
+};
+
+use crate::auth::{AuthFailure, credentials::authorization};
+
+/// Where the token of a request is. The first place that has one counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TokenSource {
+    /// `None`: `Authorization` with the scheme `Bearer`.
+    pub(super) field: Option<HeaderName>,
+    pub(super) cookie: Option<Box<str>>,
+}
+
+impl TokenSource {
+    /// Returns the token. `None`: the request has none.
+    pub(super) fn token<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, AuthFailure> {
+        let in_field = match &self.field {
+            None => authorization(headers, "Bearer")?,
+            Some(name) => {
+                let mut values = headers.get_all(name).iter();
+                let first = values.next();
+                if values.next().is_some() {
+                    return Err(AuthFailure::invalid("several_fields"));
+                }
+                first.map(|value| value.as_bytes().trim_ascii())
+            }
+        };
+        match (in_field, &self.cookie) {
+            (None, Some(name)) => cookie(headers, name),
+            (token, _) => Ok(token),
+        }
+    }
+
+    /// Removes the token from a request. Other cookies stay.
+    pub(super) fn remove(&self, headers: &mut HeaderMap) {
+        match &self.field {
+            Some(name) => drop(headers.remove(name)),
+            // Several fields, of which one is a token, count as tokens.
+            None if !matches!(authorization(headers, "Bearer"), Ok(None)) => drop(headers.remove(AUTHORIZATION)),
+            None => {}
+        }
+        let Some(name) = &self.cookie else { return };
+        let mut fields = cookies(headers).filter(|(found, _)| *found == Some(name.as_bytes())).peekable();
+        if fields.peek().is_none() {
+            return;
+        }
+        drop(fields);
+        let kept: Vec<&[u8]> =
+            cookies(headers).filter(|(found, _)| *found != Some(name.as_bytes())).map(|(_, pair)| pair).collect();
+        match HeaderValue::from_bytes(&kept.join(&b"; "[..])) {
+            Ok(mut value) if !value.is_empty() => {
+                value.set_sensitive(true);
+                headers.insert(COOKIE, value);
+            }
+            _ => drop(headers.remove(COOKIE)),
+        }
+    }
+}
+
+/// Returns the one cookie of this name. Several ones are refused: another site of the same domain can add a second one, and
+/// the backend could read the other one.
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, AuthFailure> {
+    let mut found = cookies(headers).filter(|(found, _)| *found == Some(name.as_bytes())).map(|(_, pair)| pair);
+    let first = found.next();
+    if found.next().is_some() {
+        return Err(AuthFailure::invalid("several_cookies"));
+    }
+    Ok(first.and_then(|pair| pair.get(name.len() + 1..)))
+}
+
+/// Returns the cookies of a request (RFC 6265, section 5.4), with their names. A part without `=` has no name. O(length).
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (Option<&[u8]>, &[u8])> {
+    let parts = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()).map(|part| {
+        let name = part.iter().position(|byte| *byte == b'=').and_then(|end| part.get(..end));
+        (name, part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.iter().map(line) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn read(source: &TokenSource, lines: &[(&'static str, &'static str)]) -> Result<Option<String>, &'static str> {
+        match source.token(&headers(lines)) {
+            Ok(token) => Ok(token.map(|token| String::from_utf8_lossy(token).into_owned())),
+            Err(AuthFailure::Invalid { reason, .. }) => Err(reason),
+            Err(_) => Err("another failure"),
+        }
+    }
+
+    #[test]
+    fn bearer_tokens_come_before_cookies() {
+        let source = TokenSource { field: None, cookie: Some("jwt".into()) };
+        assert_eq!(read(&source, &[("authorization", "Bearer a"), ("cookie", "jwt=b")]), Ok(Some("a".into())));
+        assert_eq!(read(&source, &[("authorization", "Basic a"), ("cookie", "jwt=b")]), Ok(Some("b".into())));
+        assert_eq!(read(&source, &[("authorization", "Bearer"), ("cookie", "jwt=b")]), Ok(Some(String::new())));
+        assert_eq!(read(&source, &[("authorization", "Basic a")]), Ok(None));
+        assert_eq!(read(&TokenSource::default(), &[("cookie", "jwt=b")]), Ok(None));
+        let twice = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
+        assert_eq!(read(&source, &twice), Err("several_fields"));
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_and_must_be_the_only_one_of_its_name() {
+        let source = TokenSource { field: None, cookie: Some("jwt".into()) };
+        for line in ["jwt=b", "a=1; jwt=b", "jwt=b;a=1", " ; ;jwt=b ; x", "xjwt=c; jwt=b; jwt2=d; JWT=e"] {
+            assert_eq!(read(&source, &[("cookie", line)]), Ok(Some("b".into())), "{line}");
+        }
+        assert_eq!(read(&source, &[("cookie", "a=1"), ("cookie", "jwt=a=b")]), Ok(Some("a=b".into())));
+        for line in ["jwt", "a=jwt=b", "j=wt", "=jwt", "a=\"; jw=1"] {
+            assert_eq!(read(&source, &[("cookie", line)]), Ok(None), "{line}");
+        }
+        assert_eq!(read(&source, &[("cookie", "jwt=a; jwt=a")]), Err("several_cookies"));
+        assert_eq!(read(&source, &[("cookie", "jwt=a"), ("cookie", "jwt=")]), Err("several_cookies"));
+    }
+
+    #[test]
+    fn a_field_of_ones_own_replaces_authorization() {
+        let source = TokenSource { field: Some(HeaderName::from_static("x-token")), cookie: None };
+        assert_eq!(read(&source, &[("x-token", " a "), ("authorization", "Bearer b")]), Ok(Some("a".into())));
+        assert_eq!(read(&source, &[("authorization", "Bearer b")]), Ok(None));
+        assert_eq!(read(&source, &[("x-token", "a"), ("x-token", "a")]), Err("several_fields"));
+    }
+
+    #[test]
+    fn removing_a_token_leaves_other_credentials() {
+        let source = TokenSource { field: None, cookie: Some("jwt".into()) };
+        let mut sent = headers(&[("authorization", "bearer a"), ("cookie", "a=1; jwt=b"), ("cookie", "jwt=c;d")]);
+        source.remove(&mut sent);
+        assert_eq!(sent, headers(&[("cookie", "a=1; d")]));
+        let mut sent = headers(&[("authorization", "Basic a"), ("cookie", "jwt=b")]);
+        source.remove(&mut sent);
+        assert_eq!(sent, headers(&[("authorization", "Basic a")]));
+        let untouched = headers(&[("cookie", "a=1;b=2"), ("cookie", "c")]);
+        let mut sent = untouched.clone();
+        source.remove(&mut sent);
+        assert_eq!(sent, untouched);
+    }
+
+    proptest! {
+        #[test]
+        fn no_cookies_make_it_panic(lines in proptest::collection::vec("[ ;=ajwt\"]{0,12}", 0..3)) {
+            let source = TokenSource { field: None, cookie: Some("jwt".into()) };
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(COOKIE, HeaderValue::try_from(line).expect("a value"));
+            }
+            let _ = source.token(&headers);
+            source.remove(&mut headers);
+            prop_assert!(matches!(source.token(&headers), Ok(None)));
+        }
+    }
+}
