@@ -1,0 +1,342 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use equipoise_proxy::error::ErrorResponses;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT_RANGES, AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE},
+};
+
+use super::{
+    CacheBody, CacheStats, KeyPolicy,
+    fetch::{
+        fill::Budget,
+        flight::{FlightKey, Flights},
+    },
+    rules::{
+        conditional,
+        control::RequestControl,
+        freshness::{self, Use},
+        policy::{Asked, HAS_VALIDATOR, Policy},
+        range::{self, Part},
+        vary::{self, Selecting},
+    },
+    stats::Counters,
+    status::{Forwarded, Handling},
+    store::{Entry, Head, Key, Lookup, Store},
+};
+use crate::{Denial, Identity};
+
+/// Where the time comes from.
+#[derive(Clone)]
+pub(super) struct Clock(pub(super) Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) key: KeyPolicy,
+    pub(super) policy: Policy,
+    pub(super) max_entry_bytes: u64,
+    pub(super) max_filling_bytes: u64,
+    pub(super) max_wait: Duration,
+    pub(super) remember_uncacheable: Duration,
+    pub(super) obey_requests: bool,
+    pub(super) status_name: Option<Box<str>>,
+    pub(super) status_key: bool,
+    pub(super) errors: ErrorResponses,
+    pub(super) clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            key: KeyPolicy::new(),
+            policy: Policy::default(),
+            max_entry_bytes: 8 * 1024 * 1024,
+            max_filling_bytes: 256 * 1024 * 1024,
+            max_wait: Duration::from_secs(10),
+            remember_uncacheable: Duration::from_secs(10),
+            obey_requests: true,
+            status_name: Some("equipoise".into()),
+            status_key: false,
+            errors: ErrorResponses::new(),
+            clock: Clock(Arc::new(SystemTime::now)),
+        }
+    }
+}
+
+/// The number of URLs of which the cache remembers that they cannot be cached.
+const UNCACHEABLE: usize = 16_384;
+
+/// What all clones of a cache share.
+pub(super) struct Engine {
+    pub(super) settings: Settings,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) flights: Arc<Flights>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) counters: Counters,
+    /// Until when the requests for a key do not wait for each other, by the hash of the key. A wrong one costs a fetch.
+    uncacheable: quick_cache::sync::Cache<u64, SystemTime>,
+}
+
+/// What to do with a request.
+pub(super) enum Plan {
+    /// Answer with the stored response.
+    Serve { entry: Entry, handling: Handling },
+    /// Answer with the stored response, and validate it in the background.
+    Background { entry: Entry, handling: Handling },
+    /// Answer with 504: the client wants a stored response only.
+    Unavailable,
+    /// Ask the backend.
+    Fetch(Fetch),
+}
+
+pub(super) struct Fetch {
+    /// The stored response that is selected but cannot be used as it is.
+    pub(super) stale: Option<Entry>,
+    pub(super) why: Forwarded,
+    /// Whether requests for the same variant wait for one fetch.
+    pub(super) coalesce: bool,
+    /// Whether conditions and ranges of the client are removed, so that the response can be stored.
+    pub(super) ask_for_all: bool,
+    /// The fields that select a variant, if the cache knows them.
+    pub(super) variant: Selecting,
+}
+
+impl Engine {
+    pub(super) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let budget = Budget { used: AtomicU64::new(0), max: settings.max_filling_bytes };
+        Self {
+            settings,
+            store,
+            flights: Arc::default(),
+            budget: Arc::new(budget),
+            counters: Counters::default(),
+            uncacheable: quick_cache::sync::Cache::new(UNCACHEABLE),
+        }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        (self.settings.clock.0)()
+    }
+
+    pub(super) fn stats(&self) -> CacheStats {
+        let mut stats = self.counters.read();
+        stats.fetches = self.flights.len() as u64;
+        stats.filling_bytes = self.budget.used.load(Ordering::Relaxed);
+        stats.store = self.store.stats();
+        stats
+    }
+
+    pub(super) fn control(&self, headers: &HeaderMap) -> RequestControl {
+        let control = RequestControl::of(headers);
+        if self.settings.obey_requests {
+            control
+        } else {
+            RequestControl { only_if_cached: control.only_if_cached, ..RequestControl::default() }
+        }
+    }
+
+    pub(super) fn asked<B>(&self, request: &Request<B>, control: &RequestControl) -> Asked {
+        let has_identity = request.extensions().get::<Identity>().is_some();
+        let authorized = if has_identity {
+            !self.settings.key.is_per_identity()
+        } else {
+            request.headers().contains_key(AUTHORIZATION)
+        };
+        Asked {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            headers: request.headers().clone(),
+            authorized,
+            no_store: control.no_store,
+        }
+    }
+
+    /// Remembers that the responses for a key cannot be shared, so that requests do not wait for each other in vain.
+    pub(super) fn set_uncacheable(&self, key: &Key, uncacheable: bool) {
+        if !uncacheable {
+            self.uncacheable.remove(&key.hash());
+        } else if let Some(until) = self.now().checked_add(self.settings.remember_uncacheable) {
+            self.uncacheable.insert(key.hash(), until);
+        }
+    }
+
+    fn is_uncacheable(&self, key: &Key, now: SystemTime) -> bool {
+        self.uncacheable.get(&key.hash()).is_some_and(|until| until > now)
+    }
+
+    /// Decides what to do with a request that was looked up.
+    pub(super) fn plan<B>(
+        &self,
+        request: &Request<B>,
+        control: &RequestControl,
+        key: &Key,
+        lookup: &Lookup,
+        now: SystemTime,
+    ) -> Plan {
+        let headers = request.headers();
+        let selected = lookup.entries.iter().find(|entry| vary::matches(&entry.head().vary, headers));
+        let mut why = if lookup.entries.is_empty() { Forwarded::UriMiss } else { Forwarded::VaryMiss };
+        let mut requested = false;
+        if let Some(entry) = selected {
+            let head = entry.head();
+            let serve = |handling| Plan::Serve { entry: entry.clone(), handling };
+            let ttl = freshness::ttl(head, now);
+            match freshness::judge(head, control, self.settings.policy.max_stale, now) {
+                Use::Fresh => return serve(Handling::hit(ttl)),
+                Use::AcceptedStale => return serve(Handling { detail: Some("max-stale"), ..Handling::hit(ttl) }),
+                Use::WhileRevalidate => {
+                    let handling = Handling { detail: Some("stale-while-revalidate"), ..Handling::hit(ttl) };
+                    let flight = FlightKey { key: key.clone(), variant: head.vary.clone() };
+                    if control.only_if_cached || self.flights.contains(&flight) {
+                        return serve(handling);
+                    }
+                    return Plan::Background { entry: entry.clone(), handling };
+                }
+                Use::Stale => why = Forwarded::Stale,
+                Use::Requested => {
+                    why = Forwarded::Request;
+                    requested = true;
+                }
+            }
+        }
+        if control.only_if_cached {
+            return Plan::Unavailable;
+        }
+        let alone = requested || control.no_store || self.settings.max_wait.is_zero() || self.is_uncacheable(key, now);
+        let validates = selected.is_some_and(|entry| entry.head().flags & HAS_VALIDATOR != 0);
+        let is_get = request.method() == Method::GET;
+        // The answer to `HEAD` or to a range cannot fill the cache, so the backend gets what the client has asked for.
+        let partial = !is_get || headers.contains_key(RANGE) && !validates;
+        let variant = match (selected, lookup.entries.first()) {
+            (Some(entry), _) => entry.head().vary.clone(),
+            (None, Some(other)) => vary::select_like(&other.head().vary, headers),
+            (None, None) => Selecting::new(),
+        };
+        Plan::Fetch(Fetch {
+            stale: selected.cloned(),
+            why,
+            coalesce: !alone && !partial,
+            ask_for_all: is_get && !partial && (validates || !alone),
+            variant,
+        })
+    }
+
+    /// Counts a stored response by how it is used.
+    pub(super) fn count(&self, handling: &Handling) {
+        let counters = &self.counters;
+        match handling.detail {
+            Some("max-stale") => counters.stale.add(),
+            Some("stale-while-revalidate") => counters.stale_while_revalidate.add(),
+            _ => counters.hits.add(),
+        }
+    }
+
+    /// Makes a response of a stored one: the whole, a part, its head, or 304.
+    pub(super) fn serve<R>(
+        &self,
+        method: &Method,
+        request: &HeaderMap,
+        key: &Key,
+        entry: &Entry,
+        handling: &Handling,
+        now: SystemTime,
+    ) -> Response<CacheBody<R>> {
+        let head = entry.head();
+        let mut response = self.head(head, key, handling, now);
+        if conditional::is_not_modified(method, request, head.status, &head.headers) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            conditional::not_modified_fields(response.headers_mut());
+            return response;
+        }
+        if method == Method::HEAD {
+            return response;
+        }
+        let len = entry.body().len();
+        let mut part = (0, len);
+        if head.status == StatusCode::OK
+            && request.contains_key(RANGE)
+            && conditional::range_applies(request, &head.headers)
+        {
+            match range::of(request, len) {
+                Part::Whole => {}
+                Part::Bytes { first, last } => {
+                    part = (first, last - first + 1);
+                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                    let headers = response.headers_mut();
+                    headers.insert(CONTENT_LENGTH, part.1.into());
+                    if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{len}")) {
+                        headers.insert(CONTENT_RANGE, value);
+                    }
+                }
+                Part::Unsatisfiable => {
+                    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                    let headers = response.headers_mut();
+                    conditional::not_modified_fields(headers);
+                    headers.insert(CONTENT_LENGTH, 0.into());
+                    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{len}")) {
+                        headers.insert(CONTENT_RANGE, value);
+                    }
+                    return response;
+                }
+            }
+        }
+        *response.body_mut() = CacheBody::stored(entry.body().clone(), part.0, part.1);
+        response
+    }
+
+    /// Makes the head of a response of a stored one, with an empty body.
+    pub(super) fn head<R>(
+        &self,
+        head: &Head,
+        key: &Key,
+        handling: &Handling,
+        now: SystemTime,
+    ) -> Response<CacheBody<R>> {
+        let mut response = Response::new(CacheBody::empty());
+        *response.status_mut() = head.status;
+        let mut headers = head.headers.clone();
+        headers.insert(AGE, freshness::age(head, now).as_secs().into());
+        if head.status == StatusCode::OK && !headers.contains_key(ACCEPT_RANGES) {
+            headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        }
+        self.mark(handling, Some(key), &mut headers);
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Adds `Cache-Status`.
+    pub(super) fn mark(&self, handling: &Handling, key: Option<&Key>, headers: &mut HeaderMap) {
+        if let Some(name) = &self.settings.status_name {
+            let key = key.filter(|_| self.settings.status_key).map(Key::url);
+            handling.write(name, key, headers);
+        }
+        if self.settings.policy.strip_tags {
+            self.settings.policy.tag_fields.iter().for_each(|name| drop(headers.remove(name)));
+        }
+    }
+
+    /// The response to `only-if-cached` (RFC 9111, 5.2.1.7).
+    pub(super) fn unavailable<B, R>(&self, request: &Request<B>, key: &Key) -> Response<CacheBody<R>> {
+        self.counters.only_if_cached.add();
+        let message = "no usable response is stored for this request";
+        let denial = Denial::new(StatusCode::GATEWAY_TIMEOUT, "only_if_cached", message);
+        let response: Response<crate::ReplyBody<()>> = denial.respond(request, &self.settings.errors);
+        let (mut parts, body) = response.into_parts();
+        let handling = Handling { detail: Some("only-if-cached"), ..Handling::forwarded(Forwarded::Bypass) };
+        self.mark(&handling, Some(key), &mut parts.headers);
+        Response::from_parts(parts, CacheBody::own(body.into_own().unwrap_or_default()))
+    }
+}

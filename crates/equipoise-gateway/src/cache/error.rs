@@ -1,0 +1,78 @@
+use std::{error::Error, sync::Arc};
+
+use equipoise_tower::BoxError;
+
+/// Why a request that the cache has forwarded got no response, or an incomplete one.
+///
+/// It is cheap to clone: all clients that wait for the same fetch get the same error. [`source`](Error::source) is the
+/// error of the inner service itself, so a [`ReverseProxy`](equipoise_proxy::ReverseProxy) around the cache answers as
+/// it does without a cache.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The inner service has failed.
+    #[error("the service behind the cache has failed")]
+    Service(#[source] Arc<dyn Error + Send + Sync>),
+    /// The body of the response of the inner service has failed. Nothing of it is stored.
+    #[error("the body of the response to the cache has failed")]
+    Body(#[source] Arc<dyn Error + Send + Sync>),
+    /// The body of the response is shorter or longer than its `Content-Length`. Nothing of it is stored.
+    #[error("the body of the response to the cache has {received} bytes, and {expected} were announced")]
+    Length {
+        /// The announced length in bytes.
+        expected: u64,
+        /// The number of bytes that have arrived.
+        received: u64,
+    },
+    /// The inner service has answered 304 (Not Modified) to a validation, but about another response than the stored one.
+    #[error("the service behind the cache has validated a response that is not stored")]
+    NotModified,
+    /// The task of the fetch has ended without a result: it has panicked, or the runtime shuts down.
+    #[error("the fetch has ended without a result")]
+    Lost,
+}
+
+impl CacheError {
+    pub(super) fn service(error: impl Into<BoxError>) -> Self {
+        Self::Service(error.into().into())
+    }
+
+    pub(super) fn body(error: impl Into<BoxError>) -> Self {
+        Self::Body(error.into().into())
+    }
+}
+
+/// Why a cache cannot be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheConfigError {
+    /// The store in memory cannot be built.
+    #[error("the store of the cache: {0}")]
+    Store(#[from] super::store::MemoryStoreError),
+    /// The store has no bytes.
+    #[error("the store of the cache must have more than 0 bytes")]
+    NoBytes,
+    /// An entry may have no bytes.
+    #[error("an entry of the cache must be allowed to have more than 0 bytes")]
+    NoEntryBytes,
+    /// The name in `Cache-Status` is not a token.
+    #[error(
+        "the name {0:?} in Cache-Status must have 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter"
+    )]
+    Name(String),
+    /// The part of the age for heuristic freshness is out of its range.
+    #[error("the heuristic fraction {0} must be above 0 and at most 1")]
+    Heuristic(f32),
+}
+
+/// Why a purge was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PurgeError {
+    /// The text is not an absolute URL.
+    #[error("{0:?} must be an absolute URL, such as https://example.com/path")]
+    Url(String),
+    /// The text is not a tag.
+    #[error("{0:?} must be a tag: 1 to 1024 visible ASCII characters")]
+    Tag(String),
+}

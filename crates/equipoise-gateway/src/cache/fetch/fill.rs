@@ -1,0 +1,315 @@
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::cache::{
+    CacheError,
+    store::{self, Head},
+};
+
+/// The bytes that wait for the slowest reader of a response that is not stored.
+const WINDOW: u64 = 256 * 1024;
+
+/// A response that is being received, and read by any number of clients at the same time.
+///
+/// All bytes are kept until the end, so a client may join at any time and is never slowed down by another one. When the
+/// response becomes larger than the limit, it will not be stored: from then on nobody joins, and bytes are kept only
+/// until all clients have read them.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    pub(crate) head: Arc<Head>,
+    expected: Option<u64>,
+    limit: u64,
+    /// The bytes that all fillings hold, and their maximum.
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+    /// Wakes the producer when a reader has read or has left.
+    room: Notify,
+}
+
+/// How many bytes all fillings together may hold.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    pub(crate) used: AtomicU64,
+    pub(crate) max: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    /// The number of chunks that were dropped from the front.
+    dropped: usize,
+    kept_bytes: u64,
+    total: u64,
+    /// Whether the response is too large to be stored.
+    overflown: bool,
+    end: Option<End>,
+    readers: Vec<Option<Cursor>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Cursor {
+    next: usize,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Complete(Option<HeaderMap>),
+    Failed(CacheError),
+}
+
+impl Filling {
+    pub(crate) fn new(head: Arc<Head>, expected: Option<u64>, limit: u64, budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { head, expected, limit, budget, state: Mutex::default(), room: Notify::new() })
+    }
+
+    /// Whether the response was too large to be stored.
+    pub(crate) fn is_overflown(&self) -> bool {
+        self.state.lock().overflown
+    }
+
+    /// Begins to read from the first byte. `None` if the response has become too large for that, or has failed.
+    pub(crate) fn join(self: &Arc<Self>) -> Option<Reader> {
+        let mut state = self.state.lock();
+        if state.overflown || matches!(state.end, Some(End::Failed(_))) {
+            return None;
+        }
+        let cursor = Some(Cursor { next: 0, waker: None });
+        let slot = match state.free.pop() {
+            Some(slot) => {
+                if let Some(place) = state.readers.get_mut(slot) {
+                    *place = cursor;
+                }
+                slot
+            }
+            None => {
+                state.readers.push(cursor);
+                state.readers.len() - 1
+            }
+        };
+        Some(Reader { filling: Arc::clone(self), slot })
+    }
+
+    /// Receives the whole body. Returns it, with its trailers, if it is complete and not too large: then the readers see
+    /// its end after [`finish`](Self::finish). Otherwise, they see its end or its error now.
+    pub(crate) async fn receive<R>(&self, body: R) -> Option<(store::Body, Option<HeaderMap>)>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<equipoise_tower::BoxError>,
+    {
+        let mut body = std::pin::pin!(body);
+        let mut trailers = None;
+        let mut received = 0_u64;
+        while let Some(frame) =
+            body.as_mut().frame().await.map(|frame| frame.map(Frame::into_data).map_err(CacheError::body))
+        {
+            match frame {
+                Ok(Ok(chunk)) => {
+                    received += chunk.len() as u64;
+                    if let Some(expected) = self.expected
+                        && received > expected
+                    {
+                        self.end(End::Failed(CacheError::Length { expected, received }));
+                        return None;
+                    }
+                    if !self.push(chunk) && !self.wait_for_room().await {
+                        return None;
+                    }
+                }
+                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+                Err(error) => {
+                    self.end(End::Failed(error));
+                    return None;
+                }
+            }
+        }
+        if let Some(expected) = self.expected
+            && expected != received
+        {
+            self.end(End::Failed(CacheError::Length { expected, received }));
+            return None;
+        }
+        let body = {
+            let state = self.state.lock();
+            (!state.overflown).then(|| store::Body::new(state.chunks.iter().cloned()))
+        };
+        let Some(body) = body else {
+            self.end(End::Complete(trailers));
+            return None;
+        };
+        Some((body, trailers))
+    }
+
+    /// Tells the readers that the response is complete.
+    pub(crate) fn finish(&self, trailers: Option<HeaderMap>) {
+        self.end(End::Complete(trailers));
+    }
+
+    /// Adds bytes. Returns false if the producer has to wait until they are read.
+    fn push(&self, chunk: Bytes) -> bool {
+        if chunk.is_empty() {
+            return true;
+        }
+        let len = chunk.len() as u64;
+        let used = self.budget.used.fetch_add(len, Ordering::Relaxed).saturating_add(len);
+        let mut state = self.state.lock();
+        state.chunks.push_back(chunk);
+        state.kept_bytes += len;
+        state.total += len;
+        if !state.overflown && (state.total > self.limit || used > self.budget.max) {
+            state.overflown = true;
+        }
+        if state.overflown {
+            self.trim(&mut state);
+        }
+        state.readers.iter_mut().flatten().filter_map(|cursor| cursor.waker.take()).for_each(Waker::wake);
+        !state.overflown || state.kept_bytes <= WINDOW
+    }
+
+    /// Waits until the readers of a response that is too large have read enough. Returns false if there are none left.
+    async fn wait_for_room(&self) -> bool {
+        loop {
+            let room = self.room.notified();
+            {
+                let state = self.state.lock();
+                if state.readers.len() == state.free.len() {
+                    return false;
+                }
+                if state.kept_bytes <= WINDOW {
+                    return true;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Drops the chunks that all readers have read.
+    fn trim(&self, state: &mut State) {
+        let Some(slowest) = state.readers.iter().flatten().map(|cursor| cursor.next).min() else { return };
+        while state.dropped < slowest
+            && let Some(chunk) = state.chunks.pop_front()
+        {
+            let len = chunk.len() as u64;
+            state.kept_bytes -= len;
+            state.dropped += 1;
+            self.budget.used.fetch_sub(len, Ordering::Relaxed);
+        }
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.state.lock();
+        if state.end.is_none() {
+            state.end = Some(end);
+            state.readers.iter_mut().flatten().filter_map(|cursor| cursor.waker.take()).for_each(Waker::wake);
+        }
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.state.get_mut().kept_bytes, Ordering::Relaxed);
+    }
+}
+
+/// Tells the readers when the producer is gone before the end, for example because the runtime shuts down.
+pub(crate) struct EndsOnDrop<'a>(pub(crate) &'a Filling);
+
+impl Drop for EndsOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end(End::Failed(CacheError::Lost));
+    }
+}
+
+/// Reads a response that is being received.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    filling: Arc<Filling>,
+    slot: usize,
+}
+
+impl Reader {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CacheError>>> {
+        let mut guard = self.filling.state.lock();
+        let state = &mut *guard;
+        let count = state.dropped + state.chunks.len();
+        let Some(Some(cursor)) = state.readers.get_mut(self.slot) else { return Poll::Ready(None) };
+        if let Some(chunk) = cursor.next.checked_sub(state.dropped).and_then(|index| state.chunks.get(index)) {
+            let chunk = chunk.clone();
+            cursor.next += 1;
+            if state.overflown {
+                self.filling.trim(state);
+                drop(guard);
+                self.filling.room.notify_one();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        match &state.end {
+            // One past the end says that the trailers or the error were given.
+            _ if cursor.next > count => Poll::Ready(None),
+            Some(End::Complete(None)) => Poll::Ready(None),
+            Some(End::Complete(Some(trailers))) => {
+                cursor.next = count + 1;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers.clone()))))
+            }
+            Some(End::Failed(error)) => {
+                cursor.next = count + 1;
+                Poll::Ready(Some(Err(error.clone())))
+            }
+            None => {
+                cursor.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        let state = self.filling.state.lock();
+        let count = state.dropped + state.chunks.len();
+        let at_end = state.readers.get(self.slot).and_then(Option::as_ref).is_none_or(|cursor| cursor.next >= count);
+        at_end && matches!(state.end, Some(End::Complete(None)))
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let state = self.filling.state.lock();
+        let next = state.readers.get(self.slot).and_then(Option::as_ref).map_or(0, |cursor| cursor.next);
+        let unread: u64 =
+            state.chunks.iter().skip(next.saturating_sub(state.dropped)).map(|chunk| chunk.len() as u64).sum();
+        let read = state.total - unread.min(state.total);
+        match (self.filling.expected, &state.end) {
+            (_, Some(End::Complete(_))) => SizeHint::with_exact(unread),
+            (Some(expected), None) if expected >= read => SizeHint::with_exact(expected - read),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        {
+            let mut guard = self.filling.state.lock();
+            let state = &mut *guard;
+            if let Some(place) = state.readers.get_mut(self.slot) {
+                *place = None;
+                state.free.push(self.slot);
+            }
+            if state.overflown {
+                self.filling.trim(state);
+            }
+        }
+        self.filling.room.notify_one();
+    }
+}

@@ -1,0 +1,114 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::fill::Filling;
+use crate::cache::{
+    CacheError,
+    rules::vary::Selecting,
+    store::{Entry, Key},
+};
+
+/// What a fetch has brought for all that wait for it.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// A response that is being received, or was received.
+    Filling(Arc<Filling>),
+    /// The stored response is still valid, or its head was updated.
+    Validated(Entry),
+    /// The backend has failed, with this status or with an error, and the stale response may be used.
+    OnError { entry: Entry, status: Option<StatusCode> },
+    /// The response is for one client only: the others fetch for themselves.
+    Alone,
+    /// There is no response.
+    Failed(CacheError),
+}
+
+/// The fetches in progress. Requests for the same variant of the same key wait for one fetch.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    map: Mutex<HashMap<FlightKey, Flight>>,
+    next: AtomicU64,
+}
+
+/// A key, and the values of the request fields that select the variant, as far as the cache knows which these are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FlightKey {
+    pub(crate) key: Key,
+    pub(crate) variant: Selecting,
+}
+
+#[derive(Debug)]
+struct Flight {
+    id: u64,
+    receiver: watch::Receiver<Option<Outcome>>,
+}
+
+/// The part of a request in a fetch.
+pub(crate) enum Part {
+    /// The request makes the fetch.
+    Leads(Lead),
+    /// The request waits for the fetch.
+    Waits(watch::Receiver<Option<Outcome>>),
+}
+
+impl Flights {
+    /// Joins the fetch of the key, or begins one.
+    pub(crate) fn join(self: &Arc<Self>, key: &FlightKey) -> Part {
+        let mut map = self.map.lock();
+        if let Some(flight) = map.get(key) {
+            return Part::Waits(flight.receiver.clone());
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = watch::channel(None);
+        map.insert(key.clone(), Flight { id, receiver });
+        Part::Leads(Lead { flights: Arc::clone(self), key: key.clone(), id, sender })
+    }
+
+    /// Whether a fetch of the key is in progress.
+    pub(crate) fn contains(&self, key: &FlightKey) -> bool {
+        self.map.lock().contains_key(key)
+    }
+
+    /// Lets nobody join the fetches of these keys any more, because their responses were purged. They go on for those
+    /// that wait for them.
+    pub(crate) fn detach(&self, is_purged: impl Fn(&Key) -> bool) {
+        self.map.lock().retain(|key, _| !is_purged(&key.key));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.lock().len()
+    }
+}
+
+/// The duty to make a fetch. When it is dropped, later requests begin another one.
+pub(crate) struct Lead {
+    flights: Arc<Flights>,
+    key: FlightKey,
+    id: u64,
+    sender: watch::Sender<Option<Outcome>>,
+}
+
+impl Lead {
+    /// Tells all that wait what the fetch has brought.
+    pub(crate) fn publish(&self, outcome: Outcome) {
+        self.sender.send_replace(Some(outcome));
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let mut map = self.flights.map.lock();
+        if map.get(&self.key).is_some_and(|flight| flight.id == self.id) {
+            map.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use equipoise_tower::BoxError;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED},
+    response::Parts,
+};
+use http_body::Body;
+use tower::{Service, ServiceExt};
+
+use super::{
+    fill::{EndsOnDrop, Filling, Reader},
+    flight::Outcome,
+};
+use crate::cache::{
+    CacheError,
+    engine::Engine,
+    rules::{conditional, control::RequestControl, freshness, policy::Asked, policy::NO_CACHE, vary},
+    store::{Entry, Generation, Head, Key, Stored},
+};
+
+/// One request to the inner service, and what its response is for.
+pub(super) struct Job {
+    pub(super) key: Key,
+    pub(super) asked: Arc<Asked>,
+    pub(super) control: RequestControl,
+    pub(super) stale: Option<Entry>,
+    pub(super) generation: Generation,
+    pub(super) ask_for_all: bool,
+}
+
+/// What came of a job.
+pub(super) enum Fetched<R> {
+    /// A response for this client only.
+    Direct(Response<R>),
+    /// A response that will be stored: its head, the client's reader, and what has to be received.
+    Filled { parts: Parts, reader: Reader, filling: Arc<Filling>, body: R },
+    /// Something that all clients can use.
+    Shared(Outcome),
+}
+
+impl Job {
+    /// Asks the inner service.
+    pub(super) async fn fetch<S, B, R>(&self, engine: &Engine, inner: S, mut request: Request<B>) -> Fetched<R>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        R: Body<Data = Bytes>,
+    {
+        let validates = self.ask_for_all && self.stale.as_ref().is_some_and(has_validator);
+        if let Some(stale) = self.stale.as_ref().filter(|_| validates) {
+            conditional::validate(request.headers_mut(), &stale.head().headers);
+        } else if self.ask_for_all {
+            conditional::ask_for_all(request.headers_mut());
+        }
+        let request_time = engine.now();
+        let response = inner.oneshot(request).await.map_err(CacheError::service);
+        let now = engine.now();
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                return Fetched::Shared(match self.usable_on_error(now) {
+                    Some(entry) => Outcome::OnError { entry, status: None },
+                    None => Outcome::Failed(error),
+                });
+            }
+        };
+        if let (true, StatusCode::NOT_MODIFIED, Some(stale)) = (validates, response.status(), &self.stale) {
+            return Fetched::Shared(self.validated(engine, stale, response.headers(), request_time, now).await);
+        }
+        if matches!(response.status().as_u16(), 500 | 502 | 503 | 504)
+            && let Some(entry) = self.usable_on_error(now)
+        {
+            return Fetched::Shared(Outcome::OnError { entry, status: Some(response.status()) });
+        }
+        if self.asked.method == Method::HEAD {
+            self.update_by_head(engine, response.status(), response.headers(), request_time, now).await;
+            return Fetched::Direct(response);
+        }
+        self.received(engine, response, request_time, now)
+    }
+
+    fn usable_on_error(&self, now: SystemTime) -> Option<Entry> {
+        self.stale.as_ref().filter(|stale| freshness::usable_on_error(stale.head(), &self.control, now)).cloned()
+    }
+
+    /// Decides whether a complete response is stored.
+    fn received<R: Body<Data = Bytes>>(
+        &self,
+        engine: &Engine,
+        response: Response<R>,
+        request_time: SystemTime,
+        now: SystemTime,
+    ) -> Fetched<R> {
+        let policy = &engine.settings.policy;
+        let head = match policy.judge(&self.asked, response.status(), response.headers(), request_time, now) {
+            Ok(head) => head,
+            Err(reason) => {
+                engine.counters.not_stored.count(reason);
+                if !self.asked.no_store {
+                    engine.set_uncacheable(&self.key, true);
+                }
+                return Fetched::Direct(response);
+            }
+        };
+        let expected = announced(response.headers()).or_else(|| response.body().size_hint().exact());
+        let limit = engine.settings.max_entry_bytes;
+        let too_large = expected.is_some_and(|expected| expected > limit);
+        let filling = Filling::new(Arc::new(head), expected, limit, Arc::clone(&engine.budget));
+        match filling.join().filter(|_| !too_large) {
+            Some(reader) => {
+                let (parts, body) = response.into_parts();
+                Fetched::Filled { parts, reader, filling, body }
+            }
+            None => {
+                engine.counters.too_large.add();
+                engine.set_uncacheable(&self.key, true);
+                Fetched::Direct(response)
+            }
+        }
+    }
+
+    /// Updates the stored response after a 304 (RFC 9111, 4.3.4).
+    async fn validated(
+        &self,
+        engine: &Engine,
+        stale: &Entry,
+        update: &HeaderMap,
+        request_time: SystemTime,
+        now: SystemTime,
+    ) -> Outcome {
+        if !conditional::selects(update, &stale.head().headers) {
+            engine.store.remove(&self.key).await;
+            return Outcome::Failed(CacheError::NotModified);
+        }
+        Outcome::Validated(self.refreshed(engine, stale, update, request_time, now).await)
+    }
+
+    /// Returns the stored response with updated fields, and stores it if that is still allowed.
+    async fn refreshed(
+        &self,
+        engine: &Engine,
+        stale: &Entry,
+        update: &HeaderMap,
+        request_time: SystemTime,
+        now: SystemTime,
+    ) -> Entry {
+        let policy = &engine.settings.policy;
+        match policy.refresh(&self.asked, stale.head(), update, request_time, now) {
+            Ok(head) => {
+                engine.set_uncacheable(&self.key, !is_shareable(&head, now));
+                let entry = stale.with_head(head);
+                if engine.store.put(&self.key, entry.clone(), self.generation).await == Stored::Yes {
+                    engine.counters.stored.add();
+                }
+                entry
+            }
+            Err(reason) => {
+                engine.counters.not_stored.count(reason);
+                engine.set_uncacheable(&self.key, true);
+                engine.store.remove(&self.key).await;
+                // It answers this request with what the backend has said last.
+                let mut head = Head::new(stale.head().status, stale.head().headers.clone(), request_time, now);
+                for name in update.keys().filter(|name| *name != CONTENT_LENGTH) {
+                    head.headers.remove(name);
+                    for value in update.get_all(name) {
+                        head.headers.append(name.clone(), value.clone());
+                    }
+                }
+                head.flags = NO_CACHE;
+                head.vary = vary::select_like(&stale.head().vary, &self.asked.headers);
+                stale.with_head(head)
+            }
+        }
+    }
+
+    /// Updates the stored response to `GET` by one to `HEAD`, or removes it if they differ (RFC 9111, 4.3.5).
+    async fn update_by_head(
+        &self,
+        engine: &Engine,
+        status: StatusCode,
+        new: &HeaderMap,
+        request_time: SystemTime,
+        now: SystemTime,
+    ) {
+        let Some(stale) = &self.stale else { return };
+        let old = &stale.head().headers;
+        let same = |name: &HeaderName| match (new.get(name), old.get(name)) {
+            (Some(new), Some(old)) => new == old,
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        match status {
+            _ if status == stale.head().status && same(&ETAG) && same(&LAST_MODIFIED) && same(&CONTENT_LENGTH) => {
+                self.refreshed(engine, stale, new, request_time, now).await;
+            }
+            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                engine.store.remove(&self.key).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Receives a response and stores it.
+    pub(super) async fn complete<R>(&self, engine: &Engine, filling: &Filling, body: R)
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
+    {
+        let _ends = EndsOnDrop(filling);
+        let Some((body, trailers)) = filling.receive(body).await else {
+            if filling.is_overflown() {
+                engine.counters.too_large.add();
+                engine.set_uncacheable(&self.key, true);
+            } else {
+                engine.counters.incomplete.add();
+            }
+            return;
+        };
+        let mut head = Head::clone(&filling.head);
+        if head.status != StatusCode::NO_CONTENT {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        engine.set_uncacheable(&self.key, !is_shareable(&head, engine.now()));
+        // A store in memory has the response before a client sees its end, so the client's next request finds it. Nobody
+        // waits for another store.
+        let stored = match engine.store.put(&self.key, Entry::new(head, body), self.generation).into_ready() {
+            Ok(stored) => {
+                filling.finish(trailers);
+                stored
+            }
+            Err(storing) => {
+                filling.finish(trailers);
+                storing.await
+            }
+        };
+        if stored == Stored::Yes {
+            engine.counters.stored.add();
+        }
+    }
+}
+
+/// Whether a response that has just arrived may answer other requests that wait for it.
+pub(super) fn is_shareable(head: &Head, now: SystemTime) -> bool {
+    head.flags & NO_CACHE == 0 && freshness::age(head, now) < head.fresh_for
+}
+
+fn has_validator(entry: &Entry) -> bool {
+    entry.head().flags & crate::cache::rules::policy::HAS_VALIDATOR != 0
+}
+
+/// The announced length of the body. `None` if there is none, or several different ones.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|value| value.to_str().ok()?.trim().parse().ok());
+    let first: Option<u64> = lengths.next()?;
+    if lengths.all(|other| other == first) { first } else { None }
+}

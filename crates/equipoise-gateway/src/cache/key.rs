@@ -1,0 +1,286 @@
+use std::{collections::BTreeSet, fmt, fmt::Write as _, sync::Arc};
+
+use equipoise_proxy::headers::ConnectionInfo;
+use http::{HeaderName, Request, Uri, header::HOST};
+
+use super::store::Key;
+use crate::Identity;
+
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What the cache tells apart: which requests may get the same stored response.
+///
+/// The key is always made of the scheme, the host, the path and the query. The scheme is the one in `X-Forwarded-Proto`,
+/// which a [`ReverseProxy`](equipoise_proxy::ReverseProxy) sets, or else that of the URI or of the connection. The host
+/// is in lower case, without the default port of the scheme. The path is compared byte by byte as it is forwarded:
+/// `/a%2Fb`, `/a%2fb` and `/a//b` are different keys, so a difference between the cache and the backend in how paths are
+/// normalized cannot poison another path.
+///
+/// Other fields of the request are not part of the key, unless the response names them in `Vary`. If the backend puts an
+/// unkeyed field into its responses, such as `X-Forwarded-Host` or `X-Original-URL`, a client can poison the cache with
+/// it. A `ReverseProxy` replaces `X-Forwarded-*`; remove other such fields, or add them with [`field`](Self::field).
+///
+/// ```
+/// use equipoise_gateway::cache::KeyPolicy;
+/// use http::header::HeaderName;
+///
+/// let key = KeyPolicy::new()
+///     .without_parameters(["utm_source", "utm_medium", "fbclid"])
+///     .sorted_query()
+///     .field(HeaderName::from_static("x-tenant"));
+/// # drop(key);
+/// ```
+#[derive(Clone, Default)]
+pub struct KeyPolicy {
+    query: Query,
+    sorted: bool,
+    fields: Vec<HeaderName>,
+    per_identity: bool,
+    part: Option<Arc<PartFn>>,
+}
+
+type PartFn = dyn Fn(&http::HeaderMap, &Uri) -> Option<String> + Send + Sync;
+
+#[derive(Clone, Debug, Default)]
+enum Query {
+    #[default]
+    All,
+    None,
+    Without(BTreeSet<String>),
+    Only(BTreeSet<String>),
+}
+
+impl KeyPolicy {
+    /// Creates the default policy: the whole query as it is, no other fields, one response for all identities.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ignores the query. The backend still gets it, so use this only if its responses do not depend on it. Default: the
+    /// whole query counts.
+    #[must_use]
+    pub fn without_query(mut self) -> Self {
+        self.query = Query::None;
+        self
+    }
+
+    /// Ignores these parameters of the query, compared as they are written. The backend still gets them. Replaces
+    /// another choice of parameters. Default: all count.
+    #[must_use]
+    pub fn without_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.query = Query::Without(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Ignores all parameters of the query except for these. The backend still gets all. Replaces another choice of
+    /// parameters. Default: all count.
+    #[must_use]
+    pub fn only_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.query = Query::Only(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Ignores the order of the parameters; those with the same name keep theirs. Default: the order counts.
+    #[must_use]
+    pub fn sorted_query(mut self) -> Self {
+        self.sorted = true;
+        self
+    }
+
+    /// Adds the values of a request field. Default: none.
+    #[must_use]
+    pub fn field(mut self, name: HeaderName) -> Self {
+        self.fields.push(name);
+        self
+    }
+
+    /// Adds the [`Identity`] of the client, so each identity has its own responses. Then responses to authenticated
+    /// requests are stored without `public`, because no other client can get them. Default: not added, and such
+    /// responses are stored only if they allow it (RFC 9111, 3.5).
+    ///
+    /// A request with `Authorization` and without an [`Identity`] is treated as without this setting.
+    #[must_use]
+    pub fn per_identity(mut self) -> Self {
+        self.per_identity = true;
+        self
+    }
+
+    /// Adds what a closure returns for the fields and the URI of a request. If it returns `None`, the request is not
+    /// cached. Default: nothing.
+    #[must_use]
+    pub fn part(mut self, part: impl Fn(&http::HeaderMap, &Uri) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.part = Some(Arc::new(part));
+        self
+    }
+
+    pub(super) fn is_per_identity(&self) -> bool {
+        self.per_identity
+    }
+
+    /// The key of a request. `None` if it cannot be cached: it has no host, or the key is too long.
+    pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Key> {
+        let forwarded = request.headers().get(X_FORWARDED_PROTO).map(|value| value.as_bytes().trim_ascii());
+        let scheme = match forwarded {
+            Some(text) if text.eq_ignore_ascii_case(b"https") => "https",
+            Some(text) if text.eq_ignore_ascii_case(b"http") => "http",
+            Some(_) => return None,
+            None => match request.uri().scheme_str() {
+                Some("https") => "https",
+                Some(_) => "http",
+                None if request.extensions().get().is_some_and(ConnectionInfo::is_tls) => "https",
+                None => "http",
+            },
+        };
+        // Within a proxy, both are the same.
+        let host = match request.uri().authority() {
+            Some(authority) => authority.as_str(),
+            None => request.headers().get(HOST)?.to_str().ok()?,
+        };
+        let url = self.url(scheme, host, request.uri())?;
+        let mut extra = Vec::new();
+        for name in &self.fields {
+            for value in request.headers().get_all(name) {
+                append(&mut extra, b'f', value.as_bytes());
+            }
+            extra.push(b';');
+        }
+        if self.per_identity
+            && let Some(identity) = request.extensions().get::<Identity>()
+        {
+            append(&mut extra, b'm', identity.mechanism().as_str().as_bytes());
+            append(&mut extra, b'i', identity.name().as_bytes());
+        }
+        if let Some(part) = &self.part {
+            append(&mut extra, b'p', part(request.headers(), request.uri())?.as_bytes());
+        }
+        Key::new(url, extra)
+    }
+
+    /// The URL of a key. `None` if the host is not one.
+    pub(super) fn url(&self, scheme: &str, host: &str, uri: &Uri) -> Option<String> {
+        let default_port = if scheme == "https" { ":443" } else { ":80" };
+        let host = host.strip_suffix(default_port).unwrap_or(host);
+        if host.is_empty() || host.bytes().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\') || byte <= b' ')
+        {
+            return None;
+        }
+        let path = uri.path();
+        let query = uri.query();
+        let mut url = String::with_capacity(scheme.len() + host.len() + path.len() + query.map_or(0, str::len) + 4);
+        url.push_str(scheme);
+        url.push_str("://");
+        url.extend(host.chars().map(|char| char.to_ascii_lowercase()));
+        url.push_str(if path.is_empty() { "/" } else { path });
+        match (query, &self.query) {
+            (None, _) | (Some(_), Query::None) => {}
+            (Some(query), Query::All) if !self.sorted => {
+                url.push('?');
+                url.push_str(query);
+            }
+            (Some(query), choice) => {
+                let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
+                let mut kept: Vec<&str> = query
+                    .split('&')
+                    .filter(|parameter| match choice {
+                        Query::Without(names) => !names.contains(&name(parameter)),
+                        Query::Only(names) => names.contains(&name(parameter)),
+                        Query::All | Query::None => true,
+                    })
+                    .collect();
+                if self.sorted {
+                    kept.sort_by_cached_key(|parameter| name(parameter));
+                }
+                if !kept.is_empty() {
+                    let _ = write!(url, "?{}", kept.join("&"));
+                }
+            }
+        }
+        Some(url)
+    }
+}
+
+/// Appends a part with its length, so that different parts cannot make the same bytes.
+fn append(extra: &mut Vec<u8>, kind: u8, part: &[u8]) {
+    extra.push(kind);
+    extra.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    extra.extend_from_slice(part);
+}
+
+impl fmt::Debug for KeyPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPolicy")
+            .field("query", &self.query)
+            .field("sorted", &self.sorted)
+            .field("fields", &self.fields)
+            .field("per_identity", &self.per_identity)
+            .field("part", &self.part.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mechanism;
+
+    fn request(uri: &str) -> Request<()> {
+        Request::get(uri).header(HOST, "Example.com:80").body(()).expect("a request")
+    }
+
+    fn url(policy: &KeyPolicy, uri: &str) -> String {
+        policy.of(&request(uri)).expect("a key").url().to_owned()
+    }
+
+    #[test]
+    fn the_url_has_a_normal_host_and_the_exact_path() {
+        let policy = KeyPolicy::new();
+        assert_eq!(url(&policy, "/a%2Fb//c?x=1&a=2"), "http://example.com/a%2Fb//c?x=1&a=2");
+        assert_eq!(url(&policy, "https://A.example:443/"), "https://a.example/");
+        assert_eq!(url(&policy, "https://A.example:80/"), "https://a.example:80/");
+    }
+
+    #[test]
+    fn the_scheme_is_the_forwarded_one() {
+        let mut tls = request("/");
+        tls.headers_mut().insert(X_FORWARDED_PROTO, "https".parse().expect("a value"));
+        assert_eq!(KeyPolicy::new().of(&tls).expect("a key").url(), "https://example.com:80/");
+        tls.headers_mut().insert(X_FORWARDED_PROTO, "https, http".parse().expect("a value"));
+        assert_eq!(KeyPolicy::new().of(&tls), None);
+    }
+
+    #[test]
+    fn parameters_can_be_ignored_and_sorted() {
+        let query = "/?b=2&utm=x&a=1&b=1";
+        assert_eq!(url(&KeyPolicy::new().without_query(), query), "http://example.com/");
+        assert_eq!(url(&KeyPolicy::new().without_parameters(["utm"]), query), "http://example.com/?b=2&a=1&b=1");
+        assert_eq!(url(&KeyPolicy::new().only_parameters(["a"]), query), "http://example.com/?a=1");
+        assert_eq!(url(&KeyPolicy::new().sorted_query(), query), "http://example.com/?a=1&b=2&b=1&utm=x");
+    }
+
+    #[test]
+    fn identities_and_fields_are_parts_of_their_own() {
+        let policy = KeyPolicy::new().per_identity().field(HeaderName::from_static("x-a"));
+        let mut keys = std::collections::HashSet::new();
+        for name in ["", "a", "b"] {
+            for value in [None, Some("a"), Some("")] {
+                let mut request = request("/");
+                request.extensions_mut().insert(Identity::new(name, Mechanism::Basic));
+                if let Some(value) = value {
+                    request.headers_mut().insert("x-a", value.parse().expect("a value"));
+                }
+                keys.insert(policy.of(&request).expect("a key"));
+            }
+        }
+        assert_eq!(keys.len(), 9);
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_not_cached() {
+        let mut request = request("/");
+        request.headers_mut().insert(HOST, "a/b".parse().expect("a value"));
+        assert_eq!(KeyPolicy::new().of(&request), None);
+        request.headers_mut().remove(HOST);
+        assert_eq!(KeyPolicy::new().of(&request), None);
+    }
+}

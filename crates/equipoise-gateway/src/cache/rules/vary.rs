@@ -1,0 +1,236 @@
+//! `Vary` (RFC 9111, 4.1): which request fields select a stored response, in a normal form.
+
+use std::collections::BTreeSet;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY},
+};
+
+/// The request fields that a response names, with their normal values.
+pub(crate) type Selecting = Vec<(HeaderName, Vec<HeaderValue>)>;
+
+/// A response that names more fields than this is not stored: hardly any other request would select it.
+const MAX_FIELDS: usize = 16;
+
+/// Returns the names of the fields in `Vary`, sorted. `None` if no other request selects the response: `Vary` has a `*`,
+/// a text that is no name, or too many names.
+pub(crate) fn names(response: &HeaderMap) -> Option<BTreeSet<Name>> {
+    let mut names = BTreeSet::new();
+    for value in response.get_all(VARY) {
+        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if name.is_empty() {
+                continue;
+            }
+            let name = HeaderName::from_bytes(name).ok().filter(|name| name != "*")?;
+            names.insert(Name(name));
+            if names.len() > MAX_FIELDS {
+                return None;
+            }
+        }
+    }
+    Some(names)
+}
+
+/// A name of a field that is ordered by its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(HeaderName);
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.as_str().cmp(other.0.as_str())
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Returns the values of the named fields in a request, in their normal form.
+pub(crate) fn select(names: &BTreeSet<Name>, request: &HeaderMap) -> Selecting {
+    names.iter().map(|name| (name.0.clone(), normal(&name.0, request).into_iter().collect())).collect()
+}
+
+/// Returns the values in this request of the fields that select a stored response.
+pub(crate) fn select_like(selecting: &Selecting, request: &HeaderMap) -> Selecting {
+    selecting.iter().map(|(name, _)| (name.clone(), normal(name, request).into_iter().collect())).collect()
+}
+
+/// Returns whether a request selects a stored response.
+pub(crate) fn matches(selecting: &Selecting, request: &HeaderMap) -> bool {
+    selecting.iter().all(|(name, values)| values.first() == normal(name, request).as_ref())
+}
+
+/// Returns the values of a field as one value, in a form in which values that mean the same are equal: without spaces
+/// around commas, and for fields with weights in lower case and ordered by weight. `None` if the field is missing.
+fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = request.get_all(name).iter();
+    let first = values.next()?;
+    let weighted = *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE || *name == ACCEPT || *name == ACCEPT_CHARSET;
+    if !weighted && values.next().is_none() && is_plain(first.as_bytes()) {
+        // The value is its own normal form, and a clone of it is cheap.
+        return Some(first.clone());
+    }
+    // Lines are joined first (RFC 9110, 5.3), so that a quoted string means the same in one line and in several.
+    let mut joined = first.as_bytes().to_vec();
+    for value in request.get_all(name).iter().skip(1) {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(value.as_bytes());
+    }
+    let mut list = Vec::with_capacity(joined.len());
+    compact(&joined, &mut list);
+    if weighted {
+        list = by_weight(&list);
+    }
+    // The bytes are those of valid values, so this does not fail.
+    HeaderValue::from_bytes(&list).ok()
+}
+
+/// Whether a value has no spaces at its ends, and none beside a comma.
+fn is_plain(value: &[u8]) -> bool {
+    !value.contains(&b',') && value.trim_ascii().len() == value.len()
+}
+
+/// Appends a value without the spaces around its commas, except in quoted strings.
+fn compact(value: &[u8], list: &mut Vec<u8>) {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut spaces = 0;
+    let mut after_comma = true;
+    for byte in value.trim_ascii() {
+        match byte {
+            b' ' | b'\t' if !quoted => {
+                spaces += 1;
+                continue;
+            }
+            b',' if !quoted => after_comma = true,
+            _ => {
+                if !after_comma {
+                    list.extend(std::iter::repeat_n(b' ', spaces));
+                }
+                after_comma = false;
+            }
+        }
+        spaces = 0;
+        if *byte == b'"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && *byte == b'\\' && !escaped;
+        list.push(*byte);
+    }
+}
+
+/// Orders the members of a list by weight, then by text, in lower case and without spaces and weights of 1.
+fn by_weight(list: &[u8]) -> Vec<u8> {
+    let mut members: Vec<(u16, Vec<u8>)> = list
+        .split(|byte| *byte == b',')
+        .filter_map(|member| {
+            let mut text: Vec<u8> =
+                member.iter().filter(|byte| !matches!(byte, b' ' | b'\t')).map(u8::to_ascii_lowercase).collect();
+            let parameter = text.windows(3).rposition(|window| window == b";q=");
+            let weight = parameter.and_then(|at| text.get(at + 3..)).map_or(Some(1000), weight)?;
+            if let Some(at) = parameter
+                && weight == 1000
+            {
+                text.truncate(at);
+            }
+            (!text.is_empty()).then_some((weight, text))
+        })
+        .collect();
+    members.sort_unstable_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.cmp(right)));
+    members.dedup();
+    members.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(&b',')
+}
+
+/// Reads a weight in thousandths. A text that is no weight is as good as none: the member keeps it in its text.
+fn weight(text: &[u8]) -> Option<u16> {
+    let (whole, fraction) = text.split_at_checked(1)?;
+    let whole = match whole {
+        b"0" => 0,
+        b"1" => 1000,
+        _ => return Some(0),
+    };
+    let digits = fraction.strip_prefix(b".").unwrap_or_default();
+    let mut scale = 100;
+    let mut sum: u16 = whole;
+    for digit in digits.iter().take(3) {
+        if !digit.is_ascii_digit() {
+            return Some(0);
+        }
+        sum = sum.saturating_add(u16::from(digit - b'0') * scale);
+        scale /= 10;
+    }
+    Some(sum.min(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn selected(vary: &str, request: &[(&'static str, &str)]) -> Option<Selecting> {
+        let mut response = HeaderMap::new();
+        response.insert(VARY, HeaderValue::from_str(vary).expect("a value"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in request {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        Some(select(&names(&response)?, &headers))
+    }
+
+    fn same(name: &'static str, a: &[&str], b: &[&str]) -> bool {
+        let fields = |values: &[&str]| -> Vec<(&'static str, String)> {
+            values.iter().map(|value| (name, (*value).to_owned())).collect()
+        };
+        let of = |values: Vec<(&'static str, String)>| {
+            let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            selected(name, &values)
+        };
+        of(fields(a)) == of(fields(b))
+    }
+
+    #[test]
+    fn a_star_anywhere_matches_nothing() {
+        for vary in ["*", "*, *", ", *", "foo, *", "*, foo", "f o o"] {
+            assert_eq!(selected(vary, &[]), None, "{vary}");
+        }
+        assert_eq!(selected("", &[]), Some(Vec::new()));
+        assert_eq!(selected("B, a, A", &[]).map(|selecting| selecting.len()), Some(2));
+    }
+
+    #[test]
+    fn lines_and_spaces_around_commas_do_not_count() {
+        assert!(same("foo", &["1,2"], &[" 1, 2 "]));
+        assert!(same("foo", &["1, 2"], &["1", "2"]));
+        assert!(!same("foo", &["1,2"], &["2,1"]));
+        assert!(!same("foo", &["a b"], &["ab"]));
+        assert!(!same("foo", &["\"a, b\""], &["\"a,b\""]));
+        assert!(!same("foo", &[], &[""]));
+    }
+
+    #[test]
+    fn weighted_lists_ignore_order_case_and_spaces() {
+        assert!(same("accept-language", &["en, de"], &["de,EN"]));
+        assert!(same("accept-language", &["en;q=0.5, de"], &["de;q=1.0,en; q=0.5"]));
+        assert!(!same("accept-language", &["en;q=0.5, de"], &["en, de;q=0.5"]));
+        assert!(!same("accept-encoding", &["gzip"], &["gzip;q=0"]));
+        assert!(!same("accept-encoding", &["gzip"], &["br"]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_normal_form_is_stable(values in proptest::collection::vec("[a-c ,;q=0-1.\"\\\\]{0,20}", 1..3)) {
+            for name in [ACCEPT_LANGUAGE, HeaderName::from_static("foo")] {
+                let mut request = HeaderMap::new();
+                for value in &values {
+                    request.append(&name, HeaderValue::from_str(value).expect("a value"));
+                }
+                let once = normal(&name, &request).expect("a value");
+                request.insert(&name, once.clone());
+                prop_assert_eq!(normal(&name, &request), Some(once));
+            }
+        }
+    }
+}
