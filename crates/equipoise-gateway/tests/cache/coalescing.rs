@@ -1,0 +1,278 @@
+//! One fetch for many clients, and responses that are read while they arrive.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, channel::Channel};
+
+use crate::script::{self, BoxError, ScriptBody, Stage};
+
+/// A body that the test writes, and its writing end.
+fn channel() -> (http_body_util::channel::Sender<Bytes, BoxError>, ScriptBody) {
+    let (sender, body) = Channel::<Bytes, BoxError>::new(64);
+    (sender, body.boxed_unsync())
+}
+
+const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
+
+/// Lets all tasks do what they can do without the test.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_herd_on_a_cold_key_makes_one_request() {
+    let stage = Stage::new();
+    let (mut sender, body) = channel();
+    stage.backend.then(async { Ok(script::response(200, FRESH, body)) });
+    let clients: Vec<_> = (0..1000)
+        .map(|_| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &[]).await })
+        })
+        .collect();
+    settle().await;
+    for _ in 0..10 {
+        sender.send_data(Bytes::from_static(b"0123456789")).await.expect("a reader");
+        settle().await;
+    }
+    drop(sender);
+    for client in clients {
+        assert_eq!(client.await.expect("no panic").body.len(), 100);
+    }
+    assert_eq!((stage.backend.count(), stage.cache.stats().coalesced), (1, 999));
+    assert_eq!(stage.cache.stats().filling_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loss_of_the_first_client_is_no_loss_for_the_others() {
+    let stage = Stage::new();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        Ok(script::response(200, FRESH, script::full("body")))
+    });
+    let first = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.get("/", &[]).await }
+    });
+    settle().await;
+    let second = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.get("/", &[]).await }
+    });
+    settle().await;
+    first.abort();
+    settle().await;
+    release.send(()).expect("the fetch goes on");
+    let got = second.await.expect("no panic");
+    assert_eq!((got.body.as_str(), stage.backend.count()), ("body", 1));
+    assert_eq!(got.field("cache-status"), "equipoise; fwd=uri-miss; ttl=60; collapsed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_a_response_that_cannot_be_stored_fetch_at_the_same_time() {
+    let stage = Stage::new();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        Ok(script::response(200, &[("cache-control", "private")], script::full("first")))
+    });
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(10));
+    for _ in 0..10 {
+        let barrier = barrier.clone();
+        // These end only if all of them run together.
+        stage.backend.then(async move {
+            barrier.wait().await;
+            Ok(script::response(200, &[("cache-control", "private")], script::full("own")))
+        });
+    }
+    let clients: Vec<_> = (0..11)
+        .map(|_| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &[]).await.body })
+        })
+        .collect();
+    settle().await;
+    release.send(()).expect("the fetch is in progress");
+    let mut bodies = Vec::new();
+    for client in clients {
+        bodies.push(client.await.expect("no panic"));
+    }
+    bodies.sort();
+    assert_eq!((bodies[0].as_str(), bodies[1].as_str(), bodies[10].as_str()), ("first", "own", "own"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_waits_for_another_fetch_for_a_limited_time() {
+    let stage = Stage::with(|cache| cache.max_wait(Duration::from_secs(3)));
+    stage.backend.then(std::future::pending()).answers(200, FRESH, "own");
+    let first = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.get("/", &[]).await }
+    });
+    settle().await;
+    let begin = tokio::time::Instant::now();
+    assert_eq!(stage.get("/", &[]).await.body, "own");
+    assert_eq!((begin.elapsed().as_secs(), stage.cache.stats().waited_in_vain), (3, 1));
+    first.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_another_variant_share_a_fetch_of_their_own() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "max-age=60"), ("vary", "x-a")];
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        Ok(script::response(200, &fields, script::full("1")))
+    });
+    stage.backend.answers(200, &fields, "2");
+    let clients: Vec<_> = (0..20)
+        .map(|i| {
+            let stage = stage.clone();
+            let value = if i % 2 == 0 { "1" } else { "2" };
+            tokio::spawn(async move { (value, stage.get("/", &[("x-a", value)]).await.body) })
+        })
+        .collect();
+    settle().await;
+    release.send(()).expect("the fetch is in progress");
+    for client in clients {
+        let (value, body) = client.await.expect("no panic");
+        assert_eq!(value, body);
+    }
+    assert_eq!(stage.backend.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_becomes_too_large_is_complete_for_all_and_not_stored() {
+    let stage = Stage::with(|cache| cache.max_entry_bytes(1000));
+    let chunk = Bytes::from(vec![b'x'; 100_000]);
+    let count = 30;
+    let (mut sender, body) = channel();
+    tokio::spawn(async move {
+        for _ in 0..count {
+            sender.send_data(chunk.clone()).await.expect("a reader");
+        }
+    });
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        Ok(script::response(200, FRESH, body))
+    });
+    // Those that do not get hold of the beginning ask for themselves.
+    for _ in 0..5 {
+        stage.backend.answers(200, &[], &"x".repeat(100_000 * count));
+    }
+    let clients: Vec<_> = (0..5)
+        .map(|_| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &[]).await.body.len() })
+        })
+        .collect();
+    settle().await;
+    release.send(()).expect("the fetch is in progress");
+    for client in clients {
+        assert_eq!(client.await.expect("no panic"), 100_000 * count);
+    }
+    settle().await;
+    let stats = stage.cache.stats();
+    assert_eq!((stats.stored, stats.filling_bytes, stats.too_large >= 1), (0, 0, true), "{stats:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_a_large_response_bounds_the_memory() {
+    let stage = Stage::with(|cache| cache.max_entry_bytes(1000));
+    let (mut sender, body) = channel();
+    stage.backend.then(async { Ok(script::response(200, FRESH, body)) });
+    let response = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    let writer = tokio::spawn(async move {
+        for _ in 0..1000 {
+            sender.send_data(Bytes::from(vec![0; 10_000])).await.expect("a reader");
+        }
+    });
+    settle().await;
+    let held = stage.cache.stats().filling_bytes;
+    assert!(held < 300_000, "{held} bytes are held");
+    assert_eq!(response.into_body().collect().await.expect("complete").to_bytes().len(), 10_000_000);
+    writer.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fetch_of_a_large_response_ends_with_its_last_reader() {
+    let stage = Stage::with(|cache| cache.max_entry_bytes(1000));
+    let (mut sender, body) = channel();
+    stage.backend.then(async { Ok(script::response(200, FRESH, body)) });
+    let response = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    sender.send_data(Bytes::from(vec![0; 500_000])).await.expect("a reader");
+    settle().await;
+    drop(response);
+    settle().await;
+    assert!(sender.send_data(Bytes::from_static(b"x")).await.is_err());
+    assert_eq!(stage.cache.stats().filling_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incomplete_body_is_an_error_for_all_and_not_stored() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "max-age=60"), ("content-length", "10")];
+    for broken in [true, false] {
+        let (mut sender, body) = channel();
+        stage.backend.then(async move { Ok(script::response(200, &fields, body)) });
+        let clients: Vec<_> = (0..3)
+            .map(|_| {
+                let stage = stage.clone();
+                tokio::spawn(async move {
+                    let response = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+                    script::read(response).await.map(|got| got.body)
+                })
+            })
+            .collect();
+        settle().await;
+        sender.send_data(Bytes::from_static(b"01234")).await.expect("a reader");
+        settle().await;
+        if broken {
+            sender.abort("reset".into());
+        } else {
+            drop(sender);
+        }
+        for client in clients {
+            assert!(client.await.expect("no panic").is_err());
+        }
+    }
+    let stats = stage.cache.stats();
+    assert_eq!((stats.incomplete, stats.stored, stage.backend.count()), (2, 0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_are_shared_with_their_cause() {
+    let stage = Stage::new();
+    stage.backend.fails();
+    let error = stage.send(script::request("GET", "/", &[])).await.expect_err("an error");
+    let source = std::error::Error::source(&error).expect("a cause");
+    assert_eq!(source.to_string(), "connection refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_from_before_a_purge_is_not_stored() {
+    let stage = Stage::new();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        Ok(script::response(200, FRESH, script::full("old")))
+    });
+    stage.backend.answers(200, FRESH, "new");
+    let first = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.get("/", &[]).await.body }
+    });
+    settle().await;
+    stage.cache.handle().purge_url("http://example.com/").await.expect("a URL");
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+    release.send(()).expect("the fetch is in progress");
+    assert_eq!(first.await.expect("no panic"), "old");
+    settle().await;
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+}

@@ -1,0 +1,8 @@
+//! The cache around a scripted service, with a clock that the tests set.
+#![cfg(feature = "cache")]
+
+mod coalescing;
+mod requests;
+mod script;
+mod stale;
+mod storing;

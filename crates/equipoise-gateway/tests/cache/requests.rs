@@ -1,0 +1,161 @@
+//! Directives, conditions and ranges of requests (RFC 9111, 4.3 and 5.2.1; RFC 9110, 13 and 14).
+
+use crate::script::Stage;
+
+/// A stage with a fresh response to `/`, 5 seconds old.
+async fn filled(fields: &[(&str, &str)]) -> Stage {
+    let stage = Stage::new();
+    let mut all = vec![("cache-control", "max-age=60")];
+    all.extend(fields);
+    stage.backend.answers(200, &all, "0123456789");
+    stage.get("/", &[]).await;
+    stage.pass(5);
+    stage
+}
+
+#[tokio::test]
+async fn a_request_may_ask_for_more_than_freshness() {
+    for (control, reaches) in [
+        ("no-cache", true),
+        ("max-age=0", true),
+        ("max-age=4", true),
+        ("max-age=5", false),
+        ("max-age=6", false),
+        ("min-fresh=54", false),
+        ("min-fresh=56", true),
+        ("max-age=\"x", true),
+        ("x=\"no-cache\"", false),
+        ("no-store", false),
+        ("max-stale", false),
+    ] {
+        let stage = filled(&[]).await;
+        assert_eq!(stage.reaches_backend(&[("cache-control", control)]).await, reaches, "{control}");
+    }
+    assert!(filled(&[]).await.reaches_backend(&[("pragma", "no-cache")]).await);
+    assert!(!filled(&[]).await.reaches_backend(&[("pragma", "no-cache"), ("cache-control", "x")]).await);
+}
+
+#[tokio::test]
+async fn requests_cannot_bypass_a_cache_that_does_not_obey() {
+    let stage = Stage::with(|cache| cache.obey_requests(false));
+    stage.backend.answers(200, &[("cache-control", "max-age=60")], "x");
+    stage.get("/", &[]).await;
+    for control in ["no-cache", "max-age=0", "min-fresh=100", "no-store"] {
+        assert!(!stage.reaches_backend(&[("cache-control", control)]).await, "{control}");
+    }
+}
+
+#[tokio::test]
+async fn only_if_cached_gets_504_without_a_response() {
+    let stage = Stage::new();
+    let got = stage.get("/", &[("cache-control", "only-if-cached"), ("accept", "application/json")]).await;
+    assert_eq!((got.status, stage.backend.count()), (504, 0));
+    assert!(got.body.contains("only_if_cached"), "{}", got.body);
+    assert!(filled(&[]).await.get("/", &[("cache-control", "only-if-cached")]).await.is_hit());
+}
+
+#[tokio::test]
+async fn the_response_to_a_request_with_no_store_is_not_stored() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "max-age=60")], "first");
+    stage.get("/", &[("cache-control", "no-store")]).await;
+    assert!(stage.reaches_backend(&[]).await);
+}
+
+#[tokio::test]
+async fn conditions_are_answered_from_the_store() {
+    let stage = filled(&[("etag", "\"a\""), ("x-a", "1")]).await;
+    let got = stage.get("/", &[("if-none-match", "\"x\", W/\"a\"")]).await;
+    assert_eq!((got.status, got.body.as_str(), got.field("etag"), got.field("x-a")), (304, "", "\"a\"", "1"));
+    assert_eq!((got.field("content-length"), got.field("age")), ("", "5"));
+    assert_eq!(stage.get("/", &[("if-none-match", "\"b\""), ("if-modified-since", &stage.date(0))]).await.status, 200);
+
+    let modified = stage.date(-1000);
+    let stage = filled(&[("last-modified", &modified)]).await;
+    assert_eq!(stage.get("/", &[("if-modified-since", &modified)]).await.status, 304);
+    assert_eq!(stage.get("/", &[("if-modified-since", &stage.date(-2000))]).await.status, 200);
+    assert_eq!(stage.backend.count(), 1);
+}
+
+#[tokio::test]
+async fn a_condition_of_the_client_does_not_keep_the_cache_from_filling() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "max-age=60"), ("etag", "\"a\"")], "body");
+    let got = stage.get("/", &[("if-none-match", "\"a\"")]).await;
+    assert_eq!((got.status, got.body.as_str(), stage.backend.last("if-none-match")), (304, "", None));
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.status, hit.body.as_str()), (200, "body"));
+}
+
+#[tokio::test]
+async fn ranges_are_parts_of_complete_responses() {
+    let stage = filled(&[("etag", "\"a\"")]).await;
+    for (fields, status, range, body) in [
+        (&[("range", "bytes=0-1")][..], 206, "bytes 0-1/10", "01"),
+        (&[("range", "bytes=7-")], 206, "bytes 7-9/10", "789"),
+        (&[("range", "bytes=-2")], 206, "bytes 8-9/10", "89"),
+        (&[("range", "bytes=10-")], 416, "bytes */10", ""),
+        (&[("range", "bytes=0-1,4-5")], 200, "", "0123456789"),
+        (&[("range", "bytes=0-1"), ("if-range", "\"a\"")], 206, "bytes 0-1/10", "01"),
+        (&[("range", "bytes=0-1"), ("if-range", "W/\"a\"")], 200, "", "0123456789"),
+        (&[("range", "bytes=0-1"), ("if-none-match", "\"a\"")], 304, "", ""),
+    ] {
+        let got = stage.get("/", fields).await;
+        assert_eq!((got.status, got.field("content-range"), got.body.as_str()), (status, range, body), "{fields:?}");
+    }
+    let head = stage.ask("HEAD", "/", &[("range", "bytes=0-1")]).await;
+    assert_eq!((head.status, head.field("content-length"), head.body.as_str()), (200, "10", ""));
+    assert_eq!(stage.backend.count(), 1);
+}
+
+#[tokio::test]
+async fn a_range_that_is_not_stored_is_forwarded() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "max-age=60"), ("content-range", "bytes 0-1/10")];
+    stage.backend.answers(206, &fields, "01").answers(206, &fields, "01");
+    for _ in 0..2 {
+        let got = stage.get("/", &[("range", "bytes=0-1")]).await;
+        assert_eq!(
+            (got.status, got.body.as_str(), stage.backend.last("range").as_deref()),
+            (206, "01", Some("bytes=0-1"))
+        );
+    }
+    assert_eq!(stage.backend.count(), 2);
+}
+
+#[tokio::test]
+async fn requests_with_a_body_or_a_strong_condition_are_not_answered_from_the_store() {
+    let stage = filled(&[("etag", "\"a\"")]).await;
+    for field in [("content-length", "3"), ("transfer-encoding", "chunked"), ("if-match", "\"a\""), ("upgrade", "x")] {
+        assert!(stage.reaches_backend(&[field]).await, "{field:?}");
+    }
+    assert!(!stage.reaches_backend(&[("content-length", "0")]).await);
+}
+
+#[tokio::test]
+async fn the_host_the_scheme_and_the_exact_path_are_told_apart() {
+    let stage = filled(&[]).await;
+    for path in ["//", "/%2f", "/?", "/?a"] {
+        stage.backend.answers(200, &[], "other");
+        assert_eq!(stage.get(path, &[]).await.body, "other", "{path}");
+    }
+    assert!(stage.reaches_backend(&[("x-forwarded-proto", "https")]).await);
+    assert!(!stage.reaches_backend(&[("x-forwarded-host", "evil.example"), ("x-http-method-override", "POST")]).await);
+}
+
+#[tokio::test]
+async fn the_response_to_head_updates_or_removes_the_stored_one() {
+    for (fields, survives) in [
+        (&[("etag", "\"a\""), ("cache-control", "max-age=60"), ("x-a", "2")][..], true),
+        (&[("etag", "\"b\""), ("cache-control", "max-age=60")], false),
+        (&[("content-length", "9"), ("cache-control", "max-age=60")], false),
+    ] {
+        let stage = filled(&[("etag", "\"a\""), ("x-a", "1")]).await;
+        stage.pass(60);
+        stage.backend.answers(200, fields, "");
+        stage.ask("HEAD", "/", &[]).await;
+        stage.backend.answers(200, &[], "new");
+        let got = stage.get("/", &[]).await;
+        assert_eq!((got.is_hit(), got.field("x-a") == "2"), (survives, survives), "{fields:?}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Validation, and stale responses (RFC 9111, 4.2.4 and 4.3; RFC 5861).
+
+use std::time::Duration;
+
+use crate::script::Stage;
+
+#[tokio::test]
+async fn a_stale_response_is_validated_and_its_fields_are_updated() {
+    let stage = Stage::new();
+    let first = [("cache-control", "max-age=10"), ("etag", "\"a\""), ("x-a", "1"), ("x-b", "1")];
+    let update = [("cache-control", "max-age=20"), ("etag", "\"a\""), ("x-a", "2"), ("content-length", "0")];
+    stage.backend.answers(200, &first, "body").answers(304, &update, "");
+    stage.get("/", &[]).await;
+    stage.pass(11);
+    let got = stage.get("/", &[("if-none-match", "\"other\"")]).await;
+    assert_eq!(stage.backend.last("if-none-match").as_deref(), Some("\"a\""));
+    assert_eq!((got.status, got.body.as_str(), got.field("x-a"), got.field("x-b")), (200, "body", "2", "1"));
+    assert_eq!(got.field("content-length"), "4");
+    assert_eq!(got.field("cache-status"), "equipoise; fwd=stale; fwd-status=304; ttl=20");
+    stage.pass(19);
+    assert!(stage.get("/", &[]).await.is_hit());
+    assert_eq!(stage.cache.stats().validated, 1);
+}
+
+#[tokio::test]
+async fn the_client_gets_304_after_validation_if_it_has_the_response() {
+    let stage = Stage::new();
+    let modified = stage.date(-100);
+    let fields = [("cache-control", "max-age=10"), ("last-modified", modified.as_str())];
+    stage.backend.answers(200, &fields, "body").answers(304, &fields, "");
+    stage.get("/", &[]).await;
+    stage.pass(11);
+    assert_eq!(stage.get("/", &[("if-modified-since", &modified)]).await.status, 304);
+}
+
+#[tokio::test]
+async fn a_new_response_replaces_the_stale_one() {
+    let stage = Stage::new();
+    let fields = |etag| [("cache-control", "max-age=10"), ("etag", etag)];
+    stage.backend.answers(200, &fields("\"a\""), "old").answers(200, &fields("\"b\""), "new");
+    stage.get("/", &[]).await;
+    stage.pass(11);
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.is_hit(), hit.body.as_str()), (true, "new"));
+}
+
+#[tokio::test]
+async fn no_cache_is_stored_and_validated_for_each_request() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "no-cache, max-age=60"), ("etag", "\"a\"")];
+    stage.backend.answers(200, &fields, "body").answers(304, &fields, "").answers(304, &fields, "");
+    for count in 1..=3 {
+        assert_eq!(stage.get("/", &[]).await.body, "body");
+        assert_eq!(stage.backend.count(), count);
+    }
+}
+
+#[tokio::test]
+async fn a_304_about_another_response_is_an_error() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "max-age=10"), ("etag", "\"a\"")], "old");
+    stage.backend.answers(304, &[("etag", "\"b\"")], "").answers(200, &[], "new");
+    stage.get("/", &[]).await;
+    stage.pass(11);
+    assert!(stage.send(crate::script::request("GET", "/", &[])).await.is_err());
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+}
+
+#[tokio::test]
+async fn a_304_that_forbids_storing_removes_the_response() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "max-age=10"), ("etag", "\"a\"")], "old");
+    stage.backend.answers(304, &[("cache-control", "no-store")], "").answers(200, &[], "new");
+    stage.get("/", &[]).await;
+    stage.pass(11);
+    assert_eq!(stage.get("/", &[]).await.body, "old");
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+    assert_eq!(stage.backend.last("if-none-match"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_while_revalidate_answers_at_once_and_validates_once() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "max-age=10, stale-while-revalidate=20"), ("etag", "\"a\"")];
+    stage.backend.answers(200, &fields, "old");
+    stage.get("/", &[]).await;
+    stage.pass(15);
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        Ok(crate::script::response(200, &[("cache-control", "max-age=10")], crate::script::full("new")))
+    });
+    for _ in 0..3 {
+        let got = stage.get("/", &[]).await;
+        assert_eq!(got.field("cache-status"), "equipoise; hit; ttl=-5; detail=stale-while-revalidate");
+        assert_eq!(got.body, "old");
+    }
+    tokio::task::yield_now().await;
+    release.send(()).expect("the fetch is in progress");
+    while stage.cache.stats().fetches > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+    assert_eq!((stage.backend.count(), stage.cache.stats().background), (2, 1));
+}
+
+#[tokio::test]
+async fn stale_while_revalidate_ends_with_its_window() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "max-age=10, stale-while-revalidate=20")], "old");
+    stage.get("/", &[]).await;
+    stage.pass(30);
+    assert!(stage.reaches_backend(&[]).await);
+}
+
+#[tokio::test]
+async fn stale_if_error_hides_errors_within_its_window() {
+    for (control, seconds, hidden) in [
+        ("max-age=10, stale-if-error=20", 29, true),
+        ("max-age=10, stale-if-error=20", 31, false),
+        ("max-age=10", 15, false),
+        ("max-age=10, stale-if-error=20, must-revalidate", 15, false),
+        ("max-age=10, stale-if-error=20, proxy-revalidate", 15, false),
+        ("max-age=10, stale-if-error=20, no-cache", 15, false),
+        ("s-maxage=10, stale-if-error=20", 15, false),
+    ] {
+        for status in [None, Some(500), Some(502), Some(503), Some(504)] {
+            let stage = Stage::new();
+            stage.backend.answers(200, &[("cache-control", control), ("etag", "\"a\"")], "old");
+            stage.get("/", &[]).await;
+            stage.pass(seconds);
+            match status {
+                None => stage.backend.fails(),
+                Some(status) => stage.backend.answers(status, &[], "error"),
+            };
+            let got = stage.send(crate::script::request("GET", "/", &[])).await;
+            let body = match got {
+                Ok(got) => crate::script::read(got).await.expect("a body").body,
+                Err(_) => "error".to_owned(),
+            };
+            assert_eq!(body == "old", hidden, "{control} after {seconds}: {status:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn settings_allow_stale_responses_that_do_not_say_it_themselves() {
+    let stage = Stage::with(|cache| cache.stale_if_error(Duration::from_secs(100)).max_stale(Duration::from_secs(50)));
+    stage.backend.answers(200, &[("cache-control", "max-age=10")], "old").fails().fails();
+    stage.get("/", &[]).await;
+    stage.pass(59);
+    let got = stage.get("/", &[]).await;
+    assert_eq!((got.body.as_str(), stage.cache.stats().stale_on_error), ("old", 1));
+    assert!(got.field("cache-status").ends_with("detail=stale-if-error"), "{}", got.field("cache-status"));
+    stage.pass(2);
+    assert!(stage.send(crate::script::request("GET", "/", &[])).await.is_err());
+}
+
+#[tokio::test]
+async fn max_stale_of_the_request_counts_unless_the_response_forbids_it() {
+    for (control, hit) in [
+        ("max-age=10", true),
+        ("max-age=10, must-revalidate", false),
+        ("max-age=10, proxy-revalidate", false),
+        ("max-age=10, no-cache", false),
+        ("s-maxage=10", false),
+        ("max-age=0", false),
+    ] {
+        let stage = Stage::new();
+        stage.backend.answers(200, &[("cache-control", control), ("etag", "\"a\"")], "old");
+        stage.get("/", &[]).await;
+        stage.pass(15);
+        assert_eq!(!stage.reaches_backend(&[("cache-control", "max-stale=10")]).await, hit, "{control}");
+        if hit {
+            assert!(stage.reaches_backend(&[("cache-control", "max-stale=4")]).await, "{control}");
+        }
+    }
+}
