@@ -1,6 +1,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
+    sync::Arc,
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -14,7 +15,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are IPv4 addresses, in the text and in lookups. `::/0` contains all
 /// IPv6 addresses and no IPv4 address.
 ///
-/// Overlapping and adjacent ranges are merged. A lookup takes O(log n) time for n ranges, and does not allocate.
+/// Overlapping and adjacent ranges are merged. A lookup takes O(log n) time for n ranges, and does not
+/// allocate. Clones share the ranges.
 ///
 /// ```
 /// use equipoise_gateway::filter::AddressRanges;
@@ -30,8 +32,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressRanges {
     /// First and last addresses. Sorted, and neither overlapping nor adjacent.
-    v4: Box<[(u32, u32)]>,
-    v6: Box<[(u128, u128)]>,
+    v4: Arc<[(u32, u32)]>,
+    v6: Arc<[(u128, u128)]>,
 }
 
 /// Why a text is not a set of addresses.
@@ -84,7 +86,7 @@ fn is_in<A: Copy + Ord>(ranges: &[(A, A)], address: A) -> bool {
 }
 
 /// Sorts ranges and merges those that overlap or are adjacent. `next` returns the address after another one.
-fn merged<A: Copy + Ord>(mut ranges: Vec<(A, A)>, next: impl Fn(A) -> Option<A>) -> Box<[(A, A)]> {
+fn merged<A: Copy + Ord>(mut ranges: Vec<(A, A)>, next: impl Fn(A) -> Option<A>) -> Arc<[(A, A)]> {
     ranges.sort_unstable();
     let mut merged: Vec<(A, A)> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
@@ -93,7 +95,7 @@ fn merged<A: Copy + Ord>(mut ranges: Vec<(A, A)>, next: impl Fn(A) -> Option<A>)
             _ => merged.push((first, last)),
         }
     }
-    merged.into_boxed_slice()
+    merged.into()
 }
 
 /// Collects ranges of both families.

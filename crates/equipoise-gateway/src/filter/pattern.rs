@@ -246,9 +246,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_glob_in_a_segment_is_a_regular_expression_without_backtracking(
-            glob in "[ab*]{1,6}", text in "[ab]{0,8}",
+            glob in "[ab]{0,2}(\\*[ab]{1,2}){0,3}\\*?", text in "[ab]{0,8}",
         ) {
-            prop_assume!(!glob.contains("**") && glob != "*");
             fn naive(glob: &[u8], text: &[u8]) -> bool {
                 match glob.split_first() {
                     None => text.is_empty(),
@@ -257,7 +256,8 @@ mod tests {
                 }
             }
             let found = pattern(&format!("/{glob}")).matches_normalized(&format!("/{text}"));
-            prop_assert_eq!(found, naive(glob.as_bytes(), text.as_bytes()));
+            let is_never_empty = glob == "*" && text.is_empty();
+            prop_assert_eq!(found, naive(glob.as_bytes(), text.as_bytes()) && !is_never_empty);
         }
 
         #[test]

@@ -14,7 +14,7 @@ pub(super) enum Condition {
     Field { name: HeaderName, test: Test },
     NoField(HeaderName),
     Query { name: Box<[u8]>, test: Test },
-    Addresses { ranges: Arc<AddressRanges>, is_met_by_others: bool },
+    Addresses { ranges: AddressRanges, is_met_by_others: bool },
     UriLonger(usize),
     MoreFields(usize),
     FieldsLonger(usize),

@@ -212,15 +212,15 @@ impl Rule {
     /// The address of the client must be in these ranges. A request whose client has no known address gets status 403 if
     /// it meets all other conditions.
     #[must_use]
-    pub fn addresses(self, ranges: impl Into<Arc<AddressRanges>>) -> Self {
-        self.ranges(ranges.into(), false)
+    pub fn addresses(self, ranges: AddressRanges) -> Self {
+        self.ranges(ranges, false)
     }
 
     /// The address of the client must not be in these ranges. A request whose client has no known address gets status 403
     /// if it meets all other conditions.
     #[must_use]
-    pub fn not_addresses(self, ranges: impl Into<Arc<AddressRanges>>) -> Self {
-        self.ranges(ranges.into(), true)
+    pub fn not_addresses(self, ranges: AddressRanges) -> Self {
+        self.ranges(ranges, true)
     }
 
     /// Path and query together must be longer than this number of bytes.
@@ -280,7 +280,7 @@ impl Rule {
         self
     }
 
-    fn ranges(mut self, ranges: Arc<AddressRanges>, is_met_by_others: bool) -> Self {
+    fn ranges(mut self, ranges: AddressRanges, is_met_by_others: bool) -> Self {
         if ranges.is_empty() {
             self.refuse("addresses", "", "write at least one network, such as 10.0.0.0/8");
         }

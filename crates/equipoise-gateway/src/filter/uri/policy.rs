@@ -27,8 +27,8 @@ pub enum PathFault {
     Control,
     /// Bytes that are not UTF-8, such as the overlong encoding `%C0%AF` of a slash.
     NotUtf8,
-    /// A percent sign that is encoded before two hexadecimal digits, such as `%252F`. Servers that decode twice read it as
-    /// another character.
+    /// A path that has an encoding after it was decoded, such as `%252F`. Servers that decode twice read it as another
+    /// character.
     DoubleEncoding,
     /// An encoded slash (`%2F`).
     EncodedSlash,
@@ -85,7 +85,7 @@ impl PathFault {
 /// | `%` without two digits | refuse | `%25` |
 /// | control characters | refuse | refused too |
 /// | bytes that are not UTF-8 | refuse | refused too |
-/// | `%25` before two digits (`%252F`) | allow | refused too |
+/// | an encoding after decoding (`%252F`) | allow | refused too |
 /// | `%2F` | refuse | `/` |
 /// | `\`, `%5C` | refuse | `/` |
 /// | `;`, `%3B` | refuse | the segment without what follows |
@@ -216,8 +216,7 @@ impl UriPolicy {
         refuses(seen.backslash, PathFault::Backslash, true)?;
         refuses(seen.parameters, PathFault::Parameters, true)?;
         let mut text = self.rewritten(path);
-        // What is a segment depends on the steps before. A path whose backslashes are allowed may have segments for some
-        // servers, and those are what such a setting asks for.
+        // Segments are looked at last, because an encoded slash or a backslash may have become a slash.
         refuses(has_dot_segments(&text), PathFault::DotSegments, true)?;
         refuses(text.contains("//"), PathFault::EmptySegments, true)?;
         let resolves = self.action(PathFault::DotSegments) == PathAction::Normalize && has_dot_segments(&text);
@@ -235,6 +234,8 @@ impl UriPolicy {
         let normalizes = |fault| self.action(fault) == PathAction::Normalize;
         let mut text = String::with_capacity(path.len());
         let mut skips_parameters = false;
+        // The number of bytes after a `%` that begins no encoding and stays. With digits that are decoded, it would begin one.
+        let mut after_bare: Option<u8> = None;
         let mut rest = path;
         while let Some(character) = rest.chars().next() {
             let (unit, byte) = match character {
@@ -247,6 +248,7 @@ impl UriPolicy {
             rest = rest.get(unit.len()..).unwrap_or_default();
             let is_encoded = unit.len() == 3 && unit.starts_with('%');
             let byte = byte.filter(|_| is_encoded || character.is_ascii());
+            let completes = after_bare.take().filter(|_| byte.is_some_and(|byte| byte.is_ascii_hexdigit()));
             match byte {
                 Some(b'/') if !is_encoded || normalizes(PathFault::EncodedSlash) => {
                     skips_parameters = false;
@@ -258,13 +260,23 @@ impl UriPolicy {
                 }
                 _ if skips_parameters => {}
                 Some(b';') if normalizes(PathFault::Parameters) => skips_parameters = true,
-                Some(byte) if is_encoded && !self.keep_encodings && is_unreserved(byte) => text.push(char::from(byte)),
+                Some(byte) if is_encoded && !self.keep_encodings && is_unreserved(byte) && completes.is_none() => {
+                    text.push(char::from(byte));
+                }
                 Some(_) if is_encoded && !self.keep_encodings => text.push_str(&unit.to_ascii_uppercase()),
                 None if unit == "%" && normalizes(PathFault::InvalidEncoding) => text.push_str("%25"),
-                None if unit != "%" && !self.keep_encodings => {
+                None if unit == "%" => {
+                    after_bare = Some(0);
+                    text.push('%');
+                }
+                None if !self.keep_encodings => {
                     for byte in unit.bytes() {
                         text.push_str(&format!("%{byte:02X}"));
                     }
+                }
+                Some(_) if !is_encoded => {
+                    after_bare = completes.filter(|after| *after == 0).map(|_| 1);
+                    text.push_str(unit);
                 }
                 _ => text.push_str(unit),
             }
@@ -298,6 +310,9 @@ impl Seen {
             control: decoded.iter().any(u8::is_ascii_control),
             backslash: decoded.contains(&b'\\'),
             parameters: decoded.contains(&b';'),
+            double_encoding: decoded
+                .windows(3)
+                .any(|unit| unit.starts_with(b"%") && unit.iter().skip(1).all(u8::is_ascii_hexdigit)),
             ..Self::default()
         };
         let mut rest = path;
@@ -306,10 +321,6 @@ impl Seen {
             let digits = after.as_bytes().first_chunk::<2>().filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
             match digits {
                 Some(b"2f" | b"2F") => seen.encoded_slash = true,
-                Some(b"25") => {
-                    let next = after.as_bytes().get(2..4);
-                    seen.double_encoding |= next.is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
-                }
                 Some(_) => {}
                 None => seen.invalid_encoding = true,
             }
@@ -436,7 +447,10 @@ mod tests {
             assert!(all.apply(path).is_err(), "{path}");
         }
         let double = UriPolicy::new().on(PathFault::DoubleEncoding, PathAction::Refuse);
-        assert_eq!(double.apply("/a%252fb"), Err(PathFault::DoubleEncoding));
+        for path in ["/a%252fb", "/a%25%32f", "/%25%412"] {
+            assert_eq!(double.apply(path), Err(PathFault::DoubleEncoding), "{path}");
+        }
+        assert_eq!(double.apply("/100%25").as_deref(), Ok("/100%25"));
     }
 
     #[test]
@@ -454,6 +468,8 @@ mod tests {
             let policy = UriPolicy::new().on(fault, PathAction::Allow);
             assert_eq!(policy.apply(path).as_deref(), Ok(path), "{path}");
         }
+        let bare = UriPolicy::new().on(PathFault::InvalidEncoding, PathAction::Allow);
+        assert_eq!(bare.apply("/%%41%42").as_deref(), Ok("/%%41B"), "no encoding comes into being");
         let nul = UriPolicy::new().on(PathFault::Nul, PathAction::Allow);
         assert_eq!(nul.apply("/%00"), Err(PathFault::Nul));
         let merging = UriPolicy::new()
@@ -465,7 +481,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_path_that_was_normalized_stays(
-            path in "/(/|\\.|;|\\\\|a|\u{e9}|%2e|%2F|%5c|%3b|%41|%c3%a9|%25|%|2|f){0,12}",
+            path in "/(/|\\.|;|\\\\|a|\u{e9}|%2e|%2F|%5c|%3b|%41|%42|%c3%a9|%25|%|2|f){0,12}",
             actions in proptest::collection::vec(0..3_u8, 10),
             keep: bool,
         ) {
