@@ -77,10 +77,10 @@ pub enum InvalidCors {
         /// The text that was refused.
         name: String,
     },
-    /// Browsers never send such a request.
-    #[error("browsers refuse the method {method}")]
+    /// Browsers never send such a request, or would take the method for any one.
+    #[error("browsers do not send the method {method}; write methods such as PUT")]
     Method {
-        /// The method that was refused: `CONNECT`, `TRACE` or `TRACK`.
+        /// The method that was refused: `CONNECT`, `TRACE`, `TRACK` or `*`.
         method: Method,
     },
 }
@@ -127,7 +127,7 @@ impl CorsPolicy {
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = methods.into_iter().collect();
-        let refused = |method: &&Method| matches!(method.as_str(), "CONNECT" | "TRACE" | "TRACK");
+        let refused = |method: &&Method| matches!(method.as_str(), "CONNECT" | "TRACE" | "TRACK" | "*");
         if let Some(method) = self.methods.iter().find(refused) {
             self.wrong.get_or_insert(InvalidCors::Method { method: method.clone() });
         }

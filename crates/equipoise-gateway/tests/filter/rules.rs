@@ -57,6 +57,8 @@ async fn tricks_with_paths_do_not_avoid_a_rule() {
         "/admin;x",
         "/admin;x=1/y",
         "/public/..;/admin",
+        "/admin%00.css",
+        "/adm\u{131}n",
     ] {
         let denied = send(&layer, request("GET", path)).await;
         assert!(matches!(denied.status, 400 | 403), "{path}: {}", denied.status);

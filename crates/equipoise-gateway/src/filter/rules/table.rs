@@ -49,7 +49,7 @@ struct Counted {
 pub struct FilterStats {
     /// The number of requests that were passed on.
     pub allowed: u64,
-    /// The number of requests that were denied, for any reason.
+    /// The number of requests that were denied before the inner service got them, for any reason.
     pub denied: u64,
     /// The number of requests whose body was longer than its limit, declared or not.
     pub too_large: u64,
@@ -154,7 +154,7 @@ impl FilterRules {
         let mut client = Client::Unread(client);
         let decision = self.find(head, &path, &mut client);
         let is_ambiguous = checks_path
-            && (is_ambiguous_path(head.uri.path())
+            && (is_ambiguous(head.uri.path())
                 || path.contains(';')
                     && !decision.is_same(&self.find(head, &path_without_parameters(&path), &mut client)));
         for counted in decision.met.iter().filter_map(|at| self.rules.get(*at)) {
@@ -244,6 +244,12 @@ impl FilterRules {
             })
             .collect();
     }
+}
+
+/// Returns whether servers disagree about a path. A [`ReverseProxy`](equipoise_proxy::ReverseProxy) refuses a NUL and
+/// characters outside ASCII before, but the filter may be used without one.
+fn is_ambiguous(path: &str) -> bool {
+    is_ambiguous_path(path) || !path.is_ascii() || path.contains("%00")
 }
 
 /// Returns the code and the text for a status of a denied request.

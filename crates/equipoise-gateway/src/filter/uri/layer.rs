@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode, uri::PathAndQuery};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::policy::{PathFault, UriPolicy};
+use super::{fault::PathFault, policy::UriPolicy};
 use crate::{Denial, ReplyBody, filter::reply_future::ReplyFuture};
 
 /// A layer that refuses or rewrites paths that servers read differently: see [`UriPolicy`].

@@ -1,32 +1,17 @@
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-};
-
 use equipoise_proxy::{
-    __private::{
-        asked_for, check_redirect, client_scheme, host_of, normalized_path, redirect_location, redirect_status,
-    },
+    __private::{asked_for, check_redirect, client_scheme, host_of, redirect_location},
     route::Redirect,
 };
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header::LOCATION};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{
-    pattern::{InvalidPattern, PathPattern},
-    reply_future::ReplyFuture,
-};
-use crate::ReplyBody;
+use crate::filter::pattern::{InvalidPattern, PathPattern};
 
 /// What is encoded in a location: characters that no URI has (RFC 3986, section 2).
 const NOT_IN_URI: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+const TARGET: &str = "a target is a path such as /new, or a URL such as https://new.test/";
 
 /// A rule that answers some requests with a redirect.
 ///
@@ -49,17 +34,17 @@ const NOT_IN_URI: &AsciiSet =
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedirectRule {
-    text: String,
-    kind: Kind,
-    redirect: Redirect,
-    hosts: Vec<String>,
+    pub(super) text: String,
+    pub(super) kind: Kind,
+    pub(super) redirect: Redirect,
+    pub(super) hosts: Vec<String>,
     except: Vec<PathPattern>,
     query: Query,
     wrong: Option<(String, &'static str)>,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Path { pattern: PathPattern, segments: Option<usize> },
     Https,
     Host,
@@ -230,7 +215,7 @@ impl RedirectRule {
         self
     }
 
-    fn check(&self) -> Result<(), (String, &'static str)> {
+    pub(super) fn check(&self) -> Result<(), (String, &'static str)> {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }
@@ -239,7 +224,7 @@ impl RedirectRule {
         // The location of a rule for paths of one site must not match the rule again.
         if let Kind::Path { pattern, segments } = &self.kind {
             let probe = Request::new(());
-            let path = pattern.as_str().replace("/**", "");
+            let path = pattern.as_str().replace("/**", "").replace('*', "x");
             if let Some(location) = redirect_location(&self.redirect, &probe, segments.unwrap_or(0), &path, None)
                 && let Ok(location) = location.to_str()
                 && location.starts_with('/')
@@ -252,8 +237,19 @@ impl RedirectRule {
         Ok(())
     }
 
+    /// Returns a path that the rule redirects, if it is one for paths of any host.
+    pub(super) fn example(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Path { pattern, .. } if self.hosts.is_empty() => {
+                let path = pattern.as_str().replace("/**", "").replace('*', "x");
+                Some(if path.is_empty() { "/".to_owned() } else { path })
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the location for a request. `None` if the rule does not apply to it.
-    fn location<B>(&self, request: &Request<B>, normalized: &str) -> Option<HeaderValue> {
+    pub(super) fn location<B>(&self, request: &Request<B>, normalized: &str) -> Option<HeaderValue> {
         if !self.hosts.is_empty() {
             let host = asked_for(request)?;
             let host = host.strip_suffix('.').unwrap_or(host);
@@ -299,202 +295,5 @@ impl RedirectRule {
         let text = std::str::from_utf8(location.as_bytes()).ok()?;
         let is_same = request.uri().path_and_query().is_some_and(|target| target.as_str() == text);
         if is_same { None } else { HeaderValue::try_from(utf8_percent_encode(text, NOT_IN_URI).to_string()).ok() }
-    }
-}
-
-const TARGET: &str = "a target is a path such as /new, or a URL such as https://new.test/";
-
-/// A layer that answers requests with redirects. The first [rule](RedirectRule) that applies decides.
-///
-/// A request is passed on if its location would be its own target. The target `*` is not redirected, and neither are gRPC
-/// calls, whose clients follow no redirects.
-#[derive(Clone, Debug)]
-pub struct RedirectLayer {
-    rules: Arc<[RedirectRule]>,
-    redirected: Arc<AtomicU64>,
-}
-
-/// What a [`RedirectLayer`] has counted since it was created.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RedirectStats {
-    /// The number of requests that were answered with a redirect.
-    pub redirected: u64,
-}
-
-impl RedirectLayer {
-    /// Creates a layer with rules.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidRedirect`] names the first rule that is invalid, or that would redirect its own target again.
-    pub fn new(rules: impl IntoIterator<Item = RedirectRule>) -> Result<Self, InvalidRedirect> {
-        let rules: Arc<[RedirectRule]> = rules.into_iter().collect();
-        for rule in &*rules {
-            rule.check().map_err(|(text, valid)| InvalidRedirect { rule: rule.text.clone(), text, valid })?;
-        }
-        let slashes: HashSet<bool> = rules
-            .iter()
-            .filter(|rule| rule.hosts.is_empty())
-            .filter_map(|rule| match rule.kind {
-                Kind::AddSlash => Some(true),
-                Kind::RemoveSlash => Some(false),
-                _ => None,
-            })
-            .collect();
-        if slashes.len() > 1 {
-            return Err(InvalidRedirect {
-                rule: "slash at the end".to_owned(),
-                text: String::new(),
-                valid: "either add slashes or remove them",
-            });
-        }
-        Ok(Self { rules, redirected: Arc::default() })
-    }
-
-    /// Returns what this layer and its clones have counted.
-    pub fn stats(&self) -> RedirectStats {
-        RedirectStats { redirected: self.redirected.load(Ordering::Relaxed) }
-    }
-
-    fn respond<B, R>(&self, request: &Request<B>) -> Option<Response<ReplyBody<R>>> {
-        let path = request.uri().path();
-        if !path.starts_with('/') || equipoise_tower::__private::is_grpc(request.headers()) {
-            return None;
-        }
-        let normalized = normalized_path(path);
-        let (rule, location) = self.rules.iter().find_map(|rule| Some((rule, rule.location(request, &normalized)?)))?;
-        self.redirected.fetch_add(1, Ordering::Relaxed);
-        let mut response = Response::new(ReplyBody::own(""));
-        *response.status_mut() = redirect_status(&rule.redirect);
-        response.headers_mut().insert(LOCATION, location);
-        Some(response)
-    }
-}
-
-/// The service of a [`RedirectLayer`].
-#[derive(Clone, Debug)]
-pub struct Redirects<S> {
-    inner: S,
-    layer: RedirectLayer,
-}
-
-impl<S> Layer<S> for RedirectLayer {
-    type Service = Redirects<S>;
-
-    fn layer(&self, inner: S) -> Redirects<S> {
-        Redirects { inner, layer: self.clone() }
-    }
-}
-
-impl<S, B, R> Service<Request<B>> for Redirects<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-{
-    type Response = Response<ReplyBody<R>>;
-    type Error = S::Error;
-    type Future = ReplyFuture<S::Future, R>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.layer.respond(&request) {
-            Some(response) => ReplyFuture::own(response),
-            None => ReplyFuture::inner(self.inner.call(request)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn location(rules: impl IntoIterator<Item = RedirectRule>, url: &str) -> Option<String> {
-        let layer = RedirectLayer::new(rules).expect("rules");
-        let uri: Uri = url.parse().expect("a URI");
-        let host = uri.authority().expect("a host").as_str().to_owned();
-        let request = Request::get(uri.path_and_query().expect("a path").as_str()).header("host", host).body(());
-        let response: Response<ReplyBody<()>> = layer.respond(&request.expect("a request"))?;
-        Some(response.headers()[LOCATION].to_str().expect("ASCII").to_owned())
-    }
-
-    #[test]
-    fn rules_lead_to_their_targets() {
-        let exact = || RedirectRule::exact("/old", "/new");
-        let prefix = || RedirectRule::prefix("/old", "/new/base");
-        for (rule, url, expected) in [
-            (exact(), "http://a/old?x=1", Some("/new?x=1")),
-            (exact(), "http://a/%6fld", Some("/new")),
-            (exact(), "http://a/old/x", None),
-            (exact().drop_query(), "http://a/old?x=1", Some("/new")),
-            (exact().query("from=old"), "http://a/old?x=1", Some("/new?from=old")),
-            (exact().host("b"), "http://a/old", None),
-            (exact().host("a"), "http://A:81/old", Some("/new")),
-            (prefix(), "http://a/old/x%20y?z", Some("/new/base/x%20y?z")),
-            (prefix(), "http://a/old", Some("/new/base")),
-            (prefix(), "http://a/older", None),
-            (RedirectRule::prefix("/old", "/"), "http://a/old//evil.test/x", Some("/evil.test/x")),
-            (RedirectRule::prefix("/b", "https://blog.test/"), "http://a/b/x?y", Some("https://blog.test/x?y")),
-            (RedirectRule::https(), "http://a:8080/x?y", Some("https://a/x?y")),
-            (RedirectRule::https().except("/acme/**"), "http://a/acme/x", None),
-            (RedirectRule::www_to_apex("a.test"), "http://www.a.test/x", Some("http://a.test/x")),
-            (RedirectRule::www_to_apex("a.test"), "http://a.test/x", None),
-            (RedirectRule::www_to_apex("a.test"), "http://www.b.test/x", None),
-            (RedirectRule::apex_to_www("a.test"), "http://a.test/", Some("http://www.a.test/")),
-            (RedirectRule::add_trailing_slash(), "http://a/x?y", Some("/x/?y")),
-            (RedirectRule::add_trailing_slash(), "http://a/x.css", None),
-            (RedirectRule::add_trailing_slash(), "http://a//evil.test/x", Some("/evil.test/x/")),
-            (RedirectRule::remove_trailing_slash(), "http://a/x/?y", Some("/x?y")),
-            (RedirectRule::remove_trailing_slash(), "http://a/", None),
-            (RedirectRule::remove_trailing_slash(), "http://a//evil.test/", Some("/evil.test")),
-            (RedirectRule::exact("/a/**", "/b\"c"), "http://a/a", Some("/b%22c")),
-        ] {
-            assert_eq!(location([rule.clone()], url).as_deref(), expected, "{rule:?} {url}");
-        }
-    }
-
-    #[test]
-    fn the_first_rule_decides() {
-        let rules = [RedirectRule::exact("/x", "/first"), RedirectRule::exact("/x", "/second")];
-        assert_eq!(location(rules, "http://a/x").as_deref(), Some("/first"));
-    }
-
-    #[test]
-    fn redirects_that_cannot_work_are_refused() {
-        for rule in [
-            RedirectRule::exact("old", "/new"),
-            RedirectRule::exact("/old", "new"),
-            RedirectRule::exact("/old", "ftp://a/"),
-            RedirectRule::exact("/old", "https://a/?x"),
-            RedirectRule::exact("/old", "/new?x"),
-            RedirectRule::exact("/old", "/old"),
-            RedirectRule::prefix("/old", "/old/new"),
-            RedirectRule::exact("/old", "/new").status(StatusCode::OK),
-            RedirectRule::exact("/old", "/new").host("a b"),
-            RedirectRule::exact("/old", "/new").query("a#b"),
-            RedirectRule::www_to_apex("a b"),
-        ] {
-            assert!(RedirectLayer::new([rule.clone()]).is_err(), "{rule:?}");
-        }
-        let both = [RedirectRule::add_trailing_slash(), RedirectRule::remove_trailing_slash()];
-        assert!(RedirectLayer::new(both).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_leads_to_another_host(path in "/(/|\\\\|\\.|;|%2f|%5c|evil|x|@|:){0,10}") {
-            let rules = [
-                RedirectRule::prefix("/x", "/"),
-                RedirectRule::add_trailing_slash(),
-            ];
-            if let Some(location) = location(rules, &format!("http://a{path}")) {
-                prop_assert!(location.starts_with('/'));
-                prop_assert!(!location.starts_with("//") && !location.starts_with("/\\") && !location.contains(['\r', '\n']));
-            }
-        }
     }
 }

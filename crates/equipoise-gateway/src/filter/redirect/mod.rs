@@ -1,0 +1,9 @@
+//! Redirects.
+
+mod layer;
+mod rule;
+
+pub use self::{
+    layer::{RedirectLayer, RedirectStats, Redirects},
+    rule::{InvalidRedirect, RedirectRule},
+};
