@@ -54,6 +54,7 @@ pub use crate::{
 pub mod __private {
     use std::borrow::Cow;
 
+    use equipoise_tower::RequestHead;
     use http::{Extensions, HeaderValue, Request, StatusCode};
 
     use crate::{
@@ -101,10 +102,10 @@ pub mod __private {
     }
 
     /// Returns the host that the client asked for: the `Host` with which the request came, or the authority of its target.
-    pub fn asked_for<B>(request: &Request<B>) -> Option<&str> {
-        let text = match headers::OriginalHost::of(request.headers(), request.extensions()) {
+    pub fn asked_for(head: RequestHead<'_>) -> Option<&str> {
+        let text = match headers::OriginalHost::of(head.headers, head.extensions) {
             Some(host) => host.as_bytes(),
-            None => request.uri().authority()?.as_str().as_bytes(),
+            None => head.uri.authority()?.as_str().as_bytes(),
         };
         host_of(text)
     }
