@@ -114,6 +114,24 @@ async fn conditions_look_at_fields_and_parameters() {
 }
 
 #[tokio::test]
+async fn a_host_is_the_same_in_every_form() {
+    let layer = layer([Rule::deny("r").host("b.test").host("*.App.test")]);
+    for (host, status) in [
+        ("a.app.test", 403),
+        ("A.B.APP.TEST:81", 403),
+        ("a.app.test.", 403),
+        ("b.test", 403),
+        ("app.test", 200),
+        ("aapp.test", 200),
+        ("a.b.test", 200),
+    ] {
+        let mut request = request("GET", "/");
+        request.headers_mut().insert("host", host.parse().expect("a value"));
+        assert_eq!(send(&layer, request).await.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_is_the_same_in_every_form() {
     let deny = || layer([Rule::deny("r").addresses(ranges("192.0.2.7 2001:db8::/32"))]);
     for (peer, status) in [
@@ -229,6 +247,7 @@ fn rules_that_cannot_work_are_refused() {
     for (rule, setting) in [
         (Rule::deny(""), "name"),
         (Rule::deny("r").path("x"), "path"),
+        (Rule::deny("r").host("a.test:80"), "host"),
         (Rule::deny("r").status(StatusCode::OK), "status"),
         (Rule::deny("r").methods([]), "methods"),
         (Rule::deny("r").has_header("a b"), "has_header"),

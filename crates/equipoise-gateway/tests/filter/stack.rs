@@ -28,9 +28,9 @@ where
     })
 }
 
-fn is_service<S: Clone + Send + Sync, B>(service: S) -> S
+fn is_service<S, B>(service: S) -> S
 where
-    S: Service<Request<B>, Future: Send>,
+    S: Service<Request<B>, Future: Send> + Clone + Send + Sync,
 {
     service
 }

@@ -134,7 +134,7 @@ impl Placeholder {
         let identity = || request.extensions().get::<Identity>();
         Some(match self {
             Self::ClientAddress => client.of(RequestHead::of(request)).as_ref().map(IpAddr::to_string)?.into_bytes(),
-            Self::Host => asked_for(request)?.as_bytes().to_vec(),
+            Self::Host => asked_for(RequestHead::of(request))?.as_bytes().to_vec(),
             Self::Scheme => client_scheme(request.extensions()).as_bytes().to_vec(),
             Self::Method => request.method().as_str().as_bytes().to_vec(),
             Self::Path => request.uri().path().as_bytes().to_vec(),

@@ -2,6 +2,7 @@ use equipoise_proxy::{
     __private::{asked_for, check_redirect, client_scheme, host_of, redirect_location},
     route::Redirect,
 };
+use equipoise_tower::RequestHead;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -251,7 +252,7 @@ impl RedirectRule {
     /// Returns the location for a request. `None` if the rule does not apply to it.
     pub(super) fn location<B>(&self, request: &Request<B>, normalized: &str) -> Option<HeaderValue> {
         if !self.hosts.is_empty() {
-            let host = asked_for(request)?;
+            let host = asked_for(RequestHead::of(request))?;
             let host = host.strip_suffix('.').unwrap_or(host);
             if !self.hosts.iter().any(|wanted| wanted.eq_ignore_ascii_case(host)) {
                 return None;

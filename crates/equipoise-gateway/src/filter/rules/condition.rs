@@ -1,5 +1,6 @@
 use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
+use equipoise_proxy::__private::{asked_for, host_of};
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, HeaderName, Method};
 use percent_encoding::percent_decode;
@@ -10,6 +11,7 @@ use crate::filter::{address::AddressRanges, pattern::PathPattern};
 #[derive(Clone)]
 pub(super) enum Condition {
     Methods { any_of: Vec<Method>, is_met_by_others: bool },
+    Hosts(Vec<HostPattern>),
     Paths(Vec<PathPattern>),
     Field { name: HeaderName, test: Test },
     NoField(HeaderName),
@@ -23,6 +25,39 @@ pub(super) enum Condition {
 }
 
 pub(super) type WhenFn = dyn Fn(RequestHead<'_>) -> bool + Send + Sync;
+
+/// A host, or all hosts below it. In lower case, and without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HostPattern {
+    Exact(Box<str>),
+    /// What a host ends with, such as `.app.test`.
+    Below(Box<str>),
+}
+
+impl HostPattern {
+    /// Parses `app.test` or `*.app.test`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (host, is_below) = text.strip_prefix("*.").map_or((text, false), |host| (host, true));
+        if host_of(host.as_bytes()) != Some(host) || host.ends_with('.') {
+            return None;
+        }
+        let host = host.to_ascii_lowercase();
+        Some(if is_below { Self::Below(format!(".{host}").into()) } else { Self::Exact(host.into()) })
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
+        match self {
+            Self::Exact(expected) => expected.as_bytes().eq_ignore_ascii_case(host),
+            Self::Below(end) => {
+                let start = host.len().checked_sub(end.len()).filter(|start| *start > 0);
+                start
+                    .and_then(|start| host.get(start..))
+                    .is_some_and(|found| found.eq_ignore_ascii_case(end.as_bytes()))
+            }
+        }
+    }
+}
 
 /// What the value of a field or of a parameter must be.
 #[derive(Clone, Debug)]
@@ -81,6 +116,9 @@ impl Condition {
     pub(super) fn is_met(&self, head: RequestHead<'_>, path: &str, client: &mut Client<'_>) -> Met {
         let met = match self {
             Self::Methods { any_of, is_met_by_others } => any_of.contains(head.method) != *is_met_by_others,
+            Self::Hosts(patterns) => {
+                asked_for(head).is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
+            }
             Self::Paths(patterns) => patterns.iter().any(|pattern| pattern.matches_normalized(path)),
             Self::Field { name, test } => head.headers.get_all(name).iter().any(|value| test.accepts(value.as_bytes())),
             Self::NoField(name) => !head.headers.contains_key(name),
@@ -147,6 +185,7 @@ impl fmt::Debug for Condition {
         let not = |others: &bool| if *others { "not " } else { "" };
         match self {
             Self::Methods { any_of, is_met_by_others } => write!(f, "{}methods {any_of:?}", not(is_met_by_others)),
+            Self::Hosts(patterns) => write!(f, "hosts {patterns:?}"),
             Self::Paths(patterns) => write!(f, "paths {patterns:?}"),
             Self::Field { name, .. } => write!(f, "field {name}"),
             Self::NoField(name) => write!(f, "no field {name}"),

@@ -8,10 +8,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use equipoise_affinity::source::ClientAddress;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
 use http::{Request, Response, StatusCode};
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -215,6 +217,7 @@ impl<S> Layer<S> for FilterLayer {
 impl<S, B, R> Service<Request<B>> for Filter<S>
 where
     S: Service<Request<LimitedBody<B>>, Response = Response<R>>,
+    B: Body<Data = Bytes>,
 {
     type Response = Response<ReplyBody<R>>;
     type Error = S::Error;
@@ -231,7 +234,7 @@ where
             return FilterFuture::new(ReplyFuture::own(denial.respond(&request, &self.layer.errors)), None);
         }
         self.layer.counts.allowed.fetch_add(1, Ordering::Relaxed);
-        let Some(max) = max_body else {
+        let Some(max) = max_body.filter(|_| !request.body().is_end_stream()) else {
             let request = request.map(|body| LimitedBody::new(body, None));
             return FilterFuture::new(ReplyFuture::inner(self.inner.call(request)), None);
         };

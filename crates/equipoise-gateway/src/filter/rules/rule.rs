@@ -3,14 +3,14 @@ use std::sync::Arc;
 use equipoise_tower::RequestHead;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::condition::{Condition, Test};
+use super::condition::{Condition, HostPattern, Test};
 use crate::filter::{address::AddressRanges, pattern::PathPattern};
 
 /// A rule of a filter: its conditions, and what happens to requests that meet all of them.
 ///
 /// Values that are added to the same kind of condition with one call are alternatives: `methods([GET, HEAD])`. Conditions
-/// that are added with several calls must all be met, except that of several paths one is enough. A rule without conditions
-/// is met by every request.
+/// that are added with several calls must all be met, except that of several hosts or paths one is enough. A rule without
+/// conditions is met by every request.
 ///
 /// Invalid conditions are refused by [`FilterRules::new`](super::FilterRules::new).
 ///
@@ -134,6 +134,28 @@ impl Rule {
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         let any_of = methods.into_iter().collect();
         self.conditions.push(Condition::Methods { any_of, is_met_by_others: false });
+        self
+    }
+
+    /// The client must have asked for this host: `app.test`, or `*.app.test` for all hosts below it. Ports are ignored, and so
+    /// is upper and lower case. Of several hosts, one is enough.
+    ///
+    /// A request for another host name of the same server does not meet the condition. To deny something for a host, deny it
+    /// for all hosts, or let [routes](equipoise_proxy::route) refuse unknown hosts.
+    #[must_use]
+    pub fn host(mut self, pattern: &str) -> Self {
+        let Some(host) = HostPattern::parse(pattern) else {
+            self.refuse("host", pattern, "write a host such as app.test, or *.app.test, without a port");
+            return self;
+        };
+        let hosts = self.conditions.iter_mut().find_map(|condition| match condition {
+            Condition::Hosts(hosts) => Some(hosts),
+            _ => None,
+        });
+        match hosts {
+            Some(hosts) => hosts.push(host),
+            None => self.conditions.push(Condition::Hosts(vec![host])),
+        }
         self
     }
 
