@@ -15,8 +15,8 @@ mod origin;
 mod request_id;
 
 pub use self::{
-    cors::{Cors, CorsFuture, CorsLayer, CorsPolicy, InvalidCors},
+    cors::{Cors, CorsFuture, CorsLayer, CorsPolicy, CorsStats, InvalidCors},
     csrf::{Csrf, CsrfLayer, CsrfStats},
     origin::InvalidOrigin,
-    request_id::{RequestId, RequestIdFuture, RequestIdLayer, RequestIds},
+    request_id::{RequestId, RequestIdFuture, RequestIdLayer, RequestIdStats, RequestIds},
 };

@@ -1,7 +1,10 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -31,6 +34,23 @@ pub use tower_http::request_id::RequestId;
 #[derive(Clone, Debug)]
 pub struct RequestIdLayer {
     settings: Arc<Settings>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    kept: AtomicU64,
+    created: AtomicU64,
+}
+
+/// What a [`RequestIdLayer`] has counted since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestIdStats {
+    /// The number of requests whose id was kept.
+    pub kept: u64,
+    /// The number of requests that got a new id.
+    pub created: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +71,7 @@ impl RequestIdLayer {
             max_bytes: 128,
             in_response: true,
         };
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), counts: Arc::default() }
     }
 
     /// Sets the field. Default: `X-Request-Id`.
@@ -81,6 +101,14 @@ impl RequestIdLayer {
     pub fn in_response(mut self, in_response: bool) -> Self {
         Arc::make_mut(&mut self.settings).in_response = in_response;
         self
+    }
+
+    /// Returns what this layer and its clones have counted.
+    pub fn stats(&self) -> RequestIdStats {
+        RequestIdStats {
+            kept: self.counts.kept.load(Ordering::Relaxed),
+            created: self.counts.created.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -116,14 +144,14 @@ fn random() -> HeaderValue {
 #[derive(Clone, Debug)]
 pub struct RequestIds<S> {
     inner: S,
-    settings: Arc<Settings>,
+    layer: RequestIdLayer,
 }
 
 impl<S> Layer<S> for RequestIdLayer {
     type Service = RequestIds<S>;
 
     fn layer(&self, inner: S) -> RequestIds<S> {
-        RequestIds { inner, settings: Arc::clone(&self.settings) }
+        RequestIds { inner, layer: self.clone() }
     }
 }
 
@@ -140,10 +168,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let id = self.settings.kept(&request).unwrap_or_else(random);
-        request.headers_mut().insert(&self.settings.field, id.clone());
+        let RequestIdLayer { settings, counts } = &self.layer;
+        let kept = settings.kept(&request);
+        let count = if kept.is_some() { &counts.kept } else { &counts.created };
+        count.fetch_add(1, Ordering::Relaxed);
+        let id = kept.unwrap_or_else(random);
+        request.headers_mut().insert(&settings.field, id.clone());
         request.extensions_mut().insert(RequestId::new(id.clone()));
-        let field = self.settings.in_response.then(|| self.settings.field.clone());
+        let field = settings.in_response.then(|| settings.field.clone());
         RequestIdFuture { inner: self.inner.call(request), id: Some((id, field)) }
     }
 }

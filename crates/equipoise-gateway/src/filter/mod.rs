@@ -42,7 +42,7 @@ mod uri;
 pub use self::{
     address::{AddressRanges, InvalidRange},
     body::{
-        BodyEvent, BodyFilter, BodyOutput, BodyRejected, FilterRequest, FilterResponse, FilteredBody,
+        BodyEvent, BodyFilter, BodyFilterStats, BodyOutput, BodyRejected, FilterRequest, FilterResponse, FilteredBody,
         FilteredBodyError, FilteredResponse, InvalidTexts, LimitSize, ObserveBody, RejectText, ReplaceText,
         RequestBodyFilterFuture, RequestBodyFilterLayer, RequestBodyFilters, ResponseBodyFilterFuture,
         ResponseBodyFilterLayer, ResponseBodyFilters,

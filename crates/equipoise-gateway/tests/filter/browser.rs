@@ -40,7 +40,8 @@ async fn a_preflight_is_answered_before_authentication() {
             Ok::<_, Infallible>(Response::builder().status(401).body(Full::<Bytes>::default()).expect("a response"))
         })
     });
-    let layers = ServiceBuilder::new().layer(cors()).layer(authentication).into_inner();
+    let cors = cors();
+    let layers = ServiceBuilder::new().layer(cors.clone()).layer(authentication).into_inner();
     let preflight = [("origin", "https://a.partner.test"), ("access-control-request-method", "PUT")];
     let answer = send(&layers, with(request("OPTIONS", "/x"), &preflight)).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
@@ -55,6 +56,7 @@ async fn a_preflight_is_answered_before_authentication() {
         let answer = send(&layers, with(request("OPTIONS", "/x"), fields)).await;
         assert_eq!((answer.status, field(&answer, "vary")), (401, Some("origin")), "{fields:?}");
     }
+    assert_eq!(cors.stats().preflights, 1);
 }
 
 #[tokio::test]
@@ -202,4 +204,5 @@ async fn ids_of_trusted_proxies_are_kept_if_they_are_valid() {
     let mut other = with(request("GET", "/"), &[("x-request-id", "a")]);
     other.extensions_mut().insert(PeerAddr("198.51.100.1:1".parse().expect("an address")));
     assert_ne!(id(&layer, other).await.0, "a");
+    assert_eq!((layer.stats().kept, layer.stats().created), (2, 7));
 }

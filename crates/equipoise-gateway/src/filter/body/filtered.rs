@@ -2,7 +2,10 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -29,8 +32,42 @@ struct Filtering {
     output: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     state: State,
-    rejected: Arc<OnceLock<BodyRejected>>,
+    outcome: Outcome,
     failure: Option<BodyRejected>,
+}
+
+/// What becomes of a filtered body, for its layer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    /// The reason for which the filter has ended the message.
+    pub(super) rejected: Arc<OnceLock<BodyRejected>>,
+    pub(super) counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    filtered: AtomicU64,
+    rejected: AtomicU64,
+}
+
+/// What a [`RequestBodyFilterLayer`](super::RequestBodyFilterLayer) or a
+/// [`ResponseBodyFilterLayer`](super::ResponseBodyFilterLayer) has counted since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BodyFilterStats {
+    /// The number of bodies that were given to a filter.
+    pub filtered: u64,
+    /// The number of messages that a filter has ended.
+    pub rejected: u64,
+}
+
+impl Counts {
+    pub(super) fn stats(&self) -> BodyFilterStats {
+        BodyFilterStats {
+            filtered: self.filtered.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +96,16 @@ impl<B> FilteredBody<B> {
         Self { inner, filtering: None }
     }
 
-    /// Filters a body. `rejected` gets the reason if the filter ends the message.
-    pub(super) fn new(inner: B, filter: Box<dyn BodyFilter>, rejected: Arc<OnceLock<BodyRejected>>) -> Self {
+    /// Filters a body. `outcome` gets the reason if the filter ends the message.
+    pub(super) fn new(inner: B, filter: Box<dyn BodyFilter>, outcome: Outcome) -> Self {
+        outcome.counts.filtered.fetch_add(1, Ordering::Relaxed);
         let filtering = Filtering {
             changes: filter.changes_body(),
             filter,
             output: VecDeque::new(),
             trailers: None,
             state: State::Reading,
-            rejected,
+            outcome,
             failure: None,
         };
         Self { inner, filtering: Some(Box::new(filtering)) }
@@ -98,7 +136,8 @@ impl Filtering {
     fn fail(&mut self, rejected: BodyRejected) {
         self.state = State::Failed;
         // Set before the body fails, so that the layer knows why the inner service fails.
-        let _ = self.rejected.set(rejected.clone());
+        let _ = self.outcome.rejected.set(rejected.clone());
+        self.outcome.counts.rejected.fetch_add(1, Ordering::Relaxed);
         self.failure = Some(rejected);
     }
 

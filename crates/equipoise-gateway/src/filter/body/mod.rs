@@ -11,7 +11,7 @@ mod search;
 mod traits;
 
 pub use self::{
-    filtered::{FilteredBody, FilteredBodyError},
+    filtered::{BodyFilterStats, FilteredBody, FilteredBodyError},
     limit::LimitSize,
     observe::{BodyEvent, ObserveBody},
     reject::RejectText,

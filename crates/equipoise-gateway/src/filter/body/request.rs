@@ -1,10 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -21,7 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    filtered::FilteredBody,
+    filtered::{BodyFilterStats, Counts, FilteredBody, Outcome},
     traits::{BodyRejected, FilterRequest},
 };
 use crate::{
@@ -42,14 +39,14 @@ pub struct RequestBodyFilterLayer {
     filters: Arc<dyn FilterRequest>,
     encoded: bool,
     errors: Arc<ErrorResponses>,
-    rejected: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 impl RequestBodyFilterLayer {
     /// Creates a layer with what creates the filters.
     #[must_use]
     pub fn new(filters: impl FilterRequest + 'static) -> Self {
-        Self { filters: Arc::new(filters), encoded: false, errors: Arc::default(), rejected: Arc::default() }
+        Self { filters: Arc::new(filters), encoded: false, errors: Arc::default(), counts: Arc::default() }
     }
 
     /// Sets whether filters that change bodies get encoded ones, such as those with `Content-Encoding: gzip`. Default: false.
@@ -66,9 +63,9 @@ impl RequestBodyFilterLayer {
         self
     }
 
-    /// Returns the number of requests that a filter has ended, for this layer and its clones.
-    pub fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
+    /// Returns what this layer and its clones have counted.
+    pub fn stats(&self) -> BodyFilterStats {
+        self.counts.stats()
     }
 }
 
@@ -118,14 +115,13 @@ where
             request.headers_mut().remove(CONTENT_LENGTH);
             super::response::remove_digests(request.headers_mut());
         }
-        let rejected = Arc::new(OnceLock::new());
+        let outcome = Outcome { counts: Arc::clone(&self.layer.counts), ..Outcome::default() };
         let watch = Watch {
-            rejected: Arc::clone(&rejected),
+            rejected: Arc::clone(&outcome.rejected),
             reply: ReplyHead::of(&request),
             errors: Arc::clone(&self.layer.errors),
-            count: Arc::clone(&self.layer.rejected),
         };
-        let future = self.inner.call(request.map(|body| FilteredBody::new(body, filter, rejected)));
+        let future = self.inner.call(request.map(|body| FilteredBody::new(body, filter, outcome)));
         RequestBodyFilterFuture { inner: ReplyFuture::inner(future), watch: Some(watch) }
     }
 }
@@ -135,7 +131,6 @@ struct Watch {
     rejected: Arc<OnceLock<BodyRejected>>,
     reply: ReplyHead,
     errors: Arc<ErrorResponses>,
-    count: Arc<AtomicU64>,
 }
 
 pin_project! {
@@ -158,7 +153,6 @@ where
         let result = ready!(this.inner.poll(cx));
         let Some(watch) = this.watch.take() else { return Poll::Ready(result) };
         let Some(rejected) = watch.rejected.get() else { return Poll::Ready(result) };
-        watch.count.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(match result {
             Ok(response) if !response.status().is_server_error() => Ok(response),
             // The inner service failed because its request did.

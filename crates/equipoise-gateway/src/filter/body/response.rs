@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +14,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    filtered::FilteredBody,
+    filtered::{BodyFilterStats, Counts, FilteredBody, Outcome},
     traits::{FilterResponse, FilteredResponse},
 };
 
@@ -33,6 +33,7 @@ use super::{
 #[derive(Clone)]
 pub struct ResponseBodyFilterLayer {
     settings: Arc<Settings>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Clone)]
@@ -49,7 +50,7 @@ impl ResponseBodyFilterLayer {
     pub fn new(filters: impl FilterResponse + 'static) -> Self {
         let settings =
             Settings { filters: Arc::new(filters), content_types: None, encoded: false, keep_request_fields: false };
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), counts: Arc::default() }
     }
 
     /// Sets the content types of responses that are filtered, without parameters, such as `text/html`. Default: all.
@@ -74,6 +75,11 @@ impl ResponseBodyFilterLayer {
         Arc::make_mut(&mut self.settings).keep_request_fields = keep;
         self
     }
+
+    /// Returns what this layer and its clones have counted.
+    pub fn stats(&self) -> BodyFilterStats {
+        self.counts.stats()
+    }
 }
 
 impl fmt::Debug for ResponseBodyFilterLayer {
@@ -89,7 +95,7 @@ impl fmt::Debug for ResponseBodyFilterLayer {
 #[derive(Clone)]
 pub struct ResponseBodyFilters<S> {
     inner: S,
-    settings: Arc<Settings>,
+    layer: ResponseBodyFilterLayer,
 }
 
 impl<S: fmt::Debug> fmt::Debug for ResponseBodyFilters<S> {
@@ -102,7 +108,7 @@ impl<S> Layer<S> for ResponseBodyFilterLayer {
     type Service = ResponseBodyFilters<S>;
 
     fn layer(&self, inner: S) -> ResponseBodyFilters<S> {
-        ResponseBodyFilters { inner, settings: Arc::clone(&self.settings) }
+        ResponseBodyFilters { inner, layer: self.clone() }
     }
 }
 
@@ -120,11 +126,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let watch = (!matches!(*request.method(), Method::HEAD | Method::CONNECT)).then(|| Watch {
-            settings: Arc::clone(&self.settings),
+            layer: self.layer.clone(),
             method: request.method().clone(),
             uri: request.uri().clone(),
         });
-        if !self.settings.keep_request_fields {
+        if !self.layer.settings.keep_request_fields {
             // Also of HEAD, whose response describes that to GET.
             for name in [RANGE, IF_RANGE, ACCEPT_ENCODING] {
                 request.headers_mut().remove(name);
@@ -136,7 +142,7 @@ where
 
 /// What is kept of a request.
 struct Watch {
-    settings: Arc<Settings>,
+    layer: ResponseBodyFilterLayer,
     method: Method,
     uri: Uri,
 }
@@ -146,12 +152,12 @@ impl Watch {
         let (mut parts, body) = response.into_parts();
         let has_no_body = parts.status.is_informational()
             || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            || !self.settings.has_type(&parts.headers);
+            || !self.layer.settings.has_type(&parts.headers);
         let head =
             FilteredResponse { method: &self.method, uri: &self.uri, status: parts.status, headers: &parts.headers };
-        let filter = if has_no_body { None } else { self.settings.filters.filter(&head) };
+        let filter = if has_no_body { None } else { self.layer.settings.filters.filter(&head) };
         let is_whole =
-            parts.status != StatusCode::PARTIAL_CONTENT && (self.settings.encoded || !is_encoded(&parts.headers));
+            parts.status != StatusCode::PARTIAL_CONTENT && (self.layer.settings.encoded || !is_encoded(&parts.headers));
         let Some(filter) = filter.filter(|filter| !filter.changes_body() || is_whole) else {
             return Response::from_parts(parts, FilteredBody::plain(body));
         };
@@ -161,7 +167,8 @@ impl Watch {
             remove_digests(&mut parts.headers);
             weaken_etag(&mut parts.headers);
         }
-        Response::from_parts(parts, FilteredBody::new(body, filter, Arc::new(OnceLock::new())))
+        let outcome = Outcome { counts: Arc::clone(&self.layer.counts), ..Outcome::default() };
+        Response::from_parts(parts, FilteredBody::new(body, filter, outcome))
     }
 }
 
