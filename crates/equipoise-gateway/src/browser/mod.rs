@@ -6,8 +6,8 @@
 //! | [`CsrfLayer`] | denies requests that other sites make browsers send |
 //! | [`RequestIdLayer`] | gives each request an id |
 //!
-//! CORS and the check for cross-site requests are those of tower-http, with defaults that are safe and errors instead of
-//! panics.
+//! CORS and the check for cross-site requests are those of tower-http, with defaults that are safe and errors instead
+//! of panics.
 
 mod cors;
 mod csrf;

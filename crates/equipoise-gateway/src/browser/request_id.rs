@@ -17,12 +17,12 @@ use tower_service::Service;
 /// The extension of requests and responses with the id of the request.
 pub use tower_http::request_id::RequestId;
 
-/// A layer that gives each request an id: in a field for the inner service, in the extension [`RequestId`] of request and
-/// response, and in the response for the client.
+/// A layer that gives each request an id: in a field for the inner service, in the extension [`RequestId`] of request
+/// and response, and in the response for the client.
 ///
 /// A new id has 128 random bits, as 32 hexadecimal digits. The id that a request has is kept only if its peer is a
-/// [trusted proxy](Self::accept_from), and if it consists of 1 to [`max_bytes`](Self::max_bytes) letters, digits and `-._:/+=@`
-/// in a single line. So clients cannot choose ids that confuse logs.
+/// [trusted proxy](Self::accept_from), and if it consists of 1 to [`max_bytes`](Self::max_bytes) letters, digits and
+/// `-._:/+=@` in a single line. So clients cannot choose ids that confuse logs.
 ///
 /// ```
 /// use equipoise_affinity::source::TrustedProxies;
@@ -81,8 +81,8 @@ impl RequestIdLayer {
         self
     }
 
-    /// Sets the proxies whose ids are kept. The address that counts is that of the connection's peer ([`PeerAddr`]). Default:
-    /// none.
+    /// Sets the proxies whose ids are kept. The address that counts is that of the connection's peer ([`PeerAddr`]).
+    /// Default: none.
     #[must_use]
     pub fn accept_from(mut self, proxies: TrustedProxies) -> Self {
         Arc::make_mut(&mut self.settings).trusted = proxies;

@@ -10,7 +10,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 ///
 /// The text form has one or more elements in each line, separated by commas or white space: networks (`10.0.0.0/8`),
 /// addresses, ranges of addresses (`192.0.2.10-192.0.2.20`, without spaces), and the words `loopback`, `link-local` and
-/// `private` of [`TrustedProxies`](equipoise_affinity::source::TrustedProxies). What follows a `#` in a line is a comment.
+/// `private` of [`TrustedProxies`](equipoise_affinity::source::TrustedProxies). What follows a `#` in a line is a
+/// comment.
 ///
 /// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.7`) are IPv4 addresses, in the text and in lookups. `::/0` contains all
 /// IPv6 addresses and no IPv4 address.
@@ -110,7 +111,8 @@ const MAPPED: (u128, u128) = (0xffff_0000_0000, 0xffff_ffff_ffff);
 
 impl Collected {
     fn add_v6(&mut self, first: u128, last: u128) {
-        // A range that lies in the IPv4-mapped addresses is a range of IPv4 addresses. A larger one, such as ::/0, is not.
+        // A range that lies in the IPv4-mapped addresses is a range of IPv4 addresses. A larger one, such as ::/0, is
+        // not.
         match (u32::try_from(first.wrapping_sub(MAPPED.0)), u32::try_from(last.wrapping_sub(MAPPED.0))) {
             (Ok(first), Ok(last)) => self.v4.push((first, last)),
             _ => self.v6.push((first, last)),

@@ -7,10 +7,11 @@
 //! | [`MaintenanceLayer`] | answers requests with status 503 while a switch is on |
 //! | [`RedirectLayer`] | answers requests with redirects |
 //! | [`FieldsLayer`] | adds, changes and removes header fields of requests and responses |
-//! | [`RequestBodyFilterLayer`], [`ResponseBodyFilterLayer`] | give bodies to [filters](BodyFilter) that look at them or change them |
+//! | [`RequestBodyFilterLayer`] | gives the bodies of requests to [filters](BodyFilter), which may change them |
+//! | [`ResponseBodyFilterLayer`] | gives the bodies of responses to filters |
 //!
-//! Each works around any tower service for HTTP. Paths are decided about once: put a [`UriLayer`] outermost, so that all
-//! others, the cache and the endpoint see the same path.
+//! Each works around any tower service for HTTP. Paths are decided about once: put a [`UriLayer`] outermost, so that
+//! all others, the cache and the endpoint see the same path.
 //!
 //! ```
 //! use equipoise_gateway::filter::{FieldEdits, FieldsLayer, FilterLayer, FilterRules, Rule, UriLayer};

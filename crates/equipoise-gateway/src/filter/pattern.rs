@@ -10,13 +10,14 @@ use equipoise_proxy::__private::{normalized_path, resolved_segments};
 ///
 /// | in a pattern | stands for |
 /// | --- | --- |
-/// | `*` | any text in one segment, also none: `/static/*.css`; a segment that is only `*` stands for any but the empty one |
+/// | `*` in a segment | any text, also none: `/static/*.css` |
+/// | `*` as a segment | any text but the empty one: `/users/*/posts` |
 /// | `{name}` | the same as the segment `*` |
-/// | `**` | any number of segments, also none; it is a whole segment, and occurs once: `/api/**`, `/**/*.php` |
+/// | `**` | any number of segments, also none: `/api/**`, `/**/*.php`. A pattern has it once at most |
 /// | `{*name}` | the same as `**` at the end |
 ///
-/// So `/api/**` stands for `/api`, `/api/` and `/api/x/y`, and not for `/apiary`. A comparison takes O(length of the path)
-/// time.
+/// So `/api/**` stands for `/api`, `/api/` and `/api/x/y`, and not for `/apiary`. A comparison takes O(length of the
+/// path) time.
 ///
 /// ```
 /// use equipoise_gateway::filter::PathPattern;

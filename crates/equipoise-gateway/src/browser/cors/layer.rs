@@ -19,11 +19,12 @@ use tower_service::Service;
 
 use crate::ReplyBody;
 
-/// A layer that answers preflights, and tells browsers which sites may read responses: see [`CorsPolicy`](super::CorsPolicy).
+/// A layer that answers preflights, and tells browsers which sites may read responses: see
+/// [`CorsPolicy`](super::CorsPolicy).
 ///
-/// A preflight is an `OPTIONS` request with `Origin` and `Access-Control-Request-Method`. It is answered with status 200 and
-/// does not reach the inner service, so it needs no credentials: put this layer outside of authentication. Other `OPTIONS`
-/// requests are passed on.
+/// A preflight is an `OPTIONS` request with `Origin` and `Access-Control-Request-Method`. It is answered with status
+/// 200 and does not reach the inner service, so it needs no credentials: put this layer outside of authentication.
+/// Other `OPTIONS` requests are passed on.
 ///
 /// The `Access-Control-…` fields of the inner service are replaced. If the policy has origins, all responses get `Vary:
 /// Origin`, so that caches keep them apart. A request from an origin that is not allowed is passed on, but its response

@@ -75,8 +75,8 @@ pub enum InvalidCors {
 }
 
 impl CorsPolicy {
-    /// Creates a policy for some origins: `https://app.test` for one, and `https://*.app.test` for all below it. An origin
-    /// has no slash at its end. The origin `null` is refused.
+    /// Creates a policy for some origins: `https://app.test` for one, and `https://*.app.test` for all below it. An
+    /// origin has no slash at its end. The origin `null` is refused.
     #[must_use]
     pub fn origins<T: AsRef<str>>(origins: impl IntoIterator<Item = T>) -> Self {
         let mut policy = Self::new(None);
@@ -158,8 +158,8 @@ impl CorsPolicy {
         self
     }
 
-    /// Sets how long browsers may remember the answer to a preflight, in whole seconds. Default: not set, so that browsers
-    /// remember it for 5 seconds. Browsers have maxima, such as 2 hours.
+    /// Sets how long browsers may remember the answer to a preflight, in whole seconds. Default: not set, so that
+    /// browsers remember it for 5 seconds. Browsers have maxima, such as 2 hours.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

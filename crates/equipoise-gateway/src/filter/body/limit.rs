@@ -4,8 +4,8 @@ use http::StatusCode;
 use super::traits::{BodyFilter, BodyOutput, BodyRejected, FilterRequest, FilterResponse, FilteredResponse};
 use crate::Denial;
 
-/// Ends messages whose body is longer than a limit, in bytes. A request gets status 413 with the code `body_too_large`. The
-/// body of a response fails, so that its client sees that it is not complete.
+/// Ends messages whose body is longer than a limit, in bytes. A request gets status 413 with the code `body_too_large`.
+/// The body of a response fails, so that its client sees that it is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitSize {
     max_bytes: u64,

@@ -10,8 +10,9 @@ use crate::Denial;
 
 /// Rejects requests whose body contains one of several texts, with status 403 and the code `body_rejected`.
 ///
-/// The bytes before a text are forwarded when it is found, because the body is not kept. The text itself is not forwarded:
-/// the filter keeps what may be the start of one. The request then fails at the endpoint before it is complete.
+/// The bytes before a text are forwarded when it is found, because the body is not kept. The text itself is not
+/// forwarded: the filter keeps what may be the start of one. The request then fails at the endpoint before it is
+/// complete.
 ///
 /// Encoded bodies (`Content-Encoding`) and other encodings of the text, such as `%3C` for `<`, are not decoded. It is a
 /// guard against known requests, not a firewall for applications.

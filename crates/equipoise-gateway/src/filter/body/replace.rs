@@ -7,8 +7,8 @@ use super::{
 
 /// Replaces texts in bodies, as nginx does with `sub_filter`. Texts are also found over the borders of chunks.
 ///
-/// No text contains another one. Replacements are not searched again. The filter keeps fewer bytes than the longest text has,
-/// and takes O(length) time, whatever the number of texts.
+/// No text contains another one. Replacements are not searched again. The filter keeps fewer bytes than the longest
+/// text has, and takes O(length) time, whatever the number of texts.
 ///
 /// ```
 /// use equipoise_gateway::filter::{ReplaceText, ResponseBodyFilterLayer};
@@ -26,8 +26,8 @@ pub struct ReplaceText {
 }
 
 impl ReplaceText {
-    /// Creates a filter that replaces all occurrences of each first text by the second one. All texts to find have at most
-    /// 4096 bytes together.
+    /// Creates a filter that replaces all occurrences of each first text by the second one. All texts to find have at
+    /// most 4096 bytes together.
     ///
     /// # Errors
     ///
@@ -36,7 +36,8 @@ impl ReplaceText {
         Self::with(pairs, false)
     }
 
-    /// Creates a filter like [`new`](Self::new) for which upper and lower case of ASCII are the same in the texts to find.
+    /// Creates a filter like [`new`](Self::new) for which upper and lower case of ASCII are the same in the texts to
+    /// find.
     ///
     /// # Errors
     ///

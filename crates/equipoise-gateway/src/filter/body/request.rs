@@ -28,8 +28,8 @@ use crate::{
 
 /// A layer that gives the bodies of requests to [filters](super::BodyFilter).
 ///
-/// Requests without a body are passed on as they are, and so are `CONNECT` requests. A body with `Content-Encoding` is given
-/// to filters that change bodies only if [`encoded`](Self::encoded) is set. If the filter changes the body,
+/// Requests without a body are passed on as they are, and so are `CONNECT` requests. A body with `Content-Encoding` is
+/// given to filters that change bodies only if [`encoded`](Self::encoded) is set. If the filter changes the body,
 /// `Content-Length` and the digests of the body are removed.
 ///
 /// If a filter ends the message, the body fails, and the response is the
@@ -49,7 +49,8 @@ impl RequestBodyFilterLayer {
         Self { filters: Arc::new(filters), encoded: false, errors: Arc::default(), counts: Arc::default() }
     }
 
-    /// Sets whether filters that change bodies get encoded ones, such as those with `Content-Encoding: gzip`. Default: false.
+    /// Sets whether filters that change bodies get encoded ones, such as those with `Content-Encoding: gzip`. Default:
+    /// false.
     #[must_use]
     pub fn encoded(mut self, encoded: bool) -> Self {
         self.encoded = encoded;

@@ -21,13 +21,13 @@ use super::{
 /// A layer that gives the bodies of responses to [filters](super::BodyFilter).
 ///
 /// Responses to `HEAD` and `CONNECT`, and those with status 1xx, 204 and 304, are passed on as they are. Those of other
-/// [content types](Self::content_types) than the given ones are too. A filter that changes bodies does not get parts of a
-/// body (status 206), and encoded bodies (`Content-Encoding`) only if [`encoded`](Self::encoded) is set. So that there are
-/// complete and plain bodies, `Range`, `If-Range` and `Accept-Encoding` are removed from requests unless
+/// [content types](Self::content_types) than the given ones are too. A filter that changes bodies does not get parts of
+/// a body (status 206), and encoded bodies (`Content-Encoding`) only if [`encoded`](Self::encoded) is set. So that
+/// there are complete and plain bodies, `Range`, `If-Range` and `Accept-Encoding` are removed from requests unless
 /// [`keep_request_fields`](Self::keep_request_fields) is set.
 ///
-/// If a filter changes the body, `Content-Length`, `Accept-Ranges` and the digests of the body are removed, and a strong
-/// `ETag` becomes a weak one (RFC 9110, section 8.8.1).
+/// If a filter changes the body, `Content-Length`, `Accept-Ranges` and the digests of the body are removed, and a
+/// strong `ETag` becomes a weak one (RFC 9110, section 8.8.1).
 ///
 /// If a filter ends the message, the body fails, so that clients see that it is not complete.
 #[derive(Clone)]
@@ -61,15 +61,16 @@ impl ResponseBodyFilterLayer {
         self
     }
 
-    /// Sets whether filters that change bodies get encoded ones, such as those with `Content-Encoding: gzip`. Default: false.
+    /// Sets whether filters that change bodies get encoded ones, such as those with `Content-Encoding: gzip`. Default:
+    /// false.
     #[must_use]
     pub fn encoded(mut self, encoded: bool) -> Self {
         Arc::make_mut(&mut self.settings).encoded = encoded;
         self
     }
 
-    /// Sets whether requests keep `Range`, `If-Range` and `Accept-Encoding`. Set it for filters that change no body. Default:
-    /// false.
+    /// Sets whether requests keep `Range`, `If-Range` and `Accept-Encoding`. Set it for filters that change no body.
+    /// Default: false.
     #[must_use]
     pub fn keep_request_fields(mut self, keep: bool) -> Self {
         Arc::make_mut(&mut self.settings).keep_request_fields = keep;

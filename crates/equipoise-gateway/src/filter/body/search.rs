@@ -66,7 +66,8 @@ impl Texts {
         for byte in texts.iter().flatten().map(|byte| folded(*byte)) {
             let class = &mut classes[usize::from(byte)];
             if *class == 0 {
-                // All 256 bytes would need 257 classes. Then the last one shares class 255 with none, because class 0 is free.
+                // All 256 bytes would need 257 classes. Then the last one shares class 255 with none, because class 0
+                // is free.
                 *class = u8::try_from(class_count).unwrap_or(0);
                 class_count = (class_count + 1).min(256);
             }
@@ -87,8 +88,8 @@ impl Texts {
     }
 }
 
-/// Checks that no text contains another one. So the text that ends first also begins first, and it is the only one that ends
-/// there.
+/// Checks that no text contains another one. So the text that ends first also begins first, and it is the only one that
+/// ends there.
 fn check(texts: &[Vec<u8>]) -> Result<(), InvalidTexts> {
     let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     for (at, outer) in texts.iter().enumerate() {
@@ -170,8 +171,8 @@ impl Search {
         Self { texts, state: 0, kept: Vec::new() }
     }
 
-    /// Takes the next bytes, and gives what was found in order. `found` returns whether the search goes on; otherwise the
-    /// rest is given as it is.
+    /// Takes the next bytes, and gives what was found in order. `found` returns whether the search goes on; otherwise
+    /// the rest is given as it is.
     pub(super) fn chunk(&mut self, data: &Bytes, mut found: impl FnMut(Found) -> bool) {
         let automaton = &*self.texts.0;
         let before = self.kept.len();

@@ -8,8 +8,8 @@ use crate::Denial;
 
 /// A filter of one body. It gets the bytes as they arrive, in chunks of any size, and passes on what follows.
 ///
-/// A filter should keep a bounded number of bytes only, because a body can be endless. What it passes on for one chunk should
-/// be bounded too; the next chunk is not read before the client has taken it.
+/// A filter should keep a bounded number of bytes only, because a body can be endless. What it passes on for one chunk
+/// should be bounded too; the next chunk is not read before the client has taken it.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -33,8 +33,8 @@ pub trait BodyFilter: Send {
     /// An error ends the message: the body fails.
     fn chunk(&mut self, data: Bytes, output: &mut BodyOutput<'_>) -> Result<(), BodyRejected>;
 
-    /// The body is complete. Passes on what the filter has kept. It is called once, before the trailers. It is not called if
-    /// the body fails or is given up; then the filter is dropped. Default: nothing.
+    /// The body is complete. Passes on what the filter has kept. It is called once, before the trailers. It is not
+    /// called if the body fails or is given up; then the filter is dropped. Default: nothing.
     ///
     /// # Errors
     ///
@@ -49,8 +49,8 @@ pub trait BodyFilter: Send {
         let _ = trailers;
     }
 
-    /// Returns whether the filter may change the bytes. If not, the length and the validators of the message stay valid, and
-    /// parts of a body and encoded bodies are given to the filter too. Default: true.
+    /// Returns whether the filter may change the bytes. If not, the length and the validators of the message stay
+    /// valid, and parts of a body and encoded bodies are given to the filter too. Default: true.
     fn changes_body(&self) -> bool {
         true
     }
@@ -78,7 +78,8 @@ pub struct BodyRejected {
 }
 
 impl BodyRejected {
-    /// Creates a reason: the response to a request whose body is rejected, unless the inner service has responded before.
+    /// Creates a reason: the response to a request whose body is rejected, unless the inner service has responded
+    /// before.
     #[must_use]
     pub fn new(denial: Denial) -> Self {
         Self { denial: Box::new(denial) }

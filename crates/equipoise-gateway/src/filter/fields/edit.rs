@@ -9,11 +9,11 @@ use super::template::{Known, Placeholder, Template};
 ///
 /// | placeholder | value |
 /// | --- | --- |
-/// | `{client_address}` | the address of the client: see [`FieldsLayer::client_address`](super::FieldsLayer::client_address) |
+/// | `{client_address}` | the address of the client: see [`client_address`] |
 /// | `{host}` | the host that the client asked for, without the port |
 /// | `{scheme}` | `http` or `https`, as the client used it |
 /// | `{method}`, `{path}`, `{query}` | the parts of the request |
-/// | `{route}` | the route, if the request has a [`RouteNote`](equipoise_proxy::route::RouteNote) or the response a [`MatchedRoute`](equipoise_proxy::route::MatchedRoute) |
+/// | `{route}` | the route, if the request has a [`RouteNote`] or the response a [`MatchedRoute`] |
 /// | `{request_id}` | the field `X-Request-Id` of the request |
 /// | `{identity}` | the name of the [`Identity`](crate::Identity) |
 /// | `{attribute:NAME}` | an attribute of the identity |
@@ -21,11 +21,15 @@ use super::template::{Known, Placeholder, Template};
 ///
 /// `{{` and `}}` stand for braces. Values cannot inject lines: control characters, characters outside ASCII and `%` are
 /// percent-encoded in names of routes and identities and in attributes. If a request lacks a part, or a value would be
-/// invalid, then [`set`](Self::set) removes the field and the other changes do nothing. So a field with `{identity}` never
-/// keeps the value that a client has sent.
+/// invalid, then [`set`](Self::set) removes the field and the other changes do nothing. So a field with `{identity}`
+/// never keeps the value that a client has sent.
 ///
-/// Fields that frame a message or belong to one connection (`Content-Length`, `Transfer-Encoding`, `Connection`, `Upgrade`
-/// and others) cannot be changed, and `Host` only with [`host`](Self::host).
+/// Fields that frame a message or belong to one connection (`Content-Length`, `Transfer-Encoding`, `Connection`,
+/// `Upgrade` and others) cannot be changed, and `Host` only with [`host`](Self::host).
+///
+/// [`client_address`]: super::FieldsLayer::client_address
+/// [`MatchedRoute`]: equipoise_proxy::route::MatchedRoute
+/// [`RouteNote`]: equipoise_proxy::route::RouteNote
 ///
 /// ```
 /// use equipoise_gateway::filter::FieldEdits;
@@ -136,8 +140,8 @@ impl FieldEdits {
         Ok(self.with(Edit::Remove(field(name)?)))
     }
 
-    /// Removes all fields whose names begin with a text, except those that cannot be changed. Upper and lower case are the
-    /// same. The text is not empty.
+    /// Removes all fields whose names begin with a text, except those that cannot be changed. Upper and lower case are
+    /// the same. The text is not empty.
     ///
     /// # Errors
     ///

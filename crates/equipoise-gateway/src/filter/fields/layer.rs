@@ -102,7 +102,8 @@ where
             let known = Known::of(&request, settings.request.placeholders(), &settings.client);
             settings.request.apply(request.headers_mut(), &known);
             if let Some(host) = settings.request.host_rule() {
-                // It fails only for a request that names no host, if the rule keeps the host. Then nothing is to be kept.
+                // It fails only for a request that names no host, if the rule keeps the host. Then nothing is to be
+                // kept.
                 let _ = host.apply(&mut request);
             }
         }

@@ -45,9 +45,9 @@ impl SecurityFields {
         }
     }
 
-    /// Sets `Strict-Transport-Security`: browsers use only TLS for the host for the time `max_age`, in whole seconds, and
-    /// with `subdomains` for all hosts below it. It is sent only to clients that use TLS. Default: not sent, because it
-    /// cannot be taken back before the time is over.
+    /// Sets `Strict-Transport-Security`: browsers use only TLS for the host for the time `max_age`, in whole seconds,
+    /// and with `subdomains` for all hosts below it. It is sent only to clients that use TLS. Default: not sent,
+    /// because it cannot be taken back before the time is over.
     #[must_use]
     pub fn hsts(mut self, max_age: Duration, subdomains: bool) -> Self {
         self.hsts = Some((max_age, subdomains));
@@ -68,7 +68,8 @@ impl SecurityFields {
         self
     }
 
-    /// Sets `Content-Security-Policy`. Braces are written as they are. Default: not set, because it depends on the pages.
+    /// Sets `Content-Security-Policy`. Braces are written as they are. Default: not set, because it depends on the
+    /// pages.
     #[must_use]
     pub fn content_security_policy(mut self, value: &str) -> Self {
         self.content_security_policy = Some(value.to_owned());

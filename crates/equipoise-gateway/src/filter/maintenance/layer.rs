@@ -9,7 +9,7 @@ use std::{
 };
 
 use equipoise_affinity::source::ClientAddress;
-use equipoise_proxy::{__private::is_ambiguous_path, error::ErrorResponses};
+use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
 use http::{HeaderName, Method, Request, Response};
 use tower_layer::Layer;
@@ -22,13 +22,14 @@ use crate::{
         address::AddressRanges,
         pattern::{InvalidPattern, PathPattern},
         reply_future::ReplyFuture,
+        uri::UriPolicy,
     },
 };
 
 /// A layer that answers requests with status 503 while its [`Maintenance`] is active. The code is `maintenance`.
 ///
-/// Some requests can be exempt, for example those of operators that try a new release: by address, by path, or by a secret
-/// in a field.
+/// Some requests can be exempt, for example those of operators that try a new release: by address, by path, or by a
+/// secret in a field.
 ///
 /// ```
 /// use equipoise_gateway::filter::{Maintenance, MaintenanceLayer};
@@ -90,7 +91,8 @@ impl MaintenanceLayer {
         self
     }
 
-    /// Adds a [`PathPattern`] of paths that are exempt. Paths that servers read differently are never exempt. Default: none.
+    /// Adds a [`PathPattern`] of paths that are exempt. A path that the default [`UriPolicy`] refuses is never exempt,
+    /// because servers read it differently. Default: none.
     ///
     /// # Errors
     ///
@@ -101,8 +103,8 @@ impl MaintenanceLayer {
         Ok(self)
     }
 
-    /// Sets a field and its value with which requests are exempt. The value is compared in constant time, and an empty one
-    /// exempts none. The field is passed on. Default: none.
+    /// Sets a field and its value with which requests are exempt. The value is compared in constant time, and an empty
+    /// one exempts none. The field is passed on. Default: none.
     #[must_use]
     pub fn exempt_secret(mut self, name: HeaderName, secret: impl AsRef<[u8]>) -> Self {
         Arc::make_mut(&mut self.settings).secret = Some((name, secret.as_ref().into()));
@@ -148,7 +150,8 @@ impl Settings {
             return true;
         }
         let path = request.uri().path();
-        if !is_ambiguous_path(path) && !path.contains(';') && self.paths.iter().any(|exempt| exempt.matches(path)) {
+        // The endpoint could read a path that is not plain as another one.
+        if self.paths.iter().any(|exempt| exempt.matches(path)) && UriPolicy::new().apply(path).is_ok() {
             return true;
         }
         if let Some((name, secret)) = &self.secret

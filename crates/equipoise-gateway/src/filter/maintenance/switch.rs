@@ -62,12 +62,12 @@ impl Maintenance {
         self.0.is_on.load(Ordering::Acquire) || self.0.has_file.load(Ordering::Acquire)
     }
 
-    /// Follows a file: maintenance is active while it exists. The future never ends; spawn it, and drop it to stop. It looks
-    /// at the file at once, and then once in each `interval` (at least 10 ms), outside of requests. A file whose existence
-    /// cannot be determined, for example because a folder cannot be read, changes nothing.
+    /// Follows a file: maintenance is active while it exists. The future never ends; spawn it, and drop it to stop. It
+    /// looks at the file at once, and then once in each `interval` (at least 10 ms), outside of requests. A file whose
+    /// existence cannot be determined, for example because a folder cannot be read, changes nothing.
     ///
-    /// The look at the file takes microseconds on a local disk. It blocks the thread of the task meanwhile, so the file should
-    /// not be on a network share.
+    /// The look at the file takes microseconds on a local disk. It blocks the thread of the task meanwhile, so the file
+    /// should not be on a network share.
     pub async fn follow(self, file: impl Into<PathBuf>, interval: Duration) {
         let file = file.into();
         let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(10)));

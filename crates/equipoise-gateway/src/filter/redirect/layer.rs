@@ -17,8 +17,8 @@ use crate::{ReplyBody, filter::reply_future::ReplyFuture};
 
 /// A layer that answers requests with redirects. The first [rule](RedirectRule) that applies decides.
 ///
-/// A request is passed on if its location would be its own target. The target `*` is not redirected, and neither are gRPC
-/// calls, whose clients follow no redirects.
+/// A request is passed on if its location would be its own target. The target `*` is not redirected, and neither are
+/// gRPC calls, whose clients follow no redirects.
 #[derive(Clone, Debug)]
 pub struct RedirectLayer {
     rules: Arc<[RedirectRule]>,

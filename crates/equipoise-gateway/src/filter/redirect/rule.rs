@@ -16,9 +16,9 @@ const TARGET: &str = "a target is a path such as /new, or a URL such as https://
 
 /// A rule that answers some requests with a redirect.
 ///
-/// The target is a path (`/new`), which keeps scheme and host, or a URL (`https://new.test/v2`). The location never leads to
-/// another host because of the path of a request: `//evil.test` is the path `/evil.test`. The rest of the path and the query
-/// are kept as the client wrote them; characters that no URI has are percent-encoded.
+/// The target is a path (`/new`), which keeps scheme and host, or a URL (`https://new.test/v2`). The location never
+/// leads to another host because of the path of a request: `//evil.test` is the path `/evil.test`. The rest of the path
+/// and the query are kept as the client wrote them; characters that no URI has are percent-encoded.
 ///
 /// ```
 /// use equipoise_gateway::filter::{RedirectLayer, RedirectRule};
@@ -92,7 +92,8 @@ impl RedirectRule {
         Self::to(pattern, pattern.parse().map_err(|error: InvalidPattern| error.valid), target, false)
     }
 
-    /// Redirects a path and all paths below it. The rest of the path is kept: `/old/x` becomes `/new/x`. The status is 308.
+    /// Redirects a path and all paths below it. The rest of the path is kept: `/old/x` becomes `/new/x`. The status is
+    /// 308.
     #[must_use]
     pub fn prefix(prefix: &str, target: &str) -> Self {
         Self::to(prefix, PathPattern::prefix(prefix).map_err(|error| error.valid), target, true)
@@ -139,8 +140,8 @@ impl RedirectRule {
         Self { wrong, ..Self::new(text, kind, redirect) }
     }
 
-    /// Redirects requests without TLS to the same URL with `https`. The scheme is that of the client's connection, or the
-    /// one that a trusted proxy has reported. The status is 308.
+    /// Redirects requests without TLS to the same URL with `https`. The scheme is that of the client's connection, or
+    /// the one that a trusted proxy has reported. The status is 308.
     #[must_use]
     pub fn https() -> Self {
         Self::new("http", Kind::Https, Redirect::permanent().scheme("https"))
@@ -159,8 +160,8 @@ impl RedirectRule {
         Self::new(host, Kind::Host, Redirect::permanent().host(&format!("www.{host}"))).host(host)
     }
 
-    /// Redirects paths without a slash at the end to the same path with one, except those with a dot in the last segment,
-    /// such as `/a.css`. The status is 308.
+    /// Redirects paths without a slash at the end to the same path with one, except those with a dot in the last
+    /// segment, such as `/a.css`. The status is 308.
     #[must_use]
     pub fn add_trailing_slash() -> Self {
         Self::new("no slash at the end", Kind::AddSlash, Redirect::permanent())

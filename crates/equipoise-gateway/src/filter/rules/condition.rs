@@ -138,8 +138,8 @@ impl Condition {
         if met { Met::Yes } else { Met::No }
     }
 
-    /// Returns a number by which cheap conditions come first. Addresses are last, so that they are looked at only if they
-    /// decide.
+    /// Returns a number by which cheap conditions come first. Addresses are last, so that they are looked at only if
+    /// they decide.
     pub(super) fn cost(&self) -> u8 {
         match self {
             Self::Methods { .. } => 0,

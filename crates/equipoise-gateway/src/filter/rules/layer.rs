@@ -41,8 +41,8 @@ use crate::{
 /// | path and query are too long | 414 | `uri_too_long` |
 /// | too many or too long header fields | 431 | `fields_too_large` |
 ///
-/// Bodies without `Content-Length` are counted while they are forwarded. If such a body becomes too long, it fails, and the
-/// response has status 413 unless the inner service has responded before.
+/// Bodies without `Content-Length` are counted while they are forwarded. If such a body becomes too long, it fails, and
+/// the response has status 413 unless the inner service has responded before.
 ///
 /// Clones share the rules and the counts. [`replace`](Self::replace) exchanges the rules while the layer is used.
 ///
@@ -101,8 +101,8 @@ impl FilterLayer {
         self
     }
 
-    /// Sets the maximum length of a body in bytes. [`Rule::limit`](super::Rule::limit) sets another one for some requests.
-    /// Default: no limit.
+    /// Sets the maximum length of a body in bytes. [`Rule::limit`](super::Rule::limit) sets another one for some
+    /// requests. Default: no limit.
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: u64) -> Self {
         self.limits.body = Some(bytes);
@@ -125,8 +125,8 @@ impl FilterLayer {
         self
     }
 
-    /// Sets the maximum length of all header fields together, in bytes. Each field counts with its name, its value and 4
-    /// bytes. Default: no limit. A [`ReverseProxy`](equipoise_proxy::ReverseProxy) allows 32 KiB.
+    /// Sets the maximum length of all header fields together, in bytes. Each field counts with its name, its value and
+    /// 4 bytes. Default: no limit. A [`ReverseProxy`](equipoise_proxy::ReverseProxy) allows 32 KiB.
     #[must_use]
     pub fn max_field_bytes(mut self, bytes: usize) -> Self {
         self.limits.field_bytes = bytes;

@@ -8,9 +8,9 @@ use crate::filter::{address::AddressRanges, pattern::PathPattern};
 
 /// A rule of a filter: its conditions, and what happens to requests that meet all of them.
 ///
-/// Values that are added to the same kind of condition with one call are alternatives: `methods([GET, HEAD])`. Conditions
-/// that are added with several calls must all be met, except that of several hosts or paths one is enough. A rule without
-/// conditions is met by every request.
+/// Values that are added to the same kind of condition with one call are alternatives: `methods([GET, HEAD])`.
+/// Conditions that are added with several calls must all be met, except that of several hosts or paths one is enough. A
+/// rule without conditions is met by every request.
 ///
 /// Invalid conditions are refused by [`FilterRules::new`](super::FilterRules::new).
 ///
@@ -90,8 +90,8 @@ impl Rule {
         Self::new(name, Action::Deny { status: StatusCode::FORBIDDEN, allowed: None })
     }
 
-    /// Creates a rule that denies requests with other methods than these, with status 405 and the field `Allow`. Methods
-    /// are case-sensitive.
+    /// Creates a rule that denies requests with other methods than these, with status 405 and the field `Allow`.
+    /// Methods are case-sensitive.
     #[must_use]
     pub fn only_methods(name: &str, methods: impl IntoIterator<Item = Method>) -> Self {
         let methods: Vec<Method> = methods.into_iter().collect();
@@ -102,8 +102,9 @@ impl Rule {
         rule
     }
 
-    /// Creates a rule that limits the length of bodies, in bytes. A longer one gets status 413. The first such rule whose
-    /// conditions are met sets the limit, instead of [`max_body_bytes`](super::FilterLayer::max_body_bytes) of the layer.
+    /// Creates a rule that limits the length of bodies, in bytes. A longer one gets status 413. The first such rule
+    /// whose conditions are met sets the limit, instead of [`max_body_bytes`](super::FilterLayer::max_body_bytes) of
+    /// the layer.
     #[must_use]
     pub fn limit(name: &str, max_body_bytes: u64) -> Self {
         Self::new(name, Action::Limit(max_body_bytes))
@@ -137,11 +138,11 @@ impl Rule {
         self
     }
 
-    /// The client must have asked for this host: `app.test`, or `*.app.test` for all hosts below it. Ports are ignored, and so
-    /// is upper and lower case. Of several hosts, one is enough.
+    /// The client must have asked for this host: `app.test`, or `*.app.test` for all hosts below it. Ports are ignored,
+    /// and so is upper and lower case. Of several hosts, one is enough.
     ///
-    /// A request for another host name of the same server does not meet the condition. To deny something for a host, deny it
-    /// for all hosts, or let [routes](equipoise_proxy::route) refuse unknown hosts.
+    /// A request for another host name of the same server does not meet the condition. To deny something for a host,
+    /// deny it for all hosts, or let [routes](equipoise_proxy::route) refuse unknown hosts.
     #[must_use]
     pub fn host(mut self, pattern: &str) -> Self {
         let Some(host) = HostPattern::parse(pattern) else {
@@ -218,8 +219,8 @@ impl Rule {
         self.parameter(name, Test::Present)
     }
 
-    /// A query parameter of this name must have this value. Name and value are plain text: `a b` is `a%20b` or `a+b` in the
-    /// URL. Of several parameters of the name, one is enough.
+    /// A query parameter of this name must have this value. Name and value are plain text: `a b` is `a%20b` or `a+b` in
+    /// the URL. Of several parameters of the name, one is enough.
     #[must_use]
     pub fn query(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.parameter(name, Test::Equals(value.as_ref().into()))
@@ -231,15 +232,15 @@ impl Rule {
         self.parameter(name, Test::Contains(part.into()))
     }
 
-    /// The address of the client must be in these ranges. A request whose client has no known address gets status 403 if
-    /// it meets all other conditions.
+    /// The address of the client must be in these ranges. A request whose client has no known address gets status 403
+    /// if it meets all other conditions.
     #[must_use]
     pub fn addresses(self, ranges: AddressRanges) -> Self {
         self.ranges(ranges, false)
     }
 
-    /// The address of the client must not be in these ranges. A request whose client has no known address gets status 403
-    /// if it meets all other conditions.
+    /// The address of the client must not be in these ranges. A request whose client has no known address gets status
+    /// 403 if it meets all other conditions.
     #[must_use]
     pub fn not_addresses(self, ranges: AddressRanges) -> Self {
         self.ranges(ranges, true)
@@ -257,8 +258,8 @@ impl Rule {
         self.with(Condition::MoreFields(fields))
     }
 
-    /// The header fields together must be longer than this number of bytes. Each field counts with its name, its value and
-    /// 4 bytes.
+    /// The header fields together must be longer than this number of bytes. Each field counts with its name, its value
+    /// and 4 bytes.
     #[must_use]
     pub fn fields_longer_than(self, bytes: usize) -> Self {
         self.with(Condition::FieldsLonger(bytes))
@@ -271,8 +272,8 @@ impl Rule {
         self.with(Condition::BodyLonger(bytes))
     }
 
-    /// The closure must return true for the head of the request. A closure that panics counts as true in rules that deny
-    /// or limit, and as false in rules that allow.
+    /// The closure must return true for the head of the request. A closure that panics counts as true in rules that
+    /// deny or limit, and as false in rules that allow.
     #[must_use]
     pub fn when(self, is_met: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         let allows = matches!(self.action, Action::Allow);

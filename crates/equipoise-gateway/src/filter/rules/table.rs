@@ -20,13 +20,13 @@ use crate::Denial;
 
 /// The rules of a filter, in the order in which they are looked at.
 ///
-/// The first rule that allows or denies, and whose conditions are met, decides. A request that meets the conditions of none
-/// is allowed, unless [`deny_others`](Self::deny_others) is set.
+/// The first rule that allows or denies, and whose conditions are met, decides. A request that meets the conditions of
+/// none is allowed, unless [`deny_others`](Self::deny_others) is set.
 ///
-/// Rules compare the path that a server acts on, as the [routes](equipoise_proxy::route) of a proxy do. Servers disagree
-/// about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule has a path, the request gets status 400 for a path
-/// of the first kind, and for one of the second kind if the rules decide differently without the parameter. A
-/// [`UriLayer`](crate::filter::UriLayer) outside of the filter refuses more.
+/// Rules compare the path that a server acts on, as the [routes](equipoise_proxy::route) of a proxy do. Servers
+/// disagree about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule has a path, the request gets status
+/// 400 for a path of the first kind, and for one of the second kind if the rules decide differently without the
+/// parameter. A [`UriLayer`](crate::filter::UriLayer) outside of the filter refuses more.
 #[derive(Debug, Default)]
 pub struct FilterRules {
     rules: Vec<Counted>,
@@ -136,8 +136,8 @@ impl FilterRules {
         self
     }
 
-    /// Sets whether rules with paths also decide about paths that servers read differently. Default: false, so that such
-    /// requests get status 400. Set it only if all servers behind the filter read paths as the filter does.
+    /// Sets whether rules with paths also decide about paths that servers read differently. Default: false, so that
+    /// such requests get status 400. Set it only if all servers behind the filter read paths as the filter does.
     #[must_use]
     pub fn allow_ambiguous_paths(mut self, allow: bool) -> Self {
         self.allows_ambiguous_paths = allow;

@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 
 use super::fault::{PathAction, PathFault};
 
-/// Decides which paths are refused or rewritten, so that rules, caches, authentication and the endpoint all see the same
-/// path.
+/// Decides which paths are refused or rewritten, so that rules, caches, authentication and the endpoint all see the
+/// same path.
 ///
 /// Each fault has an action:
 ///
@@ -24,8 +24,8 @@ use super::fault::{PathAction, PathFault};
 /// | `//` | refuse | `/` |
 ///
 /// In paths that are not refused, percent-encodings of letters, digits, `-`, `.`, `_` and `~` are decoded, others get
-/// digits in upper case, and characters outside ASCII are encoded (RFC 3986, sections 6.2.2.1 and 6.2.2.2). Both forms mean
-/// the same; [`keep_encodings`](Self::keep_encodings) forwards the one of the client.
+/// digits in upper case, and characters outside ASCII are encoded (RFC 3986, sections 6.2.2.1 and 6.2.2.2). Both forms
+/// mean the same; [`keep_encodings`](Self::keep_encodings) forwards the one of the client.
 ///
 /// The query is never changed. The target `*` is not a path.
 ///
@@ -95,8 +95,8 @@ impl UriPolicy {
         self
     }
 
-    /// Sets whether percent-encodings are forwarded as the client wrote them, for example because a signature covers the
-    /// path. Default: false.
+    /// Sets whether percent-encodings are forwarded as the client wrote them, for example because a signature covers
+    /// the path. Default: false.
     #[must_use]
     pub const fn keep_encodings(mut self, keep: bool) -> Self {
         self.keep_encodings = keep;
@@ -120,8 +120,8 @@ impl UriPolicy {
         }
     }
 
-    /// Returns the path that is forwarded. `path` begins with a slash and has no query. It is returned as it is if nothing
-    /// must be changed. O(length), and paths of plain ASCII without faults cost one pass without memory.
+    /// Returns the path that is forwarded. `path` begins with a slash and has no query. It is returned as it is if
+    /// nothing must be changed. O(length), and paths of plain ASCII without faults cost one pass without memory.
     ///
     /// # Errors
     ///
@@ -165,7 +165,8 @@ impl UriPolicy {
         let normalizes = |fault| self.action(fault) == PathAction::Normalize;
         let mut text = String::with_capacity(path.len());
         let mut skips_parameters = false;
-        // The number of bytes after a `%` that begins no encoding and stays. With digits that are decoded, it would begin one.
+        // The number of bytes after a `%` that begins no encoding and stays. With digits that are decoded, it would
+        // begin one.
         let mut after_bare: Option<u8> = None;
         let mut rest = path;
         while let Some(character) = rest.chars().next() {

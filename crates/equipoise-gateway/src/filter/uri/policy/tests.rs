@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_default_lets_through_is_not_ambiguous(path in "/(/|\\.|;|\\\\|a|%2e|%2F|%5c|%3b|%41|%00|%0a|%ff|%){0,10}") {
+    fn what_passes_the_default_is_not_ambiguous(path in "/(/|\\.|;|\\\\|a|%2e|%2F|%5c|%3b|%41|%00|%0a|%ff|%){0,10}") {
         if let Ok(path) = UriPolicy::new().apply(&path) {
             prop_assert!(!equipoise_proxy::__private::is_ambiguous_path(&path));
             prop_assert_eq!(&*equipoise_proxy::__private::normalized_path(&path), &*path);
