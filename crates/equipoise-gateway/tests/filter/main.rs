@@ -6,6 +6,7 @@ mod browser;
 mod maintenance;
 mod paths;
 mod rules;
+mod sockets;
 mod stack;
 
 use std::{
