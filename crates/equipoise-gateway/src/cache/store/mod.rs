@@ -1,7 +1,8 @@
 //! Where the cache keeps responses: the trait [`Store`] and its implementations.
 //!
-//! [`MemoryStore`] keeps responses in the memory of the process, within a bound of bytes. Another store implements
-//! [`Store`].
+//! [`MemoryStore`] keeps responses in the memory of the process, within a bound of bytes. `RedisStore` (feature
+//! `cache-redis`) shares them among several gateways. Another store implements [`Store`]; [`Entry::to_bytes`] and
+//! [`Entry::from_bytes`] help one that is outside of the process.
 //!
 //! A store keeps up to a few *variants* of a response below one [`Key`]: responses with the same `Vary` field that were
 //! selected by different request fields. The cache decides which variant answers a request and whether it is fresh. The
@@ -13,14 +14,21 @@
 //! [`Generation`] together with the entries, and [`Store::put`] gets it back with the response: if the key, its URL or
 //! a tag of the response was purged in between, `put` refuses the response with [`Stored::Purged`].
 
+mod codec;
 mod entry;
 mod future;
 mod key;
 mod memory;
+#[cfg(feature = "cache-redis")]
+mod redis;
 
 use std::time::SystemTime;
 
+#[cfg(feature = "cache-redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache-redis")))]
+pub use self::redis::{RedisConnectionStats, RedisStore, RedisStoreBuilder, RedisStoreError};
 pub use self::{
+    codec::DecodeError,
     entry::{Body, BodyBuilder, Entries, Entry, Head, Tag},
     future::StoreFuture,
     key::Key,
