@@ -24,9 +24,6 @@ pub enum CacheError {
         /// The number of bytes that have arrived.
         received: u64,
     },
-    /// The inner service has answered 304 (Not Modified) to a validation, but about another response than the stored one.
-    #[error("the service behind the cache has validated a response that is not stored")]
-    NotModified,
     /// The task of the fetch has ended without a result: it has panicked, or the runtime shuts down.
     #[error("the fetch has ended without a result")]
     Lost,

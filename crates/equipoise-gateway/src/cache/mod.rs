@@ -1,4 +1,103 @@
-//! A shared HTTP cache (RFC 9111).
+//! A shared HTTP cache as a tower layer.
+//!
+//! [`CacheLayer`] answers `GET` and `HEAD` requests with stored responses of the service behind it. It follows RFC 9111 as
+//! a shared cache, with the extensions of RFC 5861 (`stale-while-revalidate`, `stale-if-error`), RFC 9213
+//! (`CDN-Cache-Control`) and RFC 9211 (`Cache-Status`).
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use bytes::Bytes;
+//! use equipoise_gateway::cache::CacheLayer;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let backend = service_fn(async |_: Request<Full<Bytes>>| {
+//!     let response = Response::builder().header("cache-control", "max-age=60").body(Full::from("hello"))?;
+//!     Ok::<_, http::Error>(response)
+//! });
+//! let layer = CacheLayer::new(64 * 1024 * 1024)?;
+//! let cache = layer.layer(backend);
+//! for _ in 0..2 {
+//!     let request = Request::get("https://example.com/").body(Full::default())?;
+//!     let response = cache.clone().oneshot(request).await?;
+//!     assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+//! }
+//! assert_eq!((layer.stats().misses, layer.stats().hits), (1, 1));
+//! assert_eq!(layer.handle().purge_url("https://example.com/").await?, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is stored
+//!
+//! A response to `GET` is stored if it is fresh for some time, or if it can be validated (`ETag`, `Last-Modified`), and if
+//! nothing forbids it:
+//!
+//! | a response is not stored if | can be changed with |
+//! | --- | --- |
+//! | it has `no-store` (unless it has `must-understand` and its status is known), or `private` | |
+//! | the request has `no-store` | [`obey_requests`](CacheBuilder::obey_requests) |
+//! | the request has `Authorization` or an [`Identity`](crate::Identity), and the response has none of `public`, `s-maxage` and `must-revalidate` | [`KeyPolicy::per_identity`] |
+//! | it has `Set-Cookie` | [`set_cookie`](CacheBuilder::set_cookie) |
+//! | it has `Vary: *` or more than 16 names in `Vary` | |
+//! | it is partial (206), or its status is not one that may be stored without explicit freshness | |
+//! | its type contradicts the extension of the path (`/account/x.css` with HTML) | [`refuse_deception`](CacheBuilder::refuse_deception) |
+//! | it is larger than the limit, or its body fails or has the wrong length | [`max_entry_bytes`](CacheBuilder::max_entry_bytes) |
+//!
+//! The lifetime is that of `CDN-Cache-Control`, or else of `s-maxage`, `max-age`, `Expires`, in this order. A number or a
+//! date that cannot be read, and different numbers in one response, mean that the response is stale. There is no heuristic
+//! freshness unless [`heuristic`](CacheBuilder::heuristic) is set. Fields that `no-cache="…"` or `private="…"` name are
+//! not stored. Trailers reach the clients that read the response while it arrives, and are not stored.
+//!
+//! # What a request gets
+//!
+//! | request | response |
+//! | --- | --- |
+//! | a fresh response is stored | that one, with `Age` |
+//! | `If-None-Match`, `If-Modified-Since` | 304 if the stored response has not changed for the client |
+//! | `Range` with one range, and `If-Range` with a strong validator | 206, or 416. Several ranges get the whole response |
+//! | `HEAD` | the head of the stored response to `GET` |
+//! | a stale response with a validator is stored | the backend is asked with this validator; 304 updates the stored fields |
+//! | a stale response within `stale-while-revalidate` | that one, and one request validates it in the background |
+//! | the backend fails or answers 500, 502, 503, 504 within `stale-if-error` | the stale response |
+//! | `no-cache`, `max-age`, `min-fresh`, `max-stale` | as the client asks, unless [`obey_requests`](CacheBuilder::obey_requests) is off |
+//! | `only-if-cached` without a usable response | 504 |
+//! | `Range` or `HEAD` without a stored response | it is forwarded as it is, and not stored |
+//! | a body, `Upgrade`, `If-Match`, `If-Unmodified-Since` | it is forwarded as it is |
+//! | another method | it is forwarded. If an unsafe one succeeds, the responses of its URL, and of `Location` and `Content-Location` on the same host, are removed |
+//!
+//! Responses with `must-revalidate`, `proxy-revalidate`, `no-cache` or `s-maxage` are never used stale. A field such as
+//! `X-HTTP-Method-Override` changes nothing here: see [`KeyPolicy`] for what tells requests apart and what cannot be
+//! poisoned.
+//!
+//! # One fetch for many clients
+//!
+//! Requests for the same URL and variant that come while it is fetched wait for that fetch, at most
+//! [`max_wait`](CacheBuilder::max_wait), and read its body while it arrives. The fetch runs in a task of its own (it needs
+//! a tokio runtime), so it goes on when the client that has begun it leaves. If the response cannot be shared, the
+//! waiting requests are forwarded at the same time, and the cache remembers for
+//! [some time](CacheBuilder::remember_uncacheable) not to let requests for this URL wait. An error is an error for all
+//! that wait: a backend that fails is not asked again by each of them.
+//!
+//! A body is kept until it is complete, so a slow client does not slow down others. If it becomes larger than the limit, it
+//! is not stored, and all clients that read it still get all of it: then it is kept only until the slowest of them has
+//! read it, and at most 256 KiB beyond what had arrived. When the last of them leaves, the fetch ends.
+//!
+//! # Memory
+//!
+//! The store, the bodies that are being received ([`max_filling_bytes`](CacheBuilder::max_filling_bytes)) and the list of
+//! URLs that cannot be cached (16 384 of them) are bounded.
+//!
+//! # Place in a stack
+//!
+//! Put the cache behind authentication: it does not know who may see what, except for the rules above. Inside of a
+//! [`ReverseProxy`](equipoise_proxy::ReverseProxy), requests are already checked (one host, no request smuggling). Without
+//! one, a request without a usable host is forwarded and not cached. Responses of functions behind the cache, such as
+//! compression, are stored as these have made them; they must name what they depend on in `Vary`.
 
 mod body;
 mod engine;

@@ -101,9 +101,16 @@ async fn heuristic_freshness_is_a_bounded_part_of_the_age() {
     stage.pass(2);
     assert!(stage.reaches_backend(&[]).await);
     let old = stage.date(-100_000);
-    for (status, seconds, reused) in [(404, 49, true), (404, 51, false), (201, 0, false), (500, 0, false)] {
+    for (status, control, seconds, reused) in [
+        (404, "x", 49, true),
+        (404, "x", 51, false),
+        (201, "x", 0, false),
+        (500, "x", 0, false),
+        (599, "public", 49, true),
+        (599, "public", 51, false),
+    ] {
         let stage = Stage::with(|cache| cache.heuristic(0.1, std::time::Duration::from_secs(50)));
-        stage.backend.answers(status, &[("last-modified", &old)], "first");
+        stage.backend.answers(status, &[("last-modified", &old), ("cache-control", control)], "first");
         stage.get("/", &[]).await;
         stage.pass(seconds);
         assert_eq!(!stage.reaches_backend(&[]).await, reused, "{status} after {seconds}");

@@ -132,8 +132,12 @@ impl Job {
         now: SystemTime,
     ) -> Outcome {
         if !conditional::selects(update, &stale.head().headers) {
+            // The backend has confirmed what it was asked about, so the stored response answers this request. But it is
+            // not updated with the fields of another one, and the next request gets a new response.
             engine.store.remove(&self.key).await;
-            return Outcome::Failed(CacheError::NotModified);
+            let mut head = stale.head().clone();
+            head.flags |= NO_CACHE;
+            return Outcome::Validated(stale.with_head(head));
         }
         Outcome::Validated(self.refreshed(engine, stale, update, request_time, now).await)
     }

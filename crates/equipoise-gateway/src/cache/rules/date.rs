@@ -26,8 +26,18 @@ pub(crate) fn parse(value: &HeaderValue) -> Option<SystemTime> {
         fixed.truncate(len);
         fixed.push_str("GMT");
     }
-    httpdate::parse_http_date(&fixed).ok()
+    if let Ok(date) = httpdate::parse_http_date(&fixed) {
+        return Some(date);
+    }
+    // The day of the week says nothing new, so a wrong one does not count. It must be the name of a day, in the length
+    // that the form has.
+    let (day, rest) = fixed.split_at(fixed.find([',', ' '])?);
+    let names = [DAYS, SHORT_DAYS].into_iter().find(|names| names.contains(&day))?;
+    names.iter().find_map(|day| httpdate::parse_http_date(&format!("{day}{rest}")).ok())
 }
+
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const SHORT_DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// Reads the date of a field. `None` if it is missing, repeated or not a date.
 pub(crate) fn field(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
@@ -58,12 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn all_forms_are_read_in_any_case() {
+    fn all_forms_are_read_in_any_case_and_with_any_day_of_the_week() {
         for text in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
             "SUN, 06 nov 1994 08:49:37 gMT",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Mon Nov  6 08:49:37 1994",
         ] {
             assert_eq!(read(text), Some(784_111_777), "{text}");
         }
@@ -82,6 +94,7 @@ mod tests {
             "Sun, 06 Nov 1994 8:49:37 GMT",
             "Sun, 06-Nov-1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08.49.37 GMT",
+            "Day, 06 Nov 1994 08:49:37 GMT",
         ] {
             assert_eq!(read(text), None, "{text}");
         }

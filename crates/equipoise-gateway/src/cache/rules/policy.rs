@@ -278,8 +278,7 @@ impl Policy {
         }
         let has_date = date::field(headers, &DATE);
         canonical.extend(has_date.and_then(date::format).map(|date| (DATE, date)));
-        let mut explicit =
-            control.public || control.s_maxage.or_stale().is_some() || control.max_age.or_stale().is_some();
+        let mut explicit = control.s_maxage.or_stale().is_some() || control.max_age.or_stale().is_some();
         if !is_targeted && headers.contains_key(EXPIRES) {
             explicit = true;
             // Several lines, and a text that is no date, are in the past (RFC 9111, 5.3).
@@ -296,7 +295,8 @@ impl Policy {
             return Err(NotStored::Status);
         }
         // It knows a list of statuses only. RFC 9111 (section 3) allows any final status with explicit freshness.
-        let canonical_status = if explicit { StatusCode::OK } else { status };
+        // So does `public`, and then heuristic freshness too (RFC 9111, 4.2.2).
+        let canonical_status = if explicit || control.public { StatusCode::OK } else { status };
         let mut request = Request::new(());
         if asked.authorized {
             request.headers_mut().insert(http::header::AUTHORIZATION, HeaderValue::from_static("x"));
