@@ -8,7 +8,7 @@ use equipoise_tower::BoxError;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{fetch::fill::Reader, store};
+use super::{sharing::fill::Reader, store};
 
 pin_project! {
     /// The body of a response of the cache: one of the inner service, a stored one or a part of it, or one that is being

@@ -15,10 +15,6 @@ use http::{
 
 use super::{
     CacheBody, CacheStats, KeyPolicy,
-    fetch::{
-        fill::Budget,
-        flight::{FlightKey, Flights},
-    },
     rules::{
         conditional,
         control::RequestControl,
@@ -26,6 +22,10 @@ use super::{
         policy::{Asked, HAS_VALIDATOR, Policy},
         range::{self, Part},
         vary::{self, Selecting},
+    },
+    sharing::{
+        fill::Budget,
+        flight::{FlightKey, Flights},
     },
     stats::Counters,
     status::{Forwarded, Handling},

@@ -30,8 +30,9 @@ impl CacheHandle {
     /// Returns [`PurgeError::Url`] if the text is not an absolute URL.
     pub async fn purge_url(&self, url: &str) -> Result<usize, PurgeError> {
         let key = self.normal(url).ok_or_else(|| PurgeError::Url(url.to_owned()))?;
+        let removed = self.engine.store.purge(&Purge::Url(key.clone())).await;
         self.engine.flights.detach(|other: &Key| other.url() == key);
-        Ok(self.engine.store.purge(&Purge::Url(key)).await)
+        Ok(removed)
     }
 
     /// Purges all URLs that begin with a text, such as `https://example.com/static/`. The host must be complete, in lower
@@ -46,8 +47,9 @@ impl CacheHandle {
         if !matches!(scheme, "http" | "https") || !has_path {
             return Err(PurgeError::Url(prefix.to_owned()));
         }
+        let removed = self.engine.store.purge(&Purge::Prefix(prefix.to_owned())).await;
         self.engine.flights.detach(|key| key.url().starts_with(prefix));
-        Ok(self.engine.store.purge(&Purge::Prefix(prefix.to_owned())).await)
+        Ok(removed)
     }
 
     /// Purges all responses with a tag, from the fields that
@@ -58,15 +60,17 @@ impl CacheHandle {
     /// Returns [`PurgeError::Tag`] if the text is not a tag.
     pub async fn purge_tag(&self, tag: &str) -> Result<usize, PurgeError> {
         let tag = Tag::new(tag).ok_or_else(|| PurgeError::Tag(tag.to_owned()))?;
+        let removed = self.engine.store.purge(&Purge::Tag(tag)).await;
         // The tags of a response that is being fetched are not known yet.
         self.engine.flights.detach(|_| true);
-        Ok(self.engine.store.purge(&Purge::Tag(tag)).await)
+        Ok(removed)
     }
 
     /// Purges everything.
     pub async fn purge_all(&self) -> usize {
+        let removed = self.engine.store.purge(&Purge::All).await;
         self.engine.flights.detach(|_| true);
-        self.engine.store.purge(&Purge::All).await
+        removed
     }
 
     /// Returns the counters.

@@ -166,7 +166,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets whether a response is refused if its type contradicts the extension of the path: HTML or JSON for a path such
+    /// Sets whether a successful response is refused if its type contradicts the extension of the path: HTML or JSON for a path such
     /// as `/account/x.css`. Such a URL is the way of web cache deception: an attacker leads a user to it, the backend
     /// ignores the end of the path, and the page of the user would be stored under a name that looks public. Default:
     /// true.

@@ -108,6 +108,7 @@ mod key;
 mod layer;
 mod rules;
 mod service;
+mod sharing;
 mod stats;
 mod status;
 pub mod store;

@@ -213,8 +213,8 @@ where
             urls.extend(url);
         }
         for url in urls {
+            engine.store.purge(&Purge::Url(url.clone())).await;
             engine.flights.detach(|key| key.url() == url);
-            engine.store.purge(&Purge::Url(url)).await;
         }
     }
     Ok(response)

@@ -162,15 +162,16 @@ async fn cookies_are_refused_stripped_or_stored() {
 
 #[tokio::test]
 async fn a_type_that_contradicts_the_extension_is_not_stored() {
-    for (path, content_type, stored) in [
-        ("/account/x.css", "text/html; charset=utf-8", false),
-        ("/account/x.JS", "application/json", false),
-        ("/account/x.css", "text/css", true),
-        ("/account/page.html", "text/html", true),
-        ("/account.v2/page", "text/html", true),
+    for (status, path, content_type, stored) in [
+        (200, "/account/x.css", "text/html; charset=utf-8", false),
+        (200, "/account/x.JS", "application/json", false),
+        (200, "/account/x.css", "text/css", true),
+        (200, "/account/page.html", "text/html", true),
+        (200, "/account.v2/page", "text/html", true),
+        (404, "/missing.css", "text/html", true),
     ] {
         let stage = Stage::new();
-        stage.backend.answers(200, &[("cache-control", "max-age=60"), ("content-type", content_type)], "first");
+        stage.backend.answers(status, &[("cache-control", "max-age=60"), ("content-type", content_type)], "first");
         stage.backend.answers(200, &[], "second");
         stage.get(path, &[]).await;
         assert_eq!(stage.get(path, &[]).await.is_hit(), stored, "{path} {content_type}");

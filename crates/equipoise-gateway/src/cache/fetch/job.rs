@@ -10,14 +10,14 @@ use http::{
 use http_body::Body;
 use tower::{Service, ServiceExt};
 
-use super::{
-    fill::{EndsOnDrop, Filling, Reader},
-    flight::Outcome,
-};
 use crate::cache::{
     CacheError,
     engine::Engine,
     rules::{conditional, control::RequestControl, freshness, policy::Asked, policy::NO_CACHE, vary},
+    sharing::{
+        fill::{EndsOnDrop, Filling, Reader},
+        flight::Outcome,
+    },
     store::{Entry, Generation, Head, Key, Stored},
 };
 

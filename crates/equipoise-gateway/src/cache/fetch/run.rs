@@ -8,11 +8,7 @@ use tokio::sync::oneshot;
 use tower::Service;
 use tracing::Instrument;
 
-use super::{
-    fill::Filling,
-    flight::{FlightKey, Lead, Outcome, Part},
-    job::{Fetched, Job, is_shareable},
-};
+use super::job::{Fetched, Job, is_shareable};
 use crate::cache::{
     CacheBody, CacheError,
     engine::{Engine, Fetch, Plan},
@@ -22,6 +18,10 @@ use crate::cache::{
         freshness,
         policy::Asked,
         vary::{self, Selecting},
+    },
+    sharing::{
+        fill::{Filling, Reader},
+        flight::{FlightKey, Lead, Outcome, Part},
     },
     status::{Forwarded, Handling},
     store::{Entry, Head, Key, Lookup},
@@ -127,7 +127,7 @@ where
 /// What the task of a fetch hands to the client that has begun it.
 enum Reply<R> {
     Direct(Response<R>),
-    Filled(http::response::Parts, super::fill::Reader, Arc<Filling>),
+    Filled(http::response::Parts, Reader, Arc<Filling>),
     Shared(Outcome),
 }
 

@@ -177,7 +177,8 @@ impl Policy {
         if has_cookie && self.set_cookie == SetCookie::Refuse {
             return Err(NotStored::SetCookie);
         }
-        if self.refuse_deception && contradicts_extension(&asked.path, headers) {
+        // An error page for a missing file is no secret.
+        if self.refuse_deception && status.is_success() && contradicts_extension(&asked.path, headers) {
             return Err(NotStored::Deception);
         }
         let Some(names) = vary::names(headers) else { return Err(NotStored::VaryStar) };

@@ -1,6 +1,6 @@
 //! `Vary` (RFC 9111, 4.1): which request fields select a stored response, in a normal form.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -69,9 +69,13 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     let mut values = request.get_all(name).iter();
     let first = values.next()?;
     let weighted = *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE || *name == ACCEPT || *name == ACCEPT_CHARSET;
-    if !weighted && values.next().is_none() && is_plain(first.as_bytes()) {
+    let single = values.next().is_none();
+    if !weighted && single && is_plain(first.as_bytes()) {
         // The value is its own normal form, and a clone of it is cheap.
         return Some(first.clone());
+    }
+    if weighted && single && first.len() <= MAX_KNOWN_LEN {
+        return known(first);
     }
     // Lines are joined first (RFC 9110, 5.3), so that a quoted string means the same in one line and in several.
     let mut joined = first.as_bytes().to_vec();
@@ -86,6 +90,26 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     }
     // The bytes are those of valid values, so this does not fail.
     HeaderValue::from_bytes(&list).ok()
+}
+
+/// Few browsers send few different values of fields with weights, and their normal form is costly: it is remembered for
+/// the values that were seen last.
+static KNOWN: LazyLock<quick_cache::sync::Cache<Box<[u8]>, HeaderValue>> =
+    LazyLock::new(|| quick_cache::sync::Cache::new(512));
+
+/// A longer value is not remembered.
+const MAX_KNOWN_LEN: usize = 256;
+
+/// Returns the normal form of one value with weights.
+fn known(value: &HeaderValue) -> Option<HeaderValue> {
+    if let Some(normal) = KNOWN.get(value.as_bytes()) {
+        return Some(normal);
+    }
+    let mut list = Vec::with_capacity(value.len());
+    compact(value.as_bytes(), &mut list);
+    let normal = HeaderValue::from_bytes(&by_weight(&list)).ok()?;
+    KNOWN.insert(value.as_bytes().into(), normal.clone());
+    Some(normal)
 }
 
 /// Whether a value has no spaces at its ends, and none beside a comma.
