@@ -1,4 +1,4 @@
-use std::{error::Error, sync::Arc};
+use std::{error::Error, fmt, sync::Arc};
 
 use equipoise_tower::BoxError;
 
@@ -7,17 +7,14 @@ use equipoise_tower::BoxError;
 /// It is cheap to clone: all clients that wait for the same fetch get the same error. [`source`](Error::source) is the
 /// error of the inner service itself, so a [`ReverseProxy`](equipoise_proxy::ReverseProxy) around the cache answers as
 /// it does without a cache.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CacheError {
     /// The inner service has failed.
-    #[error("the service behind the cache has failed")]
-    Service(#[source] Arc<dyn Error + Send + Sync>),
+    Service(Arc<dyn Error + Send + Sync>),
     /// The body of the response of the inner service has failed. Nothing of it is stored.
-    #[error("the body of the response to the cache has failed")]
-    Body(#[source] Arc<dyn Error + Send + Sync>),
+    Body(Arc<dyn Error + Send + Sync>),
     /// The body of the response is shorter or longer than its `Content-Length`. Nothing of it is stored.
-    #[error("the body of the response to the cache has {received} bytes, and {expected} were announced")]
     Length {
         /// The announced length in bytes.
         expected: u64,
@@ -25,8 +22,30 @@ pub enum CacheError {
         received: u64,
     },
     /// The task of the fetch has ended without a result: it has panicked, or the runtime shuts down.
-    #[error("the fetch has ended without a result")]
     Lost,
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(_) => f.write_str("the service behind the cache has failed"),
+            Self::Body(_) => f.write_str("the body of the response to the cache has failed"),
+            Self::Length { expected, received } => {
+                write!(f, "the body of the response to the cache has {received} bytes, and {expected} were announced")
+            }
+            Self::Lost => f.write_str("the fetch has ended without a result"),
+        }
+    }
+}
+
+// Not derived: a derived source would be the `Arc`, which cannot be downcast to the error in it.
+impl Error for CacheError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Service(error) | Self::Body(error) => Some(&**error),
+            Self::Length { .. } | Self::Lost => None,
+        }
+    }
 }
 
 impl CacheError {

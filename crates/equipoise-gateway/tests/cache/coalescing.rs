@@ -276,3 +276,24 @@ async fn a_fetch_from_before_a_purge_is_not_stored() {
     settle().await;
     assert_eq!(stage.get("/", &[]).await.body, "new");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clients_on_several_threads_make_one_request_for_each_key() {
+    let stage = Stage::new();
+    for _ in 0..20 {
+        stage.backend.then(async {
+            tokio::task::yield_now().await;
+            Ok(script::response(200, FRESH, script::full("body")))
+        });
+    }
+    let clients: Vec<_> = (0..2000)
+        .map(|i| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get(&format!("/{}", i % 20), &[]).await.body })
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.await.expect("no panic"), "body");
+    }
+    assert_eq!(stage.backend.count(), 20);
+}

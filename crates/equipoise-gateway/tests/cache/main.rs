@@ -2,6 +2,7 @@
 #![cfg(feature = "cache")]
 
 mod coalescing;
+mod proxy;
 mod requests;
 mod script;
 mod stale;
