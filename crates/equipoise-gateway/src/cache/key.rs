@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, fmt, fmt::Write as _, sync::Arc};
 
+use equipoise_core::__private::guarded;
 use equipoise_proxy::headers::ConnectionInfo;
 use http::{HeaderName, Request, Uri, header::HOST};
 
@@ -106,8 +107,8 @@ impl KeyPolicy {
         self
     }
 
-    /// Adds what a closure returns for the fields and the URI of a request. If it returns `None`, the request is not
-    /// cached. Default: nothing.
+    /// Adds what a closure returns for the fields and the URI of a request. If it returns `None` or
+    /// panics, the request is not cached. Default: nothing.
     #[must_use]
     pub fn part(mut self, part: impl Fn(&http::HeaderMap, &Uri) -> Option<String> + Send + Sync + 'static) -> Self {
         self.part = Some(Arc::new(part));
@@ -152,7 +153,8 @@ impl KeyPolicy {
             append(&mut extra, b'i', identity.name().as_bytes());
         }
         if let Some(part) = &self.part {
-            append(&mut extra, b'p', part(request.headers(), request.uri())?.as_bytes());
+            let text = guarded(|| part(request.headers(), request.uri())).flatten()?;
+            append(&mut extra, b'p', text.as_bytes());
         }
         Key::new(url, extra)
     }

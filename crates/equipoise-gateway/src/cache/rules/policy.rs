@@ -217,6 +217,7 @@ impl Policy {
             self.tag_fields.iter().for_each(|name| drop(stored.remove(name)));
         }
 
+        stored.values_mut().for_each(|value| *value = vary::copied(value));
         let mut head = Head::new(status, stored, request_time, response_time);
         head.vary = vary::select(&names, &asked.headers);
         head.tags = tags;
@@ -427,3 +428,63 @@ const STATIC_EXTENSIONS: &[&str] = &[
     "jpg", "js", "mid", "midi", "mjs", "mp3", "mp4", "ogg", "otf", "pdf", "png", "ppt", "pptx", "svg", "swf", "tar",
     "tif", "tiff", "ttf", "wasm", "wav", "webm", "webp", "woff", "woff2", "xls", "xlsx", "zip", "zst",
 ];
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn judge(policy: &Policy, headers: &HeaderMap) -> Result<Head, NotStored> {
+        let asked = Asked {
+            method: Method::GET,
+            path: "/".to_owned(),
+            headers: HeaderMap::new(),
+            authorized: false,
+            no_store: false,
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        policy.judge(&asked, StatusCode::OK, headers, now, now)
+    }
+
+    #[test]
+    fn a_stored_field_does_not_share_the_buffer_of_the_connection() {
+        let buffer = Bytes::from(vec![b'a'; 10_000]);
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        headers.insert(ETAG, HeaderValue::from_maybe_shared(buffer.slice(5..10)).expect("a value"));
+        let head = judge(&Policy::default(), &headers).expect("stored");
+        drop(headers);
+        assert_eq!(head.headers[ETAG], "aaaaa");
+        assert!(buffer.is_unique());
+    }
+
+    #[test]
+    fn tags_are_separated_by_commas_and_spaces() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        headers.insert("cache-tag", HeaderValue::from_static("b, a,b"));
+        headers.insert("surrogate-key", HeaderValue::from_static("c  d"));
+        let head = judge(&Policy::default(), &headers).expect("stored");
+        assert_eq!(head.tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_makes_a_response_fresh_for_longer_than_it_may_be(
+            control in "[a-z\"=, 0-9-]{0,40}",
+            expires in "[A-Za-z0-9:, ]{0,30}",
+            age in "[0-9, -]{0,24}",
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(CACHE_CONTROL, &control), (EXPIRES, &expires), (AGE, &age)] {
+                headers.insert(name, HeaderValue::from_str(value).expect("a value"));
+            }
+            if let Ok(head) = judge(&Policy::default(), &headers) {
+                prop_assert!(head.fresh_for <= Duration::from_secs(control::MAX_SECONDS));
+                prop_assert!(head.initial_age <= Duration::from_secs(control::MAX_SECONDS));
+            }
+        }
+    }
+}

@@ -50,7 +50,15 @@ impl PartialOrd for Name {
 
 /// Returns the values of the named fields in a request, in their normal form.
 pub(crate) fn select(names: &BTreeSet<Name>, request: &HeaderMap) -> Selecting {
-    names.iter().map(|name| (name.0.clone(), normal(&name.0, request).into_iter().collect())).collect()
+    let values = |name: &HeaderName| normal(name, request).iter().map(copied).collect();
+    names.iter().map(|name| (name.0.clone(), values(&name.0))).collect()
+}
+
+/// Returns a copy that does not share the memory of the value. A value from a connection shares the whole buffer that it
+/// was read into, which is much larger and must not be kept as long as a stored response.
+pub(crate) fn copied(value: &HeaderValue) -> HeaderValue {
+    // The bytes are those of a valid value, so this does not fail.
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
 /// Returns the values in this request of the fields that select a stored response.
