@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{rules::policy::NotStoredCounters, store::StoreStats};
+use super::{rules::reason::NotStoredCounters, store::StoreStats};
 
 /// The counters of a cache. They never decrease, except for `fetches` and `filling_bytes`.
 ///

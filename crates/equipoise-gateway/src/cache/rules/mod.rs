@@ -3,8 +3,10 @@
 pub(crate) mod conditional;
 pub(crate) mod control;
 pub(crate) mod date;
+mod deception;
 pub(crate) mod freshness;
 pub(crate) mod policy;
 pub(crate) mod range;
+pub(crate) mod reason;
 pub(crate) mod targeted;
 pub(crate) mod vary;

@@ -1,22 +1,22 @@
 //! Whether a response is stored, and for how long it is fresh (RFC 9111, 3 and 4.2).
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        AGE, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED,
-        PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        AGE, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use http_cache_semantics::{CacheOptions, CachePolicy};
 
 use super::{
     control::{self, ResponseControl},
-    date, targeted, vary,
+    date,
+    deception::contradicts_extension,
+    reason::NotStored,
+    targeted, vary,
 };
 use crate::cache::store::{Head, Tag};
 
@@ -38,73 +38,6 @@ pub enum SetCookie {
     Strip,
     /// Responses are stored with `Set-Cookie`, as RFC 9111 allows: all clients get the same cookie.
     Store,
-}
-
-/// Why a response was not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotStored {
-    /// The request has `no-store`.
-    RequestNoStore,
-    /// The response has `no-store`.
-    NoStore,
-    /// The response has `private`.
-    Private,
-    /// The request was authenticated, and the response does not allow a shared cache to store it.
-    Authorization,
-    /// The response sets a cookie.
-    SetCookie,
-    /// No other request would select the response.
-    VaryStar,
-    /// The status or the method is not one that is stored.
-    Status,
-    /// The response is neither fresh nor can it be validated.
-    NoFreshness,
-    /// The type of the response contradicts the extension of the path.
-    Deception,
-}
-
-impl NotStored {
-    pub(crate) const ALL: [Self; 9] = [
-        Self::RequestNoStore,
-        Self::NoStore,
-        Self::Private,
-        Self::Authorization,
-        Self::SetCookie,
-        Self::VaryStar,
-        Self::Status,
-        Self::NoFreshness,
-        Self::Deception,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::RequestNoStore => "request_no_store",
-            Self::NoStore => "no_store",
-            Self::Private => "private",
-            Self::Authorization => "authorization",
-            Self::SetCookie => "set_cookie",
-            Self::VaryStar => "vary",
-            Self::Status => "status",
-            Self::NoFreshness => "no_freshness",
-            Self::Deception => "deception",
-        }
-    }
-}
-
-/// One counter per reason.
-#[derive(Debug, Default)]
-pub(crate) struct NotStoredCounters([AtomicU64; NotStored::ALL.len()]);
-
-impl NotStoredCounters {
-    pub(crate) fn count(&self, reason: NotStored) {
-        if let Some(counter) = self.0.get(reason as usize) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn read(&self) -> Vec<(&'static str, u64)> {
-        NotStored::ALL.iter().zip(&self.0).map(|(reason, n)| (reason.as_str(), n.load(Ordering::Relaxed))).collect()
-    }
 }
 
 /// The settings of the decisions.
@@ -404,30 +337,6 @@ fn initial_age(headers: &HeaderMap, request_time: SystemTime, response_time: Sys
     let age = first.and_then(|text| control::seconds(text.trim_ascii())).unwrap_or(0);
     Duration::from_secs(age) + response_time.duration_since(request_time).unwrap_or_default()
 }
-
-/// Whether the last extension of the path is one of a static file and the type of the response is another one, such as
-/// `/account/x.css` with `text/html`.
-fn contradicts_extension(path: &str, headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !matches!(
-        essence.as_str(),
-        "text/html" | "application/xhtml+xml" | "application/json" | "application/problem+json"
-    ) {
-        return false;
-    }
-    let last = path.rsplit('/').next().unwrap_or_default();
-    // Backends may cut the name at these, literally or encoded, so what follows them may be the attacker's choice.
-    let Some((_, extension)) = last.rsplit_once('.') else { return false };
-    STATIC_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
-}
-
-/// Extensions of files that are never HTML or JSON.
-const STATIC_EXTENSIONS: &[&str] = &[
-    "7z", "avif", "bmp", "bz2", "css", "csv", "doc", "docx", "eot", "exe", "flac", "gif", "gz", "ico", "jar", "jpeg",
-    "jpg", "js", "mid", "midi", "mjs", "mp3", "mp4", "ogg", "otf", "pdf", "png", "ppt", "pptx", "svg", "swf", "tar",
-    "tif", "tiff", "ttf", "wasm", "wav", "webm", "webp", "woff", "woff2", "xls", "xlsx", "zip", "zst",
-];
 
 #[cfg(test)]
 mod tests {
