@@ -1,0 +1,156 @@
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use equipoise_core::__private::guarded;
+use equipoise_tower::RequestHead;
+
+use super::{InvalidRateLimit, LimitKey, MissingKey, Quota};
+
+/// Maximum number of limits of a layer. The state of a request has room for each of them.
+pub(super) const MAX_LIMITS: usize = 8;
+const MAX_KEYS: usize = 1 << 28;
+
+type CostFn = dyn Fn(RequestHead<'_>) -> u32 + Send + Sync;
+
+/// One limit of a [`RateLimitLayer`](super::RateLimitLayer): which requests share a bucket, and how many units a bucket
+/// has.
+///
+/// ```
+/// use equipoise_affinity::source::ClientAddress;
+/// use equipoise_gateway::limit::{Limit, LimitKey, Quota};
+///
+/// // A client may send 100 requests per minute. An export counts as ten requests.
+/// let limit = Limit::new("client", LimitKey::client(ClientAddress::connection()), Quota::per_minute(100))
+///     .cost(|head| if head.uri.path().starts_with("/export") { 10 } else { 1 });
+/// # drop(limit);
+/// ```
+#[derive(Clone)]
+pub struct Limit {
+    pub(super) name: String,
+    pub(super) key: LimitKey,
+    pub(super) quota: Quota,
+    pub(super) missing: MissingKey,
+    pub(super) delay_after: Option<u32>,
+    pub(super) max_keys: usize,
+    pub(super) dry_run: bool,
+    pub(super) announce: bool,
+    cost: Option<Arc<CostFn>>,
+}
+
+impl Limit {
+    /// Creates a limit. The name is in the response fields and the statistics. It has 1 to 64 characters of `a-z`,
+    /// `A-Z`, `0-9`, `_`, `-` and `.`, and no other limit of the layer has the same name.
+    #[must_use]
+    pub fn new(name: impl Into<String>, key: LimitKey, quota: Quota) -> Self {
+        Self {
+            name: name.into(),
+            announce: !key.is_constant(),
+            key,
+            quota,
+            missing: MissingKey::default(),
+            delay_after: None,
+            max_keys: 65_536,
+            dry_run: false,
+            cost: None,
+        }
+    }
+
+    /// Sets what happens to requests without the key. Default: [`MissingKey::Shared`].
+    #[must_use]
+    pub fn missing(mut self, missing: MissingKey) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// Sets a closure that returns how many units a request uses. Default: one unit. A request of 0 units is always
+    /// admitted. A request of more units than the burst is always denied, without `Retry-After`. If the closure panics,
+    /// the request uses one unit.
+    #[must_use]
+    pub fn cost(mut self, cost: impl Fn(RequestHead<'_>) -> u32 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Arc::new(cost));
+        self
+    }
+
+    /// Delays requests of a burst instead of passing them on at once. The first `units` units of a burst pass at once.
+    /// Each further request waits until its units have come back, so such requests reach the backend at the rate of the
+    /// quota. Requests beyond the burst are denied, as always. With 0, all requests are spread evenly. Default: no
+    /// request is delayed.
+    ///
+    /// nginx does the same with `burst=… delay=…` (and without `nodelay`, if `units` is 0). A request that waits keeps
+    /// its units if the client goes away. At most as many requests of a key wait as the burst has units.
+    #[must_use]
+    pub fn delay_after(mut self, units: u32) -> Self {
+        self.delay_after = Some(units);
+        self
+    }
+
+    /// Sets how many keys can be told apart. If more keys are in use (their buckets are not full), a new key starts with
+    /// a part of its quota used. No key ever gets more than its quota. With each key, the table needs at most 53 bytes
+    /// of memory. Range: 1 to 2²⁸. Default: 65,536. The key [`LimitKey::global`] needs one place only.
+    #[must_use]
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = keys;
+        self
+    }
+
+    /// Counts what the limit would deny or delay, but admits it at once. Use it to find the right quota. Default: false.
+    #[must_use]
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Sets whether the response fields show this limit to clients. Default: true, except for
+    /// [`LimitKey::global`], which would show how much traffic the gateway has.
+    #[must_use]
+    pub fn announce(mut self, announce: bool) -> Self {
+        self.announce = announce;
+        self
+    }
+
+    /// Returns how many units a request uses.
+    pub(super) fn cost_of(&self, head: RequestHead<'_>) -> u32 {
+        self.cost.as_ref().map_or(1, |cost| guarded(|| cost(head)).unwrap_or(1))
+    }
+
+    /// Whether the fields show this limit.
+    pub(super) fn is_visible(&self) -> bool {
+        self.announce && !self.dry_run
+    }
+
+    pub(super) fn check_all(limits: &[Self]) -> Result<(), InvalidRateLimit> {
+        if !(1..=MAX_LIMITS).contains(&limits.len()) {
+            return Err(InvalidRateLimit::Count { count: limits.len(), max: MAX_LIMITS });
+        }
+        let mut names = BTreeSet::new();
+        for Self { name, max_keys, quota, .. } in limits {
+            let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+            if !(1..=64).contains(&name.len()) || !name.bytes().all(is_fit) {
+                return Err(InvalidRateLimit::Name { name: name.clone() });
+            }
+            if !names.insert(name) {
+                return Err(InvalidRateLimit::DuplicateName { name: name.clone() });
+            }
+            if !(1..=MAX_KEYS).contains(max_keys) {
+                let expected = "use from 1 to 2²⁸";
+                return Err(InvalidRateLimit::Setting { setting: "max_keys", value: max_keys.to_string(), expected });
+            }
+            quota.checked(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limit")
+            .field("name", &self.name)
+            .field("key", &self.key)
+            .field("quota", &self.quota)
+            .field("missing", &self.missing)
+            .field("delay_after", &self.delay_after)
+            .field("max_keys", &self.max_keys)
+            .field("dry_run", &self.dry_run)
+            .field("announce", &self.announce)
+            .finish_non_exhaustive()
+    }
+}
