@@ -1,4 +1,5 @@
-//! Limits of how many requests pass: rate limits ([`RateLimitLayer`]).
+//! Limits of how many requests pass: rate limits ([`RateLimitLayer`]) and limits of requests at the same time
+//! ([`InFlightLayer`]).
 //!
 //! # Rate limits
 //!
@@ -44,6 +45,7 @@
 mod error;
 mod fields;
 mod gate;
+mod in_flight;
 mod key;
 mod layer;
 mod local;
@@ -59,6 +61,7 @@ mod verdict;
 pub use self::{
     error::InvalidRateLimit,
     fields::LimitFields,
+    in_flight::{InFlight, InFlightBody, InFlightBuilder, InFlightFuture, InFlightLayer, InFlightStats},
     key::{LimitKey, MissingKey},
     layer::{RateLimitBuilder, RateLimitLayer},
     quota::Quota,

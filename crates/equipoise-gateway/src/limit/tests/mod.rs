@@ -1,5 +1,6 @@
 mod buckets;
 mod escape;
+mod in_flight;
 mod layer;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
