@@ -1,10 +1,12 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use equipoise_core::Clock;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
+#[cfg(feature = "rate-limit-redis")]
+use super::redis::{RedisFallback, RedisLimitStats, RedisLimits, SharedLimits};
 use super::{
     InvalidRateLimit, Limit, LimitStats, MissingKey,
     fields::FieldWriter,
@@ -21,6 +23,8 @@ pub(super) struct Gate {
     counters: Box<[LimitCounters]>,
     hasher: KeyHasher,
     local: LocalLimits,
+    #[cfg(feature = "rate-limit-redis")]
+    shared: Option<SharedLimits>,
     settings: GateSettings,
 }
 
@@ -29,7 +33,19 @@ pub(super) struct GateSettings {
     pub(super) fields: FieldWriter,
     pub(super) errors: ErrorResponses,
     pub(super) clock: Arc<dyn Clock>,
+    #[cfg(feature = "rate-limit-redis")]
+    pub(super) redis: Option<RedisLimits>,
 }
+
+/// The decision on a request, or why there is none.
+pub(super) type Outcome = Result<Verdict, Undecided>;
+
+/// A decision for which a server is asked.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// The server with the buckets is unavailable, and requests are denied then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Undecided;
 
 /// A limit requires a key, but the request has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +53,19 @@ pub(super) struct KeyRequired;
 
 impl Gate {
     pub(super) fn new(limits: Vec<Limit>, settings: GateSettings) -> Result<Self, InvalidRateLimit> {
+        #[cfg(feature = "rate-limit-redis")]
+        let gateways = match settings.redis.as_ref().map(RedisLimits::fallback_setting) {
+            Some(RedisFallback::Local { gateways }) => gateways,
+            _ => 1,
+        };
+        #[cfg(not(feature = "rate-limit-redis"))]
+        let gateways = 1;
         Ok(Self {
+            #[cfg(feature = "rate-limit-redis")]
+            shared: settings.redis.as_ref().map(|redis| SharedLimits::start(redis, &limits)).transpose()?,
             counters: limits.iter().map(|_| LimitCounters::default()).collect(),
             hasher: KeyHasher::default(),
-            local: LocalLimits::new(&limits, |limit| limit.quota)?,
+            local: LocalLimits::new(&limits, |limit| limit.quota.share(gateways))?,
             limits: limits.into(),
             settings,
         })
@@ -71,14 +96,44 @@ impl Gate {
         Ok(demands)
     }
 
+    /// Asks Redis for a decision. `None` if the buckets are in this process.
+    #[cfg(feature = "rate-limit-redis")]
+    pub(super) fn ask_server(self: &Arc<Self>, demands: Demands, head: RequestHead<'_>) -> Option<Pending> {
+        let shared = self.shared.as_ref()?;
+        let questions = shared.questions(&demands, self.limits.iter().map(|limit| &limit.key), head);
+        let (gate, answer) = (Arc::clone(self), shared.ask(questions));
+        Some(Box::pin(async move {
+            match answer.await {
+                Ok(verdict) => Ok(verdict),
+                Err(_) => gate.decide_alone(&demands),
+            }
+        }))
+    }
+
+    /// Returns `None`: the buckets are in this process.
+    #[cfg(not(feature = "rate-limit-redis"))]
+    pub(super) fn ask_server(self: &Arc<Self>, _: Demands, _: RequestHead<'_>) -> Option<Pending> {
+        None
+    }
+
     /// Decides with the buckets of this process.
     pub(super) fn decide(&self, demands: &Demands) -> Verdict {
-        let now = nanos_of(self.settings.clock.now());
-        self.local.decide(demands, now)
+        self.local.decide(demands, nanos_of(self.settings.clock.now()))
+    }
+
+    /// Decides while Redis is unavailable.
+    #[cfg(feature = "rate-limit-redis")]
+    fn decide_alone(&self, demands: &Demands) -> Outcome {
+        match self.shared.as_ref().map(|shared| shared.fallback) {
+            Some(RedisFallback::Allow) => Ok(Verdict::default()),
+            Some(RedisFallback::Deny) => Err(Undecided),
+            Some(RedisFallback::Local { .. }) | None => Ok(self.decide(demands)),
+        }
     }
 
     /// Counts a decision, and returns what happens to the request.
-    pub(super) fn conclude(&self, verdict: &Verdict) -> Action {
+    pub(super) fn conclude(&self, outcome: &Outcome) -> Action {
+        let Ok(verdict) = outcome else { return Action::DenyUndecided };
         for ((limit, counters), reading) in self.limits.iter().zip(&self.counters).zip(&verdict.readings) {
             match reading.as_ref().map(|reading| reading.result) {
                 None => {}
@@ -105,6 +160,10 @@ impl Gate {
                     // At least 1 s: clients take 0 as permission to try again at once.
                     .field(RETRY_AFTER, seconds(retry_in.max(Duration::from_nanos(1))).into()),
             ),
+            Action::DenyUndecided => {
+                let message = "the limits of requests cannot be checked now";
+                Some(Denial::new(StatusCode::SERVICE_UNAVAILABLE, "rate_limit_unavailable", message))
+            }
             Action::DenyCost => {
                 Some(Denial::new(status, "rate_limit_cost", "this request uses more units than the limit ever has"))
             }
@@ -113,6 +172,11 @@ impl Gate {
 
     pub(super) fn write_fields(&self, verdict: &Verdict, headers: &mut HeaderMap) {
         self.settings.fields.write(verdict, &self.limits, headers);
+    }
+
+    #[cfg(feature = "rate-limit-redis")]
+    pub(super) fn redis_stats(&self) -> Option<RedisLimitStats> {
+        self.shared.as_ref().map(SharedLimits::stats)
     }
 
     pub(super) fn stats(&self) -> Vec<LimitStats> {

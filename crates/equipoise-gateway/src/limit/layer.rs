@@ -6,6 +6,8 @@ use equipoise_proxy::error::ErrorResponses;
 use http::StatusCode;
 use tower_layer::Layer;
 
+#[cfg(feature = "rate-limit-redis")]
+use super::redis::{RedisLimitStats, RedisLimits};
 use super::{
     InvalidRateLimit, Limit, LimitFields, LimitKey, LimitStats, Quota, RateLimit,
     fields::FieldWriter,
@@ -60,12 +62,21 @@ impl RateLimitLayer {
             fields: LimitFields::default(),
             errors: ErrorResponses::new(),
             clock: Arc::new(SystemClock::new()),
+            #[cfg(feature = "rate-limit-redis")]
+            redis: None,
         }
     }
 
     /// Returns the counters of each limit, in the order in which the limits were added.
     pub fn stats(&self) -> Vec<LimitStats> {
         self.gate.stats()
+    }
+
+    /// Returns the counters of the limits in Redis, and whether it is available. `None` if the limits are not in Redis.
+    #[cfg(feature = "rate-limit-redis")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "rate-limit-redis")))]
+    pub fn redis_stats(&self) -> Option<RedisLimitStats> {
+        self.gate.redis_stats()
     }
 }
 
@@ -91,6 +102,8 @@ pub struct RateLimitBuilder {
     fields: LimitFields,
     errors: ErrorResponses,
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "rate-limit-redis")]
+    redis: Option<RedisLimits>,
 }
 
 impl RateLimitBuilder {
@@ -125,17 +138,35 @@ impl RateLimitBuilder {
         self
     }
 
+    /// Keeps the buckets in Redis, so that several gateways share them. Default: the buckets are in this process.
+    #[cfg(feature = "rate-limit-redis")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "rate-limit-redis")))]
+    pub fn redis(mut self, redis: RedisLimits) -> Self {
+        self.redis = Some(redis);
+        self
+    }
+
     /// Builds the layer. All buckets are full.
     ///
     /// # Errors
     ///
-    /// [`InvalidRateLimit`] if there is no limit, there are more than 8 limits, or a setting is out of range.
+    /// [`InvalidRateLimit`] if there is no limit, there are more than 8 limits, or a setting is out of range. With Redis,
+    /// also if there is no Tokio runtime. A server that is unavailable is not an error.
     pub fn build(self) -> Result<RateLimitLayer, InvalidRateLimit> {
-        let Self { limits, status, fields, errors, clock } = self;
+        #[cfg(feature = "rate-limit-redis")]
+        let redis = self.redis;
+        let Self { limits, status, fields, errors, clock, .. } = self;
         Limit::check_all(&limits)?;
         InvalidRateLimit::check_status(status)?;
         let fields = FieldWriter::new(fields, &limits);
-        let settings = GateSettings { status, fields, errors, clock };
+        let settings = GateSettings {
+            status,
+            fields,
+            errors,
+            clock,
+            #[cfg(feature = "rate-limit-redis")]
+            redis,
+        };
         Ok(RateLimitLayer { gate: Arc::new(Gate::new(limits, settings)?) })
     }
 }

@@ -138,7 +138,7 @@ impl Shape {
     }
 
     /// Returns the time in which so many units come back.
-    fn nanos(&self, units: u32) -> u64 {
+    pub(super) fn nanos(&self, units: u32) -> u64 {
         self.interval.saturating_mul(units.into())
     }
 

@@ -37,6 +37,12 @@
 //! # }
 //! ```
 //!
+//! # Several gateways
+//!
+//! With the feature `rate-limit-redis`, several gateways share their buckets in a Redis or Valkey server (`RedisLimits`).
+//! A request then waits for one round trip, at most 20 ms by default. While the server is unavailable, each gateway
+//! decides with its own buckets, or all requests are admitted or denied.
+//!
 //! # What these limits do not do
 //!
 //! They do not protect against more traffic than the machine can read. A client with many addresses has many buckets:
@@ -50,6 +56,8 @@ mod key;
 mod layer;
 mod local;
 mod quota;
+#[cfg(feature = "rate-limit-redis")]
+mod redis;
 mod rule;
 mod service;
 mod stats;
@@ -58,6 +66,9 @@ mod table;
 mod tests;
 mod verdict;
 
+#[cfg(feature = "rate-limit-redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rate-limit-redis")))]
+pub use self::redis::{RedisFallback, RedisLimitStats, RedisLimits};
 pub use self::{
     error::InvalidRateLimit,
     fields::LimitFields,

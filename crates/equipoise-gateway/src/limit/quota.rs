@@ -121,7 +121,6 @@ impl Quota {
     }
 
     /// Returns the part `1 / among` of the quota: with a rate of exactly this part, and a burst of at least 1.
-    #[cfg(feature = "rate-limit-redis")]
     pub(super) fn share(&self, among: u32) -> Self {
         let among = among.max(1);
         Self { period: self.period.saturating_mul(among), burst: (self.burst / among).max(1), ..*self }
@@ -141,6 +140,14 @@ mod tests {
         assert!(Quota::per_day(1).burst(u32::MAX).checked("x").is_err());
         assert!(Quota::per_day(1).burst(3650).checked("x").is_ok());
         assert!(Quota::per_second(u32::MAX).checked("x").is_ok());
+    }
+
+    #[test]
+    fn all_shares_together_are_the_quota() {
+        let share = Quota::per_minute(100).burst(30).share(3);
+        assert_eq!((share.interval(), share.max_burst()), (Duration::from_millis(1_800), 10));
+        assert_eq!(Quota::per_minute(1).share(3), Quota::new(1, Duration::from_secs(180)));
+        assert_eq!(Quota::per_minute(1).share(0), Quota::per_minute(1));
     }
 
     #[test]

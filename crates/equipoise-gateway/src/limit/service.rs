@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{
     MissingKey,
-    gate::Gate,
+    gate::{Gate, Outcome, Pending},
     verdict::{Action, Verdict},
 };
 use crate::{Denial, ReplyBody};
@@ -65,29 +65,29 @@ where
                 return RateLimitFuture { gate, verdict: Verdict::default(), state };
             }
         };
+        let decision = gate.ask_server(demands, RequestHead::of(&request));
+        let waiting = Waiting { service: self.inner.clone(), request: Some(request) };
+        if let Some(decision) = decision {
+            let state = State::Decide { decision, waiting: Some(waiting) };
+            return RateLimitFuture { gate, verdict: Verdict::default(), state };
+        }
         let verdict = gate.decide(&demands);
-        let state = act(&gate, &verdict, request, self.inner.clone());
+        let state = act(&gate, &Ok(verdict), waiting);
         RateLimitFuture { gate, verdict, state }
     }
 }
 
 /// Does what a decision says.
-fn act<S: Service<Request<B>>, B>(
-    gate: &Gate,
-    verdict: &Verdict,
-    request: Request<B>,
-    service: S,
-) -> State<S, B, S::Future> {
-    let action = gate.conclude(verdict);
-    if let Some(denial) = gate.denial(action) {
-        return State::Deny { response: Some(own_response(&denial, &request, gate)) };
+fn act<S, B, F>(gate: &Gate, outcome: &Outcome, waiting: Waiting<S, B>) -> State<S, B, F> {
+    let action = gate.conclude(outcome);
+    if let (Some(denial), Some(request)) = (gate.denial(action), &waiting.request) {
+        return State::Deny { response: Some(own_response(&denial, request, gate)) };
     }
-    let request = Some(request);
     match action {
         Action::Pass { delay } if !delay.is_zero() => {
-            State::Delay { sleep: Box::pin(sleep(delay)), waiting: Some(Waiting { service, request }) }
+            State::Delay { sleep: Box::pin(sleep(delay)), waiting: Some(waiting) }
         }
-        _ => State::Ready { waiting: Waiting { service, request } },
+        _ => State::Ready { waiting },
     }
 }
 
@@ -118,6 +118,7 @@ pin_project! {
     #[project = StateProject]
     enum State<S, B, F> {
         Deny { response: Option<Response<Bytes>> },
+        Decide { decision: Pending, waiting: Option<Waiting<S, B>> },
         Delay { sleep: Pin<Box<Sleep>>, waiting: Option<Waiting<S, B>> },
         Ready { waiting: Waiting<S, B> },
         Call { #[pin] future: F },
@@ -134,6 +135,13 @@ where
         let mut this = self.project();
         let mut response = loop {
             match this.state.as_mut().project() {
+                StateProject::Decide { decision, waiting } => {
+                    let outcome = ready!(decision.as_mut().poll(cx));
+                    let Some(waiting) = waiting.take() else { return Poll::Pending };
+                    *this.verdict = outcome.unwrap_or_default();
+                    let state = act(this.gate, &outcome, waiting);
+                    this.state.set(state);
+                }
                 StateProject::Deny { response } => match response.take() {
                     Some(response) => break response.map(ReplyBody::own),
                     None => return Poll::Pending,

@@ -43,6 +43,8 @@ pub(super) enum Action {
     },
     /// The request uses more units than the burst of a limit.
     DenyCost,
+    /// The server with the buckets is unavailable, and requests are denied then.
+    DenyUndecided,
 }
 
 impl Verdict {

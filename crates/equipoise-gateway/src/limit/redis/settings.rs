@@ -1,0 +1,172 @@
+use std::{fmt, time::Duration};
+
+use redis::Client;
+
+use super::super::InvalidRateLimit;
+
+/// Maximum of all times. A longer time to wait for a decision makes no sense.
+const MAX_TIME: Duration = Duration::from_secs(60 * 60);
+const MAX_PREFIX: usize = 128;
+const MAX_WAITING: usize = 1 << 20;
+
+/// Settings of limits whose buckets are in a Redis or Valkey server, so that several gateways share them. Pass it to
+/// [`RateLimitBuilder::redis`](crate::limit::RateLimitBuilder::redis).
+///
+/// Gateways with the same server and prefix share the buckets of limits with the same name. The server decides on all
+/// limits of a request with one script, in one round trip and by its own clock, so the clocks of the gateways do not
+/// matter. A script needs Redis 5 or later, or any Valkey. Each key is one string that expires when its bucket is full.
+/// Its name contains the SHA-256 of the key (shortened to 128 bits), so no API key is readable in Redis.
+///
+/// Times in Redis are precise to about 30 ns. A limit of more than 10⁶ units per second is refused.
+///
+/// **Outages.** While the server is unavailable, the [fallback](Self::fallback) decides. After an error of the connection
+/// or three failures in a row (a timeout is one), requests no longer ask the server: they use the fallback at once. In
+/// the background, the layer connects again, with a growing wait between attempts. A connection is used after the server
+/// has answered a script that writes. So a server that hangs, loads its data or is a replica counts as unavailable.
+///
+/// **Redis Cluster.** All buckets of a request must be on one server, and the layer connects to one server. If a proxy
+/// distributes the keys, or the limits share a server of a cluster, use a hash tag as the prefix, such as `{limits}:`.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use equipoise_gateway::limit::{Limit, LimitKey, Quota, RateLimitLayer, RedisFallback, RedisLimits};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Three gateways share the limit. Without Redis, each of them admits a third.
+/// let redis = RedisLimits::new("redis://10.0.0.5").fallback(RedisFallback::Local { gateways: 3 });
+/// let layer = RateLimitLayer::builder()
+///     .limit(Limit::new("user", LimitKey::identity(), Quota::per_minute(600)))
+///     .redis(redis)
+///     .build()?;
+/// # drop(layer);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RedisLimits {
+    url: String,
+    pub(super) prefix: String,
+    pub(super) timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) backoff: (Duration, Duration),
+    pub(super) max_waiting: usize,
+    pub(super) fallback: RedisFallback,
+}
+
+/// What decides on requests while Redis is unavailable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RedisFallback {
+    /// The buckets of this process, which are full at first. Each gateway admits the part `1 / gateways` of each quota, so
+    /// that all gateways together admit about the quota. With 1, each gateway admits the whole quota. A burst is at least
+    /// one unit.
+    Local {
+        /// Number of gateways that share the limits. 0 counts as 1.
+        gateways: u32,
+    },
+    /// All requests are admitted.
+    Allow,
+    /// All requests are denied with status 503 and the code `rate_limit_unavailable`.
+    Deny,
+}
+
+impl RedisLimits {
+    /// Creates settings for the server at a URL: `redis://[user[:password]@]host[:port][/database]`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: "equipoise:limit:".to_owned(),
+            timeout: Duration::from_millis(20),
+            connect_timeout: Duration::from_secs(1),
+            backoff: (Duration::from_millis(50), Duration::from_secs(5)),
+            max_waiting: 1_024,
+            fallback: RedisFallback::Local { gateways: 1 },
+        }
+    }
+
+    /// Sets the prefix of the names of keys in Redis. At most 128 bytes. Default: `equipoise:limit:`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets how long a request waits for the decision of the server. After this time, the fallback decides; the server
+    /// may still count the request when it goes on. Range: 1 ms to 1 h. Default: 20 ms.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets the time limit for connecting to the server, including the first script. Range: 1 ms to 1 h. Default: 1 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the layer waits before it connects again after a failure. The wait doubles from `min` to `max` with
+    /// each failure in a row, and is shortened by a random part of at most half. Range: 1 ms to 1 h, and `min` is at most
+    /// `max`. Default: 50 ms to 5 s.
+    pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
+        self.backoff = (min, max);
+        self
+    }
+
+    /// Sets how many requests may wait for the server at the same time. For further requests, the fallback decides at
+    /// once. Range: 1 to 2²⁰. Default: 1,024.
+    pub fn max_waiting(mut self, requests: usize) -> Self {
+        self.max_waiting = requests;
+        self
+    }
+
+    /// Sets what decides while the server is unavailable. Default: [`RedisFallback::Local`] with the whole quota.
+    pub fn fallback(mut self, fallback: RedisFallback) -> Self {
+        self.fallback = fallback;
+        self
+    }
+
+    pub(in crate::limit) fn fallback_setting(&self) -> RedisFallback {
+        self.fallback
+    }
+
+    /// Checks the settings.
+    pub(super) fn client(&self) -> Result<Client, InvalidRateLimit> {
+        let wrong = |setting, value: String, expected| Err(InvalidRateLimit::Setting { setting, value, expected });
+        let (min, max) = self.backoff;
+        for (setting, value) in [
+            ("timeout", self.timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("backoff's minimum", min),
+            ("backoff's maximum", max),
+        ] {
+            if !(Duration::from_millis(1)..=MAX_TIME).contains(&value) {
+                return wrong(setting, format!("{value:?}"), "use from 1 ms to 1 h");
+            }
+        }
+        if max < min {
+            return wrong("backoff's maximum", format!("{max:?}"), "use at least the minimum");
+        }
+        if self.prefix.len() > MAX_PREFIX {
+            return wrong("prefix", format!("a text of {} bytes", self.prefix.len()), "use at most 128 bytes");
+        }
+        if !(1..=MAX_WAITING).contains(&self.max_waiting) {
+            return wrong("max_waiting", self.max_waiting.to_string(), "use from 1 to 2²⁰");
+        }
+        Client::open(self.url.as_str()).map_err(|error| InvalidRateLimit::Url { reason: error.category().to_owned() })
+    }
+}
+
+impl fmt::Debug for RedisLimits {
+    /// Does not show the URL, which may contain a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLimits")
+            .field("prefix", &self.prefix)
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("backoff", &self.backoff)
+            .field("max_waiting", &self.max_waiting)
+            .field("fallback", &self.fallback)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use equipoise_core::__private::saturating_nanos;
+use equipoise_tower::RequestHead;
+use redis::{ErrorKind, ServerErrorKind};
+use sha2::{Digest, Sha256};
+use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle, time::timeout};
+
+use super::{
+    super::{
+        InvalidRateLimit, LimitKey,
+        local::{Demands, Shape},
+        rule::Limit,
+        verdict::{LimitResult, Verdict},
+    },
+    RedisFallback, RedisLimitStats, RedisLimits,
+    link::{Link, LinkSettings, describe},
+    script::{Answer, LimitScript, Question, answers},
+    stats::RedisCounters,
+};
+
+/// The shortest interval between two units that the times in Redis can express.
+const MIN_INTERVAL: Duration = Duration::from_micros(1);
+
+/// The limits of a layer with buckets in Redis.
+pub(in crate::limit) struct SharedLimits {
+    inner: Arc<Inner>,
+    limits: Box<[SharedLimit]>,
+    prefix: String,
+    pub(in crate::limit) fallback: RedisFallback,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct SharedLimit {
+    name: String,
+    shape: Shape,
+    interval: u64,
+    burst: u32,
+    dry_run: bool,
+}
+
+struct Inner {
+    link: Link,
+    counters: RedisCounters,
+    script: LimitScript,
+    waiting: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+/// What is asked about one request. `None` if the limit does not apply.
+pub(in crate::limit) struct Questions {
+    /// The questions, each with the number of its limit.
+    asked: Vec<(usize, Question, Shape)>,
+}
+
+/// The server gives no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::limit) struct Unavailable;
+
+impl SharedLimits {
+    /// Checks the settings and starts the task that connects.
+    pub(in crate::limit) fn start(settings: &RedisLimits, limits: &[Limit]) -> Result<Self, InvalidRateLimit> {
+        for limit in limits {
+            if limit.quota.interval() < MIN_INTERVAL {
+                let (name, quota) = (limit.name.clone(), limit.quota);
+                let expected = "use at most 10⁶ units per second with Redis";
+                return Err(InvalidRateLimit::Quota { name, quota, expected });
+            }
+        }
+        let client = settings.client()?;
+        let runtime = Handle::try_current().map_err(|_| InvalidRateLimit::NoRuntime)?;
+        let inner = Arc::new(Inner {
+            link: Link::new(),
+            counters: RedisCounters::default(),
+            script: LimitScript::new(),
+            waiting: Arc::new(Semaphore::new(settings.max_waiting)),
+            timeout: settings.timeout,
+        });
+        // It writes, so that a replica refuses it. The text loads the script.
+        let key = [settings.prefix.as_bytes(), b":probe"].concat();
+        let probe = Question { key, interval: 1_000_000, burst: u32::MAX, units: 1, dry_run: false };
+        let link = LinkSettings {
+            client,
+            connect_timeout: settings.connect_timeout,
+            backoff: settings.backoff,
+            probe: inner.script.call(&[probe], true),
+        };
+        let keeper = Arc::clone(&inner);
+        let task = runtime.spawn(async move { keeper.link.keep(&link, &keeper.counters).await }).abort_handle();
+        let shared = |limit: &Limit| SharedLimit {
+            name: limit.name.clone(),
+            shape: Shape::new(limit.quota, limit.delay_after),
+            interval: saturating_nanos(limit.quota.interval()),
+            burst: limit.quota.max_burst(),
+            dry_run: limit.dry_run,
+        };
+        let (limits, prefix) = (limits.iter().map(shared).collect(), settings.prefix.clone());
+        Ok(Self { inner, limits, prefix, fallback: settings.fallback, task })
+    }
+
+    /// Returns what to ask about a request. `keys` are the keys of the limits, in their order.
+    pub(in crate::limit) fn questions<'l>(
+        &self,
+        demands: &Demands,
+        keys: impl Iterator<Item = &'l LimitKey>,
+        head: RequestHead<'_>,
+    ) -> Questions {
+        let mut asked = Vec::with_capacity(self.limits.len());
+        for (at, ((limit, demand), key)) in self.limits.iter().zip(demands).zip(keys).enumerate() {
+            if let Some(demand) = demand {
+                let key = self.name(limit, key, head);
+                let SharedLimit { shape, interval, burst, dry_run, .. } = *limit;
+                asked.push((at, Question { key, interval, burst, units: demand.units, dry_run }, shape));
+            }
+        }
+        Questions { asked }
+    }
+
+    /// Returns the name of a key in Redis: the prefix, the name of the limit, and the hash of the key, or `-` if the key
+    /// is missing. Names of limits contain no colon, so different limits have different names.
+    fn name(&self, limit: &SharedLimit, key: &LimitKey, head: RequestHead<'_>) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        let found = key.write(head, &mut |part| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        });
+        let mut name = Vec::with_capacity(self.prefix.len() + limit.name.len() + 33);
+        name.extend_from_slice(self.prefix.as_bytes());
+        name.extend_from_slice(limit.name.as_bytes());
+        name.push(b':');
+        if !found {
+            name.push(b'-');
+            return name;
+        }
+        for byte in hash.finalize().iter().take(16) {
+            for half in [byte >> 4, byte & 0xf] {
+                name.push(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+            }
+        }
+        name
+    }
+
+    /// Asks the server. The future is independent of the layer.
+    pub(in crate::limit) fn ask(
+        &self,
+        questions: Questions,
+    ) -> impl Future<Output = Result<Verdict, Unavailable>> + Send + 'static {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.ask(questions).await }
+    }
+
+    pub(in crate::limit) fn stats(&self) -> RedisLimitStats {
+        self.inner.counters.snapshot(self.inner.link.reason())
+    }
+}
+
+impl Inner {
+    async fn ask(&self, Questions { asked }: Questions) -> Result<Verdict, Unavailable> {
+        if asked.is_empty() {
+            return Ok(Verdict::default());
+        }
+        let Some(live) = self.link.live() else {
+            self.counters.disconnected.count();
+            return Err(Unavailable);
+        };
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            self.counters.saturated.count();
+            return Err(Unavailable);
+        };
+        // A request of more units than the burst takes nothing.
+        let mut questions: Vec<_> = asked.iter().map(|(_, question, _)| question.clone()).collect();
+        let too_costly = asked.iter().any(|(_, question, _)| question.is_too_costly() && !question.dry_run);
+        for question in &mut questions {
+            if question.is_too_costly() || (too_costly && !question.dry_run) {
+                question.units = 0;
+            }
+        }
+        let reply = match timeout(self.timeout, self.run(&live, &questions)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => {
+                self.counters.errors.count();
+                let ended = error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error();
+                self.link.failed(&live, ended, || describe(&error));
+                return Err(Unavailable);
+            }
+            Err(_) => {
+                self.counters.timeouts.count();
+                self.link.failed(&live, false, || "it has stopped answering in time".to_owned());
+                return Err(Unavailable);
+            }
+        };
+        let Some(answers) = answers(&reply, asked.len()) else {
+            self.counters.errors.count();
+            self.link.failed(&live, true, || "its answer is not one of the script".to_owned());
+            return Err(Unavailable);
+        };
+        Link::succeeded(&live);
+        self.counters.decisions.count();
+        Ok(verdict(&asked, &answers))
+    }
+
+    async fn run(&self, live: &super::link::Live, questions: &[Question]) -> redis::RedisResult<redis::Value> {
+        match live.ask(&self.script.call(questions, false)).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.counters.script_reloads.count();
+                live.ask(&self.script.call(questions, true)).await
+            }
+            answered => answered,
+        }
+    }
+}
+
+impl Question {
+    fn is_too_costly(&self) -> bool {
+        self.units > self.burst
+    }
+}
+
+/// Translates the answers of the script. The time of the server is not known, so zero is the time of the decision.
+fn verdict(asked: &[(usize, Question, Shape)], answers: &[Answer]) -> Verdict {
+    let denied = asked
+        .iter()
+        .zip(answers)
+        .any(|((_, question, _), answer)| !question.dry_run && (!answer.admitted || question.is_too_costly()));
+    let mut verdict = Verdict::default();
+    for ((at, question, shape), answer) in asked.iter().zip(answers) {
+        let (before, units) = (answer.full_in, question.units);
+        let result = if question.is_too_costly() {
+            LimitResult::TooCostly
+        } else if answer.admitted {
+            LimitResult::Admitted { delay: shape.delay(before, units, 0) }
+        } else {
+            // At least 1 ns: it was denied.
+            LimitResult::Denied { retry_in: shape.retry_in(before, units, 0).max(1) }
+        };
+        let taken = matches!(result, LimitResult::Admitted { .. }) && (question.dry_run || !denied);
+        let full_at = if taken { before.saturating_add(shape.nanos(units)) } else { before };
+        if let Some(place) = verdict.readings.get_mut(*at) {
+            *place = Some(shape.reading(result, full_at, 0));
+        }
+    }
+    verdict
+}
+
+impl Drop for SharedLimits {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for SharedLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedLimits").field("link", &self.inner.link).finish_non_exhaustive()
+    }
+}
