@@ -1,4 +1,5 @@
 use std::{
+    any::Any,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -265,11 +266,19 @@ impl<B: Body + fmt::Debug> fmt::Debug for LeasedBody<B> {
 #[derive(Clone, Debug)]
 pub struct TunnelLease {
     lease: Arc<Lease<AnyTarget>>,
+    held: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 impl TunnelLease {
     pub(super) fn new(lease: Lease<AnyTarget>) -> Self {
-        Self { lease: Arc::new(lease) }
+        Self { lease: Arc::new(lease), held: Vec::new() }
+    }
+
+    /// Keeps a value until this lease and its clones are dropped, which is when the tunnel has ended. Layers use it for
+    /// what a request holds, such as the permit of a limit of concurrent requests. Clones that exist already do not keep
+    /// the value.
+    pub fn hold(&mut self, value: impl Send + Sync + 'static) {
+        self.held.push(Arc::new(value));
     }
 
     /// Counts the request as successful at its endpoint. Needed only after [`poll_checked`](crate::poll_checked), and

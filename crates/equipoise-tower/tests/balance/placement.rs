@@ -106,6 +106,22 @@ async fn the_lease_of_a_tunnel_lasts_until_its_extension_is_dropped() {
 }
 
 #[tokio::test]
+async fn the_lease_of_a_tunnel_holds_values_until_its_last_clone_is_dropped() {
+    let mut switching = Response::new(Frames::default());
+    *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let pool = pool_of(&[]);
+    pool.add(EndpointSpec::new("a"), answering(switching)).unwrap();
+    let mut response = Balance::new(pool).oneshot(get()).await.unwrap();
+    let held = std::sync::Arc::new(());
+    response.extensions_mut().get_mut::<TunnelLease>().unwrap().hold(held.clone());
+    let clone = response.extensions().get::<TunnelLease>().cloned();
+    drop(response);
+    assert_eq!(std::sync::Arc::strong_count(&held), 2);
+    drop(clone);
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+}
+
+#[tokio::test]
 async fn tunnels_and_bodies_report_that_their_endpoint_drains_and_closes() {
     let mut switching = Response::new(Frames::default());
     *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
