@@ -20,8 +20,11 @@ use crate::Denial;
 /// Limits how many requests of a key are in flight at the same time. Wraps services in [`InFlight`].
 ///
 /// A request is in flight until its response body has ended, has failed or is dropped, or until the response future is
-/// dropped. A request above the limit gets status 429 with the code `too_many_in_flight`; it does not wait. A connection
-/// that was upgraded (WebSocket) is in flight until the response with status 101 has been sent, and not after that.
+/// dropped. A request above the limit gets status 429 with the code `too_many_in_flight`; it does not wait.
+///
+/// A tunnel, such as a WebSocket connection, is in flight until it ends, if its response has a
+/// [`TunnelLease`](equipoise_tower::TunnelLease), as those of a balancer have. Otherwise, it is in flight until the
+/// response with status 101 has been sent.
 ///
 /// Clones of a layer, and all services that it has wrapped, share their counts. Several layers can be stacked.
 ///

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_tower::RequestHead;
+use equipoise_tower::{RequestHead, TunnelLease};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -102,8 +102,13 @@ where
                     this.state.set(State::Call { future, permit });
                 }
                 StateProject::Call { future, permit } => {
-                    let response = ready!(future.poll(cx)).inspect_err(|_| *permit = None)?;
-                    let permit = permit.take();
+                    let mut response = ready!(future.poll(cx)).inspect_err(|_| *permit = None)?;
+                    let mut permit = permit.take();
+                    if let Some(tunnel) = response.extensions_mut().get_mut::<TunnelLease>()
+                        && let Some(permit) = permit.take()
+                    {
+                        tunnel.hold(permit);
+                    }
                     return Poll::Ready(Ok(response.map(|body| ReplyBody::inner(InFlightBody::new(body, permit)))));
                 }
             }

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use equipoise_core::{EndpointSpec, Pool, RoundRobin};
+use equipoise_tower::{Balance, TunnelLease};
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt as _, Full, channel::Channel};
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -83,6 +85,27 @@ async fn a_body_that_is_dropped_gives_the_permit_back() {
     responses.truncate(1);
     assert_eq!(now(&layer), (1, 1));
     drop(responses);
+    assert_eq!(now(&layer), (0, 0));
+}
+
+#[tokio::test]
+async fn a_tunnel_holds_the_permit_until_it_ends() {
+    let pool = Pool::new(RoundRobin::new());
+    let endpoint =
+        service_fn(async |_: Request<Full<Bytes>>| Response::builder().status(101).body(Full::<Bytes>::default()));
+    pool.add(EndpointSpec::new("a:80"), endpoint).expect("a pool");
+    let layer = InFlightLayer::per_client(1).expect("a layer");
+    let service = layer.layer(Balance::new(pool));
+    let request = || from("192.0.2.7").map(|()| Full::<Bytes>::default());
+    let mut response = service.clone().oneshot(request()).await.expect("a response");
+    let tunnel: TunnelLease = response.extensions_mut().remove().expect("a tunnel");
+    drop(response);
+    assert_eq!(service.clone().oneshot(request()).await.expect("a response").status(), 429);
+    assert_eq!(now(&layer), (1, 1));
+    drop(tunnel);
+    assert_eq!(now(&layer), (0, 0));
+    // A tunnel that is not opened.
+    drop(service.oneshot(request()).await.expect("a response"));
     assert_eq!(now(&layer), (0, 0));
 }
 
