@@ -254,3 +254,38 @@ impl fmt::Debug for SharedLimits {
         f.debug_struct("SharedLimits").field("link", &self.inner.link).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::Quota;
+
+    const MS: u64 = 1_000_000;
+
+    fn asked(at: usize, quota: Quota, delay_after: Option<u32>, units: u32) -> (usize, Question, Shape) {
+        let interval = saturating_nanos(quota.interval());
+        let question = Question { key: Vec::new(), interval, burst: quota.max_burst(), units, dry_run: false };
+        (at, question, Shape::new(quota, delay_after))
+    }
+
+    #[test]
+    fn an_answer_has_the_same_meaning_as_a_bucket_of_this_process() {
+        // 250 of 400 ms are used, so two units are not whole.
+        let asked = [asked(1, Quota::per_second(10).burst(4), Some(1), 1)];
+        let reading = verdict(&asked, &[Answer { admitted: true, full_in: 250 * MS }]).readings[1].expect("a reading");
+        assert_eq!(reading.result, LimitResult::Admitted { delay: 150 * MS });
+        assert_eq!((reading.remaining, reading.full_in, reading.unit_in), (0, 350 * MS, 50 * MS));
+        let denied = verdict(&asked, &[Answer { admitted: false, full_in: 350 * MS }]).readings[1].expect("a reading");
+        assert_eq!((denied.result, denied.remaining), (LimitResult::Denied { retry_in: 50 * MS }, 0));
+    }
+
+    #[test]
+    fn a_limit_beside_one_that_denies_shows_that_nothing_was_taken() {
+        let asked = [asked(0, Quota::per_second(10), None, 1), asked(2, Quota::per_second(10), None, 11)];
+        let answers = [Answer { admitted: true, full_in: 0 }; 2];
+        let readings = verdict(&asked, &answers).readings;
+        assert_eq!(readings[0].map(|reading| reading.remaining), Some(10));
+        assert_eq!(readings[1], None);
+        assert_eq!(readings[2].map(|reading| reading.result), Some(LimitResult::TooCostly));
+    }
+}
