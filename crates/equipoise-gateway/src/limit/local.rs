@@ -64,7 +64,8 @@ impl LocalLimits {
     /// Decides on a request at the time `now`, and takes its units from all limits if none of them denies it.
     ///
     /// If there are several limits, all of them are looked at first. Two requests at the same moment can both see the
-    /// last unit. Then one of them gives back what it has taken from other limits and is denied.
+    /// last unit. Then one of them is denied, and gives back what it has taken from other limits, except from buckets that
+    /// a third request has used in between.
     pub(super) fn decide(&self, demands: &Demands, now: u64) -> Verdict {
         let mut verdict = Verdict::default();
         let asked = |dry_run: bool| {
@@ -75,12 +76,12 @@ impl LocalLimits {
         };
         // Limits in a dry run do not depend on the others, and the others not on them.
         for (at, limit, demand) in asked(true) {
-            verdict.set(at, limit.visit(demand, now, false));
+            verdict.set(at, limit.visit(demand, now, false).0);
         }
         if asked(false).nth(1).is_some() {
             let mut denied = false;
             for (at, limit, demand) in asked(false) {
-                let reading = limit.visit(demand, now, true);
+                let (reading, _) = limit.visit(demand, now, true);
                 denied |= !reading.is_admitted();
                 verdict.set(at, reading);
             }
@@ -88,17 +89,19 @@ impl LocalLimits {
                 return verdict;
             }
         }
-        for (at, limit, demand) in asked(false) {
-            let reading = limit.visit(demand, now, false);
+        let mut visits: [Option<Visit>; MAX_LIMITS] = Default::default();
+        for ((at, limit, demand), place) in asked(false).zip(&mut visits) {
+            let (reading, visit) = limit.visit(demand, now, false);
             verdict.set(at, reading);
             if !reading.is_admitted() {
-                for (at, limit, demand) in asked(false).take_while(|(before, ..)| *before < at) {
-                    limit.table.0.give_back(demand.key, limit.shape.nanos(demand.units));
+                for ((at, limit, demand), visit) in asked(false).zip(visits.iter().flatten()) {
+                    limit.table.0.give_back(visit);
                     // The fields of the response show what is left.
-                    verdict.set(at, limit.visit(demand, now, true));
+                    verdict.set(at, limit.visit(demand, now, true).0);
                 }
                 break;
             }
+            *place = Some(visit);
         }
         verdict
     }
@@ -109,7 +112,7 @@ impl LocalLimits {
 }
 
 impl LocalLimit {
-    fn visit(&self, demand: Demand, now: u64, look_only: bool) -> Reading {
+    fn visit(&self, demand: Demand, now: u64, look_only: bool) -> (Reading, Visit) {
         let visit = Visit::new(demand.key, now, look_only);
         // The limiter is not asked for more than the burst: it multiplies the units without a check for overflow.
         let units = NonZeroU32::new(demand.units).filter(|units| units.get() <= self.shape.burst);
@@ -128,7 +131,7 @@ impl LocalLimit {
         };
         // A look takes nothing, so it shows what was there before.
         let full_at = if look_only { visit.before.get() } else { visit.after.get() };
-        self.shape.reading(result, full_at, now)
+        (self.shape.reading(result, full_at, now), visit)
     }
 }
 

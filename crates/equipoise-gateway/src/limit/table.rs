@@ -86,13 +86,14 @@ impl Table {
         &self.counters
     }
 
-    /// Gives back what a visit has taken. `taken` is its number of nanoseconds. Does nothing if the key is no longer in
-    /// the table.
-    pub(super) fn give_back(&self, key: KeyId, taken: u64) {
-        if let Some(set) = self.set(key)
-            && let Some(way) = set.lock().ways.iter_mut().find(|way| way.key == key)
+    /// Gives back what a visit has taken, unless another visit has changed the bucket since. Subtracting the units then
+    /// would give too much back if the bucket had become full in between.
+    pub(super) fn give_back(&self, visit: &Visit) {
+        if let Some(set) = self.set(visit.key)
+            && let Some(way) = set.lock().ways.iter_mut().find(|way| way.key == visit.key)
+            && way.full_at == visit.after.get()
         {
-            way.full_at = way.full_at.saturating_sub(taken);
+            way.full_at = visit.before.get();
         }
     }
 

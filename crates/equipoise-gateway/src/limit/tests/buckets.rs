@@ -2,12 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use governor::{nanos::Nanos, state::StateStore as _};
 use proptest::prelude::*;
 
 use super::super::{
     Limit, LimitKey, Quota,
     key::KeyId,
     local::{Demand, Demands, LocalLimits},
+    table::{Table, Visit},
     verdict::{Action, LimitResult, Verdict},
 };
 
@@ -192,7 +194,27 @@ fn two_limits_that_are_asked_by_several_threads_admit_exactly_the_smaller_quota(
     });
     assert_eq!(admitted.into_inner(), 1_000);
     let left = ask(&limits, [Some((1, 1)), None], 1).readings[0].map(|reading| reading.remaining);
-    assert_eq!(left, Some(1_999));
+    // Each thread can lose the race for the last unit once.
+    assert!(left.is_some_and(|left| (1_995..2_000).contains(&left)), "{left:?}");
+}
+
+#[test]
+fn a_visit_gives_back_only_what_no_other_visit_has_changed() {
+    let table = Table::new(1);
+    let take = |now| {
+        let visit = Visit::new(id(1), now, false);
+        let taken = table.measure_and_replace(&visit, |tat| {
+            Ok::<_, ()>(((), Nanos::new(tat.map_or(now, Nanos::as_u64).max(now) + 10)))
+        });
+        assert_eq!(taken, Ok(()));
+        visit
+    };
+    let (first, second) = (take(100), take(105));
+    assert_eq!((second.before.get(), second.after.get()), (110, 120));
+    table.give_back(&first);
+    table.give_back(&second);
+    // What the second has taken is back. What the first has taken stays until the bucket has become full.
+    assert_eq!(take(106).before.get(), 110);
 }
 
 #[test]
