@@ -49,7 +49,7 @@ impl Authenticate for AnyOf {
     }
 
     fn remove_credentials(&self, parts: &mut Parts) {
-        self.0.remove_credentials(parts);
+        self.0.members.iter().for_each(|member| member.scheme.remove_credentials(parts));
     }
 
     fn written_fields(&self) -> Vec<HeaderName> {
@@ -161,10 +161,10 @@ impl Schemes {
         self.members.iter().enumerate().filter_map(challenge).collect()
     }
 
-    pub(super) fn remove_credentials(&self, parts: &mut Parts) {
-        for member in self.members.iter() {
-            member.scheme.remove_credentials(parts);
-        }
+    /// Returns false if a scheme has panicked, so that credentials may be left.
+    #[must_use]
+    pub(super) fn remove_credentials(&self, parts: &mut Parts) -> bool {
+        self.members.iter().all(|member| guarded(|| member.scheme.remove_credentials(parts)).is_some())
     }
 
     pub(super) fn written_fields(&self) -> Vec<HeaderName> {

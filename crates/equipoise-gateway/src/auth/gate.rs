@@ -98,28 +98,34 @@ impl Gate {
                     let identity = Some(authenticated.identity().clone());
                     return Err(Denied { denial: Box::new(denial), identity });
                 }
+                self.remove(parts)?;
                 counters.allowed.fetch_add(1, Relaxed);
-                self.remove(parts);
                 self.admit(parts, &authenticated);
                 Ok(Some(authenticated))
             }
             Err(Refused { failure: AuthFailure::Missing, .. }) if self.settings.optional => {
+                self.remove(parts)?;
                 counters.anonymous.fetch_add(1, Relaxed);
-                self.remove(parts);
                 Ok(None)
             }
-            Err(refused) => {
-                counters.count_failure(&refused.failure);
-                Err(Denied { denial: self.denial(refused), identity: None })
-            }
+            Err(refused) => Err(self.denied(refused)),
         }
     }
 
     /// Removes credentials, and what a client cannot say. Before it, schemes can read fields that they write
     /// themselves.
-    fn remove(&self, parts: &mut Parts) {
-        self.settings.schemes.remove_credentials(parts);
+    fn remove(&self, parts: &mut Parts) -> Result<(), Denied> {
+        if !self.settings.schemes.remove_credentials(parts) {
+            let failure = AuthFailure::unavailable("the scheme has panicked");
+            return Err(self.denied(Refused { failure, challenges: Vec::new() }));
+        }
         remove_all(&mut parts.headers, &self.written);
+        Ok(())
+    }
+
+    fn denied(&self, refused: Refused) -> Denied {
+        self.settings.counters.count_failure(&refused.failure);
+        Denied { denial: self.denial(refused), identity: None }
     }
 
     fn admit(&self, parts: &mut Parts, authenticated: &Authenticated) {
@@ -132,7 +138,7 @@ impl Gate {
 
     fn denial(&self, refused: Refused) -> Box<Denial> {
         let (code, message) = match refused.failure {
-            AuthFailure::Denied(denial) => return denial,
+            AuthFailure::Denied(denial) => return self.with_challenge(denial),
             AuthFailure::Unavailable { reason } => {
                 tracing::debug!(%reason, "a request is denied: its authentication is not possible");
                 let message = "the credentials cannot be verified at present";
@@ -153,5 +159,14 @@ impl Gate {
         let denial = Denial::new(status, code, message);
         let add = |denial: Denial, challenge: &HeaderValue| denial.field(WWW_AUTHENTICATE, challenge.clone());
         Box::new(challenges.into_iter().fold(denial, add))
+    }
+
+    /// Adds the challenges of the schemes to a response with status 401 that has none.
+    fn with_challenge(&self, denial: Box<Denial>) -> Box<Denial> {
+        if denial.status() != StatusCode::UNAUTHORIZED || denial.fields().contains_key(WWW_AUTHENTICATE) {
+            return denial;
+        }
+        let add = |denial: Denial, (_, challenge): &(_, HeaderValue)| denial.field(WWW_AUTHENTICATE, challenge.clone());
+        Box::new(self.challenges.iter().fold(*denial, add))
     }
 }

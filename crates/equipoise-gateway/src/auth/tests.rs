@@ -44,6 +44,7 @@ impl Authenticate for Test {
                     .field(HeaderName::from_static("x-written"), HeaderValue::from_static(name))
                     .field(HeaderName::from_static("x-unnamed"), HeaderValue::from_static(name))
                     .response_field(HeaderName::from_static("set-cookie"), HeaderValue::from_static(name))),
+                Some(b"refused") => Err(AuthFailure::denied(Denial::new(StatusCode::UNAUTHORIZED, "refused", "no"))),
                 Some(b"denied") => Err(AuthFailure::denied(Denial::new(StatusCode::IM_A_TEAPOT, "teapot", "no"))),
                 Some(b"unavailable") => Err(AuthFailure::unavailable("a server is away")),
                 Some(b"panic") => panic!("a bug"),
@@ -66,6 +67,7 @@ impl Authenticate for Test {
 
     fn remove_credentials(&self, parts: &mut Parts) {
         parts.headers.remove(self.name);
+        assert!(!parts.headers.contains_key("x-panic"), "a bug");
     }
 
     fn written_fields(&self) -> Vec<HeaderName> {
@@ -174,6 +176,24 @@ async fn a_scheme_can_explain_why_credentials_are_not_valid() {
     let layer = AuthLayer::new(Test::new("one")).or(Test::new("two")).or(Test::new("silent"));
     let outcome = sent(&layer, &[("two", "own"), ("silent", "own")]).await;
     assert_eq!(outcome.challenges(), ["one realm=\"gateway\"", "Own error", "Own error"]);
+}
+
+#[tokio::test]
+async fn a_response_of_a_scheme_with_status_401_has_a_challenge() {
+    let layer = AuthLayer::new(Test::new("one")).or(Test::new("two"));
+    let outcome = sent(&layer, &[("one", "refused")]).await;
+    assert_eq!((outcome.status(), outcome.code()), (401, "refused"));
+    assert_eq!(outcome.challenges(), ["one realm=\"gateway\"", "two realm=\"gateway\""]);
+}
+
+#[tokio::test]
+async fn a_request_whose_credentials_cannot_be_removed_is_denied() {
+    let layer = AuthLayer::new(Test::new("one")).optional();
+    for fields in [[("one", "yes"), ("x-panic", "")], [("x-panic", ""), ("x", "")]] {
+        let outcome = sent(&layer, &fields).await;
+        assert_eq!((outcome.status(), outcome.code(), outcome.seen.is_none()), (503, "auth_unavailable", true));
+    }
+    assert_eq!((layer.stats().unavailable, layer.stats().allowed, layer.stats().anonymous), (2, 0, 0));
 }
 
 #[tokio::test]

@@ -242,8 +242,8 @@ impl External {
         self
     }
 
-    /// Sets the challenge that responses with status 401 get from the layer if this scheme is one of several, and
-    /// another one has refused the credentials. Default: none.
+    /// Sets the challenge of responses with status 401 for which the service has sent none, or which another scheme of
+    /// the layer has caused. Default: none.
     #[must_use]
     pub fn challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);
