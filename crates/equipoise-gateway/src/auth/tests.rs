@@ -8,6 +8,7 @@ use std::{
 
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use proptest::prelude::*;
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 
@@ -341,4 +342,43 @@ async fn credentials_are_not_shown_by_debug() {
         async { Ok(Identity::new("a", Mechanism::Custom)) }
     });
     assert_eq!(sent(&layer, &[("authorization", "Bearer hunter2")]).await.status(), 200);
+}
+
+proptest! {
+    #[test]
+    fn no_request_reaches_the_backend_with_an_identity_that_was_not_verified(
+        fields in proptest::collection::vec(
+            (
+                "([xX][-_.~][aA]uth[-_.!][uU]ser|[xX][-_][wW]ritten|authorization|connection|trailer|x-api-key|[a-z]{1,3})",
+                "([ -~]{0,20}|(basic|bearer) [A-Za-z0-9+/=:]{0,20}|[xX][-_]auth[-_]user)",
+            ),
+            0..8,
+        ),
+        query in "[a-z&=%_]{0,12}",
+        is_optional: bool,
+    ) {
+        let mut layer = AuthLayer::new(ApiKey::header(ApiKeys::default()))
+            .or(ApiKey::bearer(ApiKeys::default()))
+            .or(ApiKey::query("key", ApiKeys::default()))
+            .or(Test::new("nothing"));
+        if is_optional {
+            layer = layer.optional();
+        }
+        let request = fields.iter().fold(Request::get(format!("/?{query}")), |request, (name, value)| {
+            request.header(name, value)
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let outcome = runtime.block_on(send(&layer, request.body(()).expect("a request")));
+        prop_assert_eq!(outcome.identity(), None);
+        prop_assert!(is_optional || outcome.seen.is_none());
+        if let Some(seen) = &outcome.seen {
+            let plain = |name: &str| name.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+            for name in seen.headers.keys() {
+                prop_assert!(!["x-auth-user", "x-written", "x-api-key"].contains(&plain(name.as_str()).as_str()), "{name}");
+            }
+            for announced in seen.headers.get_all("trailer") {
+                prop_assert!(!plain(announced.to_str().expect("ASCII")).to_lowercase().contains("x-auth-user"));
+            }
+        }
+    }
 }
