@@ -11,6 +11,7 @@ use super::{
     algorithm::Algorithm,
     claims::{ClaimPath, is_scope},
     keys::Keys,
+    memory::Memory,
     rules::Rules,
     scheme::{Inner, Jwt, WallClock},
     source::TokenSource,
@@ -22,6 +23,9 @@ const MAX_LEEWAY: Duration = Duration::from_secs(600);
 /// The range of [`JwtBuilder::max_length`]. The maximum is what servers allow for all fields of a request.
 const LENGTHS: std::ops::RangeInclusive<usize> = 256..=64 * 1024;
 
+/// The maximum of [`JwtBuilder::remembered`].
+const MAX_REMEMBERED: usize = 1_000_000;
+
 /// Builds a [`Jwt`].
 #[must_use]
 pub struct JwtBuilder {
@@ -31,6 +35,7 @@ pub struct JwtBuilder {
     has_issuer: bool,
     has_audience: bool,
     max_length: usize,
+    remembered: usize,
     name: String,
     name_has_issuer: bool,
     attributes: Vec<(String, String)>,
@@ -100,8 +105,9 @@ pub enum InvalidJwt {
 }
 
 impl Jwt {
-    /// Starts with the keys of the issuer: [`Keys`], a [`KeySet`](super::KeySet) or a [`VerifyingKey`](super::VerifyingKey).
-    /// [`issuer`](JwtBuilder::issuer) and [`audience`](JwtBuilder::audience) have to be set too.
+    /// Starts with the keys of the issuer: [`Keys`], a [`KeySet`](super::KeySet) or a
+    /// [`VerifyingKey`](super::VerifyingKey). [`issuer`](JwtBuilder::issuer) and [`audience`](JwtBuilder::audience)
+    /// have to be set too.
     pub fn builder(keys: impl Into<Keys>) -> JwtBuilder {
         let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]);
         JwtBuilder {
@@ -121,6 +127,7 @@ impl Jwt {
             has_issuer: false,
             has_audience: false,
             max_length: 8192,
+            remembered: 1024,
             name: "sub".to_owned(),
             name_has_issuer: false,
             attributes: Vec::new(),
@@ -132,16 +139,16 @@ impl Jwt {
 }
 
 impl JwtBuilder {
-    /// Allows only these algorithms. Default: those that the keys verify. A key from a JWK set without `alg` verifies each
-    /// algorithm of its kind, so it is better to name what the issuer uses.
+    /// Allows only these algorithms. Default: those that the keys verify. A key from a JWK set without `alg` verifies
+    /// each algorithm of its kind, so it is better to name what the issuer uses.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.rules.algorithms = algorithms.into_iter().collect();
         self
     }
 
-    /// Adds an issuer: the value that `iss` has to have, compared as a whole and with regard to case. With several issuers,
-    /// `iss` has to be one of them, and the name of identities begins with it: see [`name_with_issuer`](Self::name_with_issuer).
-    /// No default: set an issuer, or [`any_issuer`](Self::any_issuer).
+    /// Adds an issuer: the value that `iss` has to have, compared as a whole and with regard to case. With several
+    /// issuers, `iss` has to be one of them, and the name of identities begins with it: see
+    /// [`name_with_issuer`](Self::name_with_issuer). No default: set an issuer, or [`any_issuer`](Self::any_issuer).
     ///
     /// All issuers share the keys. If they should not, use one [`Jwt`] for each, with
     /// [`name_with_issuer`](Self::name_with_issuer), in an [`AnyOf`](crate::auth::AnyOf).
@@ -151,33 +158,33 @@ impl JwtBuilder {
         self
     }
 
-    /// Accepts tokens of any issuer and without `iss`, as long as their signature is of one of the keys. The name of identities
-    /// begins with the issuer then. Default: only the named [issuers](Self::issuer).
+    /// Accepts tokens of any issuer and without `iss`, as long as their signature is of one of the keys. The name of
+    /// identities begins with the issuer then. Default: only the named [issuers](Self::issuer).
     pub fn any_issuer(mut self) -> Self {
         self.rules.issuers = None;
         self.has_issuer = true;
         self
     }
 
-    /// Adds an audience: a value of which `aud` has to have at least one, compared as a whole and with regard to case. No default:
-    /// set an audience, or [`any_audience`](Self::any_audience).
+    /// Adds an audience: a value of which `aud` has to have at least one, compared as a whole and with regard to case.
+    /// No default: set an audience, or [`any_audience`](Self::any_audience).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.rules.audiences.get_or_insert_default().insert(audience.into());
         self.has_audience = true;
         self
     }
 
-    /// Accepts tokens for any audience and without `aud`. Then each service that gets a token of the same issuer can use it here.
-    /// Default: only tokens for the named [audiences](Self::audience).
+    /// Accepts tokens for any audience and without `aud`. Then each service that gets a token of the same issuer can
+    /// use it here. Default: only tokens for the named [audiences](Self::audience).
     pub fn any_audience(mut self) -> Self {
         self.rules.audiences = None;
         self.has_audience = true;
         self
     }
 
-    /// Sets the allowed values of `typ` in the header, in any case, with or without `application/`. A token without `typ` is always
-    /// accepted. Default: `JWT` and `at+jwt` (RFC 9068), so that other tokens of an issuer, such as `logout+jwt`, are no
-    /// access tokens.
+    /// Sets the allowed values of `typ` in the header, in any case, with or without `application/`. A token without
+    /// `typ` is always accepted. Default: `JWT` and `at+jwt` (RFC 9068), so that other tokens of an issuer, such as
+    /// `logout+jwt`, are no access tokens.
     pub fn token_types<T: AsRef<str>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         let plain = |name: T| {
             let name = name.as_ref().to_ascii_lowercase();
@@ -193,8 +200,8 @@ impl JwtBuilder {
         self
     }
 
-    /// Sets by how much the clocks of the issuer and of this gateway may differ: at most 10 minutes. Default: 60 s. Tokens are
-    /// accepted for this time after `exp`, and before `nbf` and `iat`.
+    /// Sets by how much the clocks of the issuer and of this gateway may differ: at most 10 minutes. Default: 60 s.
+    /// Tokens are accepted for this time after `exp`, and before `nbf` and `iat`.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.rules.leeway = leeway;
         self
@@ -212,8 +219,17 @@ impl JwtBuilder {
         self
     }
 
-    /// Requires all of these scopes. A token without one of them gets status 403, with the scopes in `WWW-Authenticate`.
-    /// They are read from `scope`, or from `scp` if there is no `scope`: a text separated by spaces, or an array. Default: none.
+    /// Sets how many tokens are remembered as verified, so that their signatures are not verified again: at most 1 000
+    /// 000. 0 remembers none. Default: 1024. Each takes about 64 bytes. Only a hash of the token is kept, and all of
+    /// its claims are checked for each request. New keys mean that each token is verified again.
+    pub fn remembered(mut self, tokens: usize) -> Self {
+        self.remembered = tokens;
+        self
+    }
+
+    /// Requires all of these scopes. A token without one of them gets status 403, with the scopes in
+    /// `WWW-Authenticate`. They are read from `scope`, or from `scp` if there is no `scope`: a text separated by
+    /// spaces, or an array. Default: none.
     pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.rules.all_scopes.extend(scopes.into_iter().map(Into::into));
         self
@@ -225,15 +241,15 @@ impl JwtBuilder {
         self
     }
 
-    /// Requires a claim that is not null. A token without it gets status 403. `path` is a name, names separated by dots, or a
-    /// JSON pointer, as in [`claim`](Self::claim). Default: none.
+    /// Requires a claim that is not null. A token without it gets status 403. `path` is a name, names separated by
+    /// dots, or a JSON pointer, as in [`claim`](Self::claim). Default: none.
     pub fn require(mut self, path: impl Into<String>) -> Self {
         self.values.push((path.into(), None));
         self
     }
 
-    /// Requires that a claim is one of these values, or an array with one of them. Numbers and booleans are compared as JSON
-    /// writes them, such as `true`. A token without it gets status 403. Default: none.
+    /// Requires that a claim is one of these values, or an array with one of them. Numbers and booleans are compared as
+    /// JSON writes them, such as `true`. A token without it gets status 403. Default: none.
     pub fn require_value<T: Into<String>>(
         mut self,
         path: impl Into<String>,
@@ -246,17 +262,17 @@ impl JwtBuilder {
     /// Makes a claim an attribute of the [identity](crate::Identity), from which
     /// [`IdentityFields`](crate::auth::IdentityFields) can make a field for the backend. Default: no claims.
     ///
-    /// `path` is the name of a claim, such as `email` or `https://a.test/roles`. If a token has no claim of this name, it is a path
-    /// whose names are separated by dots, such as `realm_access.roles`. A text that begins with `/` is a JSON pointer (RFC 6901)
-    /// instead. Numbers and booleans become text, and arrays a list as [`join_list`](crate::auth::join_list) writes it. A claim
-    /// that is missing, null or an object gives no attribute.
+    /// `path` is the name of a claim, such as `email` or `https://a.test/roles`. If a token has no claim of this name,
+    /// it is a path whose names are separated by dots, such as `realm_access.roles`. A text that begins with `/` is a
+    /// JSON pointer (RFC 6901) instead. Numbers and booleans become text, and arrays a list as
+    /// [`join_list`](crate::auth::join_list) writes it. A claim that is missing, null or an object gives no attribute.
     pub fn claim(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
         self.attributes.push((path.into(), attribute.into()));
         self
     }
 
-    /// Sets the claim with the name of the identity, as a path like that of [`claim`](Self::claim). Default: `sub`. A token
-    /// without it, or in which it is empty or no text and no number, is refused with status 401.
+    /// Sets the claim with the name of the identity, as a path like that of [`claim`](Self::claim). Default: `sub`. A
+    /// token without it, or in which it is empty or no text and no number, is refused with status 401.
     ///
     /// The claim should be one that the issuer never gives to somebody else, and that clients cannot choose.
     pub fn name_claim(mut self, path: impl Into<String>) -> Self {
@@ -264,15 +280,15 @@ impl JwtBuilder {
         self
     }
 
-    /// Begins the name of identities with the issuer, as in `https://issuer.test#ann`, because only both together identify a client
-    /// (OpenID Connect Core, section 2). Default: only with several issuers or any issuer.
+    /// Begins the name of identities with the issuer, as in `https://issuer.test#ann`, because only both together
+    /// identify a client (OpenID Connect Core, section 2). Default: only with several issuers or any issuer.
     pub fn name_with_issuer(mut self) -> Self {
         self.name_has_issuer = true;
         self
     }
 
-    /// Also reads the token from a cookie, if `Authorization` has no bearer token. A request with several cookies of this name is
-    /// refused. Default: no cookie.
+    /// Also reads the token from a cookie, if `Authorization` has no bearer token. A request with several cookies of
+    /// this name is refused. Default: no cookie.
     ///
     /// Browsers send cookies with requests that other sites cause. So protect such routes against cross-site requests.
     pub fn cookie(mut self, name: impl Into<Box<str>>) -> Self {
@@ -280,8 +296,8 @@ impl JwtBuilder {
         self
     }
 
-    /// Reads the token from a field, whose whole value it is, instead of `Authorization`. Default: `Authorization` with the scheme
-    /// `Bearer`, in any case.
+    /// Reads the token from a field, whose whole value it is, instead of `Authorization`. Default: `Authorization` with
+    /// the scheme `Bearer`, in any case.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.source.field = Some(name);
         self
@@ -329,6 +345,7 @@ impl JwtBuilder {
             is_forwarded: self.is_forwarded,
             clock: self.clock,
             counters: Counters::new(),
+            memory: Memory::new(self.remembered),
         }))
     }
 
@@ -362,6 +379,9 @@ impl JwtBuilder {
         }
         if !LENGTHS.contains(&self.max_length) {
             return wrong("max_length", self.max_length.to_string(), "from 256 to 65536 bytes");
+        }
+        if self.remembered > MAX_REMEMBERED {
+            return wrong("remembered", self.remembered.to_string(), "at most 1000000");
         }
         if let Some(scope) = self.rules.all_scopes.iter().chain(&self.rules.any_scope).find(|scope| !is_scope(scope)) {
             return Err(InvalidJwt::Scope { scope: scope.clone() });

@@ -8,8 +8,8 @@ use crate::auth::join_list;
 /// Where a value is in the claims of a token.
 ///
 /// - A text that begins with `/` is a JSON pointer (RFC 6901), such as `/realm_access/roles` or `/groups/0`.
-/// - Any other text is the name of a claim, such as `email` or `https://a.test/roles`. If a token has no claim of this name,
-///   the text is a path whose names are separated by dots, such as `realm_access.roles`.
+/// - Any other text is the name of a claim, such as `email` or `https://a.test/roles`. If a token has no claim of this
+///   name, the text is a path whose names are separated by dots, such as `realm_access.roles`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClaimPath(Box<str>);
 
@@ -47,8 +47,8 @@ impl fmt::Display for ClaimPath {
     }
 }
 
-/// Returns a claim as text: texts as they are, numbers and booleans as JSON writes them, and arrays as [`join_list`] does.
-/// Members of arrays that are arrays, objects or null are left out. `None` for an object and for null.
+/// Returns a claim as text: texts as they are, numbers and booleans as JSON writes them, and arrays as [`join_list`]
+/// does. Members of arrays that are arrays, objects or null are left out. `None` for an object and for null.
 pub(super) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::Array(elements) => Some(join_list(elements.iter().filter_map(scalar))),
@@ -77,9 +77,9 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns the scopes of a token, without duplicates removed: those of `scope` (RFC 8693, section 4.2: a text separated by
-/// spaces), or if it is missing, those of `scp`, which some issuers write instead. Both can be a text or an array. What is
-/// no scope (RFC 6749, section 3.3) is left out, so that an element of an array cannot be two scopes.
+/// Returns the scopes of a token, without duplicates removed: those of `scope` (RFC 8693, section 4.2: a text separated
+/// by spaces), or if it is missing, those of `scp`, which some issuers write instead. Both can be a text or an array.
+/// What is no scope (RFC 6749, section 3.3) is left out, so that an element of an array cannot be two scopes.
 pub(super) fn scopes(claims: &Map<String, Value>) -> Vec<&str> {
     match claims.get("scope").or_else(|| claims.get("scp")) {
         Some(Value::String(text)) => text.split(' ').filter(|scope| is_scope(scope)).collect(),

@@ -6,9 +6,9 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// Reads a JSON object of UTF-8 bytes. `None` for anything else, and if a member occurs twice in one object at any depth:
-/// the backend could read the other one (RFC 7515, section 4 and RFC 7519, section 4 allow to refuse it). The depth is at
-/// most 127. O(length).
+/// Reads a JSON object of UTF-8 bytes. `None` for anything else, and if a member occurs twice in one object at any
+/// depth: the backend could read the other one (RFC 7515, section 4 and RFC 7519, section 4 allow to refuse it). The
+/// depth is at most 127. O(length).
 pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     // The first pass only looks at names. One pass that also builds values would depend on how serde_json represents
     // numbers, which a feature that the application may enable changes.

@@ -6,13 +6,14 @@ use crate::auth::AuthFailure;
 
 /// Why a token is refused.
 ///
-/// [`as_str`](Self::as_str) is the label that logs and statistics have. Clients get status 401 with
-/// `WWW-Authenticate: Bearer error="invalid_token"` (RFC 6750, section 3.1), or status 403 for [`Scope`](Self::Scope) and
+/// [`as_str`](Self::as_str) is the label that logs and statistics have. Clients get status 401 with `WWW-Authenticate:
+/// Bearer error="invalid_token"` (RFC 6750, section 3.1), or status 403 for [`Scope`](Self::Scope) and
 /// [`Claim`](Self::Claim).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is no token: not three parts of base64url, or a part is no JSON object, or a member occurs twice in an object.
+    /// It is no token: not three parts of base64url, or a part is no JSON object, or a member occurs twice in an
+    /// object.
     Malformed,
     /// It is longer than the [limit](super::JwtBuilder::max_length).
     TooLong,
@@ -97,7 +98,8 @@ impl Refusal {
         }
     }
 
-    /// The failure for a refusal that means that the token is not valid. Clients learn what they can do something about.
+    /// The failure for a refusal that means that the token is not valid. Clients learn what they can do something
+    /// about.
     pub(super) fn failure(self) -> AuthFailure {
         let challenge = match self {
             Self::Expired => r#"Bearer error="invalid_token", error_description="the token has expired""#,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     claims::{ClaimPath, scopes, text_of},
     keys::{KeySet, Keys},
+    memory::Memory,
     refusal::Refusal,
     rules::Rules,
     source::TokenSource,
@@ -29,11 +30,11 @@ pub(super) type WallClock = dyn Fn() -> SystemTime + Send + Sync;
 ///
 /// It is cheap to clone, and clones share the keys and the statistics. [`Jwt::builder`] creates it.
 ///
-/// The name of the identity is the claim `sub`. Its attributes are `scope`, if the token has scopes, and the claims that
-/// [`JwtBuilder::claim`](super::JwtBuilder::claim) names.
+/// The name of the identity is the claim `sub`. Its attributes are `scope`, if the token has scopes, and the claims
+/// that [`JwtBuilder::claim`](super::JwtBuilder::claim) names.
 ///
-/// A decision takes no waiting, unless the keys have not been read yet, or a token has a key that is not known and the keys
-/// are read again for it.
+/// A decision takes no waiting, unless the keys have not been read yet, or a token has a key that is not known and the
+/// keys are read again for it.
 #[derive(Clone)]
 pub struct Jwt(Arc<Inner>);
 
@@ -49,6 +50,7 @@ pub(super) struct Inner {
     pub(super) is_forwarded: bool,
     pub(super) clock: Arc<WallClock>,
     pub(super) counters: Counters,
+    pub(super) memory: Memory,
     /// The challenge for a token without the scopes.
     pub(super) scope_challenge: HeaderValue,
 }
@@ -138,9 +140,9 @@ impl Authenticate for Jwt {
 }
 
 impl Inner {
-    fn verdict(&self, token: &[u8], set: &KeySet) -> Verdict {
+    fn verdict(&self, bytes: &[u8], set: &Arc<KeySet>) -> Verdict {
         let now = (self.clock)();
-        let read = Token::parse(token).and_then(|token| self.rules.check_header(&token).map(|()| token));
+        let read = Token::parse(bytes).and_then(|token| self.rules.check_header(&token).map(|()| token));
         let token = match read {
             Ok(token) => token,
             Err(refusal) => return Verdict::Refused(refusal),
@@ -151,7 +153,14 @@ impl Inner {
             let is_ours = token.claims().and_then(|claims| self.rules.check_use(&claims, now)).is_ok();
             return if is_ours { Verdict::NewKey } else { Verdict::Refused(Refusal::UnknownKey) };
         }
-        if !keys.any(|key| key.is_signature(token.algorithm, token.message, &token.signature)) {
+        let place = self.memory.place(bytes);
+        if place.as_ref().is_some_and(|place| place.is_verified(set)) {
+            self.counters.remembered.fetch_add(1, Relaxed);
+        } else if keys.any(|key| key.is_signature(token.algorithm, token.message, &token.signature)) {
+            if let Some(place) = place {
+                place.remember(set);
+            }
+        } else {
             return Verdict::Refused(Refusal::Signature);
         }
         token.claims().and_then(|claims| self.identity(&claims, now)).into()

@@ -59,8 +59,8 @@ impl TokenSource {
     }
 }
 
-/// Returns the one cookie of this name. Several ones are refused: another site of the same domain can add a second one, and
-/// the backend could read the other one.
+/// Returns the one cookie of this name. Several ones are refused: another site of the same domain can add a second one,
+/// and the backend could read the other one.
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, AuthFailure> {
     let mut found = cookies(headers).filter(|(found, _)| *found == Some(name.as_bytes())).map(|(_, pair)| pair);
     let first = found.next();
@@ -70,7 +70,8 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Au
     Ok(first.and_then(|pair| pair.get(name.len() + 1..)))
 }
 
-/// Returns the cookies of a request (RFC 6265, section 5.4), with their names. A part without `=` has no name. O(length).
+/// Returns the cookies of a request (RFC 6265, section 5.4), with their names. A part without `=` has no name.
+/// O(length).
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (Option<&[u8]>, &[u8])> {
     let parts = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()).map(|part| {

@@ -12,6 +12,8 @@ use super::{keys::KeysStats, refusal::Refusal};
 pub struct JwtStats {
     /// The number of requests with a valid token that permits the request.
     pub accepted: u64,
+    /// The number of requests with a token whose signature was verified for an earlier request already.
+    pub remembered: u64,
     /// The number of requests without a token.
     pub missing: u64,
     /// The number of requests with a refused token, by reason. Reasons that did not occur are left out.
@@ -25,6 +27,7 @@ pub struct JwtStats {
 #[derive(Debug)]
 pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
+    pub(super) remembered: AtomicU64,
     pub(super) missing: AtomicU64,
     pub(super) unavailable: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
@@ -34,6 +37,7 @@ impl Counters {
     pub(super) fn new() -> Self {
         Self {
             accepted: AtomicU64::new(0),
+            remembered: AtomicU64::new(0),
             missing: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             refused: array::from_fn(|_| AtomicU64::new(0)),
@@ -51,6 +55,7 @@ impl Counters {
         let refused = Refusal::ALL.into_iter().zip(&self.refused).map(|(reason, count)| (reason, count.load(Relaxed)));
         JwtStats {
             accepted: self.accepted.load(Relaxed),
+            remembered: self.remembered.load(Relaxed),
             missing: self.missing.load(Relaxed),
             refused: refused.filter(|(_, count)| *count > 0).collect(),
             unavailable: self.unavailable.load(Relaxed),

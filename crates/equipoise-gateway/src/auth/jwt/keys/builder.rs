@@ -63,8 +63,8 @@ pub enum InvalidKeys {
 }
 
 impl Keys {
-    /// Reads a JWK set or PEM blocks from a file, as [`KeySet::read`](super::KeySet::read) does, and again when the file may
-    /// have changed. [`start`](KeysBuilder::start) reads it for the first time.
+    /// Reads a JWK set or PEM blocks from a file, as [`KeySet::read`](super::KeySet::read) does, and again when the
+    /// file may have changed. [`start`](KeysBuilder::start) reads it for the first time.
     pub fn file(path: impl Into<PathBuf>) -> KeysBuilder {
         KeysBuilder::new(Source::File(path.into()))
     }
@@ -89,7 +89,7 @@ impl Keys {
     /// let client = tower::service_fn(async |request: Request<Full<Bytes>>| {
     ///     assert_eq!(request.uri(), "https://issuer.test/jwks");
     ///     let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-    ///     Ok::<_, std::convert::Infallible>(Response::new(Full::from(set)))
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(set)))
     /// });
     /// let keys = Keys::url(Uri::from_static("https://issuer.test/jwks"), client).start()?;
     /// assert!(keys.ready().await);
@@ -120,15 +120,15 @@ impl KeysBuilder {
         }
     }
 
-    /// Sets how often the keys are read again: from 1 s to 1 day. Default: 5 minutes. Up to a tenth of it is left out at
-    /// random. After a failure, the next attempt follows after 1 s, then 2 s, 4 s and so on, up to this interval.
+    /// Sets how often the keys are read again: from 1 s to 1 day. Default: 5 minutes. Up to a tenth of it is left out
+    /// at random. After a failure, the next attempt follows after 1 s, then 2 s, 4 s and so on, up to this interval.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
         self
     }
 
-    /// Sets the minimum time between an attempt and the next one that a token with an unknown key causes: from 1 s to 1 day.
-    /// Default: 30 s. It bounds what tokens with invented keys cost the issuer: at most one request in this time.
+    /// Sets the minimum time between an attempt and the next one that a token with an unknown key causes: from 1 s to 1
+    /// day. Default: 30 s. It bounds what tokens with invented keys cost the issuer: at most one request in this time.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.cool_down = cool_down;
         self
@@ -140,11 +140,11 @@ impl KeysBuilder {
         self
     }
 
-    /// Sets for how long keys are used after they were last read: the refresh interval or longer. Then requests get status
-    /// 503 until they can be read again. Default: without limit.
+    /// Sets for how long keys are used after they were last read: the refresh interval or longer. Then requests get
+    /// status 503 until they can be read again. Default: without limit.
     ///
-    /// A limit means that the issuer's failure becomes one of the gateway. Without it, a key that the issuer has withdrawn
-    /// stays in use for as long as the issuer cannot be reached.
+    /// A limit means that the issuer's failure becomes one of the gateway. Without it, a key that the issuer has
+    /// withdrawn stays in use for as long as the issuer cannot be reached.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
@@ -155,8 +155,8 @@ impl KeysBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidKeys`] for settings out of range, outside of a Tokio runtime, and for a file without a good set of keys. A
-    /// URL that cannot be read is no error: see [`Keys::ready`].
+    /// [`InvalidKeys`] for settings out of range, outside of a Tokio runtime, and for a file without a good set of
+    /// keys. A URL that cannot be read is no error: see [`Keys::ready`].
     pub fn start(self) -> Result<Keys, InvalidKeys> {
         const DAY: Duration = Duration::from_secs(86_400);
         const YEAR: Duration = Duration::from_secs(365 * 86_400);

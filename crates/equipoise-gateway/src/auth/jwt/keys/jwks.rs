@@ -50,8 +50,8 @@ pub(super) enum Origin {
     Url,
 }
 
-/// Reads the keys of a JWK set (RFC 7517, section 5). `None` if the text is no such set. Keys are read one by one, because
-/// a set can have keys of kinds that are not known yet (section 5).
+/// Reads the keys of a JWK set (RFC 7517, section 5). `None` if the text is no such set. Keys are read one by one,
+/// because a set can have keys of kinds that are not known yet (section 5).
 pub(super) fn read(text: &str, origin: Origin) -> Option<impl Iterator<Item = Result<VerifyingKey, IgnoredKey>>> {
     let Ok(Value::Object(mut set)) = serde_json::from_str(text) else { return None };
     let Some(Value::Array(keys)) = set.remove("keys") else { return None };

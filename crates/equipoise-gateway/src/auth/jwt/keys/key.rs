@@ -15,9 +15,9 @@ pub(super) const MAX_RSA_BITS: usize = 8192;
 
 /// One key that verifies signatures of tokens: a public key, or a secret for HMAC.
 ///
-/// A key verifies the algorithms of its kind only, so a public key is never taken for a secret: RSA keys verify RS256 to
-/// RS512 and PS256 to PS512, P-256 keys ES256, P-384 keys ES384, Ed25519 keys EdDSA, and a secret the one algorithm that it
-/// was created for. [`algorithm`](Self::algorithm) allows only one of the algorithms of an RSA key.
+/// A key verifies the algorithms of its kind only, so a public key is never taken for a secret: RSA keys verify RS256
+/// to RS512 and PS256 to PS512, P-256 keys ES256, P-384 keys ES384, Ed25519 keys EdDSA, and a secret the one algorithm
+/// that it was created for. [`algorithm`](Self::algorithm) allows only one of the algorithms of an RSA key.
 ///
 /// Its `Debug` output contains no key material.
 #[derive(Clone, Debug)]
@@ -90,8 +90,8 @@ pub enum InvalidKey {
 }
 
 impl VerifyingKey {
-    /// Creates a key for HMAC. `algorithm` is one of HS256, HS384 and HS512. The secret is as long as its hash or longer: 32,
-    /// 48 or 64 bytes. It should be random: anybody who guesses it can make tokens.
+    /// Creates a key for HMAC. `algorithm` is one of HS256, HS384 and HS512. The secret is as long as its hash or
+    /// longer: 32, 48 or 64 bytes. It should be random: anybody who guesses it can make tokens.
     ///
     /// # Errors
     ///
@@ -108,8 +108,8 @@ impl VerifyingKey {
         Ok(Self { id: None, kind: Kind::Secret, algorithm: Some(algorithm), key })
     }
 
-    /// Reads a public key in PEM: a block `PUBLIC KEY` with an RSA, P-256, P-384 or Ed25519 key, or a block `RSA PUBLIC KEY`.
-    /// Text around the block is ignored.
+    /// Reads a public key in PEM: a block `PUBLIC KEY` with an RSA, P-256, P-384 or Ed25519 key, or a block `RSA PUBLIC
+    /// KEY`. Text around the block is ignored.
     ///
     /// # Errors
     ///
@@ -190,8 +190,8 @@ impl VerifyingKey {
         }
     }
 
-    /// Sets the id with which tokens name this key in `kid`. Default: none. A key without an id is tried for tokens without
-    /// `kid`, and for tokens of whose `kid` there is no key.
+    /// Sets the id with which tokens name this key in `kid`. Default: none. A key without an id is tried for tokens
+    /// without `kid`, and for tokens of whose `kid` there is no key.
     #[must_use]
     pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.id = Some(id.into());

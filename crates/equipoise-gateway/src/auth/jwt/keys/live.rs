@@ -15,14 +15,14 @@ use tokio::{
 use super::{fetch::FetchError, key::VerifyingKey, set::KeySet};
 use crate::auth::jwt::algorithm::Algorithm;
 
-/// The keys with which tokens are verified at present: a fixed set, or a set that a task reads again and again from a file
-/// or a URL.
+/// The keys with which tokens are verified at present: a fixed set, or a set that a task reads again and again from a
+/// file or a URL.
 ///
 /// It is cheap to clone, and clones share the keys and the task. The task ends when the last clone is dropped.
 ///
 /// If a file or a URL cannot be read, or what it has is no set of keys, the last good keys stay in use, and
-/// [`stats`](Self::stats) count and show the failure. Before the first success, there are no keys, and each request gets
-/// status 503.
+/// [`stats`](Self::stats) count and show the failure. Before the first success, there are no keys, and each request
+/// gets status 503.
 ///
 /// ```
 /// use equipoise_gateway::auth::jwt::{Algorithm, Keys, VerifyingKey};
@@ -122,8 +122,8 @@ impl Keys {
         stats
     }
 
-    /// Waits until the first attempt to read the keys has ended, and returns whether there are keys. Applications can wait
-    /// for it before they accept connections. Requests that come earlier wait too.
+    /// Waits until the first attempt to read the keys has ended, and returns whether there are keys. Applications can
+    /// wait for it before they accept connections. Requests that come earlier wait too.
     pub async fn ready(&self) -> bool {
         let mut ended = self.0.shared.ended.subscribe();
         // The task ends each attempt in this time. If it does not, its runtime has shut down.
@@ -131,8 +131,8 @@ impl Keys {
         self.current().is_some()
     }
 
-    /// Returns whether a key that verifies the algorithm can be among the keys. For keys from a URL that were not read yet, it
-    /// is known that none is a secret.
+    /// Returns whether a key that verifies the algorithm can be among the keys. For keys from a URL that were not read
+    /// yet, it is known that none is a secret.
     pub(in crate::auth::jwt) fn may_verify(&self, algorithm: Algorithm) -> bool {
         match (&self.0.task, self.0.shared.set.load().as_ref()) {
             (None, Some(set)) => set.verifies(algorithm),
@@ -145,9 +145,9 @@ impl Keys {
         *self.0.shared.ended.borrow() > 0
     }
 
-    /// Reads the keys again because of a token whose key is not known, and waits for the end. If an attempt is running, it
-    /// is that one. Returns whether there was an attempt: if the last one was too short ago, there is none, and it returns
-    /// at once.
+    /// Reads the keys again because of a token whose key is not known, and waits for the end. If an attempt is running,
+    /// it is that one. Returns whether there was an attempt: if the last one was too short ago, there is none, and it
+    /// returns at once.
     pub(in crate::auth::jwt) async fn refresh(&self) -> bool {
         if self.0.task.is_none() {
             return false;

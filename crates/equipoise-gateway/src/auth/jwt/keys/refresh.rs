@@ -12,8 +12,8 @@ use super::{
 /// The wait after the first of several failures. It doubles with each further one.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 
-/// Reads the keys each `interval`, and when it is woken up. After a failure, it tries again earlier. Up to a tenth of each
-/// wait is left out at random, so that gateways which start together do not stay together.
+/// Reads the keys each `interval`, and when it is woken up. After a failure, it tries again earlier. Up to a tenth of
+/// each wait is left out at random, so that gateways which start together do not stay together.
 pub(super) async fn keep(shared: Arc<Shared>, mut fetch: Fetch, first: Duration, interval: Duration, limit: Duration) {
     let mut wait = first;
     let mut failures = 0;

@@ -75,9 +75,9 @@ impl KeySet {
 
     /// Reads a text: a JWK set (RFC 7517, section 5), or PEM blocks.
     ///
-    /// Of a JWK set, the keys that cannot be used are [ignored](Self::ignored): those of other kinds, RSA keys below 2048
-    /// bits, keys for encryption, and secrets without `alg`. The other members of keys, such as `x5c`, are not read. Each
-    /// PEM block has to be a public key as [`VerifyingKey::pem`] describes. They have no id.
+    /// Of a JWK set, the keys that cannot be used are [ignored](Self::ignored): those of other kinds, RSA keys below
+    /// 2048 bits, keys for encryption, and secrets without `alg`. The other members of keys, such as `x5c`, are not
+    /// read. Each PEM block has to be a public key as [`VerifyingKey::pem`] describes. They have no id.
     ///
     /// # Errors
     ///

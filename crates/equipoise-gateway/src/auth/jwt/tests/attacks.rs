@@ -105,7 +105,7 @@ async fn psychic_signatures_are_refused() {
 async fn keys_in_the_header_are_ignored() {
     let jwt = jwt();
     // A good signature of a key that the token brings along.
-    let own = jsonwebtoken::EncodingKey::from_ed_pem(
+    let own = EncodingKey::from_ed_pem(
         b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n",
     );
     let own = own.expect("the key of RFC 8037, appendix A.1");

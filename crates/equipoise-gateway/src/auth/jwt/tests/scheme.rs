@@ -1,3 +1,8 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 use super::*;
@@ -128,6 +133,31 @@ async fn decisions_are_counted_by_reason() {
     let stats = jwt.stats();
     assert_eq!((stats.accepted, stats.missing, stats.unavailable, stats.keys.keys), (1, 1, 0, 4));
     assert_eq!(stats.refused.into_iter().collect::<Vec<_>>(), [(Refusal::Issuer, 1), (Refusal::Audience, 2)]);
+}
+
+#[tokio::test]
+async fn a_remembered_token_is_checked_like_any_other() {
+    let now = Arc::new(AtomicU64::new(NOW));
+    let clock = Arc::clone(&now);
+    let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.load(Relaxed));
+    let jwt = builder(recorded_set()).wall_clock(clock).build().expect("a scheme");
+    let token = recorded_token("ES256");
+    for remembered in 0..3 {
+        assert_eq!(verdict(&jwt, &token).await, Ok(()));
+        assert_eq!(jwt.stats().remembered, remembered);
+    }
+    // The same claims with another signature, and the same token after its time.
+    let forged = format!("{}AAAA", &token[..token.len() - 4]);
+    for _ in 0..2 {
+        assert_eq!(verdict(&jwt, &forged).await, Err("signature".into()));
+    }
+    now.store(NOW + 3660, Relaxed);
+    assert_eq!(verdict(&jwt, &token).await, Err("expired".into()));
+    let none = builder(recorded_set()).remembered(0).build().expect("a scheme");
+    for _ in 0..2 {
+        assert_eq!(verdict(&none, &token).await, Ok(()));
+    }
+    assert_eq!(none.stats().remembered, 0);
 }
 
 #[tokio::test]

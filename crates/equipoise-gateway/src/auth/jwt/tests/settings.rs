@@ -39,6 +39,7 @@ fn settings_have_a_range() {
     assert!(named("max_lifetime")(wrong(start().max_lifetime(Duration::MAX))));
     assert!(named("max_length")(wrong(start().max_length(255))));
     assert!(named("max_length")(wrong(start().max_length(65_537))));
+    assert!(named("remembered")(wrong(start().remembered(1_000_001))));
     let path = |path: &str| Some(InvalidJwt::Path { path: path.into() });
     assert_eq!(wrong(start().claim("", "a")), path(""));
     assert_eq!(wrong(start().require("/a~")), path("/a~"));
