@@ -1,14 +1,21 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, header::AUTHORIZATION};
+use http_body_util::{BodyExt, Full};
+use tower::ServiceExt;
+use tower_layer::Layer;
 
 use super::*;
 use crate::{
     Mechanism,
-    auth::{Realm, jwt::Refusal},
+    auth::{AuthLayer, IdentityFields, Realm, jwt::Refusal},
 };
 
 #[tokio::test]
@@ -175,4 +182,35 @@ fn debug_output_has_no_secrets() {
     let jwt = builder(key).build().expect("a scheme");
     let shown = format!("{jwt:?} {:?}", jwt.keys().current());
     assert!(!shown.contains(secret) && !shown.contains("97, 97"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_layer_sets_fields_that_clients_cannot_set() {
+    let jwt = builder(recorded_set()).claim("realm_access.roles", "roles").build().expect("a scheme");
+    let fields = IdentityFields::default().attribute("roles", HeaderName::from_static("x-roles")).expect("fields");
+    let seen = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&seen);
+    let backend = tower::service_fn(move |request: Request<()>| {
+        count.fetch_add(1, Relaxed);
+        let value = |name| request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        let found: [Vec<&str>; 3] = ["x-auth-user", "x-roles", "x_roles"].map(value);
+        let body = format!("{found:?}");
+        async move { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body))) }
+    });
+    let service = AuthLayer::new(jwt).identity_fields(fields).layer(backend);
+    let send = async |token: &str| {
+        let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+        let spoofed = request.header("X-Auth-User", "root").header("x-roles", "admin").header("x_roles", "admin");
+        service.clone().oneshot(spoofed.body(()).expect("a request")).await.expect("a response")
+    };
+    let accepted = send(&recorded_token("RS256")).await;
+    let body = accepted.into_body().collect().await.expect("a body").to_bytes();
+    assert_eq!(body, r#"[["ann"], ["ops,a%252Cb"], []]"#);
+    let refused = send(&token_with(json!({ "exp": NOW - 60 }))).await;
+    let challenge = r#"Bearer error="invalid_token", error_description="the token has expired""#;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["www-authenticate"]),
+        (401, &challenge.parse().expect("a value"))
+    );
+    assert_eq!(seen.load(Relaxed), 1);
 }
