@@ -50,6 +50,11 @@ impl CacheLayer {
         CacheHandle::new(Arc::clone(&self.engine))
     }
 
+    /// Returns whether each identity has its own responses ([`KeyPolicy::per_identity`]).
+    pub fn is_per_identity(&self) -> bool {
+        self.engine.settings.key.is_per_identity()
+    }
+
     /// Returns the counters.
     pub fn stats(&self) -> CacheStats {
         self.engine.stats()

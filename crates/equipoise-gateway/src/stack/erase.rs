@@ -1,0 +1,157 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use equipoise_tower::BoxError;
+use http::{Request, Response};
+use http_body::Body;
+use tower::ServiceExt;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::{AnyBody, IntoAny};
+
+/// The future of an [`Erased`] service.
+pub(super) type Answer<R> = Pin<Box<dyn Future<Output = Result<Response<AnyBody<R>>, BoxError>> + Send>>;
+
+/// A service behind a pointer that is cheap to clone. All functions have this type, so the type of the whole does not
+/// depend on which functions there are.
+pub(super) struct Erased<B, R>(Arc<dyn Answers<B, R>>);
+
+trait Answers<B, R>: Send + Sync {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R>;
+}
+
+impl<B, R> Clone for Erased<B, R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B, R> fmt::Debug for Erased<B, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Erased(..)")
+    }
+}
+
+impl<B, R> Service<Request<AnyBody<B>>> for Erased<B, R> {
+    type Response = Response<AnyBody<R>>;
+    type Error = BoxError;
+    type Future = Answer<R>;
+
+    /// Always ready. The inner service is cloned for each request, and waited for in the future.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<AnyBody<B>>) -> Answer<R> {
+        self.0.answer(request)
+    }
+}
+
+impl<B, R> Erased<B, R>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// Erases the innermost service.
+    pub(super) fn backend<S>(service: S) -> Self
+    where
+        S: Service<Request<AnyBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        Self(Arc::new(Backend(service)))
+    }
+
+    /// Puts a function around it, if there is one.
+    pub(super) fn wrap<L, C>(self, layer: Option<&L>) -> Self
+    where
+        L: Layer<Self>,
+        L::Service: Service<Request<AnyBody<B>>, Response = Response<C>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<AnyBody<B>>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<AnyBody<B>>>>::Future: Send + 'static,
+        C: IntoAny<R>,
+    {
+        match layer {
+            Some(layer) => Self(Arc::new(Function(layer.layer(self)))),
+            None => self,
+        }
+    }
+
+    /// Puts a function around it that passes on requests with another body.
+    pub(super) fn wrap_body<L, C>(self, layer: Option<&L>) -> Self
+    where
+        L: Layer<AnyRequest<Self>>,
+        L::Service: Service<Request<AnyBody<B>>, Response = Response<C>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<AnyBody<B>>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<AnyBody<B>>>>::Future: Send + 'static,
+        C: IntoAny<R>,
+    {
+        match layer {
+            Some(layer) => Self(Arc::new(Function(layer.layer(AnyRequest(self))))),
+            None => self,
+        }
+    }
+}
+
+struct Backend<S>(S);
+
+impl<S, B, R> Answers<B, R> for Backend<S>
+where
+    S: Service<Request<AnyBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+    R: 'static,
+{
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+        let response = self.0.clone().oneshot(request);
+        Box::pin(async { Ok(response.await.map_err(Into::into)?.map(AnyBody::untouched)) })
+    }
+}
+
+struct Function<S>(S);
+
+impl<S, B, R, C> Answers<B, R> for Function<S>
+where
+    S: Service<Request<AnyBody<B>>, Response = Response<C>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+    R: 'static,
+    C: IntoAny<R>,
+{
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+        let response = self.0.clone().oneshot(request);
+        Box::pin(async { Ok(response.await.map_err(Into::into)?.map(IntoAny::into_any)) })
+    }
+}
+
+/// Gives requests the body that all functions take.
+#[derive(Clone, Debug)]
+pub(super) struct AnyRequest<S>(S);
+
+impl<B, R, C> Service<Request<C>> for AnyRequest<Erased<B, R>>
+where
+    C: Body<Data = Bytes> + Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    type Response = Response<AnyBody<R>>;
+    type Error = BoxError;
+    type Future = Answer<R>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<C>) -> Answer<R> {
+        self.0.call(request.map(AnyBody::changed))
+    }
+}

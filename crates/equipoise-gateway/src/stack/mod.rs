@@ -1,0 +1,66 @@
+//! All functions of a route or of a listener, in an order that is safe.
+//!
+//! [`Functions`] takes the layers of this crate in any order, and applies them in this one, the outermost first:
+//!
+//! | step | function | reason for its place |
+//! | --- | --- | --- |
+//! | 1 | [`request_id`](Functions::request_id), [`client_fields`](Functions::client_fields) | all responses have them, also those of other functions |
+//! | 2 | [`uri`](Functions::uri), [`filter`](Functions::filter) | all others see the path that the backend sees |
+//! | 3 | [`maintenance`](Functions::maintenance), [`redirect`](Functions::redirect) | they need to know nothing of the client |
+//! | 4 | [`cors`](Functions::cors) | a preflight request has no credentials |
+//! | 5 | [`rate_limit`](Functions::rate_limit), [`limit_in_flight`](Functions::limit_in_flight) | they limit how often credentials are guessed |
+//! | 6 | [`authenticate`](Functions::authenticate) | nothing below is reached without it |
+//! | 7 | [`rate_limit_identities`](Functions::rate_limit_identities), [`limit_identities_in_flight`](Functions::limit_identities_in_flight) | the identity is known and not claimed |
+//! | 8 | [`csrf`](Functions::csrf) | |
+//! | 9 | [`compress`](Functions::compress) | one stored response serves all clients |
+//! | 10 | [`cache`](Functions::cache) | a stored response needs no backend |
+//! | 11 | [`backend_fields`](Functions::backend_fields), [`decompress`](Functions::decompress), [`filter_request_bodies`](Functions::filter_request_bodies), [`filter_response_bodies`](Functions::filter_response_bodies) | only the backend sees the changes; the cache stores filtered bodies |
+//!
+//! Neither the cache nor the backend is reached by a request that is not authenticated. What would leave a route open by
+//! mistake is refused: see [`InvalidFunctions`].
+//!
+//! The functions work inside of a [`ReverseProxy`](equipoise_proxy::ReverseProxy), for all requests of a listener or, in the
+//! branches of a router, for those of a route. A `ReverseProxy` has checked requests before them, and sets the fields
+//! `X-Forwarded-*`.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use equipoise_gateway::{filter::{FilterLayer, FilterRules, Rule}, stack::{AnyBody, Functions}};
+//! use http::{Method, Request, Response};
+//! use http_body_util::{Empty, Full};
+//! use tower::{ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let backend = service_fn(async |_: Request<AnyBody<Empty<Bytes>>>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("hello")))
+//! });
+//! let rules = FilterRules::new([Rule::allow("read").methods([Method::GET]), Rule::deny("others")])?;
+//! let service = Functions::new().filter(FilterLayer::new(rules)).layer(backend)?;
+//!
+//! let response = service.clone().oneshot(Request::get("/").body(Empty::new())?).await?;
+//! assert_eq!(response.status(), 200);
+//! let response = service.oneshot(Request::delete("/").body(Empty::new())?).await?;
+//! assert_eq!(response.status(), 403);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Cost
+//!
+//! Each function costs one allocation for each request, and so does the whole. Bodies are boxed only if a function limits,
+//! changes or watches them, and they are not empty. Without the builder, the layers can be composed by hand without
+//! allocations, but then their order is not checked.
+
+mod body;
+mod builder;
+mod erase;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    body::AnyBody,
+    builder::{Functions, InvalidFunctions},
+    service::{FunctionsFuture, FunctionsLayer, FunctionsService},
+};
