@@ -21,6 +21,7 @@ mod identity;
 #[cfg_attr(docsrs, doc(cfg(feature = "rate-limit")))]
 pub mod limit;
 mod reply;
+pub mod stack;
 
 pub use crate::{
     denial::{Denial, DenialCode},

@@ -36,6 +36,14 @@ impl<R> ReplyBody<R> {
         Self { kind: Kind::Own { bytes: bytes.into() } }
     }
 
+    /// Returns the body of the inner service, or the bytes that are not read yet.
+    pub(crate) fn split(self) -> Result<R, Bytes> {
+        match self.kind {
+            Kind::Inner { body } => Ok(body),
+            Kind::Own { bytes } => Err(bytes),
+        }
+    }
+
     /// Returns the bytes that are not read yet, if the body was created with [`own`](Self::own).
     pub fn into_own(self) -> Option<Bytes> {
         match self.kind {

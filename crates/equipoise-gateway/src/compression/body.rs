@@ -86,6 +86,14 @@ impl<R: Body> CompressedBody<R> {
         Self { kind: Kind::Plain { body } }
     }
 
+    /// Returns the body of the inner service if it is not compressed.
+    pub(crate) fn into_plain(self) -> Result<R, Self> {
+        match self.kind {
+            Kind::Plain { body } => Ok(body),
+            kind @ Kind::Encoded { .. } => Err(Self { kind }),
+        }
+    }
+
     pub(super) fn encoded(body: CompressionBody<Input<R>>, encoding: Encoding, slot: Slot) -> Self {
         slot.shared().encodings.on_message(encoding);
         Self { kind: Kind::Encoded { body: Box::pin(Encoded { body, encoding, slot }) } }
