@@ -201,6 +201,28 @@ async fn one_stored_response_serves_clients_with_different_encodings() {
 }
 
 #[tokio::test]
+async fn a_client_can_validate_a_compressed_response_of_the_cache() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let backend = service_fn(move |_: Request<AnyBody<Full<Bytes>>>| {
+        counted.fetch_add(1, Relaxed);
+        let response = Response::builder().header("content-type", "text/plain").header("cache-control", "max-age=60");
+        let response = response.header("etag", "\"v1\"").body(Full::<Bytes>::from("x".repeat(2000))).expect("valid");
+        async { Ok::<_, Infallible>(response) }
+    });
+    let functions = Functions::new().compress(CompressionLayer::new()).cache(cache(KeyPolicy::new()));
+    let service = functions.layer(backend).expect("valid");
+    let get = || Request::get("http://app.test/").header("accept-encoding", "gzip");
+    let response = service.clone().oneshot(get().body(Full::default()).expect("valid")).await.expect("a response");
+    assert_eq!(response.headers()["etag"], "W/\"v1\"");
+    response.into_body().collect().await.expect("a body");
+    let request = get().header("if-none-match", "W/\"v1\"").body(Full::default()).expect("valid");
+    let response = service.oneshot(request).await.expect("a response");
+    assert_eq!((response.status().as_u16(), &response.headers()["etag"]), (304, &"W/\"v1\"".parse().expect("a tag")));
+    assert_eq!(calls.load(Relaxed), 1);
+}
+
+#[tokio::test]
 async fn a_request_of_another_site_is_denied_after_authentication() {
     let rig = rig(100);
     let cross = |key| {
