@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_http::compression::CompressionBody;
 
-use super::{Encoding, layer::Slot};
+use super::{Encoding, settings::Slot};
 
 pin_project! {
     /// The body of a response of a [`Compression`](super::Compression): that of the inner service, as it is or compressed.

@@ -20,8 +20,8 @@ use super::{
     body::Input,
     codec::{Encoder, encoder},
     head::{encode, has_no_transform, is_complete, length_of, lists_weak_form, vary, weaken},
-    layer::{Settings, Shared, Slot},
     negotiate::Accepted,
+    settings::{Settings, Shared, Slot},
 };
 
 /// What is known of a request when its response has come.

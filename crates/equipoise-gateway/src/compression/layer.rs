@@ -1,9 +1,5 @@
 use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -15,13 +11,13 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    CompressedBody, CompressionFuture, Encoding, EncodingStats,
-    encoding::{Levels, Preference},
+    CompressedBody, CompressionFuture, Encoding, EncodingStats, InvalidCompression,
+    encoding::Preference,
     future::Wanted,
     head::has_no_transform,
     media::MediaTypes,
     negotiate::Accepted,
-    stats::ByEncoding,
+    settings::{Settings, Shared},
 };
 
 /// Compresses responses. See the [module](super) for which and how.
@@ -31,36 +27,6 @@ use super::{
 pub struct CompressionLayer {
     settings: Arc<Settings>,
     shared: Arc<Shared>,
-}
-
-/// What cannot be a setting of a [`CompressionLayer`] or of a [`DecompressionLayer`](super::DecompressionLayer).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidCompression {
-    /// There must be an encoding.
-    #[error("the list of encodings is empty: name at least one of zstd, br, gzip, deflate")]
-    NoEncoding,
-    /// An encoding is listed twice.
-    #[error("the encoding {0} is listed twice")]
-    Repeated(Encoding),
-    /// The encoding has no such level.
-    #[error("{encoding} has no level {level}: use {min} to {max}")]
-    Level {
-        /// The encoding.
-        encoding: Encoding,
-        /// The refused level.
-        level: u8,
-        /// The lowest level.
-        min: u8,
-        /// The highest level.
-        max: u8,
-    },
-    /// This is no media type or pattern.
-    #[error("{0:?} is no media type: use a type such as text/html, or a pattern such as text/*, *+json or */*")]
-    MediaType(String),
-    /// The maximum ratio is 0.
-    #[error("the maximum ratio is 0: a body must be allowed to grow, by a factor of at least 1")]
-    Ratio,
 }
 
 /// Counters of a [`CompressionLayer`].
@@ -92,83 +58,6 @@ impl CompressionStats {
             Encoding::Gzip => self.gzip,
             Encoding::Deflate => self.deflate,
         }
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) preference: Preference,
-    pub(super) levels: Levels,
-    pub(super) media_types: MediaTypes,
-    pub(super) min_bytes: u64,
-    pub(super) only_if: Option<Arc<Condition>>,
-    pub(super) max_concurrent: usize,
-    plain_backend: bool,
-}
-
-type Condition = dyn Fn(&response::Parts) -> bool + Send + Sync;
-
-/// What all clones of a layer and all its services share.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) encodings: ByEncoding,
-    pub(super) not_accepted: AtomicU64,
-    skipped_busy: AtomicU64,
-    active: AtomicUsize,
-}
-
-/// One response that is being compressed.
-#[derive(Debug)]
-pub(super) struct Slot(Arc<Shared>);
-
-impl Shared {
-    /// Begins to compress a response. `None` if too many are compressed at this time.
-    pub(super) fn begin(self: &Arc<Self>, max: usize) -> Option<Slot> {
-        if self.active.fetch_add(1, Ordering::Relaxed) < max {
-            return Some(Slot(Arc::clone(self)));
-        }
-        self.active.fetch_sub(1, Ordering::Relaxed);
-        self.skipped_busy.fetch_add(1, Ordering::Relaxed);
-        None
-    }
-}
-
-impl Slot {
-    pub(super) fn shared(&self) -> &Shared {
-        &self.0
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            preference: Preference::default(),
-            levels: Levels::default(),
-            media_types: MediaTypes::default(),
-            min_bytes: 1024,
-            only_if: None,
-            max_concurrent: 1000,
-            plain_backend: false,
-        }
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("preference", &self.preference)
-            .field("levels", &self.levels)
-            .field("media_types", &self.media_types)
-            .field("min_bytes", &self.min_bytes)
-            .field("max_concurrent", &self.max_concurrent)
-            .field("plain_backend", &self.plain_backend)
-            .finish_non_exhaustive()
     }
 }
 

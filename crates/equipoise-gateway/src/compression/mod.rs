@@ -63,12 +63,14 @@
 mod body;
 mod codec;
 mod encoding;
+mod error;
 mod future;
 mod head;
 mod layer;
 mod media;
 mod negotiate;
 mod request;
+mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -76,8 +78,9 @@ mod tests;
 pub use self::{
     body::CompressedBody,
     encoding::Encoding,
+    error::InvalidCompression,
     future::CompressionFuture,
-    layer::{Compression, CompressionLayer, CompressionStats, InvalidCompression},
+    layer::{Compression, CompressionLayer, CompressionStats},
     request::{
         DecompressedBody, Decompression, DecompressionError, DecompressionFuture, DecompressionLayer,
         DecompressionStats,

@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{AnyBody, FunctionsLayer, FunctionsService, erase::Erased};
+use super::{AnyBody, FunctionsService, erase::Erased};
 #[cfg(feature = "auth")]
 use crate::auth::AuthLayer;
 #[cfg(feature = "browser")]
@@ -267,14 +267,6 @@ impl Functions {
         R::Error: Into<BoxError>,
     {
         self.check().map(|()| self.wrap(service))
-    }
-
-    /// Creates a tower layer, for services with these types of bodies.
-    ///
-    /// # Errors
-    /// [`InvalidFunctions`] says which functions do not fit together.
-    pub fn into_layer<B, R>(self) -> Result<FunctionsLayer<B, R>, InvalidFunctions> {
-        self.check().map(|()| FunctionsLayer::new(self))
     }
 
     pub(super) fn wrap<S, B, R>(&self, service: S) -> FunctionsService<B, R>

@@ -55,6 +55,7 @@
 mod body;
 mod builder;
 mod erase;
+mod layer;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -62,5 +63,6 @@ mod tests;
 pub use self::{
     body::AnyBody,
     builder::{Functions, InvalidFunctions},
-    service::{FunctionsFuture, FunctionsLayer, FunctionsService},
+    layer::FunctionsLayer,
+    service::{FunctionsFuture, FunctionsService},
 };

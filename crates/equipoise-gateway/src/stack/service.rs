@@ -1,23 +1,19 @@
 use std::{
     fmt,
-    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use equipoise_tower::BoxError;
 use http::{Request, Response};
-use http_body::Body;
-use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    AnyBody, Functions,
+    AnyBody,
     erase::{Answer, Erased},
 };
 
-/// A service with the functions of [`Functions`] around it. It is always ready and cheap to clone.
+/// A service with the functions of [`Functions`](super::Functions) around it. It is always ready and cheap to clone.
 ///
 /// `B` is the body of the requests that it gets, `R` is that of the responses of the innermost service. An error is that of
 /// the innermost service, unless a function has made one of its own.
@@ -69,46 +65,5 @@ impl<R> Future for FunctionsFuture<R> {
 impl<R> fmt::Debug for FunctionsFuture<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FunctionsFuture(..)")
-    }
-}
-
-/// [`Functions`] as a tower layer, for services of one type of bodies.
-pub struct FunctionsLayer<B, R> {
-    functions: Functions,
-    bodies: PhantomData<fn(B) -> R>,
-}
-
-impl<B, R> FunctionsLayer<B, R> {
-    pub(super) fn new(functions: Functions) -> Self {
-        Self { functions, bodies: PhantomData }
-    }
-}
-
-impl<S, B, R> Layer<S> for FunctionsLayer<B, R>
-where
-    S: Service<Request<AnyBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    type Service = FunctionsService<B, R>;
-
-    fn layer(&self, inner: S) -> FunctionsService<B, R> {
-        self.functions.wrap(inner)
-    }
-}
-
-impl<B, R> Clone for FunctionsLayer<B, R> {
-    fn clone(&self) -> Self {
-        Self::new(self.functions.clone())
-    }
-}
-
-impl<B, R> fmt::Debug for FunctionsLayer<B, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FunctionsLayer").field(&self.functions).finish()
     }
 }

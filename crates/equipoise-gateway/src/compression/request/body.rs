@@ -17,7 +17,7 @@ use tower_http::decompression::DecompressionBody;
 use super::{
     DecompressionError,
     error::Failure,
-    layer::{Settings, Shared},
+    settings::{Settings, Shared},
 };
 use crate::compression::{Encoding, codec::decoder};
 

@@ -1,8 +1,5 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -10,19 +7,23 @@ use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::BoxError;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH},
+    Request, Response,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
 };
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{DecompressedBody, DecompressionFuture, body::Decoding, error::Failure};
+use super::{
+    DecompressedBody, DecompressionFuture,
+    body::Decoding,
+    error::Failure,
+    future::Head,
+    settings::{Settings, Shared, Unsupported},
+};
 use crate::{
-    Denial, ReplyBody,
-    compression::{
-        Encoding, EncodingStats, InvalidCompression, encoding::Preference, head::remove_digests, stats::ByEncoding,
-    },
+    ReplyBody,
+    compression::{Encoding, EncodingStats, InvalidCompression, encoding::Preference, head::remove_digests},
 };
 
 /// Decompresses the bodies of requests, for backends that cannot.
@@ -78,34 +79,6 @@ pub struct DecompressionStats {
     pub ratio: u64,
     /// Total number of bodies that were malformed or incomplete.
     pub malformed: u64,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    preference: Preference,
-    pub(super) max_bytes: u64,
-    pub(super) max_ratio: u32,
-    pub(super) errors: ErrorResponses,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) encodings: ByEncoding,
-    unsupported: AtomicU64,
-    too_large: AtomicU64,
-    ratio: AtomicU64,
-    malformed: AtomicU64,
-}
-
-impl Shared {
-    pub(super) fn on_failure(&self, failure: Failure) {
-        let counter = match failure {
-            Failure::TooLarge => &self.too_large,
-            Failure::Ratio => &self.ratio,
-            Failure::Malformed => &self.malformed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 impl Default for DecompressionLayer {
@@ -184,37 +157,6 @@ impl DecompressionLayer {
     }
 }
 
-/// An encoding that is not decompressed, or several.
-struct Unsupported;
-
-impl Settings {
-    /// Returns the encoding of a request. `Ok(None)` if it has none.
-    fn encoding(&self, headers: &HeaderMap) -> Result<Option<Encoding>, Unsupported> {
-        let mut values = headers.get_all(CONTENT_ENCODING).iter();
-        let encoding = match (values.next(), values.next()) {
-            (None, _) => return Ok(None),
-            (Some(value), None) if value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity") => return Ok(None),
-            (Some(value), None) => Encoding::of(value.as_bytes().trim_ascii()),
-            (Some(_), Some(_)) => None,
-        };
-        match encoding.filter(|encoding| self.preference.iter().any(|listed| listed == *encoding)) {
-            Some(encoding) => Ok(Some(encoding)),
-            None => Err(Unsupported),
-        }
-    }
-
-    fn unsupported(&self) -> Denial {
-        let names: Vec<_> = self.preference.iter().map(Encoding::as_str).collect();
-        let accepted = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("identity"));
-        Denial::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_content_encoding",
-            "this Content-Encoding of a request is not supported",
-        )
-        .field(ACCEPT_ENCODING, accepted)
-    }
-}
-
 impl<S> Layer<S> for DecompressionLayer {
     type Service = Decompression<S>;
 
@@ -260,10 +202,10 @@ where
         // Without a body, nothing can be decompressed.
         if request.body().is_end_stream() {
             let mut request = request.map(DecompressedBody::untouched);
-            remove_fields(request.headers_mut(), &[CONTENT_ENCODING]);
+            request.headers_mut().remove(CONTENT_ENCODING);
             return DecompressionFuture::untouched(self.inner.call(request));
         }
-        let head = super::future::Head::of(&request);
+        let head = Head::of(&request);
         let decoding = Arc::new(Decoding::new(encoding, Arc::clone(&self.settings), Arc::clone(&self.shared)));
         let (mut parts, body) = request.into_parts();
         let Some(body) = DecompressedBody::decompressed(body, Arc::clone(&decoding)) else {
@@ -271,14 +213,9 @@ where
             return DecompressionFuture::denied(head.respond(&denial, &self.settings.errors));
         };
         self.shared.encodings.on_message(encoding);
-        remove_fields(&mut parts.headers, &[CONTENT_ENCODING, CONTENT_LENGTH]);
+        parts.headers.remove(CONTENT_ENCODING);
+        parts.headers.remove(CONTENT_LENGTH);
         remove_digests(&mut parts.headers);
         DecompressionFuture::decompressing(self.inner.call(Request::from_parts(parts, body)), decoding, head)
-    }
-}
-
-fn remove_fields(headers: &mut HeaderMap, names: &[HeaderName]) {
-    for name in names {
-        headers.remove(name);
     }
 }

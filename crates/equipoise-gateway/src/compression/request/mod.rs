@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod future;
 mod layer;
+mod settings;
 
 pub use self::{
     body::DecompressedBody,
