@@ -1,9 +1,6 @@
 use std::fmt;
 
 use http::HeaderValue;
-use tower_http::CompressionLevel;
-
-use super::InvalidCompression;
 
 /// A content coding (RFC 9110, section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,7 +55,7 @@ impl Encoding {
     }
 
     /// The lowest and the highest level. Higher levels of zstd and brotli need much more memory for each response.
-    const fn levels(self) -> (u8, u8) {
+    pub(super) const fn levels(self) -> (u8, u8) {
         match self {
             Self::Zstd => (1, 19),
             Self::Brotli => (0, 11),
@@ -70,68 +67,5 @@ impl Encoding {
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// The level of each encoding.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Levels([u8; COUNT]);
-
-impl Default for Levels {
-    fn default() -> Self {
-        // In the order of `Encoding::index`.
-        Self([3, 4, 5, 5])
-    }
-}
-
-impl Levels {
-    pub(super) fn set(&mut self, encoding: Encoding, level: u8) -> Result<(), InvalidCompression> {
-        let (min, max) = encoding.levels();
-        if !(min..=max).contains(&level) {
-            return Err(InvalidCompression::Level { encoding, level, min, max });
-        }
-        if let Some(slot) = self.0.get_mut(encoding.index()) {
-            *slot = level;
-        }
-        Ok(())
-    }
-
-    pub(super) fn of(&self, encoding: Encoding) -> CompressionLevel {
-        self.0
-            .get(encoding.index())
-            .map_or(CompressionLevel::Default, |level| CompressionLevel::Precise((*level).into()))
-    }
-}
-
-/// A list of encodings, the preferred one first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Preference {
-    list: [Encoding; COUNT],
-    length: usize,
-}
-
-impl Default for Preference {
-    fn default() -> Self {
-        Self { list: Encoding::ALL, length: COUNT }
-    }
-}
-
-impl Preference {
-    pub(super) fn new(encodings: impl IntoIterator<Item = Encoding>) -> Result<Self, InvalidCompression> {
-        let mut new = Self { list: Encoding::ALL, length: 0 };
-        for encoding in encodings {
-            if new.iter().any(|listed| listed == encoding) {
-                return Err(InvalidCompression::Repeated(encoding));
-            }
-            if let Some(slot) = new.list.get_mut(new.length) {
-                *slot = encoding;
-                new.length += 1;
-            }
-        }
-        if new.length == 0 { Err(InvalidCompression::NoEncoding) } else { Ok(new) }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Encoding> {
-        self.list.into_iter().take(self.length)
     }
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{
     CompressedBody, CompressionFuture, Encoding, EncodingStats, InvalidCompression,
-    encoding::Preference,
+    choice::Preference,
     future::Wanted,
     head::has_no_transform,
     media::MediaTypes,

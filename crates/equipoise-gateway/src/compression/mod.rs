@@ -61,6 +61,7 @@
 //! and how much longer than the request it may be, so that a small request cannot fill the memory of the backend.
 
 mod body;
+mod choice;
 mod codec;
 mod encoding;
 mod error;

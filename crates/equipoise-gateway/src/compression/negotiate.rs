@@ -1,6 +1,9 @@
 use http::{HeaderMap, header::ACCEPT_ENCODING};
 
-use super::encoding::{COUNT, Encoding, Preference};
+use super::{
+    choice::Preference,
+    encoding::{COUNT, Encoding},
+};
 
 /// A weight of `Accept-Encoding` in thousandths: 0 means that the encoding is not acceptable.
 type Weight = u16;

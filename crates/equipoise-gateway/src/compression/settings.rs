@@ -9,7 +9,7 @@ use std::{
 use http::response;
 
 use super::{
-    encoding::{Levels, Preference},
+    choice::{Levels, Preference},
     media::MediaTypes,
     stats::ByEncoding,
 };

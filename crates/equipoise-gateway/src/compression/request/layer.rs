@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     ReplyBody,
-    compression::{Encoding, EncodingStats, InvalidCompression, encoding::Preference, head::remove_digests},
+    compression::{Encoding, EncodingStats, InvalidCompression, choice::Preference, head::remove_digests},
 };
 
 /// Decompresses the bodies of requests, for backends that cannot.

@@ -9,7 +9,7 @@ use http::{
 use super::error::Failure;
 use crate::{
     Denial,
-    compression::{Encoding, encoding::Preference, stats::ByEncoding},
+    compression::{Encoding, choice::Preference, stats::ByEncoding},
 };
 
 /// The settings of a layer.
