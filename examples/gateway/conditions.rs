@@ -1,6 +1,6 @@
 //! The conditions of routes in one form, in which conditions that the same requests meet are equal.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use percent_encoding::percent_decode_str;
 use toml::Spanned;
@@ -35,6 +35,25 @@ impl<'r> Conditions<'r> {
             headers: header.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.get_ref().as_str())).collect(),
             cookies: cookie.iter().map(|(name, value)| (name.as_str(), value.get_ref().as_str())).collect(),
         }
+    }
+}
+
+/// Writes the conditions in one line, such as `api.test/v1 GET x-beta=1`. Without conditions, it is `/`.
+impl fmt::Display for Conditions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.host.as_deref().unwrap_or_default())?;
+        if self.path_prefix.is_empty() {
+            f.write_str("/")?;
+        }
+        for segment in &self.path_prefix {
+            match segment {
+                Segment::Text(text) => write!(f, "/{}", text.escape_ascii())?,
+                Segment::Parameter => f.write_str("/{}")?,
+            }
+        }
+        self.method.iter().try_for_each(|method| write!(f, " {method}"))?;
+        self.headers.iter().try_for_each(|(name, value)| write!(f, " {name}={value:?}"))?;
+        self.cookies.iter().try_for_each(|(name, value)| write!(f, " cookie {name:?}={value:?}"))
     }
 }
 

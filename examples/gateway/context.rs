@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::{
     backend::{Backend, HashOn},
     config::{Mode, Outgoing},
+    functions::NewFunctions,
     source::{ConfigError, Source},
 };
 
@@ -17,6 +18,8 @@ pub(crate) struct Context<'a> {
     pub(crate) tunnels: &'a Tunnels,
     /// Whether each request, connection, session and tunnel is logged.
     pub(crate) logs: bool,
+    /// The functions of the listeners and routes.
+    pub(crate) functions: &'a NewFunctions<'a>,
     pub(crate) source: &'a Source,
 }
 

@@ -16,11 +16,12 @@ use std::{
 use arc_swap::ArcSwap;
 use equipoise::{
     EndpointId,
+    gateway::{DenialCode, Identity},
     proxy::{Failed, ProxyError, route::RouteNote},
     tower::{RequestHead, ServedBy},
 };
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, header,
+    Extensions, HeaderName, HeaderValue, Request, Response, StatusCode, header,
     uri::{Authority, PathAndQuery},
 };
 use hyper::body::Incoming;
@@ -28,6 +29,7 @@ use tower::Service;
 
 use crate::{
     client::Client,
+    routes::NO_ROUTE,
     site::{Proxy, Site},
     source::causes,
 };
@@ -105,6 +107,21 @@ struct Access {
     route: RouteNote,
     status: Option<StatusCode>,
     endpoint: Option<EndpointId>,
+    /// What the functions of the gateway tell of the request.
+    functions: Told,
+}
+
+/// What the functions of the gateway tell of a request, in the extensions of its response.
+#[derive(Default)]
+struct Told {
+    identity: Option<Identity>,
+    denial: Option<&'static str>,
+}
+
+impl Told {
+    fn of(extensions: &Extensions) -> Self {
+        Self { identity: extensions.get().cloned(), denial: extensions.get().map(|DenialCode(code)| *code) }
+    }
 }
 
 impl Access {
@@ -115,6 +132,11 @@ impl Access {
         path.or(uri.authority().map(Authority::as_str)).unwrap_or_default()
     }
 
+    /// Returns the pools of the route. `None` if there is no route.
+    fn pool(&self) -> Option<&str> {
+        self.route.name().filter(|name| *name != NO_ROUTE)
+    }
+
     fn begin(request: &Request<Incoming>, client: Option<Client>, logs: bool) -> Self {
         let mut kept = Request::new(());
         kept.method_mut().clone_from(request.method());
@@ -123,13 +145,24 @@ impl Access {
         let field = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
         let host = request.uri().authority().cloned().or_else(field);
         let (began, route) = (Instant::now(), RouteNote::new());
-        Self { logs, began, client, request: kept, host, route, status: None, endpoint: None }
+        Self {
+            logs,
+            began,
+            client,
+            request: kept,
+            host,
+            route,
+            status: None,
+            endpoint: None,
+            functions: Told::default(),
+        }
     }
 
     /// Keeps what the line tells of the response. A failure has a line of its own, with or without the access log.
     fn answered<B>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
         self.status = Some(response.status());
+        self.functions = Told::of(extensions);
         self.endpoint = extensions.get().map(|ServedBy(id)| id.clone());
         if let Some(Failed(error)) = extensions.get() {
             self.endpoint = endpoint_of(error);
@@ -137,7 +170,7 @@ impl Access {
                 client = self.client.map(|client| tracing::field::display(client.0)),
                 method = %self.request.method(),
                 uri = %self.uri(),
-                pool = self.route.name().map(tracing::field::display),
+                pool = self.pool().map(tracing::field::display),
                 error = causes(&**error),
                 "a request has failed",
             );
@@ -163,8 +196,10 @@ impl Drop for Access {
             host = self.host.as_ref().map(|host| tracing::field::display(host.host())),
             uri = %self.uri(),
             status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
-            pool = self.route.name().map(tracing::field::display),
+            pool = self.pool().map(tracing::field::display),
             endpoint = self.endpoint.as_ref().map(tracing::field::display),
+            identity = self.functions.identity.as_ref().map(|identity| identity.name()),
+            denial = self.functions.denial,
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         );
     }

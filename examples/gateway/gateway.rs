@@ -22,6 +22,7 @@ use crate::{
     backend::Backend,
     config::Config,
     context::Context,
+    functions::{CheckedFunctions, NewFunctions},
     listening::{Listening, Ready},
     plan::Plan,
     secrets::{Keys, Secrets},
@@ -38,6 +39,7 @@ pub(crate) struct Checked {
     secrets: Secrets,
     pools: BTreeMap<String, Backend>,
     access: Access,
+    functions: CheckedFunctions,
     /// What the listeners will serve, in the order of the file, with the places of their addresses.
     plans: Vec<(Plan, Range<usize>)>,
 }
@@ -55,7 +57,14 @@ impl Checked {
         }
         let access = config.admin.as_ref().map(|admin| Access::read(admin, &source)).transpose()?.unwrap_or_default();
         let mut plans = Vec::new();
-        let context = Context { pools: &pools, tunnels: &gateway.tunnels, logs: config.log.access, source: &source };
+        let functions = NewFunctions::new(&state.functions);
+        let context = Context {
+            pools: &pools,
+            tunnels: &gateway.tunnels,
+            logs: config.log.access,
+            functions: &functions,
+            source: &source,
+        };
         let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
         let mut known: Vec<_> = admin.filter(|(bind, _)| bind.port() != 0).collect();
         for listener in &config.listeners {
@@ -71,7 +80,8 @@ impl Checked {
             known.push((bind, is_udp));
             plans.push((Plan::new(listener, context)?, span));
         }
-        Ok(Self { config, source, secrets, pools, access, plans })
+        let functions = functions.into_checked();
+        Ok(Self { config, source, secrets, pools, access, functions, plans })
     }
 }
 
@@ -140,7 +150,7 @@ impl Gateway {
             }
             losses.extend(pool.loss(old).map(|loss| format!("pool {name} {loss}")));
         }
-        let Checked { config, source, secrets, mut pools, access, mut plans } = new;
+        let Checked { config, source, secrets, mut pools, access, functions, mut plans } = new;
         if let Some(admin) = &config.admin {
             let service = self.admin.get_or_insert_with(|| Admin::new(Arc::clone(&running)));
             let service = BoxCloneSyncService::new(service.clone());
@@ -150,6 +160,7 @@ impl Gateway {
 
         // From here on, nothing fails.
         self.keys.rotate(secrets);
+        let functions = functions.apply();
         for loss in losses {
             tracing::warn!("{loss}");
         }
@@ -183,7 +194,7 @@ impl Gateway {
             address: listening.address(),
             serving: listening.serving.clone(),
         });
-        let state = State { text: source.text, pools, listeners: listeners.collect(), access };
+        let state = State { text: source.text, pools, listeners: listeners.collect(), access, functions };
         running.monitor.replace(watched::pools(&state), watched::listeners(&state));
         running.replace(state);
         self._monitoring.get_or_insert_with(|| running.monitor.spawn());

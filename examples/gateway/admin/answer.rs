@@ -16,6 +16,7 @@ GET  /metrics          for Prometheus
 GET  /endpoints
 POST /endpoints/ID/drain, /endpoints/ID/ready, /endpoints/ID/maintenance [?pool=NAME]
 GET  /listeners
+GET  /functions
 GET  /explain?listener=BIND&method=GET&path=/&host=NAME&client=ADDRESS&header=NAME:VALUE
 GET  /explain?pool=NAME&client=ADDRESS&name=SERVER
 GET  /config

@@ -13,6 +13,7 @@ use crate::{
     backend::{Backend, HashOn},
     client::Client,
     front::Front,
+    routes::NO_ROUTE,
     serving::AnyServer,
 };
 
@@ -85,8 +86,9 @@ pub(super) async fn explain(state: &State, query: &str) -> Answer {
 }
 
 async fn explain_request(state: &State, bind: &str, front: &Front, request: &Request<()>) -> String {
-    let routes = front.site().proxy.get_ref().routes();
+    let routes = front.site().router.routes();
     let pools = match routes.find(RequestHead::of(request)) {
+        Ok(found) if found.name() == NO_ROUTE => return format!("{bind}: no route matches\n"),
         Ok(found) => found.name().to_owned(),
         Err(missed) => return format!("{bind}: {missed}\n"),
     };

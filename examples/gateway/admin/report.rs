@@ -82,6 +82,12 @@ pub(super) fn listeners(state: &State) -> Response<AdminBody> {
     json_response(&all.collect())
 }
 
+/// The functions of listeners and routes, by their places in the configuration.
+pub(super) fn functions(state: &State) -> Response<AdminBody> {
+    let all: BTreeMap<_, _> = state.functions.iter().map(|(place, function)| (place, function.report())).collect();
+    json_response(&json!(all))
+}
+
 fn of_server(stats: &ServerStats) -> Value {
     json!({
         "open": stats.open,

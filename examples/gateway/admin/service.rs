@@ -21,7 +21,7 @@ use super::{
     answer::{AdminBody, Answer, PAGE_CHANGES_OFF, Problem, USAGE, boxed, text},
     command::command,
     explain::explain,
-    report::{endpoints, listeners},
+    report::{endpoints, functions, listeners},
     state::{Running, State},
 };
 
@@ -102,6 +102,7 @@ impl Admin {
         match (&head.method, head.uri.path()) {
             (&Method::GET, "/endpoints") => Ok(endpoints(state)),
             (&Method::GET, "/listeners") => Ok(listeners(state)),
+            (&Method::GET, "/functions") => Ok(functions(state)),
             (&Method::GET, "/explain") => explain(state, query).await,
             (&Method::GET, "/config") => Ok(text(state.text.clone())),
             (&Method::POST, path) => match path.strip_prefix("/endpoints/").and_then(|rest| rest.rsplit_once('/')) {

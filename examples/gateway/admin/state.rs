@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::access::Access;
 use crate::{
     backend::Backend,
+    functions::Functions,
     serving::{AnyServer, Serving},
 };
 
@@ -20,6 +21,7 @@ pub(crate) struct State {
     pub(crate) pools: BTreeMap<String, Backend>,
     pub(crate) listeners: Vec<ListenerState>,
     pub(crate) access: Access,
+    pub(crate) functions: Functions,
 }
 
 pub(crate) struct ListenerState {

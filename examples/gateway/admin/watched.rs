@@ -16,7 +16,7 @@ use super::{
     explain::pick,
     state::{ListenerState, State},
 };
-use crate::{backend::Backend, client::Client, config::Mode, front::Front, serving::AnyServer};
+use crate::{backend::Backend, client::Client, config::Mode, front::Front, routes::NO_ROUTE, serving::AnyServer};
 
 /// Returns the pools of a state.
 pub(crate) fn pools(state: &State) -> Vec<WatchedPool> {
@@ -52,7 +52,8 @@ async fn explain(backend: &Backend, fronts: &[(String, Front)], question: Explai
     };
     fronts.iter().fold(answer, |answer, (listener, front)| {
         let site = front.site();
-        answer.step(match site.proxy.get_ref().routes().find(RequestHead::of(&request)) {
+        answer.step(match site.router.routes().find(RequestHead::of(&request)) {
+            Ok(found) if found.name() == NO_ROUTE => format!("listener {listener}: no route matches"),
             Ok(found) => format!("listener {listener} sends the request to pool {}", found.name()),
             Err(missed) => format!("listener {listener}: {missed}"),
         })

@@ -6,6 +6,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use toml::Spanned;
 
 use super::{
+    functions::{AuthTable, Setting},
     tls::ListenerTls,
     values::{address, buffer_bytes, header_bytes, positive, some_timeout, spanned_timeout, timeout},
 };
@@ -36,6 +37,8 @@ pub(crate) struct HttpListener {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) timeouts: ProxyTimeouts,
+    // The functions of all routes without a table of the same name.
+    pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
 }
 
 /// Whether connections begin with a header of the PROXY protocol.
@@ -135,6 +138,8 @@ pub(crate) struct RouteTable {
     pub(crate) cookie: BTreeMap<String, Spanned<String>>,
     pub(crate) pool: Spanned<String>,
     pub(crate) weight: Option<Spanned<u32>>,
+    // The functions of this route.
+    pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
 }
 
 impl Default for Limits {

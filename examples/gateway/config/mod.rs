@@ -2,6 +2,7 @@
 
 mod admin;
 mod forward;
+mod functions;
 mod http;
 mod layer4;
 mod listener;
@@ -17,6 +18,7 @@ use toml::Spanned;
 pub(crate) use self::{
     admin::AdminTable,
     forward::{Action, ForwardLimitsTable, ForwardListener, Port, Quota, Resolves, RuleTable},
+    functions::{ApiKeyTable, AuthTable, Placed, RequireTable, Tables},
     http::{CertificateField, Errors, Field, Format, HttpListener, Incoming, Limits, ProxyTimeouts, RouteTable},
     layer4::{ConnectionLimits, SniListener, SniRoute, TcpListener, UdpListener},
     listener::{Listener, Mode},

@@ -1,23 +1,35 @@
 //! Wrong configurations: the error has the file, the line, and what would be right.
 
-use std::{io::ErrorKind, net::TcpListener};
+use std::{fs, io::ErrorKind, net::TcpListener};
 
 use crate::process::{Folder, command};
 
 /// Runs `--check`. Returns the exit code and what was written.
 async fn check(config: &str) -> (Option<i32>, String) {
-    let folder = Folder::new();
+    check_in(&Folder::new(), config).await
+}
+
+async fn check_in(folder: &Folder, config: &str) -> (Option<i32>, String) {
     folder.write(config);
-    let output = command(&folder).arg("--check").output().await.unwrap();
+    let output = command(folder).arg("--check").output().await.unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     (output.status.code(), text)
+}
+
+/// Writes the files that the configurations name.
+fn write_files(folder: &Folder) {
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("api-keys", "ada:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b:team=a\n");
+    write("empty", "# nothing yet\n");
 }
 
 /// Checks that each case is refused with its error. A case is a text and a line `=> LINE: ERROR`.
 async fn are_refused(before: &str, cases: &str) {
     for case in cases.split("\n\n") {
         let (text, error) = case.split_once("=> ").unwrap();
-        let (code, written) = check(&format!("{before}{text}")).await;
+        let folder = Folder::new();
+        write_files(&folder);
+        let (code, written) = check_in(&folder, &format!("{before}{text}")).await;
         let expected = format!("error: gateway.toml:{}", error.trim_end());
         assert_eq!((code, written.trim_end()), (Some(1), expected.as_str()), "{text}");
     }
@@ -25,7 +37,9 @@ async fn are_refused(before: &str, cases: &str) {
 
 #[tokio::test]
 async fn the_documented_configuration_is_valid() {
-    let (code, text) = check(include_str!("../gateway.toml")).await;
+    let folder = Folder::new();
+    write_files(&folder);
+    let (code, text) = check_in(&folder, include_str!("../gateway.toml")).await;
     assert_eq!((code, text.as_str()), (Some(0), "gateway.toml is valid\n"));
 }
 
@@ -44,6 +58,13 @@ async fn wrong_lines_of_a_pool_are_refused_with_what_would_be_right() {
 #[tokio::test]
 async fn keys_and_pools_that_do_not_fit_the_mode_are_refused_with_what_would_be_right() {
     are_refused("", include_str!("refused/modes.txt")).await;
+}
+
+#[tokio::test]
+async fn functions_that_are_wrong_or_would_leave_a_route_open_are_refused_with_what_would_be_right() {
+    let pool = "[pool.web]\nendpoints = [{ address = \"127.0.0.1:8001\" }]\n";
+    let listener = "[[listener]]\nbind = \"127.0.0.1:0\"\npool = \"web\"\n";
+    are_refused(&format!("{pool}{listener}"), include_str!("refused/functions.txt")).await;
 }
 
 #[tokio::test]

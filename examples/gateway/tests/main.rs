@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod echo;
 mod forward;
+mod functions;
 mod generators;
 mod limits;
 mod load;

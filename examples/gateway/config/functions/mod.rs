@@ -1,0 +1,75 @@
+//! The tables of functions, such as authentication, of a listener with mode "http" and of its routes.
+
+mod auth;
+mod setting;
+
+use std::ops::Range;
+
+use toml::Spanned;
+
+pub(crate) use self::{
+    auth::{ApiKeyTable, AuthTable, RequireTable},
+    setting::{FunctionTable, Setting},
+};
+use super::http::{HttpListener, RouteTable};
+
+/// A key of a function, and where it is.
+#[derive(Debug)]
+pub(crate) struct Placed<'t, T> {
+    pub(crate) setting: &'t Spanned<Setting<T>>,
+    /// The listener, or the listener and the conditions of the route.
+    pub(crate) place: &'t str,
+}
+
+impl<T> Clone for Placed<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Placed<'_, T> {}
+
+impl<'t, T> Placed<'t, T> {
+    fn new(setting: Option<&'t Spanned<Setting<T>>>, place: &'t str) -> Option<Self> {
+        Some(Self { setting: setting?, place })
+    }
+
+    /// Returns the table with its place in the file. `None` if the function is off.
+    pub(crate) fn table(self) -> Option<(&'t T, Range<usize>)> {
+        match self.setting.get_ref() {
+            Setting::Off => None,
+            Setting::On(table) => Some((table, self.setting.span())),
+        }
+    }
+}
+
+macro_rules! tables {
+    ($($name:ident: $table:ty),* $(,)?) => {
+        /// The tables of the functions that listeners and routes have.
+        #[derive(Clone, Copy)]
+        pub(crate) struct Tables<'t> {
+            $(pub(crate) $name: Option<Placed<'t, $table>>,)*
+        }
+
+        impl<'t> Tables<'t> {
+            pub(crate) fn of_listener(listener: &'t HttpListener, place: &'t str) -> Self {
+                Self { $($name: Placed::new(listener.$name.as_ref(), place),)* }
+            }
+
+            /// Returns the tables of a route, and those of the listener for functions that the route has no table of.
+            pub(crate) fn of_route(self, route: &'t RouteTable, place: &'t str) -> Self {
+                Self { $($name: Placed::new(route.$name.as_ref(), place).or(self.$name),)* }
+            }
+
+            /// Returns the name and the place of the first function that a route has a table of.
+            pub(crate) fn first_of(route: &RouteTable) -> Option<(&'static str, Range<usize>)> {
+                let all = [$(route.$name.as_ref().map(|setting| (stringify!($name), setting.span())),)*];
+                all.into_iter().flatten().min_by_key(|(_, span)| span.start)
+            }
+        }
+    };
+}
+
+tables! {
+    auth: AuthTable,
+}

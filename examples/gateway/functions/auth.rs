@@ -1,0 +1,251 @@
+//! Authentication.
+
+use std::sync::Arc;
+
+use equipoise::{
+    gateway::{
+        Identity,
+        auth::{
+            AllOf, ApiKey, ApiKeys, AuthFailure, AuthLayer, Authenticate, IdentityFields, Live, Realm, Requirements,
+        },
+    },
+    tower::RequestHead,
+};
+use http::HeaderName;
+use serde_json::{Value, json};
+use toml::Spanned;
+
+use super::{Chain, Function, Shared, file};
+use crate::{
+    config::{ApiKeyTable, AuthTable, Placed, RequireTable, Tables},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// A scheme of any kind.
+type Scheme = Arc<dyn Authenticate>;
+
+/// The authentication of a route or of a listener.
+struct AuthFunction {
+    layer: AuthLayer,
+    /// The API keys, which each reload reads again.
+    keys: Live<ApiKeys>,
+}
+
+/// Adds the authentication of a route. Without it, the fields that tell backends about identities are removed from
+/// requests nevertheless, if a listener or another route of it has some.
+pub(super) fn add(
+    chain: &mut Chain,
+    tables: Tables<'_>,
+    shared: &Shared<'_>,
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let all_fields = &shared.identity_fields[..];
+    match tables.auth.and_then(|placed| Some((placed, placed.table()?))) {
+        Some((placed, (table, _))) => {
+            let function = function(placed, table, all_fields, context)?;
+            chain.push(function.layer.clone().errors(shared.errors.clone()));
+        }
+        None if !all_fields.is_empty() => {
+            let anonymous = |_: RequestHead<'_>| std::future::ready(Err::<Identity, _>(AuthFailure::Missing));
+            let fields = all_fields.iter().cloned().fold(IdentityFields::none(), IdentityFields::remove);
+            chain.push(AuthLayer::new(anonymous).optional().identity_fields(fields));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+fn function(
+    placed: Placed<'_, AuthTable>,
+    table: &AuthTable,
+    all_fields: &[HeaderName],
+    context: Context<'_>,
+) -> Result<Arc<AuthFunction>, ConfigError> {
+    let source = context.source;
+    let keys = table.api_key.as_ref().map(|table| keys(table.get_ref(), source)).transpose()?;
+    let place = format!("{} auth", placed.place);
+    let function = context.functions.keep_or_build(&place, (table.clone(), all_fields.to_vec()), || {
+        let keys = Live::default();
+        let mut schemes = Vec::new();
+        if let Some(table) = &table.api_key {
+            api_key(table, &keys, &mut schemes, source)?;
+        }
+        let layer = layer(schemes, table, &placed, source)?;
+        let layer = layer.identity_fields(fields(table, all_fields, source)?);
+        Ok(AuthFunction { layer, keys })
+    })?;
+    if let Some(keys) = keys {
+        let running = function.keys.clone();
+        context.functions.on_apply(move || running.replace(keys));
+    }
+    Ok(function)
+}
+
+/// Reads a file with API keys.
+fn keys(table: &ApiKeyTable, source: &Source) -> Result<ApiKeys, ConfigError> {
+    let file = &table.keys_file;
+    let keys: ApiKeys = file::read(file, source)?.parse().map_err(|error| file::wrong(file, &error, source))?;
+    match keys.is_empty() {
+        false => Ok(keys),
+        true => {
+            let message = "the file has no API key, so no request would pass: write NAME:HASH, with the hash of a random \
+                           key: `printf %s KEY | sha256sum | cut -d' ' -f1`";
+            Err(source.error(file.span(), format_args!("{}: {message}", file.get_ref().display())))
+        }
+    }
+}
+
+fn api_key(
+    table: &Spanned<ApiKeyTable>,
+    keys: &Live<ApiKeys>,
+    schemes: &mut Vec<Scheme>,
+    source: &Source,
+) -> Result<(), ConfigError> {
+    let ApiKeyTable { header, bearer, query, forward, .. } = table.get_ref();
+    let mut add = |scheme: ApiKey| schemes.push(Arc::new(scheme.forward_credentials(*forward)));
+    match header {
+        Some(header) => add(ApiKey::header_named(header_name(header, source)?, keys.clone())),
+        None if *bearer || query.is_some() => {}
+        None => add(ApiKey::header(keys.clone())),
+    }
+    if *bearer {
+        add(ApiKey::bearer(keys.clone()));
+    }
+    if let Some(query) = query {
+        if query.get_ref().is_empty() {
+            return Err(source.error(query.span(), "query is the name of a parameter, such as \"key\""));
+        }
+        add(ApiKey::query(query.get_ref().as_str(), keys.clone()));
+    }
+    Ok(())
+}
+
+/// Creates a layer with one or all of the schemes.
+fn layer(
+    schemes: Vec<Scheme>,
+    table: &AuthTable,
+    placed: &Placed<'_, AuthTable>,
+    source: &Source,
+) -> Result<AuthLayer, ConfigError> {
+    let mut schemes = schemes.into_iter();
+    let Some(first) = schemes.next() else {
+        let message =
+            "auth has no scheme, so it is not said which requests pass: add api_key, or write auth = \"none\"";
+        return Err(source.error(placed.setting.span(), message));
+    };
+    let layer = match table.all {
+        true => AuthLayer::new(schemes.fold(AllOf::new(first), AllOf::and)),
+        false => schemes.fold(AuthLayer::new(first), AuthLayer::or),
+    };
+    let layer = match &table.realm {
+        Some(realm) => layer.realm(Realm::new(realm.get_ref()).map_err(|error| source.caused(realm.span(), &error))?),
+        None => layer,
+    };
+    let layer = if table.optional { layer.optional() } else { layer };
+    Ok(layer.require(requirements(&table.require)))
+}
+
+fn requirements(table: &RequireTable) -> Requirements {
+    let RequireTable { name, scope, attribute, contains } = table;
+    let mut requirements = Requirements::new();
+    if let Some(names) = name {
+        requirements = requirements.names(names.iter().cloned());
+    }
+    if let Some(scopes) = scope {
+        requirements = requirements.scopes(scopes.iter().cloned());
+    }
+    for (name, values) in attribute {
+        requirements = requirements.attribute(name.as_str(), values.iter().cloned());
+    }
+    for (name, elements) in contains {
+        requirements = requirements.attribute_contains(name.as_str(), elements.iter().cloned());
+    }
+    requirements
+}
+
+/// Returns the fields that tell backends about the identity, and removes those of other routes too.
+fn fields(table: &AuthTable, all_fields: &[HeaderName], source: &Source) -> Result<IdentityFields, ConfigError> {
+    let mut fields = match &table.identity_headers {
+        None => IdentityFields::default(),
+        Some(headers) => {
+            let mut fields = IdentityFields::none();
+            for (name, value) in headers {
+                let field = parsed(name, value.span(), source)?;
+                let added = match (value.get_ref().as_str(), value.get_ref().split_once(':')) {
+                    ("name", _) => fields.name(field),
+                    ("mechanism", _) => fields.mechanism(field),
+                    (_, Some(("attribute", attribute))) if !attribute.is_empty() => fields.attribute(attribute, field),
+                    (other, _) => {
+                        let message =
+                            format!("{name} cannot be {other:?}: use \"name\", \"mechanism\" or \"attribute:NAME\"");
+                        return Err(source.error(value.span(), message));
+                    }
+                };
+                fields = added.map_err(|error| source.caused(value.span(), &error))?;
+            }
+            fields
+        }
+    };
+    for field in all_fields {
+        fields = fields.remove(field.clone());
+    }
+    Ok(fields)
+}
+
+/// Returns the fields of the identity in all tables of a listener and its routes.
+pub(super) fn all_fields<'t>(
+    tables: impl Iterator<Item = Tables<'t>>,
+    source: &Source,
+) -> Result<Vec<HeaderName>, ConfigError> {
+    let mut all = Vec::new();
+    for table in tables.filter_map(|tables| Some(tables.auth?.table()?.0)) {
+        match &table.identity_headers {
+            None => all.push(HeaderName::from_static("x-auth-user")),
+            Some(headers) => {
+                for (name, value) in headers {
+                    all.push(parsed(name, value.span(), source)?);
+                }
+            }
+        }
+    }
+    all.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    all.dedup();
+    Ok(all)
+}
+
+pub(super) fn header_name(name: &Spanned<String>, source: &Source) -> Result<HeaderName, ConfigError> {
+    parsed(name.get_ref(), name.span(), source)
+}
+
+fn parsed(name: &str, span: std::ops::Range<usize>, source: &Source) -> Result<HeaderName, ConfigError> {
+    let wrong =
+        |_| source.error(span, format_args!("{name:?} is not a header name: use letters, digits and !#$%&'*+-.^_`|~"));
+    name.parse().map_err(wrong)
+}
+
+impl Function for AuthFunction {
+    fn report(&self) -> Value {
+        let stats = self.layer.stats();
+        let schemes = stats.schemes.iter().map(|scheme| {
+            json!({
+                "mechanism": scheme.mechanism.as_str(),
+                "accepted": scheme.accepted,
+                "missing": scheme.missing,
+                "invalid": scheme.invalid,
+                "denied": scheme.denied,
+                "unavailable": scheme.unavailable,
+            })
+        });
+        json!({
+            "allowed": stats.allowed,
+            "anonymous": stats.anonymous,
+            "missing": stats.missing,
+            "invalid": stats.invalid,
+            "denied": stats.denied,
+            "forbidden": stats.forbidden,
+            "unavailable": stats.unavailable,
+            "schemes": schemes.collect::<Value>(),
+        })
+    }
+}

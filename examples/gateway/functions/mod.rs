@@ -1,0 +1,102 @@
+//! The functions of the gateway around pools and listeners, such as authentication. `config/functions` has their tables.
+
+mod auth;
+mod file;
+mod kept;
+mod service;
+mod unmatched;
+
+use bytes::Bytes;
+use equipoise::proxy::error::ErrorResponses;
+use http::{HeaderName, Request, Response};
+use hyper::body::Body;
+use tower::{Layer, Service};
+
+pub(crate) use self::{
+    kept::{CheckedFunctions, Function, Functions, NewFunctions},
+    service::{AnyBody, AnyService, BoxError, Functional, any_service},
+    unmatched::Unmatched,
+};
+use crate::{
+    config::{HttpListener, Tables},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// Puts a function around a service.
+type Around = Box<dyn Fn(AnyService) -> AnyService>;
+
+/// The functions of a route, or of a listener before its routes.
+#[derive(Default)]
+pub(crate) struct Chain(Vec<Around>);
+
+impl Chain {
+    /// Adds a function inside of those that were added before.
+    fn push<L, R>(&mut self, layer: L)
+    where
+        L: Layer<AnyService> + 'static,
+        L::Service: Service<Request<AnyBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<AnyBody>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<AnyBody>>>::Future: Send,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.0.push(Box::new(move |service| any_service(layer.layer(service))));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts the functions around a service. They share their states with those around other services.
+    pub(crate) fn around<S, R>(&self, service: S) -> Functional<S>
+    where
+        S: Service<Request<AnyBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        match self.is_empty() {
+            true => Functional::Plain(service),
+            false => Functional::With(self.around_any(any_service(service))),
+        }
+    }
+
+    pub(crate) fn around_any(&self, service: AnyService) -> AnyService {
+        self.0.iter().rev().fold(service, |inner, around| around(inner))
+    }
+}
+
+/// What the routes of a listener need besides their tables.
+pub(crate) struct Shared<'e> {
+    errors: &'e ErrorResponses,
+    /// The fields that tell backends about identities, on any route. Clients must not set them on any.
+    identity_fields: Vec<HeaderName>,
+}
+
+impl<'e> Shared<'e> {
+    pub(crate) fn new<'t>(
+        routes: impl Iterator<Item = Tables<'t>>,
+        errors: &'e ErrorResponses,
+        source: &Source,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self { errors, identity_fields: auth::all_fields(routes, source)? })
+    }
+
+    /// Builds the functions of a route, in the safe order: the first one is the outermost.
+    pub(crate) fn route(&self, tables: Tables<'_>, context: Context<'_>) -> Result<Chain, ConfigError> {
+        let mut chain = Chain::default();
+        auth::add(&mut chain, tables, self, context)?;
+        Ok(chain)
+    }
+}
+
+/// Builds the functions of a listener before its routes.
+pub(crate) fn of_listener(
+    _listener: &HttpListener,
+    _errors: &ErrorResponses,
+    _context: Context<'_>,
+) -> Result<Chain, ConfigError> {
+    Ok(Chain::default())
+}

@@ -1,0 +1,98 @@
+//! Authentication.
+
+use std::fs;
+
+use super::{config, echo, report, start};
+use crate::process::Folder;
+
+/// The SHA-256 of `secret` and of `other`, by `printf %s secret | sha256sum`.
+const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+const OTHER: &str = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+
+const API_KEY: &str = r#"
+    pool = "web"
+    auth = { api_key = { keys_file = "keys" }, identity_headers = { x-user = "name", x-team = "attribute:team" } }
+"#;
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    fs::write(folder.path().join("keys"), format!("ada:{SECRET}:team=b\n")).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn only_requests_with_an_api_key_reach_the_backend_with_the_identity() {
+    let (backend, folder) = (echo(), folder());
+    let mut gateway = start(&folder, API_KEY, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let denied = client.request("GET /", "accept: application/json\r\n").await.unwrap();
+    assert_eq!((denied.status, backend.served()), (401, 0));
+    assert!(denied.body.contains("\"missing_credentials\""), "{}", denied.body);
+    let denied = client.request("GET /", "x-api-key: wrong\r\n").await.unwrap();
+    assert_eq!((denied.status, backend.served()), (401, 0));
+    let passed = client.request("GET /", "x-api-key: secret\r\n").await.unwrap();
+    assert_eq!(passed.status, 200);
+    assert!(passed.body.contains("\r\nx-user: ada\r\n") && passed.body.contains("\r\nx-team: b\r\n"));
+    assert!(!passed.body.contains("secret"), "the backend does not get the key");
+    let report = report(&gateway, "127.0.0.1:0 auth").await;
+    assert_eq!([&report["allowed"], &report["missing"], &report["invalid"]], [1, 1, 1]);
+    let line = gateway.logs("denial=\"invalid_credentials\"").await;
+    assert!(line.contains("status=401"), "{line}");
+    gateway.logs("identity=\"ada\"").await;
+}
+
+#[tokio::test]
+async fn a_client_cannot_set_the_fields_of_identities_on_any_route() {
+    let (backend, folder) = (echo(), folder());
+    let routes = "[[listener.route]]\npath_prefix = \"/open\"\npool = \"web\"\nauth = \"none\"\n";
+    let gateway = start(&folder, &format!("{API_KEY}\n{routes}"), &backend).await;
+    let mut client = gateway.connect(0).await;
+    let forged = "x-api-key: secret\r\nx-user: root\r\nX-User: root\r\nx_user: root\r\nconnection: x-user\r\n";
+    let passed = client.request("GET /", forged).await.unwrap().body;
+    assert_eq!((passed.matches("x-user: ada\r\n").count(), passed.matches("root").count()), (1, 0), "{passed}");
+    let passed = client.request("GET /open", "x-user: root\r\nx_user: root\r\nx-forwarded-for: 192.0.2.1\r\n").await;
+    let passed = passed.unwrap();
+    assert_eq!((passed.status, passed.body.contains("root")), (200, false), "{}", passed.body);
+    assert!(passed.body.contains("x-forwarded-for: 127.0.0.1\r\n"), "{}", passed.body);
+}
+
+#[tokio::test]
+async fn a_request_that_no_route_matches_is_authenticated_too() {
+    let (backend, folder) = (echo(), folder());
+    let routes = "[[listener.route]]\nhost = \"app.test\"\npath_prefix = \"/a\"\npool = \"web\"\n";
+    let listener = format!("{}\n{routes}", API_KEY.replace("pool = \"web\"", ""));
+    let mut gateway = start(&folder, &listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    for (path, host, without, with) in
+        [("/a", "app.test", 401, 200), ("/b", "app.test", 401, 404), ("/a", "other.test", 401, 421)]
+    {
+        let fields = format!("host: {host}\r\n");
+        assert_eq!(client.request(&format!("GET {path}"), &fields).await.unwrap().status, without);
+        let fields = format!("{fields}x-api-key: secret\r\n");
+        assert_eq!(client.request(&format!("GET {path}"), &fields).await.unwrap().status, with);
+    }
+    assert!(!gateway.logs("status=404").await.contains("pool="));
+    let explained = gateway.connect(1).await.get("/explain?path=/b&host=app.test").await.body;
+    assert_eq!(explained, "127.0.0.1:0: no route matches\n");
+}
+
+#[tokio::test]
+async fn a_reload_reads_the_keys_again_and_keeps_the_counters() {
+    let (backend, folder) = (echo(), folder());
+    let mut gateway = start(&folder, API_KEY, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let status = async |client: &mut crate::client::Client, key: &str| {
+        client.request("GET /", &format!("x-api-key: {key}\r\n")).await.unwrap().status
+    };
+    assert_eq!(status(&mut client, "secret").await, 200);
+    fs::write(folder.path().join("keys"), format!("bob:{OTHER}\n")).unwrap();
+    gateway.reload(&folder, &config(API_KEY, &backend)).await;
+    assert_eq!([status(&mut client, "secret").await, status(&mut client, "other").await], [401, 200]);
+    assert_eq!(report(&gateway, "127.0.0.1:0 auth").await["allowed"], 2);
+
+    fs::write(folder.path().join("keys"), "bob\n").unwrap();
+    gateway.signal("-HUP").await;
+    let line = gateway.logs("the old configuration stays").await;
+    assert!(line.contains("keys: line 1: the hash of the key"), "{line}");
+    assert_eq!(status(&mut client, "other").await, 200);
+}
