@@ -14,7 +14,7 @@ use crate::{
     conditions::Conditions,
     config::{HttpListener, Mode, ProxyTimeouts, RouteTable, Tables},
     context::Context,
-    functions::{Functional, Shared, Unmatched, any_service},
+    functions::{Chain, Functional, Shared, Unmatched, any_service},
     source::{ConfigError, Source},
 };
 
@@ -24,12 +24,12 @@ pub(crate) type Routed = Functional<Balanced>;
 /// The name of the route of requests that no other route matches.
 pub(crate) const NO_ROUTE: &str = "-";
 
-/// Builds the table of routes. Routes with the same conditions share their requests by weight, and their functions.
+/// Builds the table of routes, and the functions before them. Routes with the same conditions share their requests by weight, and their functions.
 pub(crate) fn new(
     listener: &HttpListener,
     errors: &ErrorResponses,
     context: Context<'_>,
-) -> Result<Routes<Routed>, ConfigError> {
+) -> Result<(Routes<Routed>, Chain), ConfigError> {
     let (source, bind) = (context.source, listener.bind.get_ref().to_string());
     let service = |pool: &Spanned<String>| {
         let backend = context.pool(pool, *listener.bind.get_ref(), Mode::Http)?;
@@ -86,7 +86,8 @@ pub(crate) fn new(
         }
         None => {}
     }
-    Routes::new(routes).map_err(|error| source.caused(listener.bind.span(), &error))
+    let routes = Routes::new(routes).map_err(|error| source.caused(listener.bind.span(), &error))?;
+    Ok((routes, shared.before_routes(listener, &bind, context)?))
 }
 
 /// Routes with the same conditions, and the conditions.

@@ -16,7 +16,7 @@ use tower::Layer;
 use crate::{
     config::{CertificateField, Errors, Field, Format, HttpListener, ProxyTimeouts},
     context::Context,
-    functions::{self, Functional},
+    functions::Functional,
     proxies,
     routes::{self, Routed},
     source::{ConfigError, Source},
@@ -42,8 +42,8 @@ impl Site {
     pub(crate) fn new(listener: &HttpListener, context: Context<'_>) -> Result<Self, ConfigError> {
         let source = context.source;
         let errors = errors(&listener.errors, source)?;
-        let router = Router::new(routes::new(listener, &errors, context)?);
-        let before = functions::of_listener(listener, &errors, context)?;
+        let (routes, before) = routes::new(listener, &errors, context)?;
+        let router = Router::new(routes);
         let forwarding = forwarding(listener, source)?;
         let clients = forwarding.client().clone();
         let layer = ReverseProxyLayer::new().forwarding(forwarding).tunnels(context.tunnels.clone());

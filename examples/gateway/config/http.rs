@@ -6,7 +6,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use toml::Spanned;
 
 use super::{
-    functions::{AuthTable, Setting},
+    functions::{AuthTable, FilterTable, HeadersTable, PathsTable, RedirectTables, SecurityTable, Setting},
     tls::ListenerTls,
     values::{address, buffer_bytes, header_bytes, positive, some_timeout, spanned_timeout, timeout},
 };
@@ -37,8 +37,15 @@ pub(crate) struct HttpListener {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) timeouts: ProxyTimeouts,
+    /// What happens to paths that servers read differently, before a route is looked for.
+    pub(crate) paths: Option<Spanned<PathsTable>>,
     // The functions of all routes without a table of the same name.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
+    pub(crate) filter: Option<Spanned<Setting<FilterTable>>>,
+    pub(crate) redirect: Option<Spanned<Setting<RedirectTables>>>,
+    pub(crate) request_headers: Option<Spanned<Setting<HeadersTable>>>,
+    pub(crate) response_headers: Option<Spanned<Setting<HeadersTable>>>,
+    pub(crate) security_headers: Option<Spanned<Setting<SecurityTable>>>,
 }
 
 /// Whether connections begin with a header of the PROXY protocol.
@@ -140,6 +147,11 @@ pub(crate) struct RouteTable {
     pub(crate) weight: Option<Spanned<u32>>,
     // The functions of this route.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
+    pub(crate) filter: Option<Spanned<Setting<FilterTable>>>,
+    pub(crate) redirect: Option<Spanned<Setting<RedirectTables>>>,
+    pub(crate) request_headers: Option<Spanned<Setting<HeadersTable>>>,
+    pub(crate) response_headers: Option<Spanned<Setting<HeadersTable>>>,
+    pub(crate) security_headers: Option<Spanned<Setting<SecurityTable>>>,
 }
 
 impl Default for Limits {

@@ -18,7 +18,11 @@ use toml::Spanned;
 pub(crate) use self::{
     admin::AdminTable,
     forward::{Action, ForwardLimitsTable, ForwardListener, Port, Quota, Resolves, RuleTable},
-    functions::{ApiKeyTable, AuthTable, Placed, RequireTable, Tables},
+    functions::{
+        ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, EachPath, FilterAction,
+        FilterRule, HeadersTable, Matching, OneOrMany, PartTable, PathsAction, PathsTable, PathsWord, Placed,
+        QueryTable, RedirectTable, RequireTable, RuleAction, SecurityTable, Tables, TrailingSlash, WordOrOff,
+    },
     http::{CertificateField, Errors, Field, Format, HttpListener, Incoming, Limits, ProxyTimeouts, RouteTable},
     layer4::{ConnectionLimits, SniListener, SniRoute, TcpListener, UdpListener},
     listener::{Listener, Mode},

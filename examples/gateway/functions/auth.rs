@@ -6,7 +6,8 @@ use equipoise::{
     gateway::{
         Identity,
         auth::{
-            AllOf, ApiKey, ApiKeys, AuthFailure, AuthLayer, Authenticate, IdentityFields, Live, Realm, Requirements,
+            AllOf, AllowedCertificates, ApiKey, ApiKeys, AuthFailure, AuthLayer, Authenticate, Basic, CertificateName,
+            ClientCertificates, IdentityFields, Live, Realm, Requirements, Users,
         },
     },
     tower::RequestHead,
@@ -17,7 +18,9 @@ use toml::Spanned;
 
 use super::{Chain, Function, Shared, file};
 use crate::{
-    config::{ApiKeyTable, AuthTable, Placed, RequireTable, Tables},
+    config::{
+        ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, Placed, RequireTable, Tables,
+    },
     context::Context,
     source::{ConfigError, Source},
 };
@@ -28,8 +31,10 @@ type Scheme = Arc<dyn Authenticate>;
 /// The authentication of a route or of a listener.
 struct AuthFunction {
     layer: AuthLayer,
-    /// The API keys, which each reload reads again.
+    /// The users and the API keys, which each reload reads again.
+    users: Live<Users>,
     keys: Live<ApiKeys>,
+    basic: Option<Basic>,
 }
 
 /// Adds the authentication of a route. Without it, the fields that tell backends about identities are removed from
@@ -63,23 +68,85 @@ fn function(
     context: Context<'_>,
 ) -> Result<Arc<AuthFunction>, ConfigError> {
     let source = context.source;
+    let users = table.basic.as_ref().map(|table| users(table, source)).transpose()?;
     let keys = table.api_key.as_ref().map(|table| keys(table.get_ref(), source)).transpose()?;
     let place = format!("{} auth", placed.place);
     let function = context.functions.keep_or_build(&place, (table.clone(), all_fields.to_vec()), || {
-        let keys = Live::default();
-        let mut schemes = Vec::new();
+        let (users, keys) = (Live::default(), Live::default());
+        let mut schemes: Vec<Scheme> = Vec::new();
+        let basic = table.basic.as_ref().map(|table| basic(table, &users));
+        schemes.extend(basic.iter().map(|basic| Arc::new(basic.clone()) as Scheme));
         if let Some(table) = &table.api_key {
             api_key(table, &keys, &mut schemes, source)?;
         }
+        if let Some(table) = &table.client_certificate {
+            schemes.push(Arc::new(certificates(table.get_ref())));
+        }
         let layer = layer(schemes, table, &placed, source)?;
         let layer = layer.identity_fields(fields(table, all_fields, source)?);
-        Ok(AuthFunction { layer, keys })
+        Ok(AuthFunction { layer, users, keys, basic })
     })?;
+    if let Some(users) = users {
+        let running = function.users.clone();
+        context.functions.on_apply(move || running.replace(users));
+    }
     if let Some(keys) = keys {
         let running = function.keys.clone();
         context.functions.on_apply(move || running.replace(keys));
     }
     Ok(function)
+}
+
+/// Reads a file with users.
+fn users(table: &BasicTable, source: &Source) -> Result<Users, ConfigError> {
+    let file = &table.users_file;
+    let users: Users = file::read(file, source)?.parse().map_err(|error| file::wrong(file, &error, source))?;
+    match users.is_empty() {
+        false => Ok(users),
+        true => {
+            let message = "the file has no user, so no request would pass: write NAME:HASH, as `htpasswd -nB NAME` \
+                           prints it";
+            Err(source.error(file.span(), format_args!("{}: {message}", file.get_ref().display())))
+        }
+    }
+}
+
+fn basic(table: &BasicTable, users: &Live<Users>) -> Basic {
+    let BasicTable { forward, cache_time, max_verifications, max_waiting, .. } = table;
+    let mut basic = Basic::new(users.clone());
+    if let Some(time) = cache_time {
+        basic = basic.cache_ttl(*time.get_ref());
+    }
+    if let Some(max) = max_verifications {
+        basic = basic.max_verifications(*max);
+    }
+    if let Some(max) = max_waiting {
+        basic = basic.max_waiting(*max);
+    }
+    basic.forward_credentials(*forward)
+}
+
+fn certificates(table: &CertificateAuthTable) -> ClientCertificates {
+    let CertificateAuthTable { name, allow, issuer, fingerprint, revoked, check_expiry } = table;
+    let name = match name {
+        CertificateNameKind::Subject => CertificateName::Subject,
+        CertificateNameKind::CommonName => CertificateName::CommonName,
+        CertificateNameKind::Uri => CertificateName::Uri,
+        CertificateNameKind::Dns => CertificateName::Dns,
+        CertificateNameKind::Email => CertificateName::Email,
+        CertificateNameKind::Fingerprint => CertificateName::Fingerprint,
+    };
+    let mut allowed = AllowedCertificates::new().revoked(revoked);
+    if let Some(names) = allow {
+        allowed = allowed.names(names.iter().cloned());
+    }
+    if let Some(issuers) = issuer {
+        allowed = allowed.issuers(issuers.iter().cloned());
+    }
+    if let Some(fingerprints) = fingerprint {
+        allowed = allowed.fingerprints(fingerprints);
+    }
+    ClientCertificates::new(name).allow(allowed).check_expiry(*check_expiry)
 }
 
 /// Reads a file with API keys.
@@ -130,8 +197,7 @@ fn layer(
 ) -> Result<AuthLayer, ConfigError> {
     let mut schemes = schemes.into_iter();
     let Some(first) = schemes.next() else {
-        let message =
-            "auth has no scheme, so it is not said which requests pass: add api_key, or write auth = \"none\"";
+        let message = "auth has no scheme, so it is not said which requests pass: add one such as basic, or write auth = \"none\"";
         return Err(source.error(placed.setting.span(), message));
     };
     let layer = match table.all {
@@ -237,7 +303,17 @@ impl Function for AuthFunction {
                 "unavailable": scheme.unavailable,
             })
         });
+        let basic = self.basic.as_ref().map(Basic::stats).map(|stats| {
+            json!({
+                "verifications": stats.verifications,
+                "cache_hits": stats.cache_hits,
+                "rejected": stats.rejected,
+                "running": stats.running,
+                "waiting": stats.waiting,
+            })
+        });
         json!({
+            "basic": basic,
             "allowed": stats.allowed,
             "anonymous": stats.anonymous,
             "missing": stats.missing,

@@ -2,7 +2,10 @@
 
 mod auth;
 mod file;
+mod filter;
+mod headers;
 mod kept;
+mod redirect;
 mod service;
 mod unmatched;
 
@@ -14,7 +17,7 @@ use tower::{Layer, Service};
 
 pub(crate) use self::{
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
-    service::{AnyBody, AnyService, BoxError, Functional, any_service},
+    service::{AnyBodies, AnyBody, AnyService, BoxError, Functional, any_service},
     unmatched::Unmatched,
 };
 use crate::{
@@ -42,6 +45,19 @@ impl Chain {
         R::Error: Into<BoxError>,
     {
         self.0.push(Box::new(move |service| any_service(layer.layer(service))));
+    }
+
+    /// Adds a function that changes request bodies, inside of those that were added before.
+    fn push_for_bodies<L, R>(&mut self, layer: L)
+    where
+        L: Layer<AnyBodies> + 'static,
+        L::Service: Service<Request<AnyBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<AnyBody>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<AnyBody>>>::Future: Send,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.0.push(Box::new(move |service| any_service(layer.layer(AnyBodies(service)))));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -87,16 +103,23 @@ impl<'e> Shared<'e> {
     /// Builds the functions of a route, in the safe order: the first one is the outermost.
     pub(crate) fn route(&self, tables: Tables<'_>, context: Context<'_>) -> Result<Chain, ConfigError> {
         let mut chain = Chain::default();
+        headers::add_of_responses(&mut chain, tables, context)?;
+        filter::add(&mut chain, tables, self, context)?;
+        redirect::add(&mut chain, tables, context)?;
         auth::add(&mut chain, tables, self, context)?;
+        headers::add_of_requests(&mut chain, tables, context)?;
         Ok(chain)
     }
-}
 
-/// Builds the functions of a listener before its routes.
-pub(crate) fn of_listener(
-    _listener: &HttpListener,
-    _errors: &ErrorResponses,
-    _context: Context<'_>,
-) -> Result<Chain, ConfigError> {
-    Ok(Chain::default())
+    /// Builds the functions of a listener that run before a route is looked for.
+    pub(crate) fn before_routes(
+        &self,
+        listener: &HttpListener,
+        place: &str,
+        context: Context<'_>,
+    ) -> Result<Chain, ConfigError> {
+        let mut chain = Chain::default();
+        filter::add_paths(&mut chain, (listener.paths.as_ref(), place), self, context)?;
+        Ok(chain)
+    }
 }

@@ -93,3 +93,25 @@ where
 {
     BoxCloneSyncService::new(service.map_response(|response: Response<R>| response.map(any_body)).map_err(Into::into))
 }
+
+/// A service between functions, behind a function that changes request bodies.
+#[derive(Clone)]
+pub(crate) struct AnyBodies(pub(super) AnyService);
+
+impl<B> Service<Request<B>> for AnyBodies
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<AnyBody>;
+    type Error = BoxError;
+    type Future = Call;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Call {
+        self.0.call(request.map(any_body))
+    }
+}

@@ -1,6 +1,9 @@
 //! The tables of functions, such as authentication, of a listener with mode "http" and of its routes.
 
 mod auth;
+mod filter;
+mod headers;
+mod redirect;
 mod setting;
 
 use std::ops::Range;
@@ -8,8 +11,14 @@ use std::ops::Range;
 use toml::Spanned;
 
 pub(crate) use self::{
-    auth::{ApiKeyTable, AuthTable, RequireTable},
-    setting::{FunctionTable, Setting},
+    auth::{ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, RequireTable},
+    filter::{
+        EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, PathsWord,
+        RuleAction,
+    },
+    headers::{HeadersTable, SecurityTable, WordOrOff},
+    redirect::{QueryTable, RedirectTable, RedirectTables, TrailingSlash},
+    setting::{FunctionTable, OneOrMany, Setting},
 };
 use super::http::{HttpListener, RouteTable};
 
@@ -72,4 +81,9 @@ macro_rules! tables {
 
 tables! {
     auth: AuthTable,
+    filter: FilterTable,
+    redirect: RedirectTables,
+    request_headers: HeadersTable,
+    response_headers: HeadersTable,
+    security_headers: SecurityTable,
 }

@@ -1,0 +1,128 @@
+//! The tables `filter` and `paths`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::FunctionTable;
+
+/// Which requests are let through. `gateway.toml` describes each key.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FilterTable {
+    pub(crate) rule: Vec<Spanned<FilterRule>>,
+    /// Whether requests without a matching rule are denied.
+    pub(crate) default: FilterAction,
+    /// Whether rules are only counted.
+    pub(crate) dry_run: bool,
+    pub(crate) max_body_bytes: Option<u64>,
+    pub(crate) max_uri_bytes: Option<usize>,
+    pub(crate) max_headers: Option<usize>,
+    pub(crate) max_header_bytes: Option<usize>,
+}
+
+impl FunctionTable for FilterTable {
+    const VALID: &'static str = "a table such as { rule = [{ action = \"deny\", path = [\"/admin/**\"] }] }";
+}
+
+/// A rule. All of its conditions must be met; of a list, one element is enough.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FilterRule {
+    pub(crate) action: RuleAction,
+    /// Default: the number of the rule, such as `rule 1`.
+    pub(crate) name: Option<String>,
+    pub(crate) status: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+    /// The limit of a rule that limits bodies.
+    pub(crate) max_body_bytes: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(crate) method: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) path: Vec<String>,
+    #[serde(default)]
+    pub(crate) header: BTreeMap<String, Matching>,
+    #[serde(default)]
+    pub(crate) query: BTreeMap<String, Matching>,
+    pub(crate) address: Option<Spanned<Vec<String>>>,
+    pub(crate) not_address: Option<Spanned<Vec<String>>>,
+    pub(crate) address_file: Option<Spanned<PathBuf>>,
+    pub(crate) not_address_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FilterAction {
+    #[default]
+    Allow,
+    Deny,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RuleAction {
+    Allow,
+    Deny,
+    /// Denies other methods than those of the rule.
+    OnlyMethods,
+    /// Limits the length of bodies.
+    LimitBody,
+}
+
+/// What a field or a query parameter must be.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged, expecting = "write true, false, a text, or a table such as { contains = \"x\" }")]
+pub(crate) enum Matching {
+    /// Whether it is there.
+    Present(bool),
+    Equal(String),
+    Part(PartTable),
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PartTable {
+    Contains(String),
+    StartsWith(String),
+}
+
+/// What happens to paths that servers read differently: a word, or a table with an action for each fault.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged, expecting = "write \"refuse\", \"normalize\", or a table such as { encoded_slash = \"allow\" }")]
+pub(crate) enum PathsTable {
+    All(PathsWord),
+    Each(EachPath),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PathsWord {
+    Refuse,
+    Normalize,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EachPath {
+    pub(crate) invalid_encoding: Option<PathsAction>,
+    pub(crate) control: Option<PathsAction>,
+    pub(crate) not_utf8: Option<PathsAction>,
+    pub(crate) double_encoding: Option<PathsAction>,
+    pub(crate) encoded_slash: Option<PathsAction>,
+    pub(crate) backslash: Option<PathsAction>,
+    pub(crate) parameters: Option<PathsAction>,
+    pub(crate) dot_segments: Option<PathsAction>,
+    pub(crate) empty_segments: Option<PathsAction>,
+    /// Whether encodings stay as the client wrote them.
+    pub(crate) keep_encodings: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PathsAction {
+    Refuse,
+    Normalize,
+    Allow,
+}

@@ -1,0 +1,231 @@
+//! Filters: which requests are let through, and in which form of their paths.
+
+use std::{fmt::Display, path::PathBuf};
+
+use equipoise::{
+    affinity::source::ClientAddress,
+    gateway::filter::{AddressRanges, FilterLayer, FilterRules, PathAction, PathFault, Rule, UriLayer, UriPolicy},
+};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use toml::Spanned;
+
+use super::{Chain, Function, Shared, file};
+use crate::{
+    client::client_address,
+    config::{
+        EachPath, FilterAction, FilterRule, Matching, PartTable, PathsAction, PathsTable, PathsWord, RuleAction, Tables,
+    },
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// Adds the filter of a route.
+pub(super) fn add(
+    chain: &mut Chain,
+    tables: Tables<'_>,
+    shared: &Shared<'_>,
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let Some((placed, (table, span))) = tables.filter.and_then(|placed| Some((placed, placed.table()?))) else {
+        return Ok(());
+    };
+    let rules = || {
+        let mut rules = Vec::new();
+        for (at, rule) in table.rule.iter().enumerate() {
+            let name = rule.get_ref().name.clone().unwrap_or_else(|| format!("rule {}", at + 1));
+            rules.push(self::rule(&name, rule, context.source)?);
+        }
+        let rules = FilterRules::new(rules).map_err(|error| context.source.caused(span.clone(), &error))?;
+        Ok(rules.deny_others(table.default == FilterAction::Deny))
+    };
+    let layer = context.functions.keep_or_build(&format!("{} filter", placed.place), table.clone(), || {
+        let mut layer = FilterLayer::new(rules()?)
+            .client_address(ClientAddress::connection().peer(client_address))
+            .dry_run(table.dry_run);
+        if let Some(max) = table.max_body_bytes {
+            layer = layer.max_body_bytes(max);
+        }
+        if let Some(max) = table.max_uri_bytes {
+            layer = layer.max_uri_bytes(max);
+        }
+        if let Some(max) = table.max_headers {
+            layer = layer.max_fields(max);
+        }
+        Ok(table.max_header_bytes.iter().fold(layer, |layer, max| layer.max_field_bytes(*max)))
+    })?;
+    let reads_files =
+        |rule: &Spanned<FilterRule>| rule.get_ref().address_file.is_some() || rule.get_ref().not_address_file.is_some();
+    if table.rule.iter().any(reads_files) {
+        let (running, rules) = (layer.clone(), rules()?);
+        context.functions.on_apply(move || running.replace(rules));
+    }
+    chain.push_for_bodies((*layer).clone().errors(shared.errors.clone()));
+    Ok(())
+}
+
+fn rule(name: &str, table: &Spanned<FilterRule>, source: &Source) -> Result<Rule, ConfigError> {
+    let (span, table) = (table.span(), table.get_ref());
+    let methods = table.method.iter().map(|method| self::method(method, source)).collect::<Result<Vec<_>, _>>()?;
+    let mut rule = match (table.action, &table.max_body_bytes) {
+        (RuleAction::LimitBody, Some(max)) => Rule::limit(name, *max.get_ref()),
+        (RuleAction::LimitBody, None) => {
+            return Err(source.error(span, "max_body_bytes is missing: it is the limit of a rule with limit-body"));
+        }
+        (_, Some(max)) => {
+            return Err(source.error(max.span(), "max_body_bytes belongs to a rule with action = \"limit-body\""));
+        }
+        (RuleAction::OnlyMethods, None) if methods.is_empty() => {
+            return Err(source.error(span, "method is missing: list the methods that are permitted"));
+        }
+        (RuleAction::OnlyMethods, None) => Rule::only_methods(name, methods.clone()),
+        (RuleAction::Allow, None) => Rule::allow(name),
+        (RuleAction::Deny, None) => Rule::deny(name),
+    };
+    if table.action != RuleAction::OnlyMethods && !methods.is_empty() {
+        rule = rule.methods(methods);
+    }
+    if let Some(status) = &table.status {
+        if table.action == RuleAction::Allow || table.action == RuleAction::LimitBody {
+            return Err(source.error(status.span(), "status has no effect, because the rule denies nothing"));
+        }
+        rule = rule.status(self::status(status, "403", source)?);
+    }
+    for path in &table.path {
+        rule = rule.path(path);
+    }
+    for (name, value) in &table.header {
+        rule = match value {
+            Matching::Present(true) => rule.has_header(name),
+            Matching::Present(false) => rule.lacks_header(name),
+            Matching::Equal(value) => rule.header(name, value),
+            Matching::Part(PartTable::Contains(part)) => rule.header_contains(name, part),
+            Matching::Part(PartTable::StartsWith(start)) => rule.header_starts_with(name, start),
+        };
+    }
+    for (name, value) in &table.query {
+        rule = match value {
+            Matching::Present(true) => rule.has_query(name),
+            Matching::Equal(value) => rule.query(name, value),
+            Matching::Part(PartTable::Contains(part)) => rule.query_contains(name, part),
+            Matching::Present(false) | Matching::Part(PartTable::StartsWith(_)) => {
+                let message = "a query parameter can be true, a text or { contains = \"x\" }";
+                return Err(source.error(span, message));
+            }
+        };
+    }
+    if let Some(ranges) = addresses(table.address.as_ref(), table.address_file.as_ref(), source)? {
+        rule = rule.addresses(ranges);
+    }
+    if let Some(ranges) = addresses(table.not_address.as_ref(), table.not_address_file.as_ref(), source)? {
+        rule = rule.not_addresses(ranges);
+    }
+    // Checked alone, so that the error has the line of this rule.
+    let checked = FilterRules::new([rule.clone()]);
+    checked.map(|_| rule.dry_run(table.dry_run)).map_err(|error| source.caused(span, &error))
+}
+
+/// Reads address ranges from a list and from a file.
+pub(super) fn addresses(
+    list: Option<&Spanned<Vec<String>>>,
+    path: Option<&Spanned<PathBuf>>,
+    source: &Source,
+) -> Result<Option<AddressRanges>, ConfigError> {
+    let mut text = String::new();
+    if let Some(list) = list {
+        let ranges = list.get_ref().join("\n");
+        let checked = ranges.parse::<AddressRanges>().map(drop);
+        checked.map_err(|error| source.error(list.span(), format_args!("{:?}: {}", error.element, error.valid)))?;
+        text = ranges;
+    }
+    if let Some(path) = path {
+        let ranges = file::read(path, source)?;
+        let checked = ranges.parse::<AddressRanges>().map(drop);
+        checked.map_err(|error| file::wrong(path, &error, source))?;
+        text = format!("{text}\n{ranges}");
+    }
+    if list.is_none() && path.is_none() {
+        return Ok(None);
+    }
+    // Both were checked.
+    Ok(text.parse().ok())
+}
+
+pub(super) fn method(method: &Spanned<String>, source: &Source) -> Result<Method, ConfigError> {
+    let text = method.get_ref();
+    let parsed = text.parse().ok().filter(|_| !text.bytes().any(|byte| byte.is_ascii_lowercase()));
+    parsed.ok_or_else(|| source.error(method.span(), format_args!("{text:?} is not a method: write it as \"GET\"")))
+}
+
+pub(super) fn status(status: &Spanned<u16>, valid: impl Display, source: &Source) -> Result<StatusCode, ConfigError> {
+    let (number, span) = (status.get_ref(), status.span());
+    StatusCode::from_u16(*number).map_err(|_| source.error(span, format_args!("{number} is not a status: use {valid}")))
+}
+
+/// Adds what refuses or rewrites paths, before the routes.
+pub(super) fn add_paths(
+    chain: &mut Chain,
+    (table, place): (Option<&Spanned<PathsTable>>, &str),
+    shared: &Shared<'_>,
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let Some(table) = table.map(Spanned::get_ref) else { return Ok(()) };
+    let policy = match table {
+        PathsTable::All(PathsWord::Refuse) => UriPolicy::new(),
+        PathsTable::All(PathsWord::Normalize) => UriPolicy::normalizing(),
+        PathsTable::Each(each) => each_path(each),
+    };
+    let place = format!("{place} paths");
+    let layer = context.functions.keep_or_build(&place, table.clone(), || Ok(UriLayer::new(policy)))?;
+    chain.push((*layer).clone().errors(shared.errors.clone()));
+    Ok(())
+}
+
+fn each_path(table: &EachPath) -> UriPolicy {
+    let actions = [
+        (PathFault::InvalidEncoding, table.invalid_encoding),
+        (PathFault::Control, table.control),
+        (PathFault::NotUtf8, table.not_utf8),
+        (PathFault::DoubleEncoding, table.double_encoding),
+        (PathFault::EncodedSlash, table.encoded_slash),
+        (PathFault::Backslash, table.backslash),
+        (PathFault::Parameters, table.parameters),
+        (PathFault::DotSegments, table.dot_segments),
+        (PathFault::EmptySegments, table.empty_segments),
+    ];
+    let policy = UriPolicy::new().keep_encodings(table.keep_encodings);
+    actions.into_iter().filter_map(|(fault, action)| Some((fault, action?))).fold(policy, |policy, (fault, action)| {
+        policy.on(
+            fault,
+            match action {
+                PathsAction::Refuse => PathAction::Refuse,
+                PathsAction::Normalize => PathAction::Normalize,
+                PathsAction::Allow => PathAction::Allow,
+            },
+        )
+    })
+}
+
+impl Function for FilterLayer {
+    fn report(&self) -> Value {
+        let stats = self.stats();
+        let rules =
+            stats.rules.iter().map(|rule| json!({ "name": &*rule.name, "met": rule.met, "dry_run": rule.dry_run }));
+        json!({
+            "allowed": stats.allowed,
+            "denied": stats.denied,
+            "too_large": stats.too_large,
+            "unmatched": stats.unmatched,
+            "ambiguous_paths": stats.ambiguous_paths,
+            "rules": rules.collect::<Value>(),
+        })
+    }
+}
+
+impl Function for UriLayer {
+    fn report(&self) -> Value {
+        let stats = self.stats();
+        let refused = stats.refused.iter().map(|(fault, count)| (fault.as_str().to_owned(), json!(count)));
+        json!({ "rewritten": stats.rewritten, "refused": refused.collect::<serde_json::Map<_, _>>() })
+    }
+}

@@ -1,0 +1,92 @@
+//! Changes of the header fields of requests and responses.
+
+use equipoise::{
+    affinity::source::ClientAddress,
+    gateway::filter::{FieldEdits, FieldsLayer, InvalidEdit, SecurityFields},
+};
+use toml::Spanned;
+
+use super::Chain;
+use crate::{
+    client::client_address,
+    config::{HeadersTable, SecurityTable, Tables, WordOrOff},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// Adds the changes of responses of a route, also of those that functions have made.
+pub(super) fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
+    let mut edits = FieldEdits::new();
+    if let Some((table, span)) = tables.security_headers.and_then(|placed| placed.table()) {
+        edits = security(table).map_err(|error| context.source.caused(span, &error))?;
+    }
+    if let Some((table, _)) = tables.response_headers.and_then(|placed| placed.table()) {
+        edits = edits.and(self::edits(table, context.source)?);
+    }
+    if !edits.is_empty() {
+        chain.push(layer().response(edits));
+    }
+    Ok(())
+}
+
+/// Adds the changes of requests of a route.
+pub(super) fn add_of_requests(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
+    if let Some((table, _)) = tables.request_headers.and_then(|placed| placed.table()) {
+        chain.push(layer().request(edits(table, context.source)?));
+    }
+    Ok(())
+}
+
+fn layer() -> FieldsLayer {
+    FieldsLayer::new().client_address(ClientAddress::connection().peer(client_address))
+}
+
+fn edits(table: &HeadersTable, source: &Source) -> Result<FieldEdits, ConfigError> {
+    let HeadersTable { remove_prefix, remove, rename, set, set_if_absent, append } = table;
+    let mut edits = FieldEdits::new();
+    let wrong = |value: &Spanned<String>| {
+        let span = value.span();
+        move |error: InvalidEdit| source.caused(span, &error)
+    };
+    for prefix in remove_prefix {
+        edits = edits.remove_prefix(prefix.get_ref()).map_err(wrong(prefix))?;
+    }
+    for name in remove {
+        edits = edits.remove(name.get_ref()).map_err(wrong(name))?;
+    }
+    for (from, to) in rename {
+        edits = edits.rename(from, to.get_ref()).map_err(wrong(to))?;
+    }
+    for (name, value) in set {
+        edits = edits.set(name, value.get_ref()).map_err(wrong(value))?;
+    }
+    for (name, value) in set_if_absent {
+        edits = edits.set_if_absent(name, value.get_ref()).map_err(wrong(value))?;
+    }
+    for (name, value) in append {
+        edits = edits.append(name, value.get_ref()).map_err(wrong(value))?;
+    }
+    Ok(edits)
+}
+
+fn security(table: &SecurityTable) -> Result<FieldEdits, InvalidEdit> {
+    let SecurityTable { hsts, frame_options, referrer_policy, content_security_policy } = table;
+    let mut fields = SecurityFields::new();
+    if let Some(hsts) = hsts {
+        fields = fields.hsts(hsts.max_age, hsts.subdomains);
+    }
+    match frame_options {
+        None | Some(WordOrOff::Off(true)) => {}
+        Some(WordOrOff::Off(false)) => fields = fields.frame_options(None),
+        Some(WordOrOff::Word(value)) => fields = fields.frame_options(Some(value)),
+    }
+    match referrer_policy {
+        None | Some(WordOrOff::Off(true)) => {}
+        Some(WordOrOff::Off(false)) => fields = fields.referrer_policy(None),
+        Some(WordOrOff::Word(value)) => fields = fields.referrer_policy(Some(value)),
+    }
+    if let Some(policy) = content_security_policy {
+        fields = fields.content_security_policy(policy);
+    }
+    fields.edits()
+}
