@@ -22,7 +22,7 @@ use crate::{
     backend::Backend,
     config::Config,
     context::Context,
-    functions::{CheckedFunctions, NewFunctions},
+    functions::{CheckedFunctions, NewFunctions, PoolClients},
     listening::{Listening, Ready},
     plan::Plan,
     secrets::{Keys, Secrets},
@@ -63,6 +63,7 @@ impl Checked {
             tunnels: &gateway.tunnels,
             logs: config.log.access,
             functions: &functions,
+            clients: &gateway.clients,
             source: &source,
         };
         let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
@@ -104,6 +105,8 @@ pub(crate) struct Gateway {
     /// The listeners, and the admin interface.
     listening: Vec<Listening>,
     keys: Keys,
+    /// The pools, for requests of functions.
+    clients: PoolClients,
     /// The shutdowns of listeners that reloads have removed.
     removed: JoinSet<()>,
     tunnels: Tunnels,
@@ -130,6 +133,7 @@ impl Gateway {
             _monitoring: None,
             listening: Vec::new(),
             keys: Keys::new(),
+            clients: PoolClients::default(),
             removed: JoinSet::new(),
             tunnels: Tunnels::new(),
             shutdown_timeout: Duration::ZERO,
@@ -170,6 +174,7 @@ impl Gateway {
                 tracing::error!("pool {name} keeps its endpoints: {error}");
             }
         }
+        self.clients.replace(&pools);
         let (mut listening, mut opened) = (Vec::new(), Vec::new());
         for next in next {
             match next {

@@ -6,7 +6,10 @@ use serde::{Deserialize, de::IgnoredAny};
 use toml::Spanned;
 
 use super::{
-    functions::{AuthTable, FilterTable, HeadersTable, PathsTable, RedirectTables, SecurityTable, Setting},
+    functions::{
+        AuthTable, CompressionTable, DecompressionTable, FilterTable, HeadersTable, LimitTable, MaintenanceTable,
+        PathsTable, RedirectTables, RequestBodyTable, ResponseBodyTable, SecurityTable, Setting,
+    },
     tls::ListenerTls,
     values::{address, buffer_bytes, header_bytes, positive, some_timeout, spanned_timeout, timeout},
 };
@@ -41,9 +44,15 @@ pub(crate) struct HttpListener {
     pub(crate) paths: Option<Spanned<PathsTable>>,
     // The functions of all routes without a table of the same name.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
+    pub(crate) compression: Option<Spanned<Setting<CompressionTable>>>,
+    pub(crate) decompression: Option<Spanned<Setting<DecompressionTable>>>,
     pub(crate) filter: Option<Spanned<Setting<FilterTable>>>,
+    pub(crate) limit: Option<Spanned<Setting<LimitTable>>>,
+    pub(crate) maintenance: Option<Spanned<Setting<MaintenanceTable>>>,
     pub(crate) redirect: Option<Spanned<Setting<RedirectTables>>>,
+    pub(crate) request_body: Option<Spanned<Setting<RequestBodyTable>>>,
     pub(crate) request_headers: Option<Spanned<Setting<HeadersTable>>>,
+    pub(crate) response_body: Option<Spanned<Setting<ResponseBodyTable>>>,
     pub(crate) response_headers: Option<Spanned<Setting<HeadersTable>>>,
     pub(crate) security_headers: Option<Spanned<Setting<SecurityTable>>>,
 }
@@ -78,7 +87,7 @@ pub(crate) enum Field {
 }
 
 /// The responses of the gateway to requests that fail.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Errors {
     pub(crate) format: Format,
@@ -86,7 +95,7 @@ pub(crate) struct Errors {
     pub(crate) text: BTreeMap<String, Spanned<String>>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Format {
     #[default]
@@ -147,9 +156,15 @@ pub(crate) struct RouteTable {
     pub(crate) weight: Option<Spanned<u32>>,
     // The functions of this route.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
+    pub(crate) compression: Option<Spanned<Setting<CompressionTable>>>,
+    pub(crate) decompression: Option<Spanned<Setting<DecompressionTable>>>,
     pub(crate) filter: Option<Spanned<Setting<FilterTable>>>,
+    pub(crate) limit: Option<Spanned<Setting<LimitTable>>>,
+    pub(crate) maintenance: Option<Spanned<Setting<MaintenanceTable>>>,
     pub(crate) redirect: Option<Spanned<Setting<RedirectTables>>>,
+    pub(crate) request_body: Option<Spanned<Setting<RequestBodyTable>>>,
     pub(crate) request_headers: Option<Spanned<Setting<HeadersTable>>>,
+    pub(crate) response_body: Option<Spanned<Setting<ResponseBodyTable>>>,
     pub(crate) response_headers: Option<Spanned<Setting<HeadersTable>>>,
     pub(crate) security_headers: Option<Spanned<Setting<SecurityTable>>>,
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use equipoise::{
+    affinity::source::ClientAddress,
     gateway::{
         Identity,
         auth::{
             AllOf, AllowedCertificates, ApiKey, ApiKeys, AuthFailure, AuthLayer, Authenticate, Basic, CertificateName,
-            ClientCertificates, IdentityFields, Live, Realm, Requirements, Users,
+            ClientCertificates, DecisionCache, External, IdentityFields, Live, Realm, Requirements, Users,
         },
     },
     tower::RequestHead,
@@ -18,8 +19,10 @@ use toml::Spanned;
 
 use super::{Chain, Function, Shared, file};
 use crate::{
+    client::client_address,
     config::{
-        ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, Placed, RequireTable, Tables,
+        ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, DecisionCacheTable,
+        ExternalTable, Mode, Placed, RequireTable, Tables,
     },
     context::Context,
     source::{ConfigError, Source},
@@ -35,6 +38,7 @@ struct AuthFunction {
     users: Live<Users>,
     keys: Live<ApiKeys>,
     basic: Option<Basic>,
+    external: Option<External>,
 }
 
 /// Adds the authentication of a route. Without it, the fields that tell backends about identities are removed from
@@ -48,7 +52,7 @@ pub(super) fn add(
     let all_fields = &shared.identity_fields[..];
     match tables.auth.and_then(|placed| Some((placed, placed.table()?))) {
         Some((placed, (table, _))) => {
-            let function = function(placed, table, all_fields, context)?;
+            let function = function(placed, table, shared, context)?;
             chain.push(function.layer.clone().errors(shared.errors.clone()));
         }
         None if !all_fields.is_empty() => {
@@ -64,10 +68,14 @@ pub(super) fn add(
 fn function(
     placed: Placed<'_, AuthTable>,
     table: &AuthTable,
-    all_fields: &[HeaderName],
+    shared: &Shared<'_>,
     context: Context<'_>,
 ) -> Result<Arc<AuthFunction>, ConfigError> {
-    let source = context.source;
+    let (source, all_fields) = (context.source, &shared.identity_fields[..]);
+    if let Some(table) = &table.external {
+        // Checked also if the function stays.
+        context.pool(&table.get_ref().pool, shared.bind, Mode::Http)?;
+    }
     let users = table.basic.as_ref().map(|table| users(table, source)).transpose()?;
     let keys = table.api_key.as_ref().map(|table| keys(table.get_ref(), source)).transpose()?;
     let place = format!("{} auth", placed.place);
@@ -82,9 +90,11 @@ fn function(
         if let Some(table) = &table.client_certificate {
             schemes.push(Arc::new(certificates(table.get_ref())));
         }
+        let external = table.external.as_ref().map(|table| external(table, context)).transpose()?;
+        schemes.extend(external.iter().map(|external| Arc::new(external.clone()) as Scheme));
         let layer = layer(schemes, table, &placed, source)?;
         let layer = layer.identity_fields(fields(table, all_fields, source)?);
-        Ok(AuthFunction { layer, users, keys, basic })
+        Ok(AuthFunction { layer, users, keys, basic, external })
     })?;
     if let Some(users) = users {
         let running = function.users.clone();
@@ -147,6 +157,50 @@ fn certificates(table: &CertificateAuthTable) -> ClientCertificates {
         allowed = allowed.fingerprints(fingerprints);
     }
     ClientCertificates::new(name).allow(allowed).check_expiry(*check_expiry)
+}
+
+fn external(table: &Spanned<ExternalTable>, context: Context<'_>) -> Result<External, ConfigError> {
+    let (span, table, source) = (table.span(), table.get_ref(), context.source);
+    let names =
+        |names: &[Spanned<String>]| names.iter().map(|name| header_name(name, source)).collect::<Result<Vec<_>, _>>();
+    let client = context.clients.client(table.pool.get_ref());
+    let mut external = External::new(client, table.uri.get_ref())
+        .map_err(|error| source.caused(table.uri.span(), &error))?
+        .client_address(ClientAddress::connection().peer(client_address))
+        .forward_fields(names(&table.forward_headers)?)
+        .response_fields(names(&table.response_headers)?)
+        .fail_open(table.fail_open);
+    if table.with_method {
+        external = external.with_method();
+    }
+    if table.with_path {
+        external = external.with_path();
+    }
+    if let Some(headers) = &table.send_headers {
+        external = external.send_fields(names(headers)?);
+    }
+    if let Some(name) = &table.name_header {
+        external = external.name_from(header_name(name, source)?);
+    }
+    for (attribute, field) in &table.attribute_headers {
+        external = external.attribute_from(header_name(field, source)?, attribute.as_str());
+    }
+    if let Some(timeout) = &table.timeout {
+        external = external.timeout(*timeout.get_ref());
+    }
+    match table.max_requests {
+        Some(0) => return Err(source.error(span, "max_requests cannot be 0: no request could be decided")),
+        Some(max) => external = external.max_requests(max),
+        None => {}
+    }
+    if let Some(DecisionCacheTable { time, by_headers, max_decisions }) = &table.cache {
+        let mut cache = DecisionCache::new(*time);
+        if let Some(headers) = by_headers {
+            cache = cache.by_fields(names(headers)?);
+        }
+        external = external.cache(max_decisions.iter().fold(cache, |cache, max| cache.capacity(*max)));
+    }
+    Ok(external)
 }
 
 /// Reads a file with API keys.
@@ -312,8 +366,20 @@ impl Function for AuthFunction {
                 "waiting": stats.waiting,
             })
         });
+        let external = self.external.as_ref().map(External::stats).map(|stats| {
+            json!({
+                "requests": stats.requests,
+                "failures": stats.failures,
+                "timeouts": stats.timeouts,
+                "rejected": stats.rejected,
+                "fail_open": stats.fail_open,
+                "cache_hits": stats.cache_hits,
+                "waiting": stats.waiting,
+            })
+        });
         json!({
             "basic": basic,
+            "external": external,
             "allowed": stats.allowed,
             "anonymous": stats.anonymous,
             "missing": stats.missing,

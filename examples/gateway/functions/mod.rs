@@ -1,13 +1,20 @@
 //! The functions of the gateway around pools and listeners, such as authentication. `config/functions` has their tables.
 
 mod auth;
+mod body;
+mod clients;
+mod compression;
 mod file;
 mod filter;
 mod headers;
 mod kept;
+mod limit;
+mod maintenance;
 mod redirect;
 mod service;
 mod unmatched;
+
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use equipoise::proxy::error::ErrorResponses;
@@ -15,13 +22,15 @@ use http::{HeaderName, Request, Response};
 use hyper::body::Body;
 use tower::{Layer, Service};
 
+use self::limit::Stage;
 pub(crate) use self::{
+    clients::PoolClients,
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
     service::{AnyBodies, AnyBody, AnyService, BoxError, Functional, any_service},
     unmatched::Unmatched,
 };
 use crate::{
-    config::{HttpListener, Tables},
+    config::{Errors, HttpListener, Tables},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -86,18 +95,23 @@ impl Chain {
 
 /// What the routes of a listener need besides their tables.
 pub(crate) struct Shared<'e> {
+    bind: SocketAddr,
     errors: &'e ErrorResponses,
+    /// What the errors were built from.
+    errors_table: &'e Errors,
     /// The fields that tell backends about identities, on any route. Clients must not set them on any.
     identity_fields: Vec<HeaderName>,
 }
 
 impl<'e> Shared<'e> {
     pub(crate) fn new<'t>(
+        listener: &'e HttpListener,
         routes: impl Iterator<Item = Tables<'t>>,
         errors: &'e ErrorResponses,
         source: &Source,
     ) -> Result<Self, ConfigError> {
-        Ok(Self { errors, identity_fields: auth::all_fields(routes, source)? })
+        let (bind, errors_table) = (*listener.bind.get_ref(), &listener.errors);
+        Ok(Self { bind, errors, errors_table, identity_fields: auth::all_fields(routes, source)? })
     }
 
     /// Builds the functions of a route, in the safe order: the first one is the outermost.
@@ -105,9 +119,15 @@ impl<'e> Shared<'e> {
         let mut chain = Chain::default();
         headers::add_of_responses(&mut chain, tables, context)?;
         filter::add(&mut chain, tables, self, context)?;
+        maintenance::add(&mut chain, tables, self, context)?;
         redirect::add(&mut chain, tables, context)?;
+        limit::add(&mut chain, Stage::BeforeAuthentication, tables, self, context)?;
         auth::add(&mut chain, tables, self, context)?;
+        limit::add(&mut chain, Stage::AfterAuthentication, tables, self, context)?;
+        compression::add(&mut chain, tables, context)?;
         headers::add_of_requests(&mut chain, tables, context)?;
+        compression::add_decompression(&mut chain, tables, self, context)?;
+        body::add(&mut chain, tables, self, context)?;
         Ok(chain)
     }
 

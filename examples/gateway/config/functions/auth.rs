@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::FunctionTable;
-use crate::config::values::some_timeout;
+use crate::config::values::{some_timeout, timeout};
 
 /// How requests are authenticated. `gateway.toml` describes each key.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -15,6 +15,7 @@ pub(crate) struct AuthTable {
     pub(crate) basic: Option<BasicTable>,
     pub(crate) api_key: Option<Spanned<ApiKeyTable>>,
     pub(crate) client_certificate: Option<Spanned<CertificateAuthTable>>,
+    pub(crate) external: Option<Spanned<ExternalTable>>,
     /// Whether each of several schemes must accept the request, or one of them.
     pub(crate) all: bool,
     /// Whether requests without credentials are passed on.
@@ -71,6 +72,50 @@ pub(crate) enum CertificateNameKind {
     Dns,
     Email,
     Fingerprint,
+}
+
+/// A service that decides about requests.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExternalTable {
+    pub(crate) pool: Spanned<String>,
+    /// The target of requests to the service.
+    pub(crate) uri: Spanned<String>,
+    /// Whether the service gets the method of the request, and its path after `uri`.
+    #[serde(default)]
+    pub(crate) with_method: bool,
+    #[serde(default)]
+    pub(crate) with_path: bool,
+    /// The fields that the service gets. Default: those for authentication.
+    pub(crate) send_headers: Option<Vec<Spanned<String>>>,
+    /// The field of its response with the name of the identity.
+    pub(crate) name_header: Option<Spanned<String>>,
+    /// The attributes of the identity, with the fields of the response that have them.
+    #[serde(default)]
+    pub(crate) attribute_headers: BTreeMap<String, Spanned<String>>,
+    /// The fields of the response that the backend gets.
+    #[serde(default)]
+    pub(crate) forward_headers: Vec<Spanned<String>>,
+    /// The fields of the response that the client gets.
+    #[serde(default)]
+    pub(crate) response_headers: Vec<Spanned<String>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    pub(crate) max_requests: Option<usize>,
+    #[serde(default)]
+    pub(crate) fail_open: bool,
+    pub(crate) cache: Option<DecisionCacheTable>,
+}
+
+/// For how long decisions of a service are used again.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionCacheTable {
+    #[serde(deserialize_with = "timeout")]
+    pub(crate) time: Duration,
+    /// The only fields that the service decides by.
+    pub(crate) by_headers: Option<Vec<Spanned<String>>>,
+    pub(crate) max_decisions: Option<usize>,
 }
 
 /// API keys, and where requests have them.

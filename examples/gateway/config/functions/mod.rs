@@ -1,8 +1,12 @@
 //! The tables of functions, such as authentication, of a listener with mode "http" and of its routes.
 
 mod auth;
+mod body;
+mod compression;
 mod filter;
 mod headers;
+mod limit;
+mod pages;
 mod redirect;
 mod setting;
 
@@ -11,12 +15,19 @@ use std::ops::Range;
 use toml::Spanned;
 
 pub(crate) use self::{
-    auth::{ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, RequireTable},
+    auth::{
+        ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, DecisionCacheTable,
+        ExternalTable, RequireTable,
+    },
+    body::{ReplaceTable, RequestBodyTable, ResponseBodyTable},
+    compression::{CompressionTable, DecompressionTable, EncodingName},
     filter::{
         EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, PathsWord,
         RuleAction,
     },
     headers::{HeadersTable, SecurityTable, WordOrOff},
+    limit::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable},
+    pages::{AllowedDuringMaintenance, MaintenanceTable},
     redirect::{QueryTable, RedirectTable, RedirectTables, TrailingSlash},
     setting::{FunctionTable, OneOrMany, Setting},
 };
@@ -57,17 +68,19 @@ macro_rules! tables {
         /// The tables of the functions that listeners and routes have.
         #[derive(Clone, Copy)]
         pub(crate) struct Tables<'t> {
+            /// The listener, or the listener and the conditions of the route.
+            pub(crate) place: &'t str,
             $(pub(crate) $name: Option<Placed<'t, $table>>,)*
         }
 
         impl<'t> Tables<'t> {
             pub(crate) fn of_listener(listener: &'t HttpListener, place: &'t str) -> Self {
-                Self { $($name: Placed::new(listener.$name.as_ref(), place),)* }
+                Self { place, $($name: Placed::new(listener.$name.as_ref(), place),)* }
             }
 
             /// Returns the tables of a route, and those of the listener for functions that the route has no table of.
             pub(crate) fn of_route(self, route: &'t RouteTable, place: &'t str) -> Self {
-                Self { $($name: Placed::new(route.$name.as_ref(), place).or(self.$name),)* }
+                Self { place, $($name: Placed::new(route.$name.as_ref(), place).or(self.$name),)* }
             }
 
             /// Returns the name and the place of the first function that a route has a table of.
@@ -81,9 +94,15 @@ macro_rules! tables {
 
 tables! {
     auth: AuthTable,
+    compression: CompressionTable,
+    decompression: DecompressionTable,
     filter: FilterTable,
+    limit: LimitTable,
+    maintenance: MaintenanceTable,
     redirect: RedirectTables,
+    request_body: RequestBodyTable,
     request_headers: HeadersTable,
+    response_body: ResponseBodyTable,
     response_headers: HeadersTable,
     security_headers: SecurityTable,
 }

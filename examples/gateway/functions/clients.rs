@@ -1,0 +1,63 @@
+//! The pools that functions send their own requests to, such as those to an authorisation service.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Body;
+use tower::{Service, ServiceExt};
+
+use super::BoxError;
+use crate::backend::{Backend, Balanced};
+
+/// The pools of the running gateway, which each reload replaces. Clones are the same ones.
+#[derive(Clone, Default)]
+pub(crate) struct PoolClients(Arc<ArcSwap<BTreeMap<String, Balanced>>>);
+
+impl PoolClients {
+    pub(crate) fn replace(&self, pools: &BTreeMap<String, Backend>) {
+        let pools = pools.iter().map(|(name, pool)| (name.clone(), pool.service.clone()));
+        self.0.store(Arc::new(pools.collect()));
+    }
+
+    /// Returns a client of a pool. It uses the pool that has the name when a request is sent.
+    pub(super) fn client(&self, pool: &str) -> PoolClient {
+        PoolClient { pools: self.clone(), name: pool.into() }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct PoolClient {
+    pools: PoolClients,
+    name: Arc<str>,
+}
+
+impl<B, R> Service<Request<B>> for PoolClient
+where
+    B: Body + Send + 'static,
+    Balanced: Service<Request<B>, Response = Response<R>>,
+    <Balanced as Service<Request<B>>>::Error: Into<BoxError>,
+    <Balanced as Service<Request<B>>>::Future: Send,
+{
+    type Response = Response<R>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let pool = self.pools.0.load().get(&*self.name).cloned();
+        let name = Arc::clone(&self.name);
+        Box::pin(async move {
+            let pool = pool.ok_or_else(|| format!("there is no pool {name:?}"))?;
+            pool.oneshot(request).await.map_err(Into::into)
+        })
+    }
+}

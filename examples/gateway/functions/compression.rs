@@ -1,0 +1,111 @@
+//! Compression of responses, and decompression of requests.
+
+use equipoise::gateway::compression::{CompressionLayer, DecompressionLayer, Encoding, EncodingStats};
+use serde_json::{Value, json};
+
+use super::{Chain, Function, Shared};
+use crate::{
+    config::{CompressionTable, EncodingName, Tables},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// Adds the compression of responses of a route.
+pub(super) fn add(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
+    let Some((placed, (table, _))) = tables.compression.and_then(|placed| Some((placed, placed.table()?))) else {
+        return Ok(());
+    };
+    let place = format!("{} compression", placed.place);
+    let layer = context.functions.keep_or_build(&place, table.clone(), || layer(table, context.source))?;
+    chain.push((*layer).clone());
+    Ok(())
+}
+
+fn layer(table: &CompressionTable, source: &Source) -> Result<CompressionLayer, ConfigError> {
+    let mut layer = CompressionLayer::new().plain_backend(table.plain_backend);
+    if let Some(encodings) = &table.encoding {
+        let names = encodings.get_ref().iter().map(|name| encoding(*name));
+        layer = layer.encodings(names).map_err(|error| source.caused(encodings.span(), &error))?;
+    }
+    for (name, level) in &table.level {
+        let leveled = layer.level(encoding(*name), *level.get_ref());
+        layer = leveled.map_err(|error| source.caused(level.span(), &error))?;
+    }
+    if let Some(types) = &table.media_type {
+        layer = layer.media_types(types.get_ref()).map_err(|error| source.caused(types.span(), &error))?;
+    }
+    if let Some(min) = table.min_bytes {
+        layer = layer.min_bytes(min);
+    }
+    Ok(table.max_concurrent.iter().fold(layer, |layer, max| layer.max_concurrent(*max)))
+}
+
+/// Adds the decompression of requests of a route.
+pub(super) fn add_decompression(
+    chain: &mut Chain,
+    tables: Tables<'_>,
+    shared: &Shared<'_>,
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let Some((placed, (table, _))) = tables.decompression.and_then(|placed| Some((placed, placed.table()?))) else {
+        return Ok(());
+    };
+    let source = context.source;
+    let layer = context.functions.keep_or_build(&format!("{} decompression", placed.place), table.clone(), || {
+        let mut layer = DecompressionLayer::new();
+        if let Some(encodings) = &table.encoding {
+            let names = encodings.get_ref().iter().map(|name| encoding(*name));
+            layer = layer.encodings(names).map_err(|error| source.caused(encodings.span(), &error))?;
+        }
+        if let Some(ratio) = &table.max_ratio {
+            layer = layer.max_ratio(*ratio.get_ref()).map_err(|error| source.caused(ratio.span(), &error))?;
+        }
+        Ok(table.max_bytes.iter().fold(layer, |layer, max| layer.max_bytes(*max)))
+    })?;
+    chain.push_for_bodies((*layer).clone().errors(shared.errors.clone()));
+    Ok(())
+}
+
+fn encoding(name: EncodingName) -> Encoding {
+    match name {
+        EncodingName::Zstd => Encoding::Zstd,
+        EncodingName::Br => Encoding::Brotli,
+        EncodingName::Gzip => Encoding::Gzip,
+        EncodingName::Deflate => Encoding::Deflate,
+    }
+}
+
+fn of_encoding(stats: EncodingStats) -> Value {
+    json!({ "messages": stats.messages, "bytes_in": stats.bytes_in, "bytes_out": stats.bytes_out })
+}
+
+impl Function for CompressionLayer {
+    fn report(&self) -> Value {
+        let stats = self.stats();
+        json!({
+            "zstd": of_encoding(stats.zstd),
+            "br": of_encoding(stats.brotli),
+            "gzip": of_encoding(stats.gzip),
+            "deflate": of_encoding(stats.deflate),
+            "not_accepted": stats.not_accepted,
+            "skipped_busy": stats.skipped_busy,
+            "active": stats.active,
+        })
+    }
+}
+
+impl Function for DecompressionLayer {
+    fn report(&self) -> Value {
+        let stats = self.stats();
+        json!({
+            "zstd": of_encoding(stats.zstd),
+            "br": of_encoding(stats.brotli),
+            "gzip": of_encoding(stats.gzip),
+            "deflate": of_encoding(stats.deflate),
+            "unsupported": stats.unsupported,
+            "too_large": stats.too_large,
+            "ratio": stats.ratio,
+            "malformed": stats.malformed,
+        })
+    }
+}

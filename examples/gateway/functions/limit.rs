@@ -1,0 +1,283 @@
+//! Limits of rates and of requests in flight.
+
+use equipoise::{
+    SourcePrefix,
+    affinity::source::ClientAddress,
+    gateway::limit::{
+        InFlightLayer, InvalidRateLimit, Limit, LimitFields, LimitKey, MissingKey, Quota, RateLimitLayer,
+    },
+};
+use serde_json::{Value, json};
+use toml::Spanned;
+
+use super::{Chain, Function, Shared, auth::header_name, filter::status};
+use crate::{
+    client::client_address,
+    config::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, OneOrMany, Rate, RateTable, Tables},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// Where limits are: before the authentication, or after it if they count by the identity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Stage {
+    BeforeAuthentication,
+    AfterAuthentication,
+}
+
+/// The fields in which proxies tell the address of the client. Clients could write them.
+const OF_PROXIES: [&str; 5] = ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+
+/// The limits of a route before or after its authentication.
+struct LimitFunction {
+    rate: Option<RateLimitLayer>,
+    in_flight: Vec<InFlightLayer>,
+}
+
+/// Adds the limits of a stage.
+pub(super) fn add(
+    chain: &mut Chain,
+    stage: Stage,
+    tables: Tables<'_>,
+    shared: &Shared<'_>,
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let Some((placed, (table, span))) = tables.limit.and_then(|placed| Some((placed, placed.table()?))) else {
+        return Ok(());
+    };
+    let source = context.source;
+    let (rates, in_flight) = (of_stage(table.rate.as_ref(), stage), of_stage(table.in_flight.as_ref(), stage));
+    if table.rate.is_none() && table.in_flight.is_none() {
+        return Err(source.error(span, "limit limits nothing: add rate or in_flight"));
+    }
+    if rates.is_empty() && in_flight.is_empty() {
+        return Ok(());
+    }
+    let of_identities = rates.iter().map(|rate| &rate.get_ref().by);
+    let of_identities = of_identities.chain(in_flight.iter().map(|limit| &limit.get_ref().by)).flatten().next();
+    let is_authenticated = tables.auth.is_some_and(|auth| auth.table().is_some());
+    if let (Some(by), Stage::AfterAuthentication, false) = (of_identities, stage, is_authenticated) {
+        let (span, message) = match tables.auth {
+            Some(none) => (
+                none.setting.span(),
+                "limit counts by the identity, which requests of this route do not have: \
+                                                 give the route a limit of its own, or limit = false",
+            ),
+            None => (by.span(), "there is no identity without authentication: add auth, or count by something else"),
+        };
+        return Err(source.error(span, message));
+    }
+    // Each route counts alone.
+    let by_route = |by: &Option<Spanned<KeyTable>>| {
+        by.as_ref().is_some_and(|by| by.get_ref().parts().iter().any(|part| part == "route"))
+    };
+    let is_by_route = rates.iter().any(|rate| by_route(&rate.get_ref().by))
+        || in_flight.iter().any(|limit| by_route(&limit.get_ref().by));
+    let (place, suffix) = (
+        if is_by_route { tables.place } else { placed.place },
+        if stage == Stage::AfterAuthentication { " by identity" } else { "" },
+    );
+    let key = (table.clone(), shared.errors_table.clone(), stage);
+    let function = context.functions.keep_or_build(&format!("{place} limit{suffix}"), key, || {
+        let mut layers = Vec::new();
+        for limit in &in_flight {
+            layers.push(self::in_flight(limit, table, shared, source)?);
+        }
+        Ok(LimitFunction { rate: rate(&rates, table, shared, source)?, in_flight: layers })
+    })?;
+    for layer in &function.in_flight {
+        chain.push(layer.clone());
+    }
+    if let Some(layer) = &function.rate {
+        chain.push(layer.clone());
+    }
+    Ok(())
+}
+
+/// Returns the limits of a stage.
+fn of_stage<T: HasKey>(limits: Option<&OneOrMany<Spanned<T>>>, stage: Stage) -> Vec<&Spanned<T>> {
+    let all = limits.into_iter().flat_map(|OneOrMany(limits)| limits);
+    all.filter(|limit| stage_of(limit.get_ref().by()) == stage).collect()
+}
+
+trait HasKey {
+    fn by(&self) -> Option<&Spanned<KeyTable>>;
+}
+
+impl HasKey for RateTable {
+    fn by(&self) -> Option<&Spanned<KeyTable>> {
+        self.by.as_ref()
+    }
+}
+
+impl HasKey for InFlightTable {
+    fn by(&self) -> Option<&Spanned<KeyTable>> {
+        self.by.as_ref()
+    }
+}
+
+fn stage_of(by: Option<&Spanned<KeyTable>>) -> Stage {
+    match by.is_some_and(|by| by.get_ref().parts().iter().any(|part| part == "identity")) {
+        true => Stage::AfterAuthentication,
+        false => Stage::BeforeAuthentication,
+    }
+}
+
+fn rate(
+    limits: &[&Spanned<RateTable>],
+    table: &LimitTable,
+    shared: &Shared<'_>,
+    source: &Source,
+) -> Result<Option<RateLimitLayer>, ConfigError> {
+    let Some(first) = limits.first() else { return Ok(None) };
+    let mut builder = RateLimitLayer::builder().errors(shared.errors.clone()).fields(match table.headers {
+        LimitHeaders::Standard => LimitFields::Standard,
+        LimitHeaders::Legacy => LimitFields::Legacy,
+        LimitHeaders::Both => LimitFields::Both,
+        LimitHeaders::None => LimitFields::None,
+    });
+    if let Some(status) = &table.status {
+        builder = builder.status(self::status(status, "400 to 599", source)?);
+    }
+    for limit in limits {
+        let built = self::limit(limit, source)?;
+        // Checked alone, so that the error has the line of this limit.
+        let checked = RateLimitLayer::builder().limit(built.clone()).build();
+        checked.map_err(|error| source.caused(limit.span(), &error))?;
+        builder = builder.limit(built);
+    }
+    builder.build().map(Some).map_err(|error| source.caused(span_of(&error, first, table), &error))
+}
+
+/// Returns the place of what the limits have refused together.
+fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTable) -> std::ops::Range<usize> {
+    match (error, &table.status) {
+        (InvalidRateLimit::Setting { setting: "status", .. }, Some(status)) => status.span(),
+        _ => first.span(),
+    }
+}
+
+fn limit(table: &Spanned<RateTable>, source: &Source) -> Result<Limit, ConfigError> {
+    let RateTable { name, quota, burst, by, missing, delay_after, max_keys, announce, dry_run } = table.get_ref();
+    let (key, by) = key(by.as_ref(), table.span(), source)?;
+    let Rate { units, period } = *quota;
+    let quota = burst.iter().fold(Quota::new(units, period), |quota, burst| quota.burst(*burst));
+    let name = name.clone().unwrap_or_else(|| by.join("-").replace([':', '/'], "-"));
+    let mut limit = Limit::new(name, key, quota).missing(missing_key(*missing)).dry_run(*dry_run);
+    if let Some(units) = delay_after {
+        limit = limit.delay_after(*units);
+    }
+    if let Some(max) = max_keys {
+        limit = limit.max_keys(*max);
+    }
+    Ok(announce.iter().fold(limit, |limit, announce| limit.announce(*announce)))
+}
+
+fn in_flight(
+    limit: &Spanned<InFlightTable>,
+    table: &LimitTable,
+    shared: &Shared<'_>,
+    source: &Source,
+) -> Result<InFlightLayer, ConfigError> {
+    let InFlightTable { max, by, missing, retry_after } = limit.get_ref();
+    let (key, _) = key(by.as_ref(), limit.span(), source)?;
+    let mut builder = InFlightLayer::builder(key, *max).missing(missing_key(*missing)).errors(shared.errors.clone());
+    if let Some(status) = &table.status {
+        builder = builder.status(self::status(status, "400 to 599", source)?);
+    }
+    if let Some(after) = retry_after {
+        builder = builder.retry_after(*after.get_ref());
+    }
+    builder.build().map_err(|error| source.caused(limit.span(), &error))
+}
+
+/// Returns the key by which requests are counted, and its parts as they are written.
+fn key<'t>(
+    by: Option<&'t Spanned<KeyTable>>,
+    span: std::ops::Range<usize>,
+    source: &Source,
+) -> Result<(LimitKey, &'t [String]), ConfigError> {
+    const VALID: &str = "use \"client\", \"network:24/48\", \"header:NAME\", \"identity\", \"route\", or \"all\" for all requests \
+                         together";
+    let Some(by) = by else {
+        return Err(source.error(span, format_args!("by is missing: say which requests share the limit; {VALID}")));
+    };
+    let client = || ClientAddress::connection().peer(client_address);
+    let mut whole: Option<LimitKey> = None;
+    for part in by.get_ref().parts() {
+        let key = match part.split_once(':') {
+            None => match part.as_str() {
+                "client" => LimitKey::client(client()),
+                "identity" => LimitKey::identity(),
+                "route" | "all" => LimitKey::global(),
+                _ => return Err(source.error(by.span(), format_args!("cannot count by {part:?}: {VALID}"))),
+            },
+            Some(("header", name)) if OF_PROXIES.iter().any(|field| field.eq_ignore_ascii_case(name)) => {
+                let message = format!(
+                    "clients can write {name}, and get a new quota with each value: count by \"client\", and name the \
+                     proxies in front in trusted_proxies of the listener"
+                );
+                return Err(source.error(by.span(), message));
+            }
+            Some(("header", name)) => LimitKey::header(header_name(&Spanned::new(by.span(), name.to_owned()), source)?),
+            Some(("network", bits)) => match network(bits) {
+                Some(prefix) => LimitKey::network(client(), prefix),
+                None => {
+                    let message =
+                        "write the first bits of addresses of IPv4 and IPv6 that count, such as \"network:24/48\"";
+                    return Err(source.error(by.span(), message));
+                }
+            },
+            Some(_) => return Err(source.error(by.span(), format_args!("cannot count by {part:?}: {VALID}"))),
+        };
+        whole = Some(match whole {
+            Some(whole) => whole.and(key),
+            None => key,
+        });
+    }
+    match whole {
+        Some(key) => Ok((key, by.get_ref().parts())),
+        None => Err(source.error(by.span(), format_args!("by is empty: {VALID}"))),
+    }
+}
+
+fn network(bits: &str) -> Option<SourcePrefix> {
+    let (v4, v6) = bits.split_once('/')?;
+    SourcePrefix::new(v4.parse().ok()?, v6.parse().ok()?).ok()
+}
+
+fn missing_key(missing: Missing) -> MissingKey {
+    match missing {
+        Missing::Shared => MissingKey::Shared,
+        Missing::Skip => MissingKey::Skip,
+        Missing::Deny => MissingKey::Deny,
+    }
+}
+
+impl Function for LimitFunction {
+    fn report(&self) -> Value {
+        let rate = self.rate.iter().flat_map(RateLimitLayer::stats).map(|stats| {
+            json!({
+                "name": stats.name,
+                "admitted": stats.admitted,
+                "denied": stats.denied,
+                "dry_run_denied": stats.dry_run_denied,
+                "delayed": stats.delayed,
+                "missing_key": stats.missing_key,
+                "keys": stats.keys,
+                "evicted": stats.evicted,
+                "inherited": stats.inherited,
+            })
+        });
+        let in_flight = self.in_flight.iter().map(InFlightLayer::stats).map(|stats| {
+            json!({
+                "admitted": stats.admitted,
+                "denied": stats.denied,
+                "missing_key": stats.missing_key,
+                "in_flight": stats.in_flight,
+                "keys": stats.keys,
+            })
+        });
+        json!({ "rate": rate.collect::<Value>(), "in_flight": in_flight.collect::<Value>() })
+    }
+}
