@@ -4,14 +4,10 @@ use std::sync::Arc;
 
 use equipoise::{
     affinity::source::ClientAddress,
-    gateway::{
-        Identity,
-        auth::{
-            AllOf, AllowedCertificates, ApiKey, ApiKeys, AuthFailure, AuthLayer, Authenticate, Basic, CertificateName,
-            ClientCertificates, DecisionCache, External, IdentityFields, Live, Realm, Requirements, Users,
-        },
+    gateway::auth::{
+        AllOf, AllowedCertificates, ApiKey, ApiKeys, AuthLayer, Authenticate, Basic, CertificateName,
+        ClientCertificates, DecisionCache, External, IdentityFields, Live, Realm, Requirements, Users,
     },
-    tower::RequestHead,
 };
 use http::HeaderName;
 use serde_json::{Value, json};
@@ -56,9 +52,8 @@ pub(super) fn add(
             chain.push(function.layer.clone().errors(shared.errors.clone()));
         }
         None if !all_fields.is_empty() => {
-            let anonymous = |_: RequestHead<'_>| std::future::ready(Err::<Identity, _>(AuthFailure::Missing));
             let fields = all_fields.iter().cloned().fold(IdentityFields::none(), IdentityFields::remove);
-            chain.push(AuthLayer::new(anonymous).optional().identity_fields(fields));
+            chain.push(AuthLayer::anonymous().identity_fields(fields));
         }
         None => {}
     }

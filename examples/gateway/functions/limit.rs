@@ -13,7 +13,7 @@ use toml::Spanned;
 use super::{Chain, Function, Shared, auth::header_name, filter::status};
 use crate::{
     client::client_address,
-    config::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, OneOrMany, Rate, RateTable, Tables},
+    config::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable, Tables},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -46,8 +46,8 @@ pub(super) fn add(
         return Ok(());
     };
     let source = context.source;
-    let (rates, in_flight) = (of_stage(table.rate.as_ref(), stage), of_stage(table.in_flight.as_ref(), stage));
-    if table.rate.is_none() && table.in_flight.is_none() {
+    let (rates, in_flight) = (of_stage(&table.rate, stage), of_stage(&table.in_flight, stage));
+    if table.rate.is_empty() && table.in_flight.is_empty() {
         return Err(source.error(span, "limit limits nothing: add rate or in_flight"));
     }
     if rates.is_empty() && in_flight.is_empty() {
@@ -95,9 +95,8 @@ pub(super) fn add(
 }
 
 /// Returns the limits of a stage.
-fn of_stage<T: HasKey>(limits: Option<&OneOrMany<Spanned<T>>>, stage: Stage) -> Vec<&Spanned<T>> {
-    let all = limits.into_iter().flat_map(|OneOrMany(limits)| limits);
-    all.filter(|limit| stage_of(limit.get_ref().by()) == stage).collect()
+fn of_stage<T: HasKey>(limits: &[Spanned<T>], stage: Stage) -> Vec<&Spanned<T>> {
+    limits.iter().filter(|limit| stage_of(limit.get_ref().by()) == stage).collect()
 }
 
 trait HasKey {

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::{Chain, Function, filter::status};
 use crate::{
-    config::{OneOrMany, QueryTable, RedirectTable, Tables, TrailingSlash},
+    config::{QueryTable, RedirectTable, RedirectTables, Tables, TrailingSlash},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -17,7 +17,7 @@ pub(super) fn add(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -
         return Ok(());
     };
     let layer = context.functions.keep_or_build(&format!("{} redirect", placed.place), table.clone(), || {
-        let OneOrMany(rules) = table;
+        let RedirectTables(rules) = table;
         let rules = rules.iter().map(|rule| self::rule(rule, context.source)).collect::<Result<Vec<_>, _>>()?;
         RedirectLayer::new(rules).map_err(|error| context.source.caused(span, &error))
     })?;

@@ -14,6 +14,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use crate::client::header;
+
 /// A server that runs until it is dropped.
 pub(crate) struct Backend {
     address: String,
@@ -31,6 +33,17 @@ impl Backend {
 
     /// Starts a server that answers each request with what `answer` makes of its head.
     pub(crate) fn answering<F>(answer: impl Fn(String) -> F + Clone + Send + 'static) -> Self
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        Self::responding(move |head, _| {
+            let answer = answer(head);
+            async move { response("", &answer.await) }
+        })
+    }
+
+    /// Starts a server that sends what `answer` makes of the head and the body of each request, from the status line on.
+    pub(crate) fn responding<F>(answer: impl Fn(String, Vec<u8>) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = String> + Send + 'static,
     {
@@ -84,18 +97,53 @@ impl Drop for Backend {
     }
 }
 
-/// Answers the requests of a connection, which have no bodies.
-async fn serve<F>(mut stream: TcpStream, answer: impl Fn(String) -> F, served: Arc<AtomicUsize>) -> io::Result<()>
+/// Returns a response with status 200, with header lines and a body.
+pub(crate) fn response(headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+/// Answers the requests of a connection.
+async fn serve<F>(
+    mut stream: TcpStream,
+    answer: impl Fn(String, Vec<u8>) -> F,
+    served: Arc<AtomicUsize>,
+) -> io::Result<()>
 where
     F: Future<Output = String>,
 {
     loop {
         let head = head(&mut stream).await?;
         served.fetch_add(1, Ordering::SeqCst);
-        let body = answer(head).await;
-        let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(response.as_bytes()).await?;
+        let body = body(&mut stream, &head).await?;
+        stream.write_all(answer(head, body).await.as_bytes()).await?;
     }
+}
+
+/// Reads the body of a message.
+async fn body(stream: &mut TcpStream, head: &str) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if header(head, "transfer-encoding").is_some() {
+        while let Some(chunk) = chunk(stream).await? {
+            body.extend(chunk);
+        }
+    } else {
+        body.resize(header(head, "content-length").map_or(0, |length| length.parse().unwrap()), 0);
+        stream.read_exact(&mut body).await?;
+    }
+    Ok(body)
+}
+
+/// Reads a chunk of a body. `None` is its end.
+pub(crate) async fn chunk(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(stream.read_u8().await?);
+    }
+    let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
+    let mut chunk = vec![0; size + 2];
+    stream.read_exact(&mut chunk).await?;
+    chunk.truncate(size);
+    Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
 }
 
 /// Reads the head of a message.

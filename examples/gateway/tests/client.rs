@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::backend::head;
+use crate::backend::{chunk, head};
 
 /// Waits for an event that must happen. The timeout only turns a hang into a failure.
 pub(crate) async fn soon<F: Future>(event: F) -> F::Output {
@@ -54,6 +54,13 @@ impl Client {
         self.answer().await
     }
 
+    /// Sends a request with a body and header lines, and reads the response.
+    pub(crate) async fn request_with_body(&mut self, line: &str, headers: &str, body: &str) -> Answer {
+        let headers = format!("{headers}content-length: {}\r\n", body.len());
+        self.send_with_body(line, &headers, body).await.unwrap();
+        self.answer().await.unwrap()
+    }
+
     pub(crate) async fn send(&mut self, line: &str, headers: &str) -> io::Result<()> {
         self.send_with_body(line, headers, "").await
     }
@@ -67,7 +74,8 @@ impl Client {
         let head = soon(head(&mut self.0)).await?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut answer = Answer { status, head, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let length = answer.header("content-length").filter(|_| !matches!(status, 204 | 304));
+        let length = length.map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         soon(self.0.read_exact(&mut body)).await?;
         if answer.header("transfer-encoding") == Some("chunked") {
@@ -75,7 +83,7 @@ impl Client {
                 body.extend(chunk);
             }
         }
-        answer.body = String::from_utf8(body).unwrap();
+        answer.body = String::from_utf8_lossy(&body).into_owned();
         Ok(answer)
     }
 
@@ -86,14 +94,6 @@ impl Client {
 
     /// Reads a chunk of a body. `None` is its end.
     pub(crate) async fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            line.push(soon(self.0.read_u8()).await?);
-        }
-        let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
-        let mut chunk = vec![0; size + 2];
-        soon(self.0.read_exact(&mut chunk)).await?;
-        chunk.truncate(size);
-        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
+        soon(chunk(&mut self.0)).await
     }
 }

@@ -39,7 +39,7 @@ fn config(tls: &str, address: &str) -> String {
 const ONE: &str = r#"{ certificate = "a.pem", key = "a.key" }"#;
 
 /// Sends a request of HTTP/1.1, and returns the response.
-async fn get(stream: &mut TlsStream<TcpStream>, host: &str, field: &str) -> String {
+pub(crate) async fn get(stream: &mut TlsStream<TcpStream>, host: &str, field: &str) -> String {
     stream
         .write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\n{field}connection: close\r\n\r\n").as_bytes())
         .await

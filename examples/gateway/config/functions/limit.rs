@@ -5,15 +5,15 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de::Error};
 use toml::Spanned;
 
-use super::{FunctionTable, OneOrMany};
+use super::FunctionTable;
 use crate::config::values::{positive, some_timeout};
 
 /// How many requests pass. `gateway.toml` describes each key.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitTable {
-    pub(crate) rate: Option<OneOrMany<Spanned<RateTable>>>,
-    pub(crate) in_flight: Option<OneOrMany<Spanned<InFlightTable>>>,
+    pub(crate) rate: Vec<Spanned<RateTable>>,
+    pub(crate) in_flight: Vec<Spanned<InFlightTable>>,
     pub(crate) status: Option<Spanned<u16>>,
     pub(crate) headers: LimitHeaders,
 }

@@ -29,7 +29,7 @@ pub(crate) use self::{
     limit::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable},
     pages::{AllowedDuringMaintenance, MaintenanceTable},
     redirect::{QueryTable, RedirectTable, RedirectTables, TrailingSlash},
-    setting::{FunctionTable, OneOrMany, Setting},
+    setting::{FunctionTable, Setting},
 };
 use super::http::{HttpListener, RouteTable};
 

@@ -3,9 +3,12 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{FunctionTable, OneOrMany};
+use super::FunctionTable;
 
-pub(crate) type RedirectTables = OneOrMany<Spanned<RedirectTable>>;
+/// The redirects, of which the first one that matches decides.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(transparent)]
+pub(crate) struct RedirectTables(pub(crate) Vec<Spanned<RedirectTable>>);
 
 impl FunctionTable for RedirectTables {
     const VALID: &'static str = "a list such as [{ path = \"/old\", to = \"/new\" }]";

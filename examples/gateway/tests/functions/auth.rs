@@ -3,7 +3,13 @@
 use std::fs;
 
 use super::{config, echo, report, start};
-use crate::process::Folder;
+use crate::{
+    backend::{Backend, response},
+    client::header,
+    pki::{Authority, connect},
+    process::{Folder, Gateway},
+    tls::get,
+};
 
 /// The SHA-256 of `secret` and of `other`, by `printf %s secret | sha256sum`.
 const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
@@ -95,4 +101,73 @@ async fn a_reload_reads_the_keys_again_and_keeps_the_counters() {
     let line = gateway.logs("the old configuration stays").await;
     assert!(line.contains("keys: line 1: the hash of the key"), "{line}");
     assert_eq!(status(&mut client, "other").await, 200);
+}
+
+#[tokio::test]
+async fn a_user_of_basic_authentication_reaches_the_backend_without_the_password() {
+    let (backend, folder) = (echo(), Folder::new());
+    // By `htpasswd -nbBC 4 ada password`.
+    let users = "ada:$2y$04$xAUL8JVEGzLGfGWH0C.oAeNpOfJR7/6ZG2DDP9Co1/bZMq2NeMHMy\n";
+    fs::write(folder.path().join("users"), users).unwrap();
+    let listener = "pool = \"web\"\n[listener.auth]\nrealm = \"shop\"\nbasic = { users_file = \"users\" }";
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let denied = client.get("/").await;
+    let challenge = denied.header("www-authenticate").unwrap();
+    assert!(denied.status == 401 && challenge.starts_with("Basic realm=\"shop\""), "{challenge}");
+    // `ada:password` and `ada:passwort`.
+    for (credentials, status) in [("YWRhOnBhc3N3b3Jk", 200), ("YWRhOnBhc3N3b3J0", 401), ("YWRhOnBhc3N3b3Jk", 200)] {
+        let answer = client.request("GET /", &format!("authorization: Basic {credentials}\r\n")).await.unwrap();
+        assert_eq!(answer.status, status);
+        assert!(status != 200 || answer.body.contains("x-auth-user: ada\r\n") && !answer.body.contains("Basic"));
+    }
+    let report = report(&gateway, "127.0.0.1:0 auth").await;
+    assert_eq!([&report["basic"]["verifications"], &report["basic"]["cache_hits"]], [2, 1]);
+}
+
+#[tokio::test]
+async fn a_service_in_a_pool_decides_about_requests() {
+    let backend = echo();
+    let service = Backend::responding(|head, _| async move {
+        match header(&head, "authorization") {
+            Some("token 1") if head.contains("x-original-uri: /a?b\r\n") => response("x-auth-user: ada\r\n", ""),
+            _ => "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        }
+    });
+    let pool = format!("[pool.auth]\nendpoints = [{{ address = \"{}\" }}]\n", service.address());
+    let listener = "pool = \"web\"\nauth = { external = { pool = \"auth\", uri = \"/check\" } }";
+    let folder = Folder::new();
+    let mut gateway = Gateway::start(&folder, &(pool + &config(listener, &backend))).await;
+    let mut client = gateway.connect(0).await;
+    let passed = client.request("GET /a?b", "authorization: token 1\r\nx-auth-user: root\r\n").await.unwrap();
+    assert!(passed.status == 200 && passed.body.contains("x-auth-user: ada\r\n"), "{}", passed.body);
+    let denied = client.request("GET /a?b", "authorization: token 2\r\n").await.unwrap();
+    assert_eq!((denied.status, denied.header("location"), backend.served()), (302, Some("/login"), 1));
+    // A reload that replaces the endpoint of the pool.
+    let pool = "[pool.auth]\nendpoints = [{ address = \"127.0.0.1:1\" }]\n".to_owned();
+    gateway.reload(&folder, &(pool + &config(listener, &backend))).await;
+    let denied = client.request("GET /a?b", "authorization: token 1\r\n").await.unwrap();
+    assert_eq!((denied.status, backend.served()), (503, 1));
+    assert_eq!(report(&gateway, "127.0.0.1:0 auth").await["external"]["failures"], 1);
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_client_is_its_identity() {
+    let (backend, folder, authority) = (echo(), Folder::new(), Authority::new());
+    authority.write(folder.path(), "a", &["a.test"]);
+    fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    let listener = r#"
+        pool = "web"
+        tls = { certificate = "a.pem", key = "a.key", client_ca = "ca.pem", client_auth = "optional" }
+        auth = { client_certificate = { name = "dns", allow = ["ada.test"] } }
+    "#;
+    let gateway = start(&folder, listener, &backend).await;
+    for (name, status) in [(Some("ada.test"), "200"), (Some("bob.test"), "403"), (None, "403")] {
+        let issued = name.map(|name| authority.issue(&[name]));
+        let client = authority.client(&["http/1.1"], issued.as_ref());
+        let mut stream = connect(&gateway.addresses[0], "a.test", &client).await.unwrap();
+        let answer = get(&mut stream, "a.test", "x-auth-user: root\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(status == "403" || answer.contains("x-auth-user: ada.test\r\n"), "{answer}");
+    }
 }

@@ -1,6 +1,10 @@
 //! The functions of the gateway: what each does in front of a backend.
 
 mod auth;
+mod content;
+mod filter;
+mod limit;
+mod pages;
 
 use crate::{
     backend::Backend,
