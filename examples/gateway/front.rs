@@ -16,7 +16,7 @@ use std::{
 use arc_swap::ArcSwap;
 use equipoise::{
     EndpointId,
-    gateway::{DenialCode, Identity},
+    gateway::{DenialCode, Identity, browser::RequestId},
     proxy::{Failed, ProxyError, route::RouteNote},
     tower::{RequestHead, ServedBy},
 };
@@ -116,11 +116,16 @@ struct Access {
 struct Told {
     identity: Option<Identity>,
     denial: Option<&'static str>,
+    request_id: Option<HeaderValue>,
 }
 
 impl Told {
     fn of(extensions: &Extensions) -> Self {
-        Self { identity: extensions.get().cloned(), denial: extensions.get().map(|DenialCode(code)| *code) }
+        Self {
+            identity: extensions.get().cloned(),
+            denial: extensions.get().map(|DenialCode(code)| *code),
+            request_id: extensions.get().map(|id: &RequestId| id.header_value().clone()),
+        }
     }
 }
 
@@ -200,6 +205,7 @@ impl Drop for Access {
             endpoint = self.endpoint.as_ref().map(tracing::field::display),
             identity = self.functions.identity.as_ref().map(|identity| identity.name()),
             denial = self.functions.denial,
+            request_id = self.functions.request_id.as_ref().and_then(|id| id.to_str().ok()),
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         );
     }

@@ -7,8 +7,9 @@ use toml::Spanned;
 
 use super::{
     functions::{
-        AuthTable, CompressionTable, DecompressionTable, FilterTable, HeadersTable, LimitTable, MaintenanceTable,
-        PathsTable, RedirectTables, RequestBodyTable, ResponseBodyTable, SecurityTable, Setting,
+        AuthTable, CompressionTable, CorsTable, CsrfTable, DecompressionTable, FilterTable, HeadersTable, LimitTable,
+        MaintenanceTable, PathsTable, RedirectTables, RequestBodyTable, RequestIdTable, ResponseBodyTable,
+        SecurityTable, Setting,
     },
     tls::ListenerTls,
     values::{address, buffer_bytes, header_bytes, positive, some_timeout, spanned_timeout, timeout},
@@ -42,9 +43,13 @@ pub(crate) struct HttpListener {
     pub(crate) timeouts: ProxyTimeouts,
     /// What happens to paths that servers read differently, before a route is looked for.
     pub(crate) paths: Option<Spanned<PathsTable>>,
+    /// How requests get ids, before a route is looked for.
+    pub(crate) request_id: Option<Spanned<Setting<RequestIdTable>>>,
     // The functions of all routes without a table of the same name.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
     pub(crate) compression: Option<Spanned<Setting<CompressionTable>>>,
+    pub(crate) cors: Option<Spanned<Setting<CorsTable>>>,
+    pub(crate) csrf: Option<Spanned<Setting<CsrfTable>>>,
     pub(crate) decompression: Option<Spanned<Setting<DecompressionTable>>>,
     pub(crate) filter: Option<Spanned<Setting<FilterTable>>>,
     pub(crate) limit: Option<Spanned<Setting<LimitTable>>>,
@@ -157,6 +162,8 @@ pub(crate) struct RouteTable {
     // The functions of this route.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
     pub(crate) compression: Option<Spanned<Setting<CompressionTable>>>,
+    pub(crate) cors: Option<Spanned<Setting<CorsTable>>>,
+    pub(crate) csrf: Option<Spanned<Setting<CsrfTable>>>,
     pub(crate) decompression: Option<Spanned<Setting<DecompressionTable>>>,
     pub(crate) filter: Option<Spanned<Setting<FilterTable>>>,
     pub(crate) limit: Option<Spanned<Setting<LimitTable>>>,

@@ -13,7 +13,10 @@ use http::HeaderName;
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, file};
+use super::{
+    Chain, Function, Shared, file,
+    jwt::{self, LiveJwt},
+};
 use crate::{
     client::client_address,
     config::{
@@ -34,6 +37,7 @@ struct AuthFunction {
     users: Live<Users>,
     keys: Live<ApiKeys>,
     basic: Option<Basic>,
+    jwts: Vec<LiveJwt>,
     external: Option<External>,
 }
 
@@ -73,6 +77,14 @@ fn function(
     }
     let users = table.basic.as_ref().map(|table| users(table, source)).transpose()?;
     let keys = table.api_key.as_ref().map(|table| keys(table.get_ref(), source)).transpose()?;
+    let mut tokens = Vec::new();
+    let all_tokens = table.jwt.iter().flat_map(|tables| tables.get_ref().0.iter().map(|table| (table, tables.span())));
+    for (table, span) in all_tokens.clone() {
+        if let Some(jwks) = &table.jwks {
+            context.pool(&jwks.pool, shared.bind, Mode::Http)?;
+        }
+        tokens.push(jwt::of_file(table, span, source)?);
+    }
     let place = format!("{} auth", placed.place);
     let function = context.functions.keep_or_build(&place, (table.clone(), all_fields.to_vec()), || {
         let (users, keys) = (Live::default(), Live::default());
@@ -87,10 +99,25 @@ fn function(
         }
         let external = table.external.as_ref().map(|table| external(table, context)).transpose()?;
         schemes.extend(external.iter().map(|external| Arc::new(external.clone()) as Scheme));
+        let mut jwts = Vec::new();
+        for ((table, span), of_file) in all_tokens.zip(&tokens) {
+            jwts.push(match (of_file, &table.jwks) {
+                (None, Some(jwks)) => LiveJwt::of_url(jwt::of_url(jwks, table, span, context)?),
+                (Some(jwt), _) => LiveJwt::of_file(jwt.clone()),
+                (None, None) => continue,
+            });
+        }
+        schemes.extend(jwt::schemes(&jwts));
         let layer = layer(schemes, table, &placed, source)?;
         let layer = layer.identity_fields(fields(table, all_fields, source)?);
-        Ok(AuthFunction { layer, users, keys, basic, external })
+        Ok(AuthFunction { layer, users, keys, basic, jwts, external })
     })?;
+    for (running, jwt) in function.jwts.iter().zip(tokens) {
+        if let Some(jwt) = jwt {
+            let running = running.clone();
+            context.functions.on_apply(move || running.replace(jwt));
+        }
+    }
     if let Some(users) = users {
         let running = function.users.clone();
         context.functions.on_apply(move || running.replace(users));
@@ -374,6 +401,7 @@ impl Function for AuthFunction {
         });
         json!({
             "basic": basic,
+            "jwt": self.jwts.iter().map(LiveJwt::report).collect::<Value>(),
             "external": external,
             "allowed": stats.allowed,
             "anonymous": stats.anonymous,

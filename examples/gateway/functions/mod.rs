@@ -2,11 +2,13 @@
 
 mod auth;
 mod body;
+mod browser;
 mod clients;
 mod compression;
 mod file;
 mod filter;
 mod headers;
+mod jwt;
 mod kept;
 mod limit;
 mod maintenance;
@@ -121,9 +123,11 @@ impl<'e> Shared<'e> {
         filter::add(&mut chain, tables, self, context)?;
         maintenance::add(&mut chain, tables, self, context)?;
         redirect::add(&mut chain, tables, context)?;
+        browser::add_cors(&mut chain, tables, context)?;
         limit::add(&mut chain, Stage::BeforeAuthentication, tables, self, context)?;
         auth::add(&mut chain, tables, self, context)?;
         limit::add(&mut chain, Stage::AfterAuthentication, tables, self, context)?;
+        browser::add_csrf(&mut chain, tables, self, context)?;
         compression::add(&mut chain, tables, context)?;
         headers::add_of_requests(&mut chain, tables, context)?;
         compression::add_decompression(&mut chain, tables, self, context)?;
@@ -139,6 +143,7 @@ impl<'e> Shared<'e> {
         context: Context<'_>,
     ) -> Result<Chain, ConfigError> {
         let mut chain = Chain::default();
+        browser::add_request_ids(&mut chain, listener, context.source)?;
         filter::add_paths(&mut chain, (listener.paths.as_ref(), place), self, context)?;
         Ok(chain)
     }

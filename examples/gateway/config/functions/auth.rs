@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::FunctionTable;
+use super::{FunctionTable, OneOrMany, jwt::JwtTable};
 use crate::config::values::{some_timeout, timeout};
 
 /// How requests are authenticated. `gateway.toml` describes each key.
@@ -14,6 +14,8 @@ use crate::config::values::{some_timeout, timeout};
 pub(crate) struct AuthTable {
     pub(crate) basic: Option<BasicTable>,
     pub(crate) api_key: Option<Spanned<ApiKeyTable>>,
+    /// Tokens, of one issuer or of several ones with their own keys.
+    pub(crate) jwt: Option<Spanned<OneOrMany<JwtTable>>>,
     pub(crate) client_certificate: Option<Spanned<CertificateAuthTable>>,
     pub(crate) external: Option<Spanned<ExternalTable>>,
     /// Whether each of several schemes must accept the request, or one of them.

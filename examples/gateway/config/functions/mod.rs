@@ -2,9 +2,11 @@
 
 mod auth;
 mod body;
+mod browser;
 mod compression;
 mod filter;
 mod headers;
+mod jwt;
 mod limit;
 mod pages;
 mod redirect;
@@ -20,16 +22,18 @@ pub(crate) use self::{
         ExternalTable, RequireTable,
     },
     body::{ReplaceTable, RequestBodyTable, ResponseBodyTable},
+    browser::{CorsTable, CsrfTable, Names, RequestIdTable},
     compression::{CompressionTable, DecompressionTable, EncodingName},
     filter::{
         EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, PathsWord,
         RuleAction,
     },
     headers::{HeadersTable, SecurityTable, WordOrOff},
+    jwt::{JwksTable, JwtTable},
     limit::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable},
     pages::{AllowedDuringMaintenance, MaintenanceTable},
     redirect::{QueryTable, RedirectTable, RedirectTables, TrailingSlash},
-    setting::{FunctionTable, Setting},
+    setting::{FunctionTable, OneOrMany, Setting},
 };
 use super::http::{HttpListener, RouteTable};
 
@@ -95,6 +99,8 @@ macro_rules! tables {
 tables! {
     auth: AuthTable,
     compression: CompressionTable,
+    cors: CorsTable,
+    csrf: CsrfTable,
     decompression: DecompressionTable,
     filter: FilterTable,
     limit: LimitTable,

@@ -1,0 +1,61 @@
+//! The key `jwt` of the table `auth`.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::values::some_timeout;
+
+/// Which JSON Web Tokens are accepted. It has one of `keys_file`, `jwks` and `secret_file`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct JwtTable {
+    /// A file with a JWK set, or with public keys in PEM.
+    pub(crate) keys_file: Option<Spanned<PathBuf>>,
+    pub(crate) jwks: Option<JwksTable>,
+    /// A file with the secret of one algorithm with HMAC.
+    pub(crate) secret_file: Option<Spanned<PathBuf>>,
+    pub(crate) algorithm: Option<Spanned<Vec<String>>>,
+    pub(crate) issuer: Vec<String>,
+    pub(crate) any_issuer: bool,
+    pub(crate) audience: Vec<String>,
+    pub(crate) any_audience: bool,
+    pub(crate) token_type: Option<Vec<String>>,
+    #[serde(deserialize_with = "some_timeout")]
+    pub(crate) leeway: Option<Spanned<Duration>>,
+    #[serde(deserialize_with = "some_timeout")]
+    pub(crate) max_lifetime: Option<Spanned<Duration>>,
+    pub(crate) max_bytes: Option<usize>,
+    /// All of these scopes.
+    pub(crate) scope: Vec<String>,
+    /// One of these scopes.
+    pub(crate) any_scope: Vec<String>,
+    /// For each claim, one of these values.
+    pub(crate) require: BTreeMap<String, Vec<String>>,
+    /// The claim with the name of the identity.
+    pub(crate) name_claim: Option<String>,
+    /// The attributes of the identity, with their claims.
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) header: Option<Spanned<String>>,
+    /// Whether the backend gets the token.
+    pub(crate) forward: Option<bool>,
+}
+
+/// A URL with a JWK set, which is read again and again.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JwksTable {
+    /// The pool that requests are sent to.
+    pub(crate) pool: Spanned<String>,
+    pub(crate) uri: Spanned<String>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) refresh_interval: Option<Spanned<Duration>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) cool_down: Option<Spanned<Duration>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) max_age: Option<Spanned<Duration>>,
+}

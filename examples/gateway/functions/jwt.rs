@@ -1,0 +1,236 @@
+//! JSON Web Tokens.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use equipoise::{
+    gateway::auth::{
+        AuthFuture, Authenticate, Live, Realm,
+        jwt::{Algorithm, Jwt, JwtBuilder, KeySet, Keys, VerifyingKey},
+    },
+    tower::RequestHead,
+};
+use http::{HeaderName, HeaderValue, Uri, request::Parts};
+use serde_json::{Value, json};
+
+use super::{auth::header_name, file};
+use crate::{
+    config::{JwksTable, JwtTable},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// Tokens whose keys a reload can replace.
+#[derive(Clone)]
+pub(super) struct LiveJwt {
+    jwt: Live<Jwt>,
+    /// The hash of the file with the keys.
+    file: Arc<AtomicU64>,
+}
+
+/// Tokens with the keys of a file, and the hash of the file.
+#[derive(Clone)]
+pub(super) struct FileJwt {
+    jwt: Jwt,
+    file: u64,
+}
+
+impl LiveJwt {
+    pub(super) fn of_url(jwt: Jwt) -> Self {
+        Self { jwt: Live::new(jwt), file: Arc::default() }
+    }
+
+    pub(super) fn of_file(FileJwt { jwt, file }: FileJwt) -> Self {
+        Self { jwt: Live::new(jwt), file: Arc::new(file.into()) }
+    }
+
+    /// Uses the keys of a file from now on, unless they are the same.
+    pub(super) fn replace(&self, FileJwt { jwt, file }: FileJwt) {
+        if self.file.swap(file, Ordering::Relaxed) != file {
+            self.jwt.replace(jwt);
+        }
+    }
+
+    pub(super) fn report(&self) -> Value {
+        let stats = self.jwt.current().stats();
+        let keys = &stats.keys;
+        let refused = stats.refused.iter().map(|(reason, count)| (reason.as_str().to_owned(), json!(count)));
+        json!({
+            "accepted": stats.accepted,
+            "missing": stats.missing,
+            "refused": refused.collect::<serde_json::Map<_, _>>(),
+            "unavailable": stats.unavailable,
+            "keys": {
+                "usable": keys.keys,
+                "ignored": keys.ignored,
+                "successes": keys.successes,
+                "failures": keys.failures,
+                "refreshes_for_unknown_keys": keys.refreshes_for_unknown_keys,
+                "last_error": keys.last_error,
+            },
+        })
+    }
+}
+
+impl Authenticate for LiveJwt {
+    fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
+        self.jwt.current().authenticate(head)
+    }
+
+    fn challenge(&self, realm: &Realm) -> Option<HeaderValue> {
+        self.jwt.current().challenge(realm)
+    }
+
+    fn remove_credentials(&self, parts: &mut Parts) {
+        self.jwt.current().remove_credentials(parts);
+    }
+
+    fn written_fields(&self) -> Vec<HeaderName> {
+        self.jwt.current().written_fields()
+    }
+
+    fn mechanism(&self) -> equipoise::gateway::Mechanism {
+        equipoise::gateway::Mechanism::Jwt
+    }
+}
+
+/// Reads the keys of a table from its file. `None` if they have a URL.
+pub(super) fn of_file(table: &JwtTable, span: Range<usize>, source: &Source) -> Result<Option<FileJwt>, ConfigError> {
+    let algorithms = algorithms(table, source)?;
+    let (keys, file) = match (&table.keys_file, &table.jwks, &table.secret_file) {
+        (Some(path), None, None) => {
+            let text = file::read(path, source)?;
+            let keys = KeySet::read(&text).map_err(|error| file::wrong(path, &error, source))?;
+            (Keys::fixed(keys), hash(&text))
+        }
+        (None, None, Some(path)) => {
+            let Some([algorithm]) = algorithms.as_deref() else {
+                let message = "secret_file needs one algorithm: write algorithm = [\"HS256\"]";
+                return Err(source.error(path.span(), message));
+            };
+            let text = file::read(path, source)?;
+            let key = VerifyingKey::secret(*algorithm, text.trim());
+            (Keys::fixed(key.map_err(|error| file::wrong(path, &error, source))?), hash(&text))
+        }
+        (None, Some(_), None) => return Ok(None),
+        (None, None, None) => {
+            let message =
+                "jwt has no keys, so it is not said whose tokens are valid: add keys_file, jwks or secret_file";
+            return Err(source.error(span, message));
+        }
+        _ => return Err(source.error(span, "jwt has keys from several places: use keys_file, jwks or secret_file")),
+    };
+    let jwt = built(Jwt::builder(keys), table, algorithms, span, source)?;
+    Ok(Some(FileJwt { jwt, file }))
+}
+
+/// Returns a hash with a random key of this process, so that the secret itself is not kept.
+fn hash(text: &str) -> u64 {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    HASHER.hash_one(text)
+}
+
+/// Starts to read the keys of a URL.
+pub(super) fn of_url(
+    jwks: &JwksTable,
+    table: &JwtTable,
+    span: Range<usize>,
+    context: Context<'_>,
+) -> Result<Jwt, ConfigError> {
+    let source = context.source;
+    let uri = &jwks.uri;
+    let wrong = |_| source.error(uri.span(), format_args!("{:?} is not a URL: write https://HOST/PATH", uri.get_ref()));
+    let parsed: Uri = uri.get_ref().parse().map_err(wrong)?;
+    let mut keys = Keys::url(parsed, context.clients.client(jwks.pool.get_ref()));
+    if let Some(interval) = &jwks.refresh_interval {
+        keys = keys.refresh_interval(*interval.get_ref());
+    }
+    if let Some(cool_down) = &jwks.cool_down {
+        keys = keys.cool_down(*cool_down.get_ref());
+    }
+    if let Some(timeout) = &jwks.timeout {
+        keys = keys.fetch_timeout(*timeout.get_ref());
+    }
+    if let Some(age) = &jwks.max_age {
+        keys = keys.max_age(*age.get_ref());
+    }
+    let keys = keys.start().map_err(|error| source.caused(uri.span(), &error))?;
+    built(Jwt::builder(keys), table, algorithms(table, source)?, span, source)
+}
+
+fn algorithms(table: &JwtTable, source: &Source) -> Result<Option<Vec<Algorithm>>, ConfigError> {
+    let Some(names) = &table.algorithm else { return Ok(None) };
+    let algorithm = |name: &String| {
+        let parsed = name.parse::<Algorithm>();
+        parsed.map_err(|error| source.caused(names.span(), &error))
+    };
+    names.get_ref().iter().map(algorithm).collect::<Result<_, _>>().map(Some)
+}
+
+fn built(
+    mut jwt: JwtBuilder,
+    table: &JwtTable,
+    algorithms: Option<Vec<Algorithm>>,
+    span: Range<usize>,
+    source: &Source,
+) -> Result<Jwt, ConfigError> {
+    if let Some(algorithms) = algorithms {
+        jwt = jwt.algorithms(algorithms);
+    }
+    jwt = table.issuer.iter().fold(jwt, JwtBuilder::issuer);
+    jwt = table.audience.iter().fold(jwt, JwtBuilder::audience);
+    if table.any_issuer {
+        jwt = jwt.any_issuer();
+    }
+    if table.any_audience {
+        jwt = jwt.any_audience();
+    }
+    if let Some(types) = &table.token_type {
+        jwt = jwt.token_types(types);
+    }
+    if let Some(leeway) = &table.leeway {
+        jwt = jwt.leeway(*leeway.get_ref());
+    }
+    if let Some(lifetime) = &table.max_lifetime {
+        jwt = jwt.max_lifetime(*lifetime.get_ref());
+    }
+    if let Some(max) = table.max_bytes {
+        jwt = jwt.max_length(max);
+    }
+    if !table.scope.is_empty() {
+        jwt = jwt.scopes(table.scope.iter().cloned());
+    }
+    if !table.any_scope.is_empty() {
+        jwt = jwt.any_scope(table.any_scope.iter().cloned());
+    }
+    for (claim, values) in &table.require {
+        jwt = jwt.require_value(claim.as_str(), values.iter().cloned());
+    }
+    if let Some(claim) = &table.name_claim {
+        jwt = jwt.name_claim(claim);
+    }
+    for (attribute, claim) in &table.attributes {
+        jwt = jwt.claim(claim.as_str(), attribute.as_str());
+    }
+    if let Some(cookie) = &table.cookie {
+        jwt = jwt.cookie(cookie.as_str());
+    }
+    if let Some(header) = &table.header {
+        jwt = jwt.header(header_name(header, source)?);
+    }
+    if table.forward == Some(false) {
+        jwt = jwt.remove_token();
+    }
+    jwt.build().map_err(|error| source.caused(span, &error))
+}
+
+/// Returns schemes of one type.
+pub(super) fn schemes(jwts: &[LiveJwt]) -> impl Iterator<Item = Arc<dyn Authenticate>> {
+    jwts.iter().map(|jwt| Arc::new(jwt.clone()) as Arc<dyn Authenticate>)
+}
