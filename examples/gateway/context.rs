@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::{
     backend::{Backend, HashOn},
     config::{Mode, Outgoing},
-    functions::{NewFunctions, PoolClients},
+    functions::{CacheStores, NewFunctions, PoolClients},
     source::{ConfigError, Source},
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) logs: bool,
     /// The functions of the listeners and routes.
     pub(crate) functions: &'a NewFunctions<'a>,
+    /// The stores of caches.
+    pub(crate) stores: &'a CacheStores,
     /// The pools of the running gateway, for requests of functions.
     pub(crate) clients: &'a PoolClients,
     pub(crate) source: &'a Source,

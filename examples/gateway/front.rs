@@ -29,6 +29,7 @@ use tower::Service;
 
 use crate::{
     client::Client,
+    functions::CacheNote,
     routes::NO_ROUTE,
     site::{Proxy, Site},
     source::causes,
@@ -117,6 +118,7 @@ struct Told {
     identity: Option<Identity>,
     denial: Option<&'static str>,
     request_id: Option<HeaderValue>,
+    cache: Option<CacheNote>,
 }
 
 impl Told {
@@ -124,6 +126,7 @@ impl Told {
         Self {
             identity: extensions.get().cloned(),
             denial: extensions.get().map(|DenialCode(code)| *code),
+            cache: extensions.get().cloned(),
             request_id: extensions.get().map(|id: &RequestId| id.header_value().clone()),
         }
     }
@@ -205,6 +208,7 @@ impl Drop for Access {
             endpoint = self.endpoint.as_ref().map(tracing::field::display),
             identity = self.functions.identity.as_ref().map(|identity| identity.name()),
             denial = self.functions.denial,
+            cache = self.functions.cache.as_ref().and_then(CacheNote::outcome),
             request_id = self.functions.request_id.as_ref().and_then(|id| id.to_str().ok()),
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         );

@@ -22,7 +22,7 @@ use crate::{
     backend::Backend,
     config::Config,
     context::Context,
-    functions::{CheckedFunctions, NewFunctions, PoolClients},
+    functions::{self, CacheStores, CheckedFunctions, NewFunctions, PoolClients},
     listening::{Listening, Ready},
     plan::Plan,
     secrets::{Keys, Secrets},
@@ -58,11 +58,16 @@ impl Checked {
         let access = config.admin.as_ref().map(|admin| Access::read(admin, &source)).transpose()?.unwrap_or_default();
         let mut plans = Vec::new();
         let functions = NewFunctions::new(&state.functions);
+        let mut stores = CacheStores::new();
+        for (name, table) in &config.cache {
+            stores.insert(name.clone(), functions::store((name, table), &functions, &source)?);
+        }
         let context = Context {
             pools: &pools,
             tunnels: &gateway.tunnels,
             logs: config.log.access,
             functions: &functions,
+            stores: &stores,
             clients: &gateway.clients,
             source: &source,
         };

@@ -17,6 +17,7 @@ GET  /endpoints
 POST /endpoints/ID/drain, /endpoints/ID/ready, /endpoints/ID/maintenance [?pool=NAME]
 GET  /listeners
 GET  /functions
+POST /cache/purge?url=URL|prefix=URL|tag=TAG|all [&cache=NAME]
 GET  /explain?listener=BIND&method=GET&path=/&host=NAME&client=ADDRESS&header=NAME:VALUE
 GET  /explain?pool=NAME&client=ADDRESS&name=SERVER
 GET  /config

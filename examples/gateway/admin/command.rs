@@ -8,9 +8,12 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     answer::{Answer, Problem, text},
-    state::Running,
+    state::{Running, State},
 };
-use crate::backend::Backend;
+use crate::{
+    backend::Backend,
+    functions::{self, Purged},
+};
 
 /// Sets the administrative state of an endpoint, in all pools that have it.
 pub(super) async fn command(running: &Running, id: &str, word: &str, head: &Parts) -> Answer {
@@ -94,5 +97,31 @@ async fn settled(backend: &Backend, id: &str) -> String {
         Ok(Some(availability)) => availability.to_string(),
         Ok(None) => "removed".to_owned(),
         Err(_) => "changing".to_owned(),
+    }
+}
+
+/// Removes responses from caches. The query has one of `url`, `prefix`, `tag` and `all`, and perhaps the store in `cache`.
+pub(super) async fn purge_cache(state: &State, head: &Parts) -> Answer {
+    state.access.operator(&head.headers)?;
+    let wrong = |message: String| Problem::new(StatusCode::BAD_REQUEST, message);
+    let (mut store, mut what) = (None, Vec::new());
+    let query: Vec<_> = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).collect();
+    for (key, value) in &query {
+        match &**key {
+            "cache" => store = Some(&**value),
+            "url" => what.push(Purged::Url(value)),
+            "prefix" => what.push(Purged::Prefix(value)),
+            "tag" => what.push(Purged::Tag(value)),
+            "all" => what.push(Purged::All),
+            _ => return Err(wrong(format!("there is no parameter {key:?}: use url, prefix, tag or all, and cache"))),
+        }
+    }
+    let [what] = &what[..] else {
+        return Err(wrong("say what to remove, by one of url, prefix, tag and all".to_owned()));
+    };
+    match functions::purge(&state.functions, store, what).await {
+        Ok(Some(count)) => Ok(text(format!("{count} removed\n"))),
+        Ok(None) => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such cache: see GET /functions")),
+        Err(error) => Err(wrong(error.to_string())),
     }
 }

@@ -19,7 +19,7 @@ use tower::{Service, ServiceExt};
 use super::{
     access::{REALM, Refusal},
     answer::{AdminBody, Answer, PAGE_CHANGES_OFF, Problem, USAGE, boxed, text},
-    command::command,
+    command::{command, purge_cache},
     explain::explain,
     report::{endpoints, functions, listeners},
     state::{Running, State},
@@ -105,6 +105,7 @@ impl Admin {
             (&Method::GET, "/functions") => Ok(functions(state)),
             (&Method::GET, "/explain") => explain(state, query).await,
             (&Method::GET, "/config") => Ok(text(state.text.clone())),
+            (&Method::POST, "/cache/purge") => purge_cache(state, head).await,
             (&Method::POST, path) => match path.strip_prefix("/endpoints/").and_then(|rest| rest.rsplit_once('/')) {
                 Some((id, word)) => command(&self.running, id, word, head).await,
                 None => Err(Problem::new(StatusCode::NOT_FOUND, USAGE)),

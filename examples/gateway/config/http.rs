@@ -7,8 +7,8 @@ use toml::Spanned;
 
 use super::{
     functions::{
-        AuthTable, CompressionTable, CorsTable, CsrfTable, DecompressionTable, FilterTable, HeadersTable, LimitTable,
-        MaintenanceTable, PathsTable, RedirectTables, RequestBodyTable, RequestIdTable, ResponseBodyTable,
+        AuthTable, CacheTable, CompressionTable, CorsTable, CsrfTable, DecompressionTable, FilterTable, HeadersTable,
+        LimitTable, MaintenanceTable, PathsTable, RedirectTables, RequestBodyTable, RequestIdTable, ResponseBodyTable,
         SecurityTable, Setting,
     },
     tls::ListenerTls,
@@ -47,6 +47,7 @@ pub(crate) struct HttpListener {
     pub(crate) request_id: Option<Spanned<Setting<RequestIdTable>>>,
     // The functions of all routes without a table of the same name.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
+    pub(crate) cache: Option<Spanned<Setting<CacheTable>>>,
     pub(crate) compression: Option<Spanned<Setting<CompressionTable>>>,
     pub(crate) cors: Option<Spanned<Setting<CorsTable>>>,
     pub(crate) csrf: Option<Spanned<Setting<CsrfTable>>>,
@@ -161,6 +162,7 @@ pub(crate) struct RouteTable {
     pub(crate) weight: Option<Spanned<u32>>,
     // The functions of this route.
     pub(crate) auth: Option<Spanned<Setting<AuthTable>>>,
+    pub(crate) cache: Option<Spanned<Setting<CacheTable>>>,
     pub(crate) compression: Option<Spanned<Setting<CompressionTable>>>,
     pub(crate) cors: Option<Spanned<Setting<CorsTable>>>,
     pub(crate) csrf: Option<Spanned<Setting<CsrfTable>>>,

@@ -19,12 +19,13 @@ pub(crate) use self::{
     admin::AdminTable,
     forward::{Action, ForwardLimitsTable, ForwardListener, Port, Quota, Resolves, RuleTable},
     functions::{
-        AllowedDuringMaintenance, ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind,
-        CompressionTable, CorsTable, DecisionCacheTable, EachPath, EncodingName, ExternalTable, FilterAction,
-        FilterRule, HeadersTable, InFlightTable, JwksTable, JwtTable, KeyTable, LimitHeaders, LimitTable,
-        MaintenanceTable, Matching, Missing, Names, PartTable, PathsAction, PathsTable, PathsWord, Placed, QueryTable,
-        Rate, RateTable, RedirectTable, RedirectTables, ReplaceTable, RequireTable, RuleAction, SecurityTable, Setting,
-        Tables, TrailingSlash, WordOrOff,
+        AllowedDuringMaintenance, ApiKeyTable, AuthTable, BasicTable, CacheKeyTable, CacheStoreTable, CacheTable,
+        CertificateAuthTable, CertificateNameKind, CompressionTable, CorsTable, DecisionCacheTable, EachPath,
+        EncodingName, ExternalTable, FilterAction, FilterRule, HeadersTable, InFlightTable, JwksTable, JwtTable,
+        KeyTable, LimitHeaders, LimitTable, MaintenanceTable, Matching, Missing, Names, PartTable, PathsAction,
+        PathsTable, PathsWord, Placed, QueryKey, QueryTable, Rate, RateTable, RedirectTable, RedirectTables,
+        ReplaceTable, RequireTable, RuleAction, SecurityTable, SetCookieTable, Setting, StatusName, Tables,
+        TrailingSlash, WordOrOff,
     },
     http::{CertificateField, Errors, Field, Format, HttpListener, Incoming, Limits, ProxyTimeouts, RouteTable},
     layer4::{ConnectionLimits, SniListener, SniRoute, TcpListener, UdpListener},
@@ -51,6 +52,9 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     #[serde(default)]
     pub(crate) pool: BTreeMap<String, Spanned<PoolTable>>,
+    /// The stores of caches.
+    #[serde(default)]
+    pub(crate) cache: BTreeMap<String, Spanned<CacheStoreTable>>,
     pub(crate) admin: Option<AdminTable>,
 }
 

@@ -52,6 +52,11 @@ impl Functions {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &dyn Function)> {
         self.0.iter().map(|(place, instance)| (place.as_str(), &*instance.function))
     }
+
+    /// Returns the functions of a type.
+    pub(crate) fn of_type<F: Function>(&self) -> impl Iterator<Item = &F> {
+        self.iter().filter_map(|(_, function)| (function as &dyn Any).downcast_ref())
+    }
 }
 
 impl<'o> NewFunctions<'o> {

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod browser;
+mod cache;
 mod clients;
 mod compression;
 mod file;
@@ -26,6 +27,7 @@ use tower::{Layer, Service};
 
 use self::limit::Stage;
 pub(crate) use self::{
+    cache::{CacheNote, CacheStores, Purged, purge, store},
     clients::PoolClients,
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
     service::{AnyBodies, AnyBody, AnyService, BoxError, Functional, any_service},
@@ -129,6 +131,7 @@ impl<'e> Shared<'e> {
         limit::add(&mut chain, Stage::AfterAuthentication, tables, self, context)?;
         browser::add_csrf(&mut chain, tables, self, context)?;
         compression::add(&mut chain, tables, context)?;
+        cache::add(&mut chain, tables, self, context)?;
         headers::add_of_requests(&mut chain, tables, context)?;
         compression::add_decompression(&mut chain, tables, self, context)?;
         body::add(&mut chain, tables, self, context)?;

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod browser;
+mod cache;
 mod compression;
 mod filter;
 mod headers;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     },
     body::{ReplaceTable, RequestBodyTable, ResponseBodyTable},
     browser::{CorsTable, CsrfTable, Names, RequestIdTable},
+    cache::{CacheKeyTable, CacheStoreTable, CacheTable, QueryKey, SetCookieTable, StatusName},
     compression::{CompressionTable, DecompressionTable, EncodingName},
     filter::{
         EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, PathsWord,
@@ -98,6 +100,7 @@ macro_rules! tables {
 
 tables! {
     auth: AuthTable,
+    cache: CacheTable,
     compression: CompressionTable,
     cors: CorsTable,
     csrf: CsrfTable,

@@ -1,0 +1,312 @@
+//! Caches.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use equipoise::{
+    gateway::cache::{
+        CacheLayer, KeyPolicy, PurgeError, SetCookie,
+        store::{MemoryStore, Store, StoreStats},
+    },
+    spec::most_similar,
+};
+use http::{HeaderValue, Response};
+use serde_json::{Map, Value, json};
+use toml::Spanned;
+use tower::util::MapResponseLayer;
+
+use super::{AnyBody, Chain, Function, Functions, Shared, auth::header_name};
+use crate::{
+    config::{CacheKeyTable, CacheStoreTable, CacheTable, QueryKey, SetCookieTable, StatusName, Tables},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// The stores of a configuration, by their names.
+pub(crate) type CacheStores = BTreeMap<String, Arc<CacheStore>>;
+
+/// A store that several caches share.
+pub(crate) struct CacheStore {
+    store: Arc<dyn Store>,
+    max_entry_bytes: u64,
+}
+
+/// The cache of a route.
+struct CacheFunction {
+    store: String,
+    layer: CacheLayer,
+}
+
+/// What a purge removes.
+pub(crate) enum Purged<'p> {
+    Url(&'p str),
+    Prefix(&'p str),
+    Tag(&'p str),
+    All,
+}
+
+/// Creates a store, or returns the running one with the same table.
+pub(crate) fn store(
+    (name, table): (&str, &Spanned<CacheStoreTable>),
+    functions: &super::NewFunctions<'_>,
+    source: &Source,
+) -> Result<Arc<CacheStore>, ConfigError> {
+    functions.keep_or_build(&format!("cache.{name}"), table.get_ref().clone(), || {
+        let CacheStoreTable { max_bytes, max_entry_bytes } = table.get_ref();
+        let builder = MemoryStore::builder(*max_bytes);
+        let builder = max_entry_bytes.iter().fold(builder, |builder, max| builder.max_entry_bytes(*max));
+        let store = builder.build().map_err(|error| source.caused(table.span(), &error))?;
+        Ok(CacheStore { max_entry_bytes: store.max_entry_bytes(), store: Arc::new(store) })
+    })
+}
+
+/// Adds the cache of a route. Requests of other routes never get its responses.
+pub(super) fn add(
+    chain: &mut Chain,
+    tables: Tables<'_>,
+    shared: &Shared<'_>,
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let Some((table, span)) = tables.cache.and_then(|placed| placed.table()) else { return Ok(()) };
+    let source = context.source;
+    let has_identities = tables.auth.is_some_and(|auth| auth.table().is_some());
+    match &table.shared {
+        Some(shared) if table.key.identity => {
+            return Err(source.error(shared.span(), "shared has no effect with key.identity: leave one of them out"));
+        }
+        Some(shared) if *shared.get_ref() => {}
+        _ if has_identities && !table.key.identity => {
+            let message = "the requests of this route have identities, and one could get the response to another: write \
+                           key = { identity = true }, or shared = true if all identities may get the same responses";
+            return Err(source.error(span, message));
+        }
+        _ if table.key.identity && !has_identities => {
+            let message = "key.identity has no effect without authentication: add auth, or leave it out";
+            return Err(source.error(span, message));
+        }
+        _ => {}
+    }
+    let (name, store) = match &table.store {
+        Some(name) => match context.stores.get_key_value(name.get_ref()) {
+            Some(store) => store,
+            None => return Err(source.error(name.span(), unknown(name.get_ref(), context.stores))),
+        },
+        None => match (context.stores.first_key_value(), context.stores.len()) {
+            (Some(store), 1) => store,
+            (None, _) => {
+                let message =
+                    "there is no store for the cache: add one, such as [cache.main] with max_bytes = 100000000";
+                return Err(source.error(span, message));
+            }
+            _ => return Err(source.error(span, "there are several stores: name one, such as store = \"main\"")),
+        },
+    };
+    // Routes can differ in conditions that are not a part of the URL, so each has its own responses.
+    let key = (table.clone(), shared.errors_table.clone(), name.clone(), Identical(Arc::clone(store)));
+    let function = context.functions.keep_or_build(&format!("{} cache", tables.place), key, || {
+        let layer = layer(table, (store, tables.place), shared, source)?;
+        Ok(CacheFunction { store: name.clone(), layer })
+    })?;
+    if !matches!(table.status.as_ref().map(Spanned::get_ref), Some(StatusName::Shown(false))) {
+        chain.push(MapResponseLayer::new(note));
+    }
+    chain.push(function.layer.clone());
+    Ok(())
+}
+
+/// A store that is equal only to itself.
+struct Identical(Arc<CacheStore>);
+
+impl PartialEq for Identical {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+fn layer(
+    table: &CacheTable,
+    (store, place): (&CacheStore, &str),
+    shared: &Shared<'_>,
+    source: &Source,
+) -> Result<CacheLayer, ConfigError> {
+    let mut builder = CacheLayer::with_shared_store(Arc::clone(&store.store))
+        .key(key(&table.key, place, source)?)
+        .max_entry_bytes(table.max_entry_bytes.unwrap_or(store.max_entry_bytes))
+        .errors(shared.errors.clone())
+        .strip_tags(table.strip_tags);
+    if let Some(wait) = &table.max_wait {
+        builder = builder.max_wait(*wait.get_ref());
+    }
+    if let Some(obey) = table.obey_requests {
+        builder = builder.obey_requests(obey);
+    }
+    if let Some(heuristic) = &table.heuristic {
+        builder = builder.heuristic(heuristic.get_ref().part, heuristic.get_ref().max);
+    }
+    if let Some(time) = &table.stale_while_revalidate {
+        builder = builder.stale_while_revalidate(*time.get_ref());
+    }
+    if let Some(time) = &table.stale_if_error {
+        builder = builder.stale_if_error(*time.get_ref());
+    }
+    if let Some(time) = &table.max_stale {
+        builder = builder.max_stale(*time.get_ref());
+    }
+    if let Some(time) = &table.keep_stale {
+        builder = builder.keep_stale(*time.get_ref());
+    }
+    if let Some(set_cookie) = table.set_cookie {
+        builder = builder.set_cookie(match set_cookie {
+            SetCookieTable::Refuse => SetCookie::Refuse,
+            SetCookieTable::Strip => SetCookie::Strip,
+            SetCookieTable::Store => SetCookie::Store,
+        });
+    }
+    if let Some(refuse) = table.refuse_deception {
+        builder = builder.refuse_deception(refuse);
+    }
+    if let Some(names) = &table.tag_header {
+        let names = names.iter().map(|name| header_name(name, source)).collect::<Result<Vec<_>, _>>()?;
+        builder = builder.tag_fields(names);
+    }
+    match table.status.as_ref().map(Spanned::get_ref) {
+        None | Some(StatusName::Shown(true)) => {}
+        Some(StatusName::Shown(false)) => builder = builder.status_name(None),
+        Some(StatusName::Name(name)) => builder = builder.status_name(Some(name)),
+    }
+    let spans = [table.status.as_ref().map(Spanned::span), table.heuristic.as_ref().map(Spanned::span)];
+    let span = spans.into_iter().flatten().next().unwrap_or_default();
+    builder.build().map_err(|error| source.caused(span, &error))
+}
+
+fn key(table: &CacheKeyTable, place: &str, source: &Source) -> Result<KeyPolicy, ConfigError> {
+    let place = place.to_owned();
+    let mut key = KeyPolicy::new().part(move |_, _| Some(place.clone()));
+    key = match table.query {
+        QueryKey::All => key,
+        QueryKey::Sorted => key.sorted_query(),
+        QueryKey::None => key.without_query(),
+    };
+    let parameters = [table.without.as_ref(), table.only.as_ref()];
+    let mut parameters = parameters.into_iter().flatten();
+    let (first, second) = (parameters.next(), parameters.next());
+    if let Some(second) = second.or(first.filter(|_| table.query == QueryKey::None)) {
+        let message = "of query = \"none\", without and only, a key has one: leave the others out";
+        return Err(source.error(second.span(), message));
+    }
+    if let Some(without) = &table.without {
+        key = key.without_parameters(without.get_ref().iter().cloned());
+    }
+    if let Some(only) = &table.only {
+        key = key.only_parameters(only.get_ref().iter().cloned());
+    }
+    for name in &table.header {
+        key = key.field(header_name(name, source)?);
+    }
+    Ok(if table.identity { key.per_identity() } else { key })
+}
+
+fn unknown(name: &str, stores: &CacheStores) -> String {
+    let known: Vec<_> = stores.keys().map(String::as_str).collect();
+    match most_similar(name, known.iter().copied()) {
+        _ if known.is_empty() => format!("there is no store {name:?}: add [cache.{name}]"),
+        Some(similar) => format!("there is no store {name:?}; did you mean {similar:?}?"),
+        None => format!("there is no store {name:?}; the stores are: {}", known.join(", ")),
+    }
+}
+
+/// Removes responses from the caches of all routes, or of those with one store. Returns how many URLs were removed, or
+/// `None` if there is no such cache.
+///
+/// # Errors
+///
+/// A URL or a tag is not valid.
+pub(crate) async fn purge(
+    functions: &Functions,
+    store: Option<&str>,
+    what: &Purged<'_>,
+) -> Result<Option<usize>, PurgeError> {
+    let caches = functions.of_type::<CacheFunction>().filter(|cache| store.is_none_or(|store| store == cache.store));
+    let mut count = None;
+    for handle in caches.map(|cache| cache.layer.handle()).collect::<Vec<_>>() {
+        let removed = match what {
+            Purged::Url(url) => handle.purge_url(url).await?,
+            Purged::Prefix(prefix) => handle.purge_prefix(prefix).await?,
+            Purged::Tag(tag) => handle.purge_tag(tag).await?,
+            Purged::All => handle.purge_all().await,
+        };
+        count = Some(count.unwrap_or(0) + removed);
+    }
+    Ok(count)
+}
+
+/// A response extension: what the cache has done, as its element of `Cache-Status` says.
+#[derive(Clone)]
+pub(crate) struct CacheNote(HeaderValue);
+
+impl CacheNote {
+    /// Returns `hit`, or why the request was forwarded, such as `uri-miss`.
+    pub(crate) fn outcome(&self) -> Option<&str> {
+        let outcome = self.0.to_str().ok()?.split(';').nth(1)?.trim();
+        Some(outcome.strip_prefix("fwd=").unwrap_or(outcome))
+    }
+}
+
+/// Notes what the cache has done, for the access log. The cache adds its field after those of other caches.
+fn note(mut response: Response<AnyBody>) -> Response<AnyBody> {
+    if let Some(status) = response.headers().get_all("cache-status").iter().next_back().cloned() {
+        response.extensions_mut().insert(CacheNote(status));
+    }
+    response
+}
+
+fn of_store(stats: StoreStats) -> Value {
+    json!({
+        "keys": stats.keys,
+        "bytes": stats.bytes,
+        "max_bytes": stats.max_bytes,
+        "found": stats.found,
+        "not_found": stats.not_found,
+        "stored": stats.stored,
+        "too_large": stats.too_large,
+        "refused_purged": stats.refused_purged,
+        "evicted": stats.evicted,
+        "expired": stats.expired,
+        "variants_dropped": stats.variants_dropped,
+        "purged": stats.purged,
+        "errors": stats.errors,
+    })
+}
+
+impl Function for CacheStore {
+    fn report(&self) -> Value {
+        of_store(self.store.stats())
+    }
+}
+
+impl Function for CacheFunction {
+    fn report(&self) -> Value {
+        let stats = self.layer.stats();
+        let not_stored = stats.not_stored.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count)));
+        json!({
+            "store": self.store,
+            "hits": stats.hits,
+            "stale": stats.stale,
+            "stale_while_revalidate": stats.stale_while_revalidate,
+            "stale_on_error": stats.stale_on_error,
+            "validated": stats.validated,
+            "coalesced": stats.coalesced,
+            "misses": stats.misses,
+            "bypassed": stats.bypassed,
+            "invalidating": stats.invalidating,
+            "only_if_cached": stats.only_if_cached,
+            "background": stats.background,
+            "waited_in_vain": stats.waited_in_vain,
+            "stored": stats.stored,
+            "too_large": stats.too_large,
+            "incomplete": stats.incomplete,
+            "not_stored": not_stored.collect::<Map<_, _>>(),
+            "fetches": stats.fetches,
+            "filling_bytes": stats.filling_bytes,
+        })
+    }
+}
