@@ -1,10 +1,13 @@
 //! The functions of the gateway: what each does in front of a backend.
 
 mod auth;
+mod browser;
+mod cache;
 mod content;
 mod filter;
 mod limit;
 mod pages;
+mod tokens;
 
 use crate::{
     backend::Backend,
@@ -23,6 +26,7 @@ fn config(listener: &str, backend: &Backend) -> String {
         r#"
         [admin]
         bind = "127.0.0.1:0"
+        changes = true
         [pool.web]
         endpoints = [{{ id = "a", address = "{}" }}]
         [[listener]]

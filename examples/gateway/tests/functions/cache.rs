@@ -1,0 +1,121 @@
+//! Caches.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{config, report};
+use crate::{
+    backend::{Backend, response},
+    process::{Folder, Gateway},
+};
+
+/// Starts a server that numbers its responses, which can be cached for a minute.
+fn numbered(fields: &'static str) -> Backend {
+    let count = Arc::new(AtomicUsize::new(0));
+    Backend::responding(move |_, _| {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        async move { response(&format!("cache-control: public, max-age=60\r\n{fields}"), &number.to_string()) }
+    })
+}
+
+fn with_store(config: &str) -> String {
+    format!("[cache.main]\nmax_bytes = 1000000\n{config}")
+}
+
+async fn start_cached(folder: &Folder, listener: &str, backend: &Backend) -> Gateway {
+    Gateway::start(folder, &with_store(&config(listener, backend))).await
+}
+
+#[tokio::test]
+async fn stored_responses_are_used_until_they_are_purged_and_a_reload_keeps_them() {
+    let (backend, folder) = (numbered("cache-tag: a b\r\n"), Folder::new());
+    let listener = "pool = \"web\"\ncache = { strip_tags = true }";
+    let mut gateway = start_cached(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let first = client.get("/x").await;
+    assert_eq!((first.body.as_str(), first.header("cache-tag")), ("1", None));
+    let second = client.get("/x").await;
+    assert!(second.body == "1" && second.header("cache-status").unwrap().contains("; hit"));
+    gateway.logs("cache=\"uri-miss\"").await;
+    gateway.logs("cache=\"hit\"").await;
+    gateway.reload(&folder, &with_store(&config(&format!("{listener}\nrequest_id = true"), &backend))).await;
+    assert_eq!(client.get("/x").await.body, "1");
+    // Other settings of the route use the same store.
+    let other = listener.replace("true }", "true, stale_if_error = \"1m\" }");
+    gateway.reload(&folder, &with_store(&config(&other, &backend))).await;
+    assert_eq!(client.get("/x").await.body, "1");
+    let mut number = 1;
+    for purge in ["url=http://localhost/x", "prefix=http://localhost/", "tag=b", "all", "all&cache=main"] {
+        let answer = gateway.connect(1).await.post(&format!("/cache/purge?{purge}")).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "1 removed\n"), "{purge}");
+        number += 1;
+        assert_eq!(client.get("/x").await.body, number.to_string());
+        assert_eq!(client.get("/x").await.body, number.to_string());
+    }
+    let mut admin = gateway.connect(1).await;
+    for (purge, status) in [("", 400), ("url=x", 400), ("all&tag=a", 400), ("all&cache=other", 404), ("al", 400)] {
+        assert_eq!(admin.post(&format!("/cache/purge?{purge}")).await.status, status, "{purge}");
+    }
+    let store = report(&gateway, "cache.main").await;
+    assert!(store["bytes"].as_u64().unwrap() > 0 && store["max_bytes"] == 1_000_000, "{store}");
+}
+
+#[tokio::test]
+async fn a_purge_needs_an_operator() {
+    let (backend, folder) = (numbered(""), Folder::new());
+    let config = with_store(&config("pool = \"web\"\ncache = true", &backend));
+    let gateway = Gateway::start(&folder, &config.replace("changes = true", "")).await;
+    gateway.connect(0).await.get("/").await;
+    assert_eq!(gateway.connect(1).await.post("/cache/purge?all").await.status, 403);
+    assert_eq!(gateway.connect(0).await.get("/").await.body, "1");
+}
+
+#[tokio::test]
+async fn nothing_of_the_cache_is_sent_before_authentication_and_identities_have_their_own_responses() {
+    let (backend, folder) = (numbered(""), Folder::new());
+    // The SHA-256 of `a` and of `b`.
+    let keys = "ada:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb\n\
+                bob:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d\n";
+    fs::write(folder.path().join("keys"), keys).unwrap();
+    let listener =
+        "pool = \"web\"\nauth = { api_key = { keys_file = \"keys\" } }\ncache = { key = { identity = true } }";
+    let gateway = start_cached(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    for (key, status, body) in [("a", 200, "1"), ("a", 200, "1"), ("b", 200, "2"), ("a", 200, "1"), ("b", 200, "2")] {
+        let answer = client.request("GET /", &format!("x-api-key: {key}\r\n")).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{key}");
+    }
+    assert_eq!(client.get("/").await.status, 401);
+}
+
+#[tokio::test]
+async fn routes_that_differ_in_more_than_the_url_have_their_own_responses() {
+    let (backend, folder) = (numbered(""), Folder::new());
+    let route = "[[listener.route]]\nheader = { x-beta = \"1\" }\npool = \"web\"\n";
+    let gateway = start_cached(&folder, &format!("pool = \"web\"\ncache = true\n{route}"), &backend).await;
+    let mut client = gateway.connect(0).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.body, "1");
+        assert_eq!(client.request("GET /", "x-beta: 1\r\n").await.unwrap().body, "2");
+    }
+}
+
+#[tokio::test]
+async fn stale_responses_are_used_when_the_backend_is_gone() {
+    let mut backend =
+        Backend::responding(|_, _| async { response("cache-control: max-age=0\r\netag: \"a\"\r\n", "old") });
+    let folder = Folder::new();
+    let gateway = start_cached(&folder, "pool = \"web\"\ncache = { stale_if_error = \"1h\" }", &backend).await;
+    let mut client = gateway.connect(0).await;
+    assert_eq!(client.get("/").await.body, "old");
+    backend.stop().await;
+    let answer = client.get("/").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "old"));
+    assert_eq!(client.get("/other").await.status, 502);
+    assert_eq!(report(&gateway, "127.0.0.1:0 cache").await["stale_on_error"], 1);
+}

@@ -1,0 +1,162 @@
+//! JSON Web Tokens.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData, SigningKey};
+use serde_json::{Value, json};
+
+use super::{config, echo, report, start};
+use crate::{
+    backend::{Backend, response},
+    process::{Folder, Gateway},
+};
+
+/// What issues tokens, with one key.
+pub(crate) struct Issuer(KeyPair);
+
+impl Issuer {
+    pub(crate) fn new() -> Self {
+        Self(KeyPair::generate_for(&PKCS_ED25519).unwrap())
+    }
+
+    /// The public key in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.0.public_key_pem()
+    }
+
+    /// A set of keys with the public key.
+    fn jwks(&self, id: &str) -> String {
+        let x = URL_SAFE_NO_PAD.encode(self.0.der_bytes());
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": x }] }).to_string()
+    }
+
+    /// A token of `https://issuer.test` for `api` that is valid for an hour, with more claims.
+    pub(crate) fn token(&self, subject: &str, more: &Value) -> String {
+        self.token_with(&json!({ "alg": "EdDSA" }), subject, more)
+    }
+
+    fn token_with(&self, header: &Value, subject: &str, more: &Value) -> String {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = json!({ "iss": "https://issuer.test", "aud": "api", "sub": subject, "exp": now + 3600 });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let signed = [header, &claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).unwrap());
+        format!("{signed}.{signature}")
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+const JWT: &str = r#"
+    pool = "web"
+    [listener.auth]
+    identity_headers = { x-user = "name", x-email = "attribute:email" }
+    [listener.auth.jwt]
+    keys_file = "key.pem"
+    issuer = ["https://issuer.test"]
+    audience = ["api"]
+    scope = ["read"]
+    attributes = { email = "email" }
+"#;
+
+#[tokio::test]
+async fn a_token_of_the_issuer_reaches_the_backend_with_its_claims() {
+    let (backend, folder, issuer) = (echo(), Folder::new(), Issuer::new());
+    fs::write(folder.path().join("key.pem"), issuer.pem()).unwrap();
+    let gateway = start(&folder, JWT, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let read = json!({ "scope": "read write", "email": "ada@a.test" });
+    let passed = client.request("GET /", &(bearer(&issuer.token("ada", &read)) + "x-email: forged\r\n")).await.unwrap();
+    assert!(passed.body.contains("x-user: ada\r\nx-email: ada@a.test\r\n"), "{}", passed.body);
+    assert!(!passed.body.contains("forged"), "{}", passed.body);
+    let unsigned = issuer.token_with(&json!({ "alg": "none" }), "ada", &read);
+    let confused = issuer.token_with(&json!({ "alg": "HS256" }), "ada", &read);
+    for (token, status, error) in [
+        (issuer.token("ada", &json!({ "scope": "write" })), 403, "insufficient_scope"),
+        (issuer.token("ada", &json!({ "scope": "read", "aud": "other" })), 401, "invalid_token"),
+        (issuer.token("ada", &json!({ "scope": "read", "exp": 1 })), 401, "invalid_token"),
+        (Issuer::new().token("ada", &read), 401, "invalid_token"),
+        (unsigned.rsplit_once('.').unwrap().0.to_owned() + ".", 401, "invalid_token"),
+        (confused, 401, "invalid_token"),
+    ] {
+        let denied = client.request("GET /", &bearer(&token)).await.unwrap();
+        let challenge = denied.header("www-authenticate").unwrap_or_default();
+        assert!(denied.status == status && challenge.contains(error), "{} {challenge}", denied.status);
+    }
+    assert_eq!(backend.served(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_exchanges_the_keys_of_a_file_and_keeps_them_if_the_file_is_wrong() {
+    let (backend, folder, old, new) = (echo(), Folder::new(), Issuer::new(), Issuer::new());
+    let file = folder.path().join("key.pem");
+    fs::write(&file, old.pem()).unwrap();
+    let mut gateway = start(&folder, JWT, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let read = json!({ "scope": "read" });
+    let tokens = [old.token("ada", &read), new.token("ada", &read)];
+    let mut statuses = async || {
+        let mut statuses = Vec::new();
+        for token in &tokens {
+            statuses.push(client.request("GET /", &bearer(token)).await.unwrap().status);
+        }
+        statuses
+    };
+    assert_eq!(statuses().await, [200, 401]);
+    fs::write(&file, new.pem()).unwrap();
+    gateway.reload(&folder, &config(JWT, &backend)).await;
+    assert_eq!(statuses().await, [401, 200]);
+    fs::write(&file, "no key").unwrap();
+    gateway.signal("-HUP").await;
+    let line = gateway.logs("the old configuration stays").await;
+    assert!(line.contains("key.pem: use a JWK set"), "{line}");
+    assert_eq!(statuses().await, [401, 200]);
+}
+
+#[tokio::test]
+async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_that_fails() {
+    let (backend, folder, old, new) = (echo(), Folder::new(), Issuer::new(), Issuer::new());
+    let set = Arc::new(Mutex::new(old.jwks("1")));
+    let served = Arc::clone(&set);
+    let mut server = Backend::responding(move |_, _| {
+        let set = served.lock().unwrap().clone();
+        async move { response("content-type: application/json\r\n", &set) }
+    });
+    let pool = format!("[pool.issuer]\nendpoints = [{{ address = \"{}\" }}]\n", server.address());
+    let jwks = "jwks = { pool = \"issuer\", uri = \"http://issuer.test/jwks\", cool_down = \"1s\" }";
+    let listener = JWT.replace("keys_file = \"key.pem\"", jwks).replace("scope = [\"read\"]", "");
+    let mut gateway = Gateway::start(&folder, &(pool.clone() + &config(&listener, &backend))).await;
+    let mut client = gateway.connect(0).await;
+    let token =
+        |issuer: &Issuer, id: &str| bearer(&issuer.token_with(&json!({ "alg": "EdDSA", "kid": id }), "a", &json!({})));
+    assert_eq!(client.request("GET /", &token(&old, "1")).await.unwrap().status, 200);
+    *set.lock().unwrap() = new.jwks("2");
+    // Within the time after an attempt, a new key is not looked for.
+    let mut status = 401;
+    while status == 401 {
+        status = client.request("GET /", &token(&new, "2")).await.unwrap().status;
+    }
+    assert_eq!(status, 200);
+    assert_eq!(client.request("GET /", &token(&old, "1")).await.unwrap().status, 401);
+    // Neither a reload nor a failure loses the keys.
+    server.stop().await;
+    gateway.reload(&folder, &(pool + &config(&listener, &backend))).await;
+    assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
+    let failures = async || {
+        let report = report(&gateway, "127.0.0.1:0 auth").await;
+        report["jwt"][0]["keys"]["failures"].as_u64().unwrap()
+    };
+    while failures().await == 0 {
+        assert_eq!(client.request("GET /", &token(&old, "3")).await.unwrap().status, 401);
+    }
+    assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
+}
