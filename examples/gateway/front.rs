@@ -21,7 +21,7 @@ use equipoise::{
     tower::{RequestHead, ServedBy},
 };
 use http::{
-    Extensions, HeaderName, HeaderValue, Request, Response, StatusCode, header,
+    HeaderName, HeaderValue, Request, Response, StatusCode, header,
     uri::{Authority, PathAndQuery},
 };
 use hyper::body::Incoming;
@@ -29,7 +29,6 @@ use tower::Service;
 
 use crate::{
     client::Client,
-    functions::CacheNote,
     routes::NO_ROUTE,
     site::{Proxy, Site},
     source::causes,
@@ -80,7 +79,7 @@ impl Service<Request<Incoming>> for Front {
         if let Some(client) = client {
             request.extensions_mut().insert(client);
         }
-        let mut access = Access::begin(&request, client, site.logs);
+        let mut access = Access::begin(&request, client, &site);
         request.extensions_mut().insert(access.route.clone());
         let response = site.proxy.clone().call(request);
         Box::pin(async move {
@@ -99,6 +98,8 @@ impl Service<Request<Incoming>> for Front {
 /// sent, or when the client has closed its connection before.
 struct Access {
     logs: bool,
+    /// Whether there is a cache.
+    caches: bool,
     began: Instant,
     client: Option<Client>,
     request: Request<()>,
@@ -118,18 +119,28 @@ struct Told {
     identity: Option<Identity>,
     denial: Option<&'static str>,
     request_id: Option<HeaderValue>,
-    cache: Option<CacheNote>,
+    /// What the cache says of the request in `Cache-Status`.
+    cache: Option<HeaderValue>,
 }
 
 impl Told {
-    fn of(extensions: &Extensions) -> Self {
+    fn of<B>(response: &Response<B>, caches: bool) -> Self {
+        let extensions = response.extensions();
+        // The cache adds its line after those of the caches behind it.
+        let status = response.headers().get_all("cache-status").iter().next_back();
         Self {
+            cache: status.filter(|_| caches).cloned(),
             identity: extensions.get().cloned(),
             denial: extensions.get().map(|DenialCode(code)| *code),
-            cache: extensions.get().cloned(),
             request_id: extensions.get().map(|id: &RequestId| id.header_value().clone()),
         }
     }
+}
+
+/// Returns `hit`, or why the cache has forwarded the request, such as `uri-miss`.
+fn outcome(status: &HeaderValue) -> Option<&str> {
+    let outcome = status.to_str().ok()?.split(';').nth(1)?.trim();
+    Some(outcome.strip_prefix("fwd=").unwrap_or(outcome))
 }
 
 impl Access {
@@ -145,7 +156,7 @@ impl Access {
         self.route.name().filter(|name| *name != NO_ROUTE)
     }
 
-    fn begin(request: &Request<Incoming>, client: Option<Client>, logs: bool) -> Self {
+    fn begin(request: &Request<Incoming>, client: Option<Client>, site: &Site) -> Self {
         let mut kept = Request::new(());
         kept.method_mut().clone_from(request.method());
         kept.uri_mut().clone_from(request.uri());
@@ -154,7 +165,8 @@ impl Access {
         let host = request.uri().authority().cloned().or_else(field);
         let (began, route) = (Instant::now(), RouteNote::new());
         Self {
-            logs,
+            logs: site.logs,
+            caches: site.caches,
             began,
             client,
             request: kept,
@@ -170,7 +182,7 @@ impl Access {
     fn answered<B>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
         self.status = Some(response.status());
-        self.functions = Told::of(extensions);
+        self.functions = Told::of(response, self.caches);
         self.endpoint = extensions.get().map(|ServedBy(id)| id.clone());
         if let Some(Failed(error)) = extensions.get() {
             self.endpoint = endpoint_of(error);
@@ -208,7 +220,7 @@ impl Drop for Access {
             endpoint = self.endpoint.as_ref().map(tracing::field::display),
             identity = self.functions.identity.as_ref().map(|identity| identity.name()),
             denial = self.functions.denial,
-            cache = self.functions.cache.as_ref().and_then(CacheNote::outcome),
+            cache = self.functions.cache.as_ref().and_then(outcome),
             request_id = self.functions.request_id.as_ref().and_then(|id| id.to_str().ok()),
             micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         );

@@ -2,11 +2,18 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use equipoise::proxy::{
-    error::ErrorResponses,
-    route::{Route, RouteError, Routes, Split},
+use equipoise::{
+    gateway::stack::AnyBody,
+    http::ResponseBody,
+    proxy::{
+        RequestBody,
+        error::ErrorResponses,
+        route::{Route, RouteBody, RouteError, Routes, Split},
+    },
+    tower::LeasedBody,
 };
 use http::Method;
+use hyper::body::Incoming;
 use toml::Spanned;
 
 use crate::{
@@ -14,12 +21,18 @@ use crate::{
     conditions::Conditions,
     config::{HttpListener, Mode, ProxyTimeouts, RouteTable, Tables},
     context::Context,
-    functions::{Chain, Functional, Shared, Unmatched, any_service},
+    functions::{Chain, Functional, Shared, Unmatched},
     source::{ConfigError, Source},
 };
 
+/// The body of a request when its route is looked for.
+pub(crate) type ListenerBody = AnyBody<RequestBody<Incoming>>;
+
+/// The body of a response of a pool.
+pub(crate) type RoutedBody = LeasedBody<ResponseBody>;
+
 /// The pool of a route, perhaps with functions.
-pub(crate) type Routed = Functional<Balanced>;
+pub(crate) type Routed = Functional<Balanced, RouteBody<ListenerBody>, RoutedBody>;
 
 /// The name of the route of requests that no other route matches.
 pub(crate) const NO_ROUTE: &str = "-";
@@ -56,7 +69,7 @@ pub(crate) fn new(
         let weights = weights(group, source)?;
         let mut choices = Vec::new();
         for (route, weight) in group.iter().zip(weights) {
-            choices.push((functions.around(service(&route.get_ref().pool)?), weight));
+            choices.push((around(service(&route.get_ref().pool)?, &functions, route.span(), source)?, weight));
         }
         // The name of a route is that of its pools.
         let names: Vec<_> = group.iter().map(|route| route.get_ref().pool.get_ref().as_str()).collect();
@@ -68,7 +81,7 @@ pub(crate) fn new(
     }
     let functions = shared.route(of_listener, context)?;
     match &listener.pool {
-        Some(pool) => routes.push(Route::to(pool.get_ref(), functions.around(service(pool)?))),
+        Some(pool) => routes.push(Route::to(pool.get_ref(), around(service(pool)?, &functions, pool.span(), source)?)),
         None if routes.is_empty() => {
             return Err(
                 source.error(listener.bind.span(), "the listener has no pool and no routes: add a pool, or routes")
@@ -81,13 +94,19 @@ pub(crate) fn new(
                 others.push(with_conditions(Route::to(NO_ROUTE, ()), route, source)?);
             }
             let others = Routes::new(others).map_err(|error| source.caused(listener.bind.span(), &error))?;
-            let unmatched = functions.around_any(any_service(Unmatched::new(others)));
-            routes.push(Route::to(NO_ROUTE, Functional::With(unmatched)));
+            let unmatched = functions.only(Unmatched::new(others));
+            let unmatched = unmatched.map_err(|error| source.caused(listener.bind.span(), &error))?;
+            routes.push(Route::to(NO_ROUTE, unmatched));
         }
         None => {}
     }
     let routes = Routes::new(routes).map_err(|error| source.caused(listener.bind.span(), &error))?;
     Ok((routes, shared.before_routes(listener, &bind, context)?))
+}
+
+/// Puts the functions of a route around its pool.
+fn around(pool: Balanced, functions: &Chain, span: Range<usize>, source: &Source) -> Result<Routed, ConfigError> {
+    functions.around(pool).map_err(|error| source.caused(span, &error))
 }
 
 /// Routes with the same conditions, and the conditions.

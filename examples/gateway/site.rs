@@ -2,8 +2,9 @@
 
 use equipoise::{
     affinity::source::ClientAddress,
+    gateway::stack::AnyBody,
     proxy::{
-        ReverseProxy, ReverseProxyLayer, Timeouts,
+        ProxyBody, RequestBody, ReverseProxy, ReverseProxyLayer, Timeouts,
         error::{ErrorFormat, ErrorResponses},
         headers::{FieldAction, ForwardingFields, ReportedField},
         route::Router,
@@ -11,19 +12,23 @@ use equipoise::{
     },
 };
 use http::StatusCode;
+use hyper::body::Incoming;
 use tower::Layer;
 
 use crate::{
-    config::{CertificateField, Errors, Field, Format, HttpListener, ProxyTimeouts},
+    config::{CertificateField, Errors, Field, Format, HttpListener, ProxyTimeouts, Setting},
     context::Context,
     functions::Functional,
     proxies,
-    routes::{self, Routed},
+    routes::{self, Routed, RoutedBody},
     source::{ConfigError, Source},
 };
 
 /// The proxy of a site. The functions around the router are those that can change where a request goes.
-pub(crate) type Proxy = ReverseProxy<Functional<Router<Routed>>>;
+pub(crate) type Proxy = ReverseProxy<Functional<Router<Routed>, RequestBody<Incoming>, RouterBody>>;
+
+/// The body of a response of the router.
+type RouterBody = ProxyBody<AnyBody<RoutedBody>>;
 
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -36,6 +41,8 @@ pub(crate) struct Site {
     pub(crate) limits: ServerLimits,
     /// Whether each request is logged.
     pub(crate) logs: bool,
+    /// Whether there is a cache, whose outcome is logged.
+    pub(crate) caches: bool,
 }
 
 impl Site {
@@ -44,6 +51,7 @@ impl Site {
         let errors = errors(&listener.errors, source)?;
         let (routes, before) = routes::new(listener, &errors, context)?;
         let router = Router::new(routes);
+        let before = before.around(router.clone()).map_err(|error| source.caused(listener.bind.span(), &error))?;
         let forwarding = forwarding(listener, source)?;
         let clients = forwarding.client().clone();
         let layer = ReverseProxyLayer::new().forwarding(forwarding).tunnels(context.tunnels.clone());
@@ -53,9 +61,23 @@ impl Site {
             None => layer,
         };
         let limits = listener.limits.server(listener.timeouts.idle);
-        let proxy = layer.errors(errors).layer(before.around(router.clone()));
-        Ok(Self { proxy, router, clients, served_by_header: listener.served_by_header, limits, logs: context.logs })
+        let proxy = layer.errors(errors).layer(before);
+        Ok(Self {
+            proxy,
+            router,
+            clients,
+            served_by_header: listener.served_by_header,
+            limits,
+            logs: context.logs,
+            caches: caches(listener),
+        })
     }
+}
+
+/// Returns whether the listener or one of its routes has a cache.
+fn caches(listener: &HttpListener) -> bool {
+    let routes = listener.route.iter().map(|route| &route.get_ref().cache);
+    std::iter::once(&listener.cache).chain(routes).flatten().any(|cache| matches!(cache.get_ref(), Setting::On(_)))
 }
 
 fn timeouts(listener: &HttpListener) -> Timeouts {

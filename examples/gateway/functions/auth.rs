@@ -53,11 +53,14 @@ pub(super) fn add(
     match tables.auth.and_then(|placed| Some((placed, placed.table()?))) {
         Some((placed, (table, _))) => {
             let function = function(placed, table, shared, context)?;
-            chain.push(function.layer.clone().errors(shared.errors.clone()));
+            let layer = function.layer.clone().errors(shared.errors.clone());
+            chain.add(|functions| functions.authenticate(layer));
         }
         None if !all_fields.is_empty() => {
             let fields = all_fields.iter().cloned().fold(IdentityFields::none(), IdentityFields::remove);
-            chain.push(AuthLayer::anonymous().identity_fields(fields));
+            let layer = AuthLayer::anonymous().identity_fields(fields);
+            // No request has an identity, so a cache cannot mix up those of several ones.
+            chain.add(|functions| functions.authenticate(layer).share_cache_between_identities());
         }
         None => {}
     }

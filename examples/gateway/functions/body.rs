@@ -1,6 +1,8 @@
 //! Filters of the bodies of requests and responses.
 
-use equipoise::gateway::filter::{LimitSize, RejectText, ReplaceText, RequestBodyFilterLayer, ResponseBodyFilterLayer};
+use equipoise::gateway::filter::{
+    BodyFilterStats, LimitSize, RejectText, ReplaceText, RequestBodyFilterLayer, ResponseBodyFilterLayer,
+};
 use serde_json::{Value, json};
 use toml::Spanned;
 
@@ -18,45 +20,54 @@ pub(super) fn add(
     shared: &Shared<'_>,
     context: Context<'_>,
 ) -> Result<(), ConfigError> {
-    add_of_responses(chain, tables, context.source)?;
+    add_of_responses(chain, tables, context)?;
     let Some((placed, (table, span))) = tables.request_body.and_then(|placed| Some((placed, placed.table()?))) else {
         return Ok(());
     };
-    if table.reject.is_none() && table.replace.is_none() {
-        return Err(context.source.error(span, "request_body does nothing: add reject or replace"));
-    }
-    if let Some(texts) = &table.reject {
-        let layer =
-            context.functions.keep_or_build(&format!("{} request_body", placed.place), table.clone(), || {
-                let reject =
-                    RejectText::new(texts.get_ref()).map_err(|error| context.source.caused(texts.span(), &error))?;
-                Ok(Rejects(RequestBodyFilterLayer::new(reject)))
-            })?;
-        chain.push_for_bodies(layer.0.clone().errors(shared.errors.clone()));
-    }
-    if let Some(texts) = &table.replace {
-        let replace = replace(texts, table.ignore_case, context.source)?;
-        chain.push_for_bodies(RequestBodyFilterLayer::new(replace).errors(shared.errors.clone()));
-    }
+    let layer = match (&table.reject, &table.replace) {
+        (Some(texts), None) => {
+            let reject = RejectText::new(texts.get_ref());
+            RequestBodyFilterLayer::new(reject.map_err(|error| context.source.caused(texts.span(), &error))?)
+        }
+        (None, Some(texts)) => RequestBodyFilterLayer::new(replace(texts, table.ignore_case, context.source)?),
+        (None, None) => return Err(context.source.error(span, "request_body does nothing: add reject or replace")),
+        (Some(_), Some(_)) => {
+            return Err(context
+                .source
+                .error(span, "request_body has one of reject and replace: leave one of them out"));
+        }
+    };
+    let place = format!("{} request_body", placed.place);
+    let layer = context.functions.keep_or_build(&place, table.clone(), || Ok(layer))?;
+    let layer = (*layer).clone().errors(shared.errors.clone());
+    chain.add(|functions| functions.filter_request_bodies(layer));
     Ok(())
 }
 
-fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, source: &Source) -> Result<(), ConfigError> {
-    let Some((table, span)) = tables.response_body.and_then(|placed| placed.table()) else { return Ok(()) };
+fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
+    let Some((placed, (table, span))) = tables.response_body.and_then(|placed| Some((placed, placed.table()?))) else {
+        return Ok(());
+    };
     let of_types = |layer: ResponseBodyFilterLayer| match &table.content_type {
         Some(types) => layer.content_types(types),
         None => layer,
     };
-    if table.replace.is_none() && table.max_bytes.is_none() {
-        return Err(source.error(span, "response_body does nothing: add replace or max_bytes"));
-    }
-    if let Some(max) = table.max_bytes {
-        chain.push(of_types(ResponseBodyFilterLayer::new(LimitSize::new(max)).keep_request_fields(true)));
-    }
-    if let Some(texts) = &table.replace {
-        let replace = replace(texts, table.ignore_case, source)?.once(table.once);
-        chain.push(of_types(ResponseBodyFilterLayer::new(replace)));
-    }
+    let layer = match (table.max_bytes, &table.replace) {
+        (Some(max), None) => ResponseBodyFilterLayer::new(LimitSize::new(max)).keep_request_fields(true),
+        (None, Some(texts)) => {
+            let replace = replace(texts, table.ignore_case, context.source)?.once(table.once);
+            ResponseBodyFilterLayer::new(replace)
+        }
+        (None, None) => return Err(context.source.error(span, "response_body does nothing: add replace or max_bytes")),
+        (Some(_), Some(_)) => {
+            return Err(context
+                .source
+                .error(span, "response_body has one of replace and max_bytes: leave one of them out"));
+        }
+    };
+    let place = format!("{} response_body", placed.place);
+    let layer = context.functions.keep_or_build(&place, table.clone(), || Ok(of_types(layer)))?;
+    chain.add(|functions| functions.filter_response_bodies((*layer).clone()));
     Ok(())
 }
 
@@ -66,11 +77,18 @@ fn replace(texts: &Spanned<Vec<ReplaceTable>>, ignore_case: bool, source: &Sourc
     replace.map_err(|error| source.caused(texts.span(), &error))
 }
 
-/// What refuses requests with certain texts.
-struct Rejects(RequestBodyFilterLayer);
+fn of_filter(stats: BodyFilterStats) -> Value {
+    json!({ "filtered": stats.filtered, "rejected": stats.rejected })
+}
 
-impl Function for Rejects {
+impl Function for RequestBodyFilterLayer {
     fn report(&self) -> Value {
-        json!({ "rejected": self.0.rejected() })
+        of_filter(self.stats())
+    }
+}
+
+impl Function for ResponseBodyFilterLayer {
+    fn report(&self) -> Value {
+        of_filter(self.stats())
     }
 }

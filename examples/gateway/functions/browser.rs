@@ -14,11 +14,14 @@ use crate::{
 
 /// Adds the CORS policy of a route.
 pub(super) fn add_cors(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
-    if let Some((table, span)) = tables.cors.and_then(|placed| placed.table()) {
-        let layer = cors(table, context.source)?.build();
-        let layer: CorsLayer = layer.map_err(|error| context.source.caused(span, &error))?;
-        chain.push(layer);
-    }
+    let Some((placed, (table, span))) = tables.cors.and_then(|placed| Some((placed, placed.table()?))) else {
+        return Ok(());
+    };
+    let source = context.source;
+    let layer = context.functions.keep_or_build(&format!("{} cors", placed.place), table.clone(), || {
+        cors(table, source)?.build().map_err(|error| source.caused(span, &error))
+    })?;
+    chain.add(|functions| functions.cors((*layer).clone()));
     Ok(())
 }
 
@@ -69,22 +72,46 @@ pub(super) fn add_csrf(
         }
         Ok(layer)
     })?;
-    chain.push((*layer).clone().errors(shared.errors.clone()));
+    let layer = (*layer).clone().errors(shared.errors.clone());
+    chain.add(|functions| functions.csrf(layer));
     Ok(())
 }
 
 /// Adds what gives requests ids, before the routes.
-pub(super) fn add_request_ids(chain: &mut Chain, listener: &HttpListener, source: &Source) -> Result<(), ConfigError> {
+pub(super) fn add_request_ids(
+    chain: &mut Chain,
+    (listener, place): (&HttpListener, &str),
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
     let Some(Setting::On(table)) = listener.request_id.as_ref().map(Spanned::get_ref) else { return Ok(()) };
-    let mut layer = RequestIdLayer::new().in_response(table.in_response);
-    if table.keep {
-        layer = layer.accept_from(proxies::trusted(listener.trusted_proxies.as_ref(), source)?);
-    }
-    if let Some(header) = &table.header {
-        layer = layer.header(header_name(header, source)?);
-    }
-    chain.push(layer);
+    let source = context.source;
+    let trusted = listener.trusted_proxies.as_ref();
+    let key = (table.clone(), trusted.cloned());
+    let layer = context.functions.keep_or_build(&format!("{place} request_id"), key, || {
+        let mut layer = RequestIdLayer::new().in_response(table.in_response);
+        if table.keep {
+            layer = layer.accept_from(proxies::trusted(trusted, source)?);
+        }
+        if let Some(header) = &table.header {
+            layer = layer.header(header_name(header, source)?);
+        }
+        Ok(layer)
+    })?;
+    chain.add(|functions| functions.request_id((*layer).clone()));
     Ok(())
+}
+
+impl Function for CorsLayer {
+    fn report(&self) -> Value {
+        json!({ "preflights": self.stats().preflights })
+    }
+}
+
+impl Function for RequestIdLayer {
+    fn report(&self) -> Value {
+        let stats = self.stats();
+        json!({ "kept": stats.kept, "created": stats.created })
+    }
 }
 
 impl Function for CsrfLayer {

@@ -9,12 +9,10 @@ use equipoise::{
     },
     spec::most_similar,
 };
-use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 use toml::Spanned;
-use tower::util::MapResponseLayer;
 
-use super::{AnyBody, Chain, Function, Functions, Shared, auth::header_name};
+use super::{Chain, Function, Functions, Shared, auth::header_name};
 use crate::{
     config::{CacheKeyTable, CacheStoreTable, CacheTable, QueryKey, SetCookieTable, StatusName, Tables},
     context::Context,
@@ -106,10 +104,11 @@ pub(super) fn add(
         let layer = layer(table, (store, tables.place), shared, source)?;
         Ok(CacheFunction { store: name.clone(), layer })
     })?;
-    if !matches!(table.status.as_ref().map(Spanned::get_ref), Some(StatusName::Shown(false))) {
-        chain.push(MapResponseLayer::new(note));
-    }
-    chain.push(function.layer.clone());
+    let is_shared = table.shared.as_ref().is_some_and(|shared| *shared.get_ref());
+    chain.add(|functions| {
+        let functions = functions.cache(function.layer.clone());
+        if is_shared { functions.share_cache_between_identities() } else { functions }
+    });
     Ok(())
 }
 
@@ -237,26 +236,6 @@ pub(crate) async fn purge(
         count = Some(count.unwrap_or(0) + removed);
     }
     Ok(count)
-}
-
-/// A response extension: what the cache has done, as its element of `Cache-Status` says.
-#[derive(Clone)]
-pub(crate) struct CacheNote(HeaderValue);
-
-impl CacheNote {
-    /// Returns `hit`, or why the request was forwarded, such as `uri-miss`.
-    pub(crate) fn outcome(&self) -> Option<&str> {
-        let outcome = self.0.to_str().ok()?.split(';').nth(1)?.trim();
-        Some(outcome.strip_prefix("fwd=").unwrap_or(outcome))
-    }
-}
-
-/// Notes what the cache has done, for the access log. The cache adds its field after those of other caches.
-fn note(mut response: Response<AnyBody>) -> Response<AnyBody> {
-    if let Some(status) = response.headers().get_all("cache-status").iter().next_back().cloned() {
-        response.extensions_mut().insert(CacheNote(status));
-    }
-    response
 }
 
 fn of_store(stats: StoreStats) -> Value {

@@ -7,9 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::body::Body;
+use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
 use super::BoxError;
@@ -17,29 +16,30 @@ use crate::backend::{Backend, Balanced};
 
 /// The pools of the running gateway, which each reload replaces. Clones are the same ones.
 #[derive(Clone, Default)]
-pub(crate) struct PoolClients(Arc<ArcSwap<BTreeMap<String, Balanced>>>);
+pub(crate) struct PoolClients(Arc<watch::Sender<BTreeMap<String, Balanced>>>);
 
 impl PoolClients {
     pub(crate) fn replace(&self, pools: &BTreeMap<String, Backend>) {
         let pools = pools.iter().map(|(name, pool)| (name.clone(), pool.service.clone()));
-        self.0.store(Arc::new(pools.collect()));
+        self.0.send_replace(pools.collect());
     }
 
-    /// Returns a client of a pool. It uses the pool that has the name when a request is sent.
+    /// Returns a client of a pool. It uses the pool that has the name when a request is sent. If there is none yet, because
+    /// the configuration is not applied, it waits.
     pub(super) fn client(&self, pool: &str) -> PoolClient {
-        PoolClient { pools: self.clone(), name: pool.into() }
+        PoolClient { pools: self.0.subscribe(), name: pool.into() }
     }
 }
 
 #[derive(Clone)]
 pub(super) struct PoolClient {
-    pools: PoolClients,
+    pools: watch::Receiver<BTreeMap<String, Balanced>>,
     name: Arc<str>,
 }
 
 impl<B, R> Service<Request<B>> for PoolClient
 where
-    B: Body + Send + 'static,
+    B: Send + 'static,
     Balanced: Service<Request<B>, Response = Response<R>>,
     <Balanced as Service<Request<B>>>::Error: Into<BoxError>,
     <Balanced as Service<Request<B>>>::Future: Send,
@@ -53,9 +53,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let pool = self.pools.0.load().get(&*self.name).cloned();
-        let name = Arc::clone(&self.name);
+        let Self { mut pools, name } = self.clone();
         Box::pin(async move {
+            let pool = pools.wait_for(|pools| pools.contains_key(&*name)).await?.get(&*name).cloned();
             let pool = pool.ok_or_else(|| format!("there is no pool {name:?}"))?;
             pool.oneshot(request).await.map_err(Into::into)
         })

@@ -17,7 +17,7 @@ pub(super) fn add(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -
     };
     let place = format!("{} compression", placed.place);
     let layer = context.functions.keep_or_build(&place, table.clone(), || layer(table, context.source))?;
-    chain.push((*layer).clone());
+    chain.add(|functions| functions.compress((*layer).clone()));
     Ok(())
 }
 
@@ -62,7 +62,8 @@ pub(super) fn add_decompression(
         }
         Ok(table.max_bytes.iter().fold(layer, |layer, max| layer.max_bytes(*max)))
     })?;
-    chain.push_for_bodies((*layer).clone().errors(shared.errors.clone()));
+    let layer = (*layer).clone().errors(shared.errors.clone());
+    chain.add(|functions| functions.decompress(layer));
     Ok(())
 }
 

@@ -60,7 +60,8 @@ pub(super) fn add(
         let (running, rules) = (layer.clone(), rules()?);
         context.functions.on_apply(move || running.replace(rules));
     }
-    chain.push_for_bodies((*layer).clone().errors(shared.errors.clone()));
+    let layer = (*layer).clone().errors(shared.errors.clone());
+    chain.add(|functions| functions.filter(layer));
     Ok(())
 }
 
@@ -90,6 +91,9 @@ fn rule(name: &str, table: &Spanned<FilterRule>, source: &Source) -> Result<Rule
             return Err(source.error(status.span(), "status has no effect, because the rule denies nothing"));
         }
         rule = rule.status(self::status(status, "403", source)?);
+    }
+    for host in &table.host {
+        rule = rule.host(host);
     }
     for path in &table.path {
         rule = rule.path(path);
@@ -177,7 +181,8 @@ pub(super) fn add_paths(
     };
     let place = format!("{place} paths");
     let layer = context.functions.keep_or_build(&place, table.clone(), || Ok(UriLayer::new(policy)))?;
-    chain.push((*layer).clone().errors(shared.errors.clone()));
+    let layer = (*layer).clone().errors(shared.errors.clone());
+    chain.add(|functions| functions.uri(layer));
     Ok(())
 }
 

@@ -24,7 +24,8 @@ pub(super) fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: C
         edits = edits.and(self::edits(table, context.source)?);
     }
     if !edits.is_empty() {
-        chain.push(layer().response(edits));
+        let layer = layer().response(edits);
+        chain.add(|functions| functions.client_fields(layer));
     }
     Ok(())
 }
@@ -32,7 +33,8 @@ pub(super) fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: C
 /// Adds the changes of requests of a route.
 pub(super) fn add_of_requests(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
     if let Some((table, _)) = tables.request_headers.and_then(|placed| placed.table()) {
-        chain.push(layer().request(edits(table, context.source)?));
+        let layer = layer().request(edits(table, context.source)?);
+        chain.add(|functions| functions.backend_fields(layer));
     }
     Ok(())
 }

@@ -1,19 +1,24 @@
 //! Limits of rates and of requests in flight.
 
+use std::ops::Range;
+
 use equipoise::{
     SourcePrefix,
     affinity::source::ClientAddress,
     gateway::limit::{
         InFlightLayer, InvalidRateLimit, Limit, LimitFields, LimitKey, MissingKey, Quota, RateLimitLayer,
+        RedisFallback, RedisLimits,
     },
 };
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, auth::header_name, filter::status};
+use super::{Chain, Function, Shared, auth::header_name, file, filter::status};
 use crate::{
     client::client_address,
-    config::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable, Tables},
+    config::{
+        Fallback, InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable, RedisTable, Tables,
+    },
     context::Context,
     source::{ConfigError, Source},
 };
@@ -31,7 +36,7 @@ const OF_PROXIES: [&str; 5] = ["x-forwarded-for", "forwarded", "x-real-ip", "tru
 /// The limits of a route before or after its authentication.
 struct LimitFunction {
     rate: Option<RateLimitLayer>,
-    in_flight: Vec<InFlightLayer>,
+    in_flight: Option<InFlightLayer>,
 }
 
 /// Adds the limits of a stage.
@@ -77,19 +82,29 @@ pub(super) fn add(
         if is_by_route { tables.place } else { placed.place },
         if stage == Stage::AfterAuthentication { " by identity" } else { "" },
     );
-    let key = (table.clone(), shared.errors_table.clone(), stage);
+    let redis = table.redis.as_ref().map(|redis| redis_url(redis.get_ref(), redis.span(), source)).transpose()?;
+    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone());
     let function = context.functions.keep_or_build(&format!("{place} limit{suffix}"), key, || {
-        let mut layers = Vec::new();
-        for limit in &in_flight {
-            layers.push(self::in_flight(limit, table, shared, source)?);
+        if let Some(second) = in_flight.get(1) {
+            let message =
+                "in_flight has one limit before the authentication and one by the identity: leave this one out";
+            return Err(source.error(second.span(), message));
         }
-        Ok(LimitFunction { rate: rate(&rates, table, shared, source)?, in_flight: layers })
+        let in_flight = in_flight.first().map(|limit| self::in_flight(limit, table, shared, source)).transpose()?;
+        let redis = table.redis.as_ref().zip(redis).map(|(table, url)| self::redis(table.get_ref(), url));
+        Ok(LimitFunction { rate: rate(&rates, (table, redis), shared, source)?, in_flight })
     })?;
-    for layer in &function.in_flight {
-        chain.push(layer.clone());
+    if let Some(layer) = function.in_flight.clone() {
+        chain.add(|functions| match stage {
+            Stage::BeforeAuthentication => functions.limit_in_flight(layer),
+            Stage::AfterAuthentication => functions.limit_identities_in_flight(layer),
+        });
     }
-    if let Some(layer) = &function.rate {
-        chain.push(layer.clone());
+    if let Some(layer) = function.rate.clone() {
+        chain.add(|functions| match stage {
+            Stage::BeforeAuthentication => functions.rate_limit(layer),
+            Stage::AfterAuthentication => functions.rate_limit_identities(layer),
+        });
     }
     Ok(())
 }
@@ -124,7 +139,7 @@ fn stage_of(by: Option<&Spanned<KeyTable>>) -> Stage {
 
 fn rate(
     limits: &[&Spanned<RateTable>],
-    table: &LimitTable,
+    (table, redis): (&LimitTable, Option<RedisLimits>),
     shared: &Shared<'_>,
     source: &Source,
 ) -> Result<Option<RateLimitLayer>, ConfigError> {
@@ -145,15 +160,47 @@ fn rate(
         checked.map_err(|error| source.caused(limit.span(), &error))?;
         builder = builder.limit(built);
     }
+    if let Some(redis) = redis {
+        builder = builder.redis(redis);
+    }
     builder.build().map(Some).map_err(|error| source.caused(span_of(&error, first, table), &error))
 }
 
 /// Returns the place of what the limits have refused together.
-fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTable) -> std::ops::Range<usize> {
-    match (error, &table.status) {
-        (InvalidRateLimit::Setting { setting: "status", .. }, Some(status)) => status.span(),
+fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTable) -> Range<usize> {
+    match (error, &table.status, &table.redis) {
+        (InvalidRateLimit::Setting { setting: "status", .. }, Some(status), _) => status.span(),
+        (InvalidRateLimit::Setting { .. } | InvalidRateLimit::Url { .. }, _, Some(redis)) => redis.span(),
         _ => first.span(),
     }
+}
+
+fn redis_url(table: &RedisTable, span: Range<usize>, source: &Source) -> Result<String, ConfigError> {
+    match (&table.url, &table.url_file) {
+        (Some(url), None) if url.get_ref().contains('@') => {
+            let message =
+                "the admin interface shows the URL: write one with a password into a file, and name it in url_file";
+            Err(source.error(url.span(), message))
+        }
+        (Some(url), None) => Ok(url.get_ref().clone()),
+        (None, Some(path)) => Ok(file::read(path, source)?.trim().to_owned()),
+        _ => Err(source.error(span, "redis has one of url and url_file")),
+    }
+}
+
+fn redis(table: &RedisTable, url: String) -> RedisLimits {
+    let mut redis = RedisLimits::new(url).fallback(match table.fallback {
+        Fallback::Local => RedisFallback::Local { gateways: table.gateways },
+        Fallback::Allow => RedisFallback::Allow,
+        Fallback::Deny => RedisFallback::Deny,
+    });
+    if let Some(prefix) = &table.prefix {
+        redis = redis.prefix(prefix);
+    }
+    if let Some(timeout) = &table.timeout {
+        redis = redis.timeout(*timeout.get_ref());
+    }
+    redis
 }
 
 fn limit(table: &Spanned<RateTable>, source: &Source) -> Result<Limit, ConfigError> {
@@ -193,7 +240,7 @@ fn in_flight(
 /// Returns the key by which requests are counted, and its parts as they are written.
 fn key<'t>(
     by: Option<&'t Spanned<KeyTable>>,
-    span: std::ops::Range<usize>,
+    span: Range<usize>,
     source: &Source,
 ) -> Result<(LimitKey, &'t [String]), ConfigError> {
     const VALID: &str = "use \"client\", \"network:24/48\", \"header:NAME\", \"identity\", \"route\", or \"all\" for all requests \
@@ -268,7 +315,7 @@ impl Function for LimitFunction {
                 "inherited": stats.inherited,
             })
         });
-        let in_flight = self.in_flight.iter().map(InFlightLayer::stats).map(|stats| {
+        let in_flight = self.in_flight.as_ref().map(InFlightLayer::stats).map(|stats| {
             json!({
                 "admitted": stats.admitted,
                 "denied": stats.denied,
@@ -277,6 +324,20 @@ impl Function for LimitFunction {
                 "keys": stats.keys,
             })
         });
-        json!({ "rate": rate.collect::<Value>(), "in_flight": in_flight.collect::<Value>() })
+        let redis = self.rate.as_ref().and_then(RateLimitLayer::redis_stats).map(|stats| {
+            json!({
+                "connected": stats.connected,
+                "reason": stats.reason,
+                "decisions": stats.decisions,
+                "fallbacks": stats.fallbacks,
+                "disconnected": stats.disconnected,
+                "timeouts": stats.timeouts,
+                "errors": stats.errors,
+                "saturated": stats.saturated,
+                "reconnects": stats.reconnects,
+                "script_reloads": stats.script_reloads,
+            })
+        });
+        json!({ "redis": redis, "rate": rate.collect::<Value>(), "in_flight": in_flight })
     }
 }

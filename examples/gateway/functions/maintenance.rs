@@ -1,6 +1,10 @@
 //! Maintenance pages.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use equipoise::{
     affinity::source::ClientAddress,
@@ -8,7 +12,6 @@ use equipoise::{
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use toml::Spanned;
 
 use super::{Chain, Function, Shared, auth::header_name, file, filter::addresses};
 use crate::{
@@ -24,8 +27,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 struct MaintenanceFunction {
     layer: MaintenanceLayer,
     maintenance: Maintenance,
-    /// What looks for the file.
-    following: Option<JoinHandle<()>>,
+    /// What looks for the file, once the configuration is applied.
+    following: OnceLock<JoinHandle<()>>,
 }
 
 /// Adds the maintenance page of a route.
@@ -59,17 +62,25 @@ pub(super) fn add(
         if let (Some(header), Some(secret)) = (&table.allow.header, &secret) {
             layer = layer.exempt_secret(header_name(header, source)?, secret);
         }
-        let follow = |file: &Spanned<PathBuf>| maintenance.clone().follow(source.path(file.get_ref()), LOOK_INTERVAL);
-        let following = table.file.as_ref().map(follow).map(tokio::spawn);
-        Ok(MaintenanceFunction { layer, maintenance, following })
+        Ok(MaintenanceFunction { layer, maintenance, following: OnceLock::new() })
     })?;
-    let (maintenance, active) = (function.maintenance.clone(), table.active.unwrap_or(table.file.is_none()));
-    context.functions.on_apply(move || {
-        maintenance.set_page(page);
-        maintenance.switch(active);
-    });
-    chain.push(function.layer.clone().errors(shared.errors.clone()));
+    let file = table.file.as_ref().map(|file| source.path(file.get_ref()));
+    let (running, active) = (Arc::clone(&function), table.active.unwrap_or(file.is_none()));
+    context.functions.on_apply(move || running.apply(page, active, file));
+    let layer = function.layer.clone().errors(shared.errors.clone());
+    chain.add(|functions| functions.maintenance(layer));
     Ok(())
+}
+
+impl MaintenanceFunction {
+    fn apply(&self, page: MaintenancePage, active: bool, file: Option<PathBuf>) {
+        self.maintenance.set_page(page);
+        self.maintenance.switch(active);
+        if let Some(file) = file {
+            let follow = || tokio::spawn(self.maintenance.clone().follow(file, LOOK_INTERVAL));
+            self.following.get_or_init(follow);
+        }
+    }
 }
 
 fn page(table: &MaintenanceTable, source: &Source) -> Result<MaintenancePage, ConfigError> {
@@ -106,7 +117,7 @@ fn secret(table: &AllowedDuringMaintenance, source: &Source) -> Result<Option<St
 
 impl Drop for MaintenanceFunction {
     fn drop(&mut self) {
-        self.following.iter().for_each(JoinHandle::abort);
+        self.following.get().into_iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -20,17 +20,23 @@ mod unmatched;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use equipoise::proxy::error::ErrorResponses;
+use equipoise::{
+    gateway::{
+        self,
+        stack::{AnyBody, InvalidFunctions},
+    },
+    proxy::error::ErrorResponses,
+};
 use http::{HeaderName, Request, Response};
 use hyper::body::Body;
-use tower::{Layer, Service};
+use tower::Service;
 
 use self::limit::Stage;
 pub(crate) use self::{
-    cache::{CacheNote, CacheStores, Purged, purge, store},
+    cache::{CacheStores, Purged, purge, store},
     clients::PoolClients,
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
-    service::{AnyBodies, AnyBody, AnyService, BoxError, Functional, any_service},
+    service::{BoxError, Functional},
     unmatched::Unmatched,
 };
 use crate::{
@@ -39,61 +45,64 @@ use crate::{
     source::{ConfigError, Source},
 };
 
-/// Puts a function around a service.
-type Around = Box<dyn Fn(AnyService) -> AnyService>;
-
-/// The functions of a route, or of a listener before its routes.
-#[derive(Default)]
-pub(crate) struct Chain(Vec<Around>);
+/// The functions of a route, or of a listener before its routes. Their order does not depend on that in which they are added.
+pub(crate) struct Chain {
+    functions: gateway::stack::Functions,
+    is_empty: bool,
+}
 
 impl Chain {
-    /// Adds a function inside of those that were added before.
-    fn push<L, R>(&mut self, layer: L)
-    where
-        L: Layer<AnyService> + 'static,
-        L::Service: Service<Request<AnyBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Request<AnyBody>>>::Error: Into<BoxError>,
-        <L::Service as Service<Request<AnyBody>>>::Future: Send,
-        R: Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
-        self.0.push(Box::new(move |service| any_service(layer.layer(service))));
+    fn new() -> Self {
+        Self { functions: gateway::stack::Functions::new(), is_empty: true }
     }
 
-    /// Adds a function that changes request bodies, inside of those that were added before.
-    fn push_for_bodies<L, R>(&mut self, layer: L)
-    where
-        L: Layer<AnyBodies> + 'static,
-        L::Service: Service<Request<AnyBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Request<AnyBody>>>::Error: Into<BoxError>,
-        <L::Service as Service<Request<AnyBody>>>::Future: Send,
-        R: Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
-        self.0.push(Box::new(move |service| any_service(layer.layer(AnyBodies(service)))));
+    /// Adds a function.
+    fn add(&mut self, add: impl FnOnce(gateway::stack::Functions) -> gateway::stack::Functions) {
+        self.functions = add(std::mem::take(&mut self.functions));
+        self.is_empty = false;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.is_empty
     }
 
     /// Puts the functions around a service. They share their states with those around other services.
-    pub(crate) fn around<S, R>(&self, service: S) -> Functional<S>
+    ///
+    /// # Errors
+    ///
+    /// The functions would leave a route open by mistake. Each function is checked before, with its place in the file.
+    pub(crate) fn around<S, B, R>(&self, service: S) -> Result<Functional<S, B, R>, InvalidFunctions>
     where
-        S: Service<Request<AnyBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S: Service<Request<AnyBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
-        S::Future: Send,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        match self.is_empty() {
-            true => Functional::Plain(service),
-            false => Functional::With(self.around_any(any_service(service))),
+        match self.is_empty {
+            true => Ok(Functional::Plain(service)),
+            false => self.only(service),
         }
     }
 
-    pub(crate) fn around_any(&self, service: AnyService) -> AnyService {
-        self.0.iter().rev().fold(service, |inner, around| around(inner))
+    /// Puts the functions around a service of any type.
+    ///
+    /// # Errors
+    ///
+    /// Those of `around`.
+    pub(crate) fn only<S, T, B, R>(&self, service: T) -> Result<Functional<S, B, R>, InvalidFunctions>
+    where
+        T: Service<Request<AnyBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        T::Error: Into<BoxError>,
+        T::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.functions.layer(service).map(Functional::With)
     }
 }
 
@@ -120,7 +129,7 @@ impl<'e> Shared<'e> {
 
     /// Builds the functions of a route, in the safe order: the first one is the outermost.
     pub(crate) fn route(&self, tables: Tables<'_>, context: Context<'_>) -> Result<Chain, ConfigError> {
-        let mut chain = Chain::default();
+        let mut chain = Chain::new();
         headers::add_of_responses(&mut chain, tables, context)?;
         filter::add(&mut chain, tables, self, context)?;
         maintenance::add(&mut chain, tables, self, context)?;
@@ -145,8 +154,8 @@ impl<'e> Shared<'e> {
         place: &str,
         context: Context<'_>,
     ) -> Result<Chain, ConfigError> {
-        let mut chain = Chain::default();
-        browser::add_request_ids(&mut chain, listener, context.source)?;
+        let mut chain = Chain::new();
+        browser::add_request_ids(&mut chain, (listener, place), context)?;
         filter::add_paths(&mut chain, (listener.paths.as_ref(), place), self, context)?;
         Ok(chain)
     }

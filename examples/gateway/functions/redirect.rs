@@ -21,7 +21,7 @@ pub(super) fn add(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -
         let rules = rules.iter().map(|rule| self::rule(rule, context.source)).collect::<Result<Vec<_>, _>>()?;
         RedirectLayer::new(rules).map_err(|error| context.source.caused(span, &error))
     })?;
-    chain.push((*layer).clone());
+    chain.add(|functions| functions.redirect((*layer).clone()));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use equipoise::{
 use http::{Request, Response};
 use tower::Service;
 
-use super::AnyBody;
+use crate::routes::RoutedBody;
 
 /// A service that fails as a router without a route for the request does.
 #[derive(Clone)]
@@ -32,9 +32,9 @@ impl Unmatched {
 }
 
 impl<B> Service<Request<B>> for Unmatched {
-    type Response = Response<AnyBody>;
+    type Response = Response<RoutedBody>;
     type Error = ProxyError;
-    type Future = Ready<Result<Response<AnyBody>, ProxyError>>;
+    type Future = Ready<Result<Response<RoutedBody>, ProxyError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         Poll::Ready(Ok(()))

@@ -29,3 +29,4 @@ mod tcp;
 mod timeouts;
 mod tls;
 mod udp;
+mod uses;

@@ -41,6 +41,8 @@ pub(crate) struct FilterRule {
     #[serde(default)]
     pub(crate) method: Vec<Spanned<String>>,
     #[serde(default)]
+    pub(crate) host: Vec<String>,
+    #[serde(default)]
     pub(crate) path: Vec<String>,
     #[serde(default)]
     pub(crate) header: BTreeMap<String, Matching>,

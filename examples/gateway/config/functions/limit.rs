@@ -1,6 +1,6 @@
 //! The table `limit`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 use toml::Spanned;
@@ -16,6 +16,38 @@ pub(crate) struct LimitTable {
     pub(crate) in_flight: Vec<Spanned<InFlightTable>>,
     pub(crate) status: Option<Spanned<u16>>,
     pub(crate) headers: LimitHeaders,
+    pub(crate) redis: Option<Spanned<RedisTable>>,
+}
+
+/// The server in which several gateways share rate limits.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedisTable {
+    pub(crate) url: Option<Spanned<String>>,
+    /// A file with the URL, which may have a password.
+    pub(crate) url_file: Option<Spanned<PathBuf>>,
+    pub(crate) prefix: Option<String>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    /// What decides while the server is away.
+    #[serde(default)]
+    pub(crate) fallback: Fallback,
+    /// The number of gateways that share the quotas, each of which admits its part with fallback = "local".
+    #[serde(default = "one", deserialize_with = "positive")]
+    pub(crate) gateways: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fallback {
+    #[default]
+    Local,
+    Allow,
+    Deny,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl FunctionTable for LimitTable {

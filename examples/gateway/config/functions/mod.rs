@@ -32,7 +32,7 @@ pub(crate) use self::{
     },
     headers::{HeadersTable, SecurityTable, WordOrOff},
     jwt::{JwksTable, JwtTable},
-    limit::{InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable},
+    limit::{Fallback, InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable, RedisTable},
     pages::{AllowedDuringMaintenance, MaintenanceTable},
     redirect::{QueryTable, RedirectTable, RedirectTables, TrailingSlash},
     setting::{FunctionTable, OneOrMany, Setting},

@@ -99,7 +99,7 @@ async fn a_reload_reads_the_keys_again_and_keeps_the_counters() {
     fs::write(folder.path().join("keys"), "bob\n").unwrap();
     gateway.signal("-HUP").await;
     let line = gateway.logs("the old configuration stays").await;
-    assert!(line.contains("keys: line 1: the hash of the key"), "{line}");
+    assert!(line.contains("keys: line 1: the hash must have 64 hexadecimal digits"), "{line}");
     assert_eq!(status(&mut client, "other").await, 200);
 }
 

@@ -51,9 +51,9 @@ async fn the_texts_of_bodies_are_replaced_or_refused() {
     let mut client = gateway.connect(0).await;
     let answer = client.request_with_body("POST /", "accept-encoding: gzip\r\n", "a http://inner/b").await;
     assert_eq!((answer.body.as_str(), answer.header("etag")), ("- a https://app.test/b", Some("W/\"a\"")));
-    assert_eq!(client.request_with_body("POST /", "", "a <SCRIPT>").await.status, 400);
+    assert_eq!(client.request_with_body("POST /", "", "a <SCRIPT>").await.status, 403);
     assert_eq!(report(&gateway, "127.0.0.1:0 request_body").await["rejected"], 1);
-    gateway.logs("status=400").await;
+    gateway.logs("status=403").await;
 }
 
 #[tokio::test]

@@ -107,5 +107,5 @@ async fn requests_at_the_same_time_are_limited() {
     assert_eq!(other.get("/").await.status, 429);
     GO.notify_one();
     assert_eq!(slow.answer().await.unwrap().status, 200);
-    assert_eq!(report(&gateway, "127.0.0.1:0 limit").await["in_flight"][0]["denied"], 1);
+    assert_eq!(report(&gateway, "127.0.0.1:0 limit").await["in_flight"]["denied"], 1);
 }

@@ -7,7 +7,7 @@ mod content;
 mod filter;
 mod limit;
 mod pages;
-mod tokens;
+pub(crate) mod tokens;
 
 use crate::{
     backend::Backend,

@@ -76,7 +76,9 @@ async fn a_token_of_the_issuer_reaches_the_backend_with_its_claims() {
     let mut client = gateway.connect(0).await;
     let read = json!({ "scope": "read write", "email": "ada@a.test" });
     let passed = client.request("GET /", &(bearer(&issuer.token("ada", &read)) + "x-email: forged\r\n")).await.unwrap();
-    assert!(passed.body.contains("x-user: ada\r\nx-email: ada@a.test\r\n"), "{}", passed.body);
+    for field in ["\r\nx-user: ada\r\n", "\r\nx-email: ada@a.test\r\n"] {
+        assert!(passed.body.contains(field), "{}", passed.body);
+    }
     assert!(!passed.body.contains("forged"), "{}", passed.body);
     let unsigned = issuer.token_with(&json!({ "alg": "none" }), "ada", &read);
     let confused = issuer.token_with(&json!({ "alg": "HS256" }), "ada", &read);
