@@ -13,7 +13,7 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, auth::header_name, file, filter::status};
+use super::{Chain, Function, Shared, auth::header_name, filter::status};
 use crate::{
     client::client_address,
     config::{
@@ -82,7 +82,11 @@ pub(super) fn add(
         if is_by_route { tables.place } else { placed.place },
         if stage == Stage::AfterAuthentication { " by identity" } else { "" },
     );
-    let redis = table.redis.as_ref().map(|redis| redis_url(redis.get_ref(), redis.span(), source)).transpose()?;
+    let url = |table: &Spanned<RedisTable>| {
+        let RedisTable { url, url_file, .. } = table.get_ref();
+        super::redis::url(url.as_ref(), url_file.as_ref(), table.span(), source)
+    };
+    let redis = table.redis.as_ref().map(url).transpose()?;
     let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone());
     let function = context.functions.keep_or_build(&format!("{place} limit{suffix}"), key, || {
         if let Some(second) = in_flight.get(1) {
@@ -172,19 +176,6 @@ fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTa
         (InvalidRateLimit::Setting { setting: "status", .. }, Some(status), _) => status.span(),
         (InvalidRateLimit::Setting { .. } | InvalidRateLimit::Url { .. }, _, Some(redis)) => redis.span(),
         _ => first.span(),
-    }
-}
-
-fn redis_url(table: &RedisTable, span: Range<usize>, source: &Source) -> Result<String, ConfigError> {
-    match (&table.url, &table.url_file) {
-        (Some(url), None) if url.get_ref().contains('@') => {
-            let message =
-                "the admin interface shows the URL: write one with a password into a file, and name it in url_file";
-            Err(source.error(url.span(), message))
-        }
-        (Some(url), None) => Ok(url.get_ref().clone()),
-        (None, Some(path)) => Ok(file::read(path, source)?.trim().to_owned()),
-        _ => Err(source.error(span, "redis has one of url and url_file")),
     }
 }
 

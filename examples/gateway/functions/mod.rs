@@ -14,6 +14,7 @@ mod kept;
 mod limit;
 mod maintenance;
 mod redirect;
+mod redis;
 mod service;
 mod unmatched;
 

@@ -1,6 +1,6 @@
 //! The tables of caches: stores, and what a route caches in them.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -12,10 +12,38 @@ use crate::config::values::{positive, some_positive, some_timeout, timeout};
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CacheStoreTable {
-    #[serde(deserialize_with = "positive")]
-    pub(crate) max_bytes: u64,
+    /// The size of a store in memory.
+    #[serde(default, deserialize_with = "some_positive")]
+    pub(crate) max_bytes: Option<u64>,
     #[serde(default, deserialize_with = "some_positive")]
     pub(crate) max_entry_bytes: Option<u64>,
+    /// The server of a store that several gateways share.
+    pub(crate) redis: Option<Spanned<RedisStoreTable>>,
+}
+
+/// A store in Redis.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedisStoreTable {
+    pub(crate) url: Option<Spanned<String>>,
+    /// A file with the URL, which may have a password.
+    pub(crate) url_file: Option<Spanned<PathBuf>>,
+    pub(crate) prefix: Option<String>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) lookup_timeout: Option<Spanned<Duration>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) max_ttl: Option<Spanned<Duration>>,
+    /// What is also kept in memory for a short time.
+    pub(crate) local: Option<LocalTable>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LocalTable {
+    #[serde(deserialize_with = "positive")]
+    pub(crate) max_bytes: u64,
+    #[serde(deserialize_with = "timeout")]
+    pub(crate) ttl: Duration,
 }
 
 /// What is cached.

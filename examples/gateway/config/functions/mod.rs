@@ -24,7 +24,9 @@ pub(crate) use self::{
     },
     body::{ReplaceTable, RequestBodyTable, ResponseBodyTable},
     browser::{CorsTable, CsrfTable, Names, RequestIdTable},
-    cache::{CacheKeyTable, CacheStoreTable, CacheTable, QueryKey, SetCookieTable, StatusName},
+    cache::{
+        CacheKeyTable, CacheStoreTable, CacheTable, LocalTable, QueryKey, RedisStoreTable, SetCookieTable, StatusName,
+    },
     compression::{CompressionTable, DecompressionTable, EncodingName},
     filter::{
         EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, PathsWord,
