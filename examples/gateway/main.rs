@@ -1,5 +1,6 @@
 //! A gateway with a configuration file: listeners, routes, pools with health checks and session affinity, an admin
-//! interface, reloads and graceful shutdown. `gateway.toml` describes the file. The gateway needs a Unix system.
+//! interface, reloads and graceful shutdown, and the functions of API gateways, such as authentication and caching.
+//! `gateway.toml` describes the file, and `uses` has one for each use. The gateway needs a Unix system.
 //!
 //! ```sh
 //! cargo run --release --example gateway -- --config examples/gateway/gateway.toml

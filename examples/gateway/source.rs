@@ -95,6 +95,7 @@ fn in_words(valid: &str) -> &str {
     match valid {
         "a string" => "a text in quotes",
         "a boolean" => "true or false",
+        "a sequence" => "a list in brackets",
         "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
         valid => valid,
     }

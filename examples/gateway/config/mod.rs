@@ -23,7 +23,7 @@ pub(crate) use self::{
         CertificateAuthTable, CertificateNameKind, CompressionTable, CorsTable, DecisionCacheTable, EachPath,
         EncodingName, ExternalTable, Fallback, FilterAction, FilterRule, HeadersTable, InFlightTable, JwksTable,
         JwtTable, KeyTable, LimitHeaders, LimitTable, LocalTable, MaintenanceTable, Matching, Missing, Names,
-        PartTable, PathsAction, PathsTable, PathsWord, Placed, QueryKey, QueryTable, Rate, RateTable, RedirectTable,
+        PartTable, PathsAction, PathsTable, Placed, QueryKey, QueryTable, Rate, RateTable, RedirectTable,
         RedirectTables, RedisStoreTable, RedisTable, ReplaceTable, RequireTable, RuleAction, SecurityTable,
         SetCookieTable, Setting, StatusName, Tables, TrailingSlash, WordOrOff,
     },

@@ -13,9 +13,7 @@ use toml::Spanned;
 use super::{Chain, Function, Shared, file};
 use crate::{
     client::client_address,
-    config::{
-        EachPath, FilterAction, FilterRule, Matching, PartTable, PathsAction, PathsTable, PathsWord, RuleAction, Tables,
-    },
+    config::{EachPath, FilterAction, FilterRule, Matching, PartTable, PathsAction, PathsTable, RuleAction, Tables},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -36,7 +34,7 @@ pub(super) fn add(
             let name = rule.get_ref().name.clone().unwrap_or_else(|| format!("rule {}", at + 1));
             rules.push(self::rule(&name, rule, context.source)?);
         }
-        let rules = FilterRules::new(rules).map_err(|error| context.source.caused(span.clone(), &error))?;
+        let rules = FilterRules::new(rules).map_err(|error| context.source.error(span.clone(), error))?;
         Ok(rules.deny_others(table.default == FilterAction::Deny))
     };
     let layer = context.functions.keep_or_build(&format!("{} filter", placed.place), table.clone(), || {
@@ -126,7 +124,7 @@ fn rule(name: &str, table: &Spanned<FilterRule>, source: &Source) -> Result<Rule
     }
     // Checked alone, so that the error has the line of this rule.
     let checked = FilterRules::new([rule.clone()]);
-    checked.map(|_| rule.dry_run(table.dry_run)).map_err(|error| source.caused(span, &error))
+    checked.map(|_| rule.dry_run(table.dry_run)).map_err(|error| source.error(span, error))
 }
 
 /// Reads address ranges from a list and from a file.
@@ -175,8 +173,8 @@ pub(super) fn add_paths(
 ) -> Result<(), ConfigError> {
     let Some(table) = table.map(Spanned::get_ref) else { return Ok(()) };
     let policy = match table {
-        PathsTable::All(PathsWord::Refuse) => UriPolicy::new(),
-        PathsTable::All(PathsWord::Normalize) => UriPolicy::normalizing(),
+        PathsTable::Refuse => UriPolicy::new(),
+        PathsTable::Normalize => UriPolicy::normalizing(),
         PathsTable::Each(each) => each_path(each),
     };
     let place = format!("{place} paths");

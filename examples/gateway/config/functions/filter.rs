@@ -1,8 +1,11 @@
 //! The tables `filter` and `paths`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use toml::Spanned;
 
 use super::FunctionTable;
@@ -91,18 +94,41 @@ pub(crate) enum PartTable {
 }
 
 /// What happens to paths that servers read differently: a word, or a table with an action for each fault.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(untagged, expecting = "write \"refuse\", \"normalize\", or a table such as { encoded_slash = \"allow\" }")]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PathsTable {
-    All(PathsWord),
+    Refuse,
+    Normalize,
     Each(EachPath),
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum PathsWord {
-    Refuse,
-    Normalize,
+impl<'de> Deserialize<'de> for PathsTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrTable;
+
+        impl<'de> Visitor<'de> for WordOrTable {
+            type Value = PathsTable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"refuse\", \"normalize\", or a table such as { encoded_slash = \"allow\" }")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<PathsTable, E> {
+                match word {
+                    "refuse" => Ok(PathsTable::Refuse),
+                    "normalize" => Ok(PathsTable::Normalize),
+                    _ => {
+                        Err(E::custom(format_args!("{word:?} is unknown: write \"refuse\", \"normalize\", or a table")))
+                    }
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PathsTable, A::Error> {
+                EachPath::deserialize(MapAccessDeserializer::new(map)).map(PathsTable::Each)
+            }
+        }
+
+        deserializer.deserialize_any(WordOrTable)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]

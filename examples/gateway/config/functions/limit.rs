@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for Rate {
                 "d" => Duration::from_secs(24 * 3600),
                 period => equipoise::spec::time::read(period)?,
             };
-            Some(Self { units: units.parse().ok()?, period })
+            Some(Self { units: units.parse().ok().filter(|units| *units > 0)?, period })
         };
         read().ok_or_else(|| {
             D::Error::custom(format_args!(

@@ -29,8 +29,7 @@ pub(crate) use self::{
     },
     compression::{CompressionTable, DecompressionTable, EncodingName},
     filter::{
-        EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, PathsWord,
-        RuleAction,
+        EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, RuleAction,
     },
     headers::{HeadersTable, SecurityTable, WordOrOff},
     jwt::{JwksTable, JwtTable},
