@@ -218,7 +218,7 @@ impl Drop for Access {
             status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
             pool = self.pool().map(tracing::field::display),
             endpoint = self.endpoint.as_ref().map(tracing::field::display),
-            identity = self.functions.identity.as_ref().map(|identity| identity.name()),
+            identity = self.functions.identity.as_ref().map(Identity::name),
             denial = self.functions.denial,
             cache = self.functions.cache.as_ref().and_then(outcome),
             request_id = self.functions.request_id.as_ref().and_then(|id| id.to_str().ok()),

@@ -94,10 +94,10 @@ pub(super) struct ModeOnly {
 
 /// The table of a listener.
 pub(crate) enum Listener {
-    Http(HttpListener),
+    Http(Box<HttpListener>),
     Tcp(TcpListener),
     Udp(UdpListener),
-    Forward(ForwardListener),
+    Forward(Box<ForwardListener>),
     Sni(SniListener),
 }
 
@@ -118,10 +118,10 @@ impl Listener {
         }
         let table = ValueDeserializer::from(table);
         let read = match mode {
-            Mode::Http => HttpListener::deserialize(table).map(Self::Http),
+            Mode::Http => Box::<HttpListener>::deserialize(table).map(Self::Http),
             Mode::Tcp => TcpListener::deserialize(table).map(Self::Tcp),
             Mode::Udp => UdpListener::deserialize(table).map(Self::Udp),
-            Mode::Forward => ForwardListener::deserialize(table).map(Self::Forward),
+            Mode::Forward => Box::<ForwardListener>::deserialize(table).map(Self::Forward),
             Mode::Sni => SniListener::deserialize(table).map(Self::Sni),
         };
         read.map_err(|error| source.wrong(&error))

@@ -15,8 +15,8 @@ use toml::Spanned;
 use super::{Chain, Function, Functions, Shared, auth::header_name};
 use crate::{
     config::{
-        CacheKeyTable, CacheStoreTable, CacheTable, LocalTable, QueryKey, RedisStoreTable, SetCookieTable, StatusName,
-        Tables,
+        CacheKeyTable, CacheStoreTable, CacheTable, LocalTable, Placed, QueryKey, RedisStoreTable, SetCookieTable,
+        StatusName, Tables,
     },
     context::Context,
     source::{ConfigError, Source},
@@ -105,7 +105,7 @@ pub(super) fn add(
     shared: &Shared<'_>,
     context: Context<'_>,
 ) -> Result<(), ConfigError> {
-    let Some((table, span)) = tables.cache.and_then(|placed| placed.table()) else { return Ok(()) };
+    let Some((table, span)) = tables.cache.and_then(Placed::table) else { return Ok(()) };
     let source = context.source;
     let has_identities = tables.auth.is_some_and(|auth| auth.table().is_some());
     match &table.shared {

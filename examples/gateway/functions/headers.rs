@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::Chain;
 use crate::{
     client::client_address,
-    config::{HeadersTable, SecurityTable, Tables, WordOrOff},
+    config::{HeadersTable, Placed, SecurityTable, Tables, WordOrOff},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -17,10 +17,10 @@ use crate::{
 /// Adds the changes of responses of a route, also of those that functions have made.
 pub(super) fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
     let mut edits = FieldEdits::new();
-    if let Some((table, span)) = tables.security_headers.and_then(|placed| placed.table()) {
+    if let Some((table, span)) = tables.security_headers.and_then(Placed::table) {
         edits = security(table).map_err(|error| context.source.caused(span, &error))?;
     }
-    if let Some((table, _)) = tables.response_headers.and_then(|placed| placed.table()) {
+    if let Some((table, _)) = tables.response_headers.and_then(Placed::table) {
         edits = edits.and(self::edits(table, context.source)?);
     }
     if !edits.is_empty() {
@@ -32,7 +32,7 @@ pub(super) fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: C
 
 /// Adds the changes of requests of a route.
 pub(super) fn add_of_requests(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>) -> Result<(), ConfigError> {
-    if let Some((table, _)) = tables.request_headers.and_then(|placed| placed.table()) {
+    if let Some((table, _)) = tables.request_headers.and_then(Placed::table) {
         let layer = layer().request(edits(table, context.source)?);
         chain.add(|functions| functions.backend_fields(layer));
     }

@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::client::header;
+use crate::client::{header, soon};
 
 /// A server that runs until it is dropped.
 pub(crate) struct Backend {
@@ -83,6 +83,16 @@ impl Backend {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Waits until a number of requests have arrived.
+    pub(crate) async fn until_served(&self, count: usize) {
+        soon(async {
+            while self.served() < count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Returns the number of requests that have arrived.

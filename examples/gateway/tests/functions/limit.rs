@@ -101,9 +101,7 @@ async fn requests_at_the_same_time_are_limited() {
     let gateway = start(&folder, listener, &backend).await;
     let (mut slow, mut other) = (gateway.connect(0).await, gateway.connect(0).await);
     slow.send("GET /slow", "").await.unwrap();
-    while backend.served() == 0 {
-        tokio::task::yield_now().await;
-    }
+    backend.until_served(1).await;
     assert_eq!(other.get("/").await.status, 429);
     GO.notify_one();
     assert_eq!(slow.answer().await.unwrap().status, 200);

@@ -1,18 +1,16 @@
 //! JSON Web Tokens.
 
-use std::{
-    fs,
-    sync::{Arc, Mutex},
-    time::SystemTime,
-};
+use std::{fs, sync::Arc, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData, SigningKey};
 use serde_json::{Value, json};
 
 use super::{config, echo, report, start};
 use crate::{
     backend::{Backend, response},
+    client::soon,
     process::{Folder, Gateway},
 };
 
@@ -130,7 +128,7 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
     let set = Arc::new(Mutex::new(old.jwks("1")));
     let served = Arc::clone(&set);
     let mut server = Backend::responding(move |_, _| {
-        let set = served.lock().unwrap().clone();
+        let set = served.lock().clone();
         async move { response("content-type: application/json\r\n", &set) }
     });
     let pool = format!("[pool.issuer]\nendpoints = [{{ address = \"{}\" }}]\n", server.address());
@@ -141,13 +139,9 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
     let token =
         |issuer: &Issuer, id: &str| bearer(&issuer.token_with(&json!({ "alg": "EdDSA", "kid": id }), "a", &json!({})));
     assert_eq!(client.request("GET /", &token(&old, "1")).await.unwrap().status, 200);
-    *set.lock().unwrap() = new.jwks("2");
+    *set.lock() = new.jwks("2");
     // Within the time after an attempt, a new key is not looked for.
-    let mut status = 401;
-    while status == 401 {
-        status = client.request("GET /", &token(&new, "2")).await.unwrap().status;
-    }
-    assert_eq!(status, 200);
+    soon(async { while client.request("GET /", &token(&new, "2")).await.unwrap().status != 200 {} }).await;
     assert_eq!(client.request("GET /", &token(&old, "1")).await.unwrap().status, 401);
     // Neither a reload nor a failure loses the keys.
     server.stop().await;
@@ -157,8 +151,11 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
         let report = report(&gateway, "127.0.0.1:0 auth").await;
         report["jwt"][0]["keys"]["failures"].as_u64().unwrap()
     };
-    while failures().await == 0 {
-        assert_eq!(client.request("GET /", &token(&old, "3")).await.unwrap().status, 401);
-    }
+    soon(async {
+        while failures().await == 0 {
+            assert_eq!(client.request("GET /", &token(&old, "3")).await.unwrap().status, 401);
+        }
+    })
+    .await;
     assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
 }

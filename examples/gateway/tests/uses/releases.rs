@@ -3,7 +3,7 @@
 use tokio::sync::Notify;
 
 use super::{start, with};
-use crate::{backend::Backend, process::Folder};
+use crate::{backend::Backend, client::soon, process::Folder};
 
 #[tokio::test]
 async fn a_canary_gets_its_part_of_the_requests_and_those_of_testers() {
@@ -54,9 +54,12 @@ async fn a_switch_from_blue_to_green_finishes_what_has_begun() {
     let served = || blue.iter().map(Backend::served).sum::<usize>();
     let before = served();
     slow.send("GET /slow", "").await.unwrap();
-    while served() == before {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while served() == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let switched = config.replace("pool = \"blue\"\n\n#", "pool = \"green\"\n\n#");
     assert_ne!(switched, config);
     gateway.reload(&folder, &with(&switched, &addresses)).await;
