@@ -7,6 +7,7 @@ mod content;
 mod filter;
 mod limit;
 mod pages;
+mod redis;
 pub(crate) mod tokens;
 
 use crate::{

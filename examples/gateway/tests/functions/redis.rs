@@ -1,0 +1,89 @@
+//! Rates and responses that two gateways share in Redis.
+
+use std::{env, net::TcpListener, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use super::{config, report};
+use crate::{
+    backend::{Backend, response},
+    client::soon,
+    process::{Folder, Gateway},
+};
+
+/// Starts a Redis server without persistence on a free port. If none is installed, prints a message and returns `None`.
+async fn redis(folder: &Folder) -> Option<(Child, u16)> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if !env::split_paths(&path).any(|folder| folder.join("redis-server").is_file()) {
+        eprintln!("SKIPPED: no redis-server on PATH (Debian: apt-get install redis-server)");
+        return None;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut child = Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string(), "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while let Some(line) = soon(lines.next_line()).await.unwrap() {
+        if line.contains("Ready to accept connections") {
+            return Some((child, port));
+        }
+    }
+    panic!("redis-server has ended");
+}
+
+/// Waits until a gateway is connected to Redis, or is not any more.
+async fn connected(gateway: &Gateway, place: &str, state: bool) {
+    until(gateway, place, |report| report["redis"]["connected"] == state).await;
+}
+
+/// Waits until the report of a function meets a condition.
+async fn until(gateway: &Gateway, place: &str, is_met: impl Fn(&serde_json::Value) -> bool) {
+    soon(async { while !is_met(&report(gateway, place).await) {} }).await;
+}
+
+#[tokio::test]
+async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_is_away() {
+    let folders = [Folder::new(), Folder::new()];
+    let Some((mut redis, port)) = redis(&folders[0]).await else { return };
+    let backend = Backend::responding(|_, _| async { response("cache-control: max-age=60\r\n", "fresh") });
+    let listener = format!(
+        r#"
+        pool = "web"
+        cache = true
+        [listener.limit]
+        rate = [{{ quota = "3/h", by = "client" }}]
+        redis = {{ url = "redis://127.0.0.1:{port}", gateways = 2 }}
+        [cache.main]
+        redis = {{ url = "redis://127.0.0.1:{port}" }}
+        "#
+    );
+    let config = config(&listener, &backend);
+    let gateways = [Gateway::start(&folders[0], &config).await, Gateway::start(&folders[1], &config).await];
+    for gateway in &gateways {
+        connected(gateway, "127.0.0.1:0 limit", true).await;
+        connected(gateway, "cache.main", true).await;
+    }
+    let mut clients = [gateways[0].connect(0).await, gateways[1].connect(0).await];
+    assert_eq!(clients[0].get("/").await.body, "fresh");
+    // The response is stored after the client has it.
+    until(&gateways[0], "cache.main", |report| report["stored"] == 1).await;
+    let second = clients[1].get("/").await;
+    assert!(second.body == "fresh" && second.header("cache-status").unwrap().contains("; hit"));
+    assert_eq!([clients[0].get("/").await.status, clients[1].get("/").await.status], [200, 429]);
+    assert_eq!((clients[0].get("/").await.status, backend.served()), (429, 1));
+
+    redis.kill().await.unwrap();
+    // The gateway admits its half of the quota by itself, and caches nothing.
+    assert_eq!((clients[0].get("/").await.status, backend.served()), (200, 2));
+    assert_eq!(clients[0].get("/").await.status, 429);
+    connected(&gateways[0], "127.0.0.1:0 limit", false).await;
+    connected(&gateways[0], "cache.main", false).await;
+    assert!(report(&gateways[0], "127.0.0.1:0 limit").await["redis"]["fallbacks"].as_u64().unwrap() > 0);
+}
