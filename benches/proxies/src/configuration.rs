@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
-use crate::certificate::Certificate;
+use crate::{certificate::Certificate, function::Function};
 
 /// What all processes of nginx have in common. Connections are not closed after a number of requests.
 const NGINX: &str = "\
@@ -23,6 +23,11 @@ pub(crate) fn backend(http1: SocketAddr, http2: SocketAddr) -> String {
                 listen {http1}; listen {http2} http2;
                 location / {{ root .; }}
                 location = /small {{ return 200 \"sixteen bytes...\"; }}
+                location /cached/ {{ alias ./; add_header Cache-Control max-age=3600; }}
+                location = /cached/small {{
+                    add_header Cache-Control max-age=3600;
+                    return 200 \"sixteen bytes...\";
+                }}
             }}
         }}"
     )
@@ -42,7 +47,9 @@ pub(crate) fn nginx(
     backends: &[SocketAddr],
     from_http2: bool,
     tls: Option<&Certificate>,
+    function: Option<(Function, &Path)>,
 ) -> String {
+    let (http, location) = function.map(|(function, directory)| function.nginx(directory)).unwrap_or_default();
     let servers = lines(backends, |_, backend| format!("server {backend};"));
     let http2 = if from_http2 { "http2" } else { "" };
     let (ssl, files) = tls.map_or_else(Default::default, |tls| {
@@ -57,6 +64,7 @@ pub(crate) fn nginx(
     format!(
         "{NGINX} http {{
             {NGINX_HTTP}
+            {http}
             upstream backends {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
             server {{
                 listen {listen} {ssl} {http2};
@@ -70,6 +78,7 @@ pub(crate) fn nginx(
                     proxy_set_header X-Forwarded-Proto $scheme;
                     proxy_set_header X-Forwarded-Host $http_host;
                     proxy_max_temp_file_size 0;
+                    {location}
                 }}
             }}
         }}"
@@ -128,13 +137,19 @@ fn haproxy_servers(backends: &[SocketAddr], version: &str) -> String {
     lines(backends, |n, backend| format!("  server s{n} {backend} check inter 1s {version}"))
 }
 
-pub(crate) fn gateway(listen: SocketAddr, backends: &[SocketAddr], to_http2: bool) -> String {
+pub(crate) fn gateway(
+    listen: SocketAddr,
+    backends: &[SocketAddr],
+    to_http2: bool,
+    function: Option<Function>,
+) -> String {
+    let (keys, tables) = function.map(Function::gateway).unwrap_or_default();
     let protocol = if to_http2 { "http2" } else { "http1" };
     let endpoints = lines(backends, |_, backend| format!("    {{ address = \"{backend}\" }},"));
     format!(
-        "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n\
+        "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n{keys}\
          limits = {{ max_connections = 65536, max_in_flight = 65536 }}\n\
-         [pool.web]\nstrategy = \"round-robin\"\nprotocol = \"{protocol}\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
+         {tables}[pool.web]\nstrategy = \"round-robin\"\nprotocol = \"{protocol}\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
          endpoints = [\n{endpoints}]\n"
     )
 }

@@ -5,6 +5,7 @@ mod backend;
 mod build;
 mod certificate;
 mod configuration;
+mod function;
 mod idle;
 mod load;
 mod process;

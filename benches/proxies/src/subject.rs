@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::{
     build, configuration,
+    function::Function,
     process::{Process, accepts, answers, free_address, nginx},
     setup::Setup,
     workload::{Protocol, Workload},
@@ -69,6 +70,9 @@ impl Subject {
 
     /// Returns whether the proxy is measured with a workload.
     pub(crate) const fn serves(self, workload: Workload) -> bool {
+        if workload.function().is_some() {
+            return matches!(self, Self::Nginx | Self::Gateway);
+        }
         match (self, workload.protocol()) {
             (Self::Nginx, _) => !workload.to_http2(),
             (Self::Haproxy, protocol) => !matches!(protocol, Protocol::Udp),
@@ -101,6 +105,9 @@ impl Subject {
         let backends = setup.backends(workload);
         let certificate = (protocol == Protocol::Https).then_some(&setup.certificate);
         let file = directory.path().join("configuration");
+        if let Some(users) = workload.function().and_then(Function::users) {
+            fs::write(directory.path().join("users"), users)?;
+        }
         let command = if let Some((name, settings)) = self.program(workload) {
             let mut command = Command::new(build::built(name)?);
             command.arg(listen.to_string()).args(settings);
@@ -110,13 +117,16 @@ impl Subject {
             command.args(backends.iter().map(SocketAddr::to_string));
             command
         } else if self == Self::Gateway {
-            fs::write(&file, configuration::gateway(listen, backends, to_http2))?;
+            fs::write(&file, configuration::gateway(listen, backends, to_http2, workload.function()))?;
             let mut command = Command::new(build::built("examples/gateway")?);
             command.arg("--config").arg(file).env("TOKIO_WORKER_THREADS", "1");
             command
         } else if self == Self::Nginx {
             let configuration = match protocol {
-                Protocol::Http | Protocol::Https => configuration::nginx(listen, backends, from_http2, certificate),
+                Protocol::Http | Protocol::Https => {
+                    let function = workload.function().map(|function| (function, directory.path()));
+                    configuration::nginx(listen, backends, from_http2, certificate, function)
+                }
                 Protocol::Tcp => configuration::nginx_stream(listen, backends, false),
                 Protocol::Udp => configuration::nginx_stream(listen, backends, true),
             };

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::load::Load;
+use crate::{function::Function, load::Load};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
@@ -24,6 +24,17 @@ pub(crate) enum Workload {
     H2ToH1,
     /// HTTP/2 on both sides.
     H2ToH2,
+    /// 32 connections, 16-byte responses of the cache.
+    Cache,
+    /// 32 connections, 16 KiB responses of the cache.
+    #[value(name = "cache-16k")]
+    CacheMedium,
+    /// 32 connections, 16 KiB responses, compressed with gzip.
+    Gzip,
+    /// 32 connections, 16-byte responses, a rate limit by client address that is never reached.
+    RateLimit,
+    /// 32 connections, 16-byte responses, a password.
+    BasicAuth,
     /// Idle connections.
     Idle,
     /// One TCP connection, as many bytes as possible from a backend to the client.
@@ -74,6 +85,11 @@ impl Workload {
                 "HTTP/2 from clients, HTTP/1.1 to backends: 4 connections with 16 streams, 16-byte responses"
             }
             Self::H2ToH2 => "HTTP/2 on both sides: 4 connections with 16 streams, 16-byte responses",
+            Self::Cache => "cache: 32 connections, 16-byte responses",
+            Self::CacheMedium => "cache: 32 connections, 16 KiB responses",
+            Self::Gzip => "gzip: 32 connections, 16 KiB responses",
+            Self::RateLimit => "rate limit: 32 connections, 16-byte responses",
+            Self::BasicAuth => "Basic authentication: 32 connections, 16-byte responses",
             Self::Idle => "idle connections",
             Self::TcpBulk => "TCP: 1 connection, bulk",
             Self::TcpSmall => "TCP: 32 connections, requests and responses of 64 bytes",
@@ -104,15 +120,30 @@ impl Workload {
         Unit { cpu, cpu_per, cpu_decimals, rate, rate_per: if matches!(self, Self::TcpBulk) { 1e6 } else { 1.0 } }
     }
 
+    /// Returns the function of a gateway that is measured.
+    pub(crate) const fn function(self) -> Option<Function> {
+        Some(match self {
+            Self::Cache | Self::CacheMedium => Function::Cache,
+            Self::Gzip => Function::Gzip,
+            Self::RateLimit => Function::RateLimit,
+            Self::BasicAuth => Function::BasicAuth,
+            _ => return None,
+        })
+    }
+
     /// Returns the requests. `None` if the connections are idle.
     pub(crate) const fn load(self) -> Option<Load> {
         let (connections, path) = match self {
             Self::C1 => (1, "small"),
-            Self::C32 => (32, "small"),
+            Self::C32 | Self::RateLimit | Self::BasicAuth => (32, "small"),
+            Self::Cache => (32, "cached/small"),
+            Self::CacheMedium => (32, "cached/16k"),
             Self::C256 => (256, "small"),
-            Self::Medium => (32, "16k"),
+            Self::Medium | Self::Gzip => (32, "16k"),
             Self::Large => (8, "1m"),
-            Self::Post => return Some(Load::Http1 { connections: 32, path: "small", body: 4096, tls: false }),
+            Self::Post => {
+                return Some(Load::Http1 { connections: 32, path: "small", body: 4096, tls: false, field: None });
+            }
             Self::H2ToH1 | Self::H2ToH2 => return Some(Load::Http2 { connections: 4, streams: 16 }),
             Self::TcpBulk => return Some(Load::TcpBulk),
             Self::TcpSmall => return Some(Load::TcpSmall { connections: 32 }),
@@ -121,7 +152,11 @@ impl Workload {
             Self::TlsHandshake => return Some(Load::TlsHandshakes { connections: 8 }),
             Self::Idle | Self::TlsIdle => return None,
         };
-        Some(Load::Http1 { connections, path, body: 0, tls: false })
+        let field = match self.function() {
+            Some(function) => function.field(),
+            None => None,
+        };
+        Some(Load::Http1 { connections, path, body: 0, tls: false, field })
     }
 
     pub(crate) const fn from_http2(self) -> bool {

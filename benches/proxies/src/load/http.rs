@@ -13,11 +13,13 @@ pub(super) fn wrk(
     path: &str,
     body: usize,
     tls: bool,
+    field: Option<&str>,
 ) -> anyhow::Result<Outcome> {
     let scheme = if tls { "https" } else { "http" };
     let mut wrk = Command::new("wrk");
     wrk.arg("-t1").arg(format!("-c{connections}")).arg(format!("-d{seconds}s"));
     wrk.args(["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/wrk.lua")]).arg(format!("{scheme}://{address}/{path}"));
+    wrk.args(field.into_iter().flat_map(|field| ["-H", field]));
     wrk.arg("--").arg(body.to_string());
     let output = output(&mut wrk)?;
     // The script prints: requests, microseconds, p50, p99, failures.

@@ -21,6 +21,8 @@ pub(crate) enum Load {
         path: &'static str,
         body: usize,
         tls: bool,
+        /// A field of each request, such as `Accept: */*`.
+        field: Option<&'static str>,
     },
     Http2 {
         connections: u32,
@@ -50,7 +52,9 @@ impl Load {
     /// Sends requests for `seconds`. A request that fails is an error.
     pub(crate) fn run(self, address: SocketAddr, certificate: &Certificate, seconds: u32) -> anyhow::Result<Outcome> {
         match self {
-            Self::Http1 { connections, path, body, tls } => http::wrk(address, seconds, connections, path, body, tls),
+            Self::Http1 { connections, path, body, tls, field } => {
+                http::wrk(address, seconds, connections, path, body, tls, field)
+            }
             Self::Http2 { connections, streams } => http::h2load(address, seconds, connections, streams),
             Self::TcpBulk => tcp::bulk(address, seconds),
             Self::TcpSmall { connections } => tcp::small(address, seconds, connections),
