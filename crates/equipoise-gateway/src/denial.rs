@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
+use equipoise_tower::__private::is_grpc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::ReplyBody;
@@ -88,6 +89,8 @@ impl Denial {
         version: http::Version,
         errors: &ErrorResponses,
     ) -> Response<ReplyBody<R>> {
+        // A proxy around the function has changed the version of the request. gRPC needs HTTP/2, so its clients have it.
+        let version = if is_grpc(headers) { http::Version::HTTP_2 } else { version };
         let (mut parts, body) = errors.deny(self.status, self.code, &self.message, headers, version).into_parts();
         for (name, value) in &self.fields {
             parts.headers.append(name, value.clone());
@@ -134,9 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn grpc_calls_get_a_grpc_status() {
-        let request = Request::post("/").version(Version::HTTP_2).header("content-type", "application/grpc").body(());
-        let response: Response<ReplyBody<()>> = denial().respond(&request.expect("a request"), &ErrorResponses::new());
-        assert_eq!((response.status(), &response.headers()["grpc-status"]), (StatusCode::OK, &"8".parse().expect("8")));
+    fn grpc_calls_get_a_grpc_status_also_behind_a_proxy_that_has_changed_their_version() {
+        for version in [Version::HTTP_2, Version::HTTP_11] {
+            let request = Request::post("/").version(version).header("content-type", "application/grpc").body(());
+            let response: Response<ReplyBody<()>> =
+                denial().respond(&request.expect("a request"), &ErrorResponses::new());
+            let status = (response.status(), &response.headers()["grpc-status"]);
+            assert_eq!(status, (StatusCode::OK, &"8".parse().expect("8")));
+        }
     }
 }
