@@ -25,6 +25,8 @@ mod context;
 mod forward;
 #[path = "../../examples/gateway/front.rs"]
 mod front;
+#[path = "../../examples/gateway/functions/mod.rs"]
+mod functions;
 #[path = "../../examples/gateway/gateway.rs"]
 mod gateway;
 #[path = "../../examples/gateway/limits.rs"]
@@ -37,6 +39,8 @@ mod log;
 mod plan;
 #[path = "../../examples/gateway/proxies.rs"]
 mod proxies;
+#[path = "../../examples/gateway/routes.rs"]
+mod routes;
 #[path = "../../examples/gateway/secrets.rs"]
 mod secrets;
 #[path = "../../examples/gateway/serving.rs"]
