@@ -4,7 +4,7 @@ use equipoise::gateway::browser::{CorsLayer, CorsPolicy, CsrfLayer, RequestIdLay
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, auth::header_name, filter::method};
+use super::{Chain, Function, Shared, filter::method, names::header_name};
 use crate::{
     config::{CorsTable, HttpListener, Names, Setting, Tables},
     context::Context,

@@ -12,7 +12,7 @@ use equipoise::{
 use serde_json::{Map, Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Functions, Shared, auth::header_name};
+use super::{Chain, Function, Functions, Shared, names::header_name};
 use crate::{
     config::{
         CacheKeyTable, CacheStoreTable, CacheTable, LocalTable, Placed, QueryKey, RedisStoreTable, SetCookieTable,

@@ -19,7 +19,7 @@ use equipoise::{
 use http::{HeaderName, HeaderValue, Uri, request::Parts};
 use serde_json::{Value, json};
 
-use super::{auth::header_name, file};
+use super::{file, names::header_name};
 use crate::{
     config::{JwksTable, JwtTable},
     context::Context,

@@ -13,7 +13,7 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, auth::header_name, filter::status};
+use super::{Chain, Function, Shared, filter::status, names::header_name};
 use crate::{
     client::client_address,
     config::{

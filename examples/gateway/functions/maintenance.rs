@@ -13,7 +13,7 @@ use equipoise::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{Chain, Function, Shared, auth::header_name, file, filter::addresses};
+use super::{Chain, Function, Shared, file, filter::addresses, names::header_name};
 use crate::{
     client::client_address,
     config::{AllowedDuringMaintenance, MaintenanceTable, Tables},

@@ -13,8 +13,10 @@ mod jwt;
 mod kept;
 mod limit;
 mod maintenance;
+mod names;
 mod redirect;
 mod redis;
+mod schemes;
 mod service;
 mod unmatched;
 

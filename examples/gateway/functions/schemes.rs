@@ -1,0 +1,158 @@
+//! The schemes of authentication, except tokens.
+
+use std::sync::Arc;
+
+use equipoise::{
+    affinity::source::ClientAddress,
+    gateway::auth::{
+        AllowedCertificates, ApiKey, ApiKeys, Authenticate, Basic, CertificateName, ClientCertificates, DecisionCache,
+        External, Live, Users,
+    },
+};
+use toml::Spanned;
+
+use super::{file, names::header_name};
+use crate::{
+    client::client_address,
+    config::{ApiKeyTable, BasicTable, CertificateAuthTable, CertificateNameKind, DecisionCacheTable, ExternalTable},
+    context::Context,
+    source::{ConfigError, Source},
+};
+
+/// A scheme of any kind.
+pub(super) type Scheme = Arc<dyn Authenticate>;
+
+/// Reads a file with users.
+pub(super) fn users(table: &BasicTable, source: &Source) -> Result<Users, ConfigError> {
+    let file = &table.users_file;
+    let users: Users = file::read(file, source)?.parse().map_err(|error| file::wrong(file, &error, source))?;
+    match users.is_empty() {
+        false => Ok(users),
+        true => {
+            let message = "the file has no user, so no request would pass: write NAME:HASH, as `htpasswd -nB NAME` \
+                           prints it";
+            Err(source.error(file.span(), format_args!("{}: {message}", file.get_ref().display())))
+        }
+    }
+}
+
+pub(super) fn basic(table: &BasicTable, users: &Live<Users>) -> Basic {
+    let BasicTable { forward, cache_time, max_verifications, max_waiting, .. } = table;
+    let mut basic = Basic::new(users.clone());
+    if let Some(time) = cache_time {
+        basic = basic.cache_ttl(*time.get_ref());
+    }
+    if let Some(max) = max_verifications {
+        basic = basic.max_verifications(*max);
+    }
+    if let Some(max) = max_waiting {
+        basic = basic.max_waiting(*max);
+    }
+    basic.forward_credentials(*forward)
+}
+
+pub(super) fn certificates(table: &CertificateAuthTable) -> ClientCertificates {
+    let CertificateAuthTable { name, allow, issuer, fingerprint, revoked, check_expiry } = table;
+    let name = match name {
+        CertificateNameKind::Subject => CertificateName::Subject,
+        CertificateNameKind::CommonName => CertificateName::CommonName,
+        CertificateNameKind::Uri => CertificateName::Uri,
+        CertificateNameKind::Dns => CertificateName::Dns,
+        CertificateNameKind::Email => CertificateName::Email,
+        CertificateNameKind::Fingerprint => CertificateName::Fingerprint,
+    };
+    let mut allowed = AllowedCertificates::new().revoked(revoked);
+    if let Some(names) = allow {
+        allowed = allowed.names(names.iter().cloned());
+    }
+    if let Some(issuers) = issuer {
+        allowed = allowed.issuers(issuers.iter().cloned());
+    }
+    if let Some(fingerprints) = fingerprint {
+        allowed = allowed.fingerprints(fingerprints);
+    }
+    ClientCertificates::new(name).allow(allowed).check_expiry(*check_expiry)
+}
+
+pub(super) fn external(table: &Spanned<ExternalTable>, context: Context<'_>) -> Result<External, ConfigError> {
+    let (span, table, source) = (table.span(), table.get_ref(), context.source);
+    let names =
+        |names: &[Spanned<String>]| names.iter().map(|name| header_name(name, source)).collect::<Result<Vec<_>, _>>();
+    let client = context.clients.client(table.pool.get_ref());
+    let mut external = External::new(client, table.uri.get_ref())
+        .map_err(|error| source.caused(table.uri.span(), &error))?
+        .client_address(ClientAddress::connection().peer(client_address))
+        .forward_fields(names(&table.forward_headers)?)
+        .response_fields(names(&table.response_headers)?)
+        .fail_open(table.fail_open);
+    if table.with_method {
+        external = external.with_method();
+    }
+    if table.with_path {
+        external = external.with_path();
+    }
+    if let Some(headers) = &table.send_headers {
+        external = external.send_fields(names(headers)?);
+    }
+    if let Some(name) = &table.name_header {
+        external = external.name_from(header_name(name, source)?);
+    }
+    for (attribute, field) in &table.attribute_headers {
+        external = external.attribute_from(header_name(field, source)?, attribute.as_str());
+    }
+    if let Some(timeout) = &table.timeout {
+        external = external.timeout(*timeout.get_ref());
+    }
+    match table.max_requests {
+        Some(0) => return Err(source.error(span, "max_requests cannot be 0: no request could be decided")),
+        Some(max) => external = external.max_requests(max),
+        None => {}
+    }
+    if let Some(DecisionCacheTable { time, by_headers, max_decisions }) = &table.cache {
+        let mut cache = DecisionCache::new(*time);
+        if let Some(headers) = by_headers {
+            cache = cache.by_fields(names(headers)?);
+        }
+        external = external.cache(max_decisions.iter().fold(cache, |cache, max| cache.capacity(*max)));
+    }
+    Ok(external)
+}
+
+/// Reads a file with API keys.
+pub(super) fn keys(table: &ApiKeyTable, source: &Source) -> Result<ApiKeys, ConfigError> {
+    let file = &table.keys_file;
+    let keys: ApiKeys = file::read(file, source)?.parse().map_err(|error| file::wrong(file, &error, source))?;
+    match keys.is_empty() {
+        false => Ok(keys),
+        true => {
+            let message = "the file has no API key, so no request would pass: write NAME:HASH, with the hash of a random \
+                           key: `printf %s KEY | sha256sum | cut -d' ' -f1`";
+            Err(source.error(file.span(), format_args!("{}: {message}", file.get_ref().display())))
+        }
+    }
+}
+
+pub(super) fn api_key(
+    table: &Spanned<ApiKeyTable>,
+    keys: &Live<ApiKeys>,
+    schemes: &mut Vec<Scheme>,
+    source: &Source,
+) -> Result<(), ConfigError> {
+    let ApiKeyTable { header, bearer, query, forward, .. } = table.get_ref();
+    let mut add = |scheme: ApiKey| schemes.push(Arc::new(scheme.forward_credentials(*forward)));
+    match header {
+        Some(header) => add(ApiKey::header_named(header_name(header, source)?, keys.clone())),
+        None if *bearer || query.is_some() => {}
+        None => add(ApiKey::header(keys.clone())),
+    }
+    if *bearer {
+        add(ApiKey::bearer(keys.clone()));
+    }
+    if let Some(query) = query {
+        if query.get_ref().is_empty() {
+            return Err(source.error(query.span(), "query is the name of a parameter, such as \"key\""));
+        }
+        add(ApiKey::query(query.get_ref().as_str(), keys.clone()));
+    }
+    Ok(())
+}
