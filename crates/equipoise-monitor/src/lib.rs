@@ -24,6 +24,8 @@ mod source;
 #[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
 pub mod trace;
 
+#[cfg(feature = "gateway")]
+pub use crate::source::{FunctionReadings, WatchedFunction};
 pub use crate::{
     monitor::Monitor,
     report::Snapshot,

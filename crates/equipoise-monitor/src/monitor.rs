@@ -8,13 +8,15 @@ use parking_lot::Mutex;
 
 #[cfg(feature = "live")]
 use crate::live::hub::Hub;
+#[cfg(feature = "gateway")]
+use crate::source::WatchedFunction;
 use crate::{
     report::{BuildInfo, Snapshot},
     source::{WatchedListener, WatchedPool},
 };
 
-/// Reads the counters of pools and listeners, for metrics and the status page. Clones share the same pools and
-/// listeners.
+/// Reads the counters of pools, listeners and functions of a gateway, for metrics and the status page. Clones share the same
+/// pools, listeners and functions.
 ///
 /// A monitor has no counter of its own: [`snapshot`](Self::snapshot) reads what the pools have counted. It needs no task,
 /// except for events and samples of each second (feature `live`).
@@ -46,6 +48,8 @@ struct Watched {
     build: BuildInfo,
     pools: Vec<WatchedPool>,
     listeners: Vec<WatchedListener>,
+    #[cfg(feature = "gateway")]
+    functions: Vec<WatchedFunction>,
 }
 
 /// Puts an item in the place of the one with the same name, or at the end. Returns the old one, because dropping it may
@@ -124,6 +128,39 @@ impl Monitor {
         removed.is_some()
     }
 
+    /// Adds a function of a gateway. A function with the same name is replaced, in its place.
+    #[cfg(feature = "gateway")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "gateway")))]
+    pub fn add_function(&self, function: WatchedFunction) {
+        let old = put(&mut self.inner.watched.lock().functions, function, |function| &function.name);
+        // Dropped without the lock, as in `add_listener`.
+        drop(old);
+    }
+
+    /// Replaces all functions of a gateway at once, for example after a configuration was read again. If several have the
+    /// same name, the last one counts. [`replace`](Self::replace) leaves functions as they are.
+    #[cfg(feature = "gateway")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "gateway")))]
+    pub fn replace_functions(&self, functions: impl IntoIterator<Item = WatchedFunction>) {
+        let mut new = Vec::new();
+        for function in functions {
+            put(&mut new, function, |function: &WatchedFunction| &function.name);
+        }
+        let old = mem::replace(&mut self.inner.watched.lock().functions, new);
+        drop(old);
+    }
+
+    /// Removes a function of a gateway. Returns whether the monitor had a function of this name.
+    #[cfg(feature = "gateway")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "gateway")))]
+    pub fn remove_function(&self, name: &str) -> bool {
+        let removed = {
+            let functions = &mut self.inner.watched.lock().functions;
+            functions.iter().position(|function| *function.name == *name).map(|at| functions.remove(at))
+        };
+        removed.is_some()
+    }
+
     /// Changes the pools, and records what has changed in their list.
     fn change_pools<R>(&self, change: impl FnOnce(&mut Watched) -> R) -> R {
         let mut watched = self.inner.watched.lock();
@@ -147,13 +184,19 @@ impl Monitor {
     /// Reads all counters. Returns the pools that were read, too.
     pub(crate) fn read(&self) -> (Vec<WatchedPool>, Snapshot) {
         // Read without the lock, so that a slow reader holds up no change.
-        let Watched { build, pools, listeners } = self.inner.watched.lock().clone();
+        let watched = self.inner.watched.lock().clone();
+        #[cfg(feature = "gateway")]
+        let functions = watched.functions.iter().map(WatchedFunction::report).collect();
+        #[cfg(not(feature = "gateway"))]
+        let functions = Vec::new();
+        let Watched { build, pools, listeners, .. } = watched;
         let snapshot = Snapshot {
             at: SystemTime::now(),
             uptime: self.inner.started.elapsed(),
             build,
             pools: pools.iter().map(WatchedPool::report).collect(),
             listeners: listeners.iter().map(WatchedListener::report).collect(),
+            functions,
         };
         (pools, snapshot)
     }

@@ -70,6 +70,7 @@ impl Live {
             build: crate::report::BuildInfo::default(),
             pools: Vec::new(),
             listeners: Vec::new(),
+            functions: Vec::new(),
         };
         Self { tick: 0, seconds: 0, snapshot: Arc::new(snapshot), pools: Vec::new() }
     }

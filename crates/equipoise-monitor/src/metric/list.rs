@@ -1,6 +1,8 @@
 //! All metric families with fixed names. Each is visited by one function of `visit`.
 
-use super::family::Family;
+use std::sync::LazyLock;
+
+use super::{family::Family, function};
 
 const POOL: &[&str] = &["pool"];
 const ENDPOINT: &[&str] = &["pool", "endpoint"];
@@ -276,6 +278,8 @@ pub(super) const PROCESS_CPUS: Family = Family::gauge(
     "CPUs that the process may use, according to its affinity and its control group.",
 );
 
+static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| [FAMILIES, function::FAMILIES].concat());
+
 static FAMILIES: &[Family] = &[
     BUILD,
     POOL_REQUESTS,
@@ -351,7 +355,7 @@ static FAMILIES: &[Family] = &[
 /// Returns all metric families with fixed names, in the order in which they are exported. The names of the families that
 /// are made from the readings of listeners are not fixed: see [the module](crate::metric).
 pub fn families() -> &'static [Family] {
-    FAMILIES
+    &ALL
 }
 
 #[cfg(test)]

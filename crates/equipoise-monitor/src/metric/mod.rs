@@ -20,6 +20,7 @@
 //! | endpoint, if histograms of endpoints are turned on | 46 more |
 //! | endpoint that has left | 11, and 2 in pools that count bytes |
 //! | endpoint that has left a pool of `Upstream` | 5 more, and 1 for each reason why connections were closed |
+//! | function of a gateway | at most 30, and 1 for each rule, each reason for refused requests, each limit, and each source of keys |
 //! | listener | 1, 1 for each reading, and 1 for each certificate |
 //!
 //! An endpoint that has left is exported while its pool [lists it](equipoise_core::Pool::departed): 10 minutes by default,
@@ -34,6 +35,12 @@
 //! of a reading becomes `listener_label`, and one whose name is empty or begins with a digit or `__` gets the prefix
 //! `label_`. Readings that are the same series then are added up.
 //!
+//! # Functions of a gateway
+//!
+//! Each series of a function has the label `function` with the name of the function. Other labels have names from the
+//! configuration, such as those of limits and rules, or fixed values. All of them exist from the beginning, with the value
+//! 0, except reasons that have not occurred yet and sizes that are not known.
+//!
 //! # Requests
 //!
 //! `equipoise_pool_requests_total` counts the requests that callers have sent, and `equipoise_pool_attempts_total` the
@@ -42,6 +49,7 @@
 //! A request whose first attempt has failed may be counted before its retry has ended.
 
 mod family;
+mod function;
 mod list;
 mod readout;
 mod sample;

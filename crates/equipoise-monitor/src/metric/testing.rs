@@ -6,9 +6,10 @@ use equipoise_core::{Availability, EndpointSpec, Failure, PickRequest, Pool, Rou
 
 use crate::{
     Monitor, Snapshot, WatchedListener, WatchedPool,
+    metric::function::{FAMILIES, reading_name},
     report::{
-        CertificateReport, CheckReport, ConditionReport, ConnectionsReport, EndpointReport, HealthReport, HealthTotals,
-        Reading, SessionsReport, StoreReport,
+        CertificateReport, CheckReport, ConditionReport, ConnectionsReport, EndpointReport, FunctionReading,
+        FunctionReport, HealthReport, HealthTotals, Reading, ReadingKind, SessionsReport, StoreReport,
     },
 };
 
@@ -75,7 +76,19 @@ pub(crate) fn full_snapshot() -> Snapshot {
     gone.status.id = "gone:80".into();
     gone.status.requests.success = 1;
     pool.departed = vec![EndpointReport { connections: None, left_ago: Some(Duration::from_secs(1)), ..gone }];
+    snapshot.functions = vec![function()];
     snapshot
+}
+
+/// Returns a function with a reading for each family of functions.
+fn function() -> FunctionReport {
+    let readings = FAMILIES.iter().map(|family| FunctionReading {
+        name: reading_name(family).leak(),
+        kind: ReadingKind::Gauge,
+        labels: family.labels().iter().skip(1).map(|label| (*label, "x".into())).collect(),
+        value: 1,
+    });
+    FunctionReport { name: "site".to_owned(), readings: readings.collect(), problems: Vec::new() }
 }
 
 fn health() -> HealthReport {

@@ -2,6 +2,7 @@
 //! its JSON are made from snapshots only.
 
 mod endpoint;
+mod function;
 mod listener;
 mod pool;
 #[cfg(any(feature = "serde", feature = "prometheus", feature = "metrics"))]
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 pub use self::{
     endpoint::{CheckReport, ConditionReport, ConnectionsReport, EndpointReport, HealthReport},
+    function::{FunctionReading, FunctionReport},
     listener::{CertificateReport, ListenerReport, Reading, ReadingKind},
     pool::{HealthTotals, PoolReport, SessionsReport, StoreReport},
 };
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub pools: Vec<PoolReport>,
     /// The listeners, in the order in which they were added.
     pub listeners: Vec<ListenerReport>,
+    /// The functions of a gateway, in the order in which they were added.
+    pub functions: Vec<FunctionReport>,
 }
 
 /// Which program reports.

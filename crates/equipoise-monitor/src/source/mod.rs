@@ -1,10 +1,15 @@
-//! What a [`Monitor`](crate::Monitor) watches: pools and listeners, with what is read of them for each snapshot.
+//! What a [`Monitor`](crate::Monitor) watches: pools, listeners and functions of a gateway, with what is read of them for each
+//! snapshot.
 
 mod by_id;
 #[cfg(feature = "http")]
 mod connections;
 #[cfg(feature = "page")]
 mod explain;
+#[cfg(feature = "gateway")]
+mod function;
+#[cfg(feature = "gateway")]
+mod gateway;
 #[cfg(feature = "health")]
 mod health;
 mod listener;
@@ -26,4 +31,6 @@ mod testing;
 
 #[cfg(feature = "page")]
 pub use self::explain::{ExplainAnswer, ExplainQuestion};
+#[cfg(feature = "gateway")]
+pub use self::function::{FunctionReadings, WatchedFunction};
 pub use self::{listener::WatchedListener, pool::WatchedPool};

@@ -1,6 +1,7 @@
 //! Visits the families of a readout, in the order of the list.
 
 mod endpoint;
+mod function;
 mod listener;
 mod pool;
 #[cfg(feature = "process")]
@@ -28,6 +29,6 @@ impl Readout {
         if let Some(process) = &self.process {
             process::visit(process, sink)?;
         }
-        Ok(())
+        function::visit(self, sink)
     }
 }
