@@ -68,6 +68,8 @@ impl KeyPolicy {
 
     /// Ignores these parameters of the query, compared as they are written. The backend still gets them. Replaces
     /// another choice of parameters. Default: all count.
+    ///
+    /// A parameter with `;` always counts: some backends read `utm=x;id=2` as two parameters.
     #[must_use]
     pub fn without_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.query = Query::Without(names.into_iter().map(Into::into).collect());
@@ -76,13 +78,16 @@ impl KeyPolicy {
 
     /// Ignores all parameters of the query except for these. The backend still gets all. Replaces another choice of
     /// parameters. Default: all count.
+    ///
+    /// A parameter with `;`, and one with `%` or `+` in its name, always counts: the backend may read it as one of these.
     #[must_use]
     pub fn only_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.query = Query::Only(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Ignores the order of the parameters; those with the same name keep theirs. Default: the order counts.
+    /// Ignores the order of the parameters; those with the same name keep theirs. The order counts if there is a `;`, or
+    /// `%` or `+` in a name, because names may be the same then. Default: the order counts.
     #[must_use]
     pub fn sorted_query(mut self) -> Self {
         self.sorted = true;
@@ -182,15 +187,17 @@ impl KeyPolicy {
             }
             (Some(query), choice) => {
                 let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
+                // Backends decode names, and some split at `;` too, so other parameters may have any name for them.
+                let is_plain = |parameter: &str| !parameter.contains(';') && !name(parameter).contains(['%', '+']);
                 let mut kept: Vec<&str> = query
                     .split('&')
                     .filter(|parameter| match choice {
-                        Query::Without(names) => !names.contains(&name(parameter)),
-                        Query::Only(names) => names.contains(&name(parameter)),
+                        Query::Without(names) => !is_plain(parameter) || !names.contains(&name(parameter)),
+                        Query::Only(names) => !is_plain(parameter) || names.contains(&name(parameter)),
                         Query::All | Query::None => true,
                     })
                     .collect();
-                if self.sorted {
+                if self.sorted && kept.iter().all(|parameter| is_plain(parameter)) {
                     kept.sort_by_cached_key(|parameter| name(parameter));
                 }
                 if !kept.is_empty() {
@@ -258,6 +265,16 @@ mod tests {
         assert_eq!(url(&KeyPolicy::new().without_parameters(["utm"]), query), "http://example.com/?b=2&a=1&b=1");
         assert_eq!(url(&KeyPolicy::new().only_parameters(["a"]), query), "http://example.com/?a=1");
         assert_eq!(url(&KeyPolicy::new().sorted_query(), query), "http://example.com/?a=1&b=2&b=1&utm=x");
+    }
+
+    #[test]
+    fn parameters_that_may_have_another_name_count() {
+        let cloaked = url(&KeyPolicy::new().without_parameters(["utm"]), "/?a=1&utm=x;a=2&utm=y");
+        assert_eq!(cloaked, "http://example.com/?a=1&utm=x;a=2");
+        let only = KeyPolicy::new().only_parameters(["id"]);
+        assert_eq!(url(&only, "/?id=1&b=2&%69d=3&c=%20"), "http://example.com/?id=1&%69d=3");
+        assert_eq!(url(&only, "/?id=1&b=2;id=3"), "http://example.com/?id=1&b=2;id=3");
+        assert_eq!(url(&KeyPolicy::new().sorted_query(), "/?b=1&%62=2&a=3"), "http://example.com/?b=1&%62=2&a=3");
     }
 
     #[test]
