@@ -7,14 +7,11 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 pub(super) fn contradicts_extension(path: &str, headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !matches!(
-        essence.as_str(),
-        "text/html" | "application/xhtml+xml" | "application/json" | "application/problem+json"
-    ) {
+    let is_json = essence == "application/json" || essence.ends_with("+json");
+    if !is_json && !matches!(essence.as_str(), "text/html" | "application/xhtml+xml") {
         return false;
     }
     let last = path.rsplit('/').next().unwrap_or_default();
-    // Backends may cut the name at these, literally or encoded, so what follows them may be the attacker's choice.
     let Some((_, extension)) = last.rsplit_once('.') else { return false };
     STATIC_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }
