@@ -59,6 +59,10 @@ pub enum InvalidRateLimit {
 }
 
 impl InvalidRateLimit {
+    pub(super) fn quota(name: &str, quota: Quota, expected: &'static str) -> Self {
+        Self::Quota { name: name.to_owned(), quota, expected }
+    }
+
     /// Checks that a status can be the one of denied requests.
     pub(super) fn check_status(status: StatusCode) -> Result<(), Self> {
         if status.is_client_error() || status.is_server_error() {

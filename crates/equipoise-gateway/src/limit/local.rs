@@ -51,7 +51,8 @@ impl LocalLimits {
     pub(super) fn new(limits: &[Limit], quota_of: impl Fn(&Limit) -> Quota) -> Result<Self, InvalidRateLimit> {
         let build = |limit: &Limit| {
             let quota = quota_of(limit);
-            let governor_quota = quota.checked(&limit.name)?;
+            let governor_quota =
+                quota.checked().map_err(|expected| InvalidRateLimit::quota(&limit.name, quota, expected))?;
             let keys = if limit.key.is_constant() { 1 } else { limit.max_keys };
             let table = Shared(std::sync::Arc::new(Table::new(keys)));
             // The limiter measures from the time at which it is created. So the times in the table are times of the clock.

@@ -134,7 +134,7 @@ impl Limit {
                 let expected = "use from 1 to 2²⁸";
                 return Err(InvalidRateLimit::Setting { setting: "max_keys", value: max_keys.to_string(), expected });
             }
-            quota.checked(name)?;
+            quota.checked().map_err(|expected| InvalidRateLimit::quota(name, *quota, expected))?;
         }
         Ok(())
     }

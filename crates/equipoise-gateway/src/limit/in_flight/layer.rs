@@ -1,21 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use equipoise_affinity::source::ClientAddress;
 use equipoise_proxy::error::ErrorResponses;
-use equipoise_tower::RequestHead;
-use http::{StatusCode, header::RETRY_AFTER};
+use http::StatusCode;
 use tower_layer::Layer;
 
 use super::{
-    super::{
-        InvalidRateLimit, LimitKey, MissingKey,
-        key::{KeyHasher, KeyId},
-        local::seconds,
-    },
+    super::{InvalidRateLimit, LimitKey, MissingKey, key::KeyHasher},
     InFlight, InFlightStats,
-    permits::{Permit, Permits},
+    gate::Gate,
+    permits::Permits,
 };
-use crate::Denial;
 
 /// Limits how many requests of a key are in flight at the same time. Wraps services in [`InFlight`].
 ///
@@ -37,17 +32,7 @@ use crate::Denial;
 /// ```
 #[derive(Clone, Debug)]
 pub struct InFlightLayer {
-    shared: Arc<Shared>,
-}
-
-pub(super) struct Shared {
-    key: LimitKey,
-    missing: MissingKey,
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    pub(super) errors: ErrorResponses,
-    hasher: KeyHasher,
-    permits: Arc<Permits>,
+    gate: Arc<Gate>,
 }
 
 impl InFlightLayer {
@@ -75,7 +60,7 @@ impl InFlightLayer {
 
     /// Returns counters and the current state. O(number of keys in flight).
     pub fn stats(&self) -> InFlightStats {
-        self.shared.permits.stats()
+        self.gate.permits.stats()
     }
 }
 
@@ -83,37 +68,7 @@ impl<S> Layer<S> for InFlightLayer {
     type Service = InFlight<S>;
 
     fn layer(&self, inner: S) -> InFlight<S> {
-        InFlight::new(inner, Arc::clone(&self.shared))
-    }
-}
-
-impl Shared {
-    /// Takes a permit for a request. `None` if the request needs none.
-    pub(super) fn admit(&self, head: RequestHead<'_>) -> Result<Option<Permit>, Box<Denial>> {
-        let key: KeyId = match self.hasher.hash(&self.key, head) {
-            Some(key) => key,
-            None => {
-                self.permits.missing_key.count();
-                match self.missing {
-                    MissingKey::Shared => KeyHasher::MISSING,
-                    MissingKey::Skip => return Ok(None),
-                    MissingKey::Deny => return Err(Box::new(MissingKey::denial())),
-                }
-            }
-        };
-        self.permits.take(key).map(Some).ok_or_else(|| {
-            let denial = Denial::new(self.status, "too_many_in_flight", "too many requests at the same time");
-            Box::new(match self.retry_after {
-                Some(after) => denial.field(RETRY_AFTER, seconds(after).into()),
-                None => denial,
-            })
-        })
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("key", &self.key).field("missing", &self.missing).finish_non_exhaustive()
+        InFlight::new(inner, Arc::clone(&self.gate))
     }
 }
 
@@ -168,6 +123,6 @@ impl InFlightBuilder {
         }
         InvalidRateLimit::check_status(status)?;
         let (hasher, permits) = (KeyHasher::default(), Arc::new(Permits::new(max)));
-        Ok(InFlightLayer { shared: Arc::new(Shared { key, missing, status, retry_after, errors, hasher, permits }) })
+        Ok(InFlightLayer { gate: Arc::new(Gate { key, missing, status, retry_after, errors, hasher, permits }) })
     }
 }

@@ -1,6 +1,7 @@
 //! Limits of requests at the same time.
 
 mod body;
+mod gate;
 mod layer;
 mod permits;
 mod service;

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{InFlightBody, layer::Shared, permits::Permit};
+use super::{InFlightBody, gate::Gate, permits::Permit};
 use crate::{Denial, ReplyBody};
 
 /// A service that limits how many requests are in flight. Created by [`InFlightLayer`](super::InFlightLayer).
@@ -21,12 +21,12 @@ use crate::{Denial, ReplyBody};
 #[derive(Clone, Debug)]
 pub struct InFlight<S> {
     inner: S,
-    shared: Arc<Shared>,
+    gate: Arc<Gate>,
 }
 
 impl<S> InFlight<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
-        Self { inner, shared }
+    pub(super) fn new(inner: S, gate: Arc<Gate>) -> Self {
+        Self { inner, gate }
     }
 }
 
@@ -45,7 +45,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> InFlightFuture<S, B> {
         InFlightFuture {
-            state: match self.shared.admit(RequestHead::of(&request)) {
+            state: match self.gate.admit(RequestHead::of(&request)) {
                 Ok(permit) => State::Ready { service: self.inner.clone(), request: Some(request), permit },
                 Err(denial) => State::Deny { response: Some(self.own_response(&denial, &request)) },
             },
@@ -55,7 +55,7 @@ where
 
 impl<S> InFlight<S> {
     fn own_response<B>(&self, denial: &Denial, request: &Request<B>) -> Response<Bytes> {
-        denial.respond::<B, ()>(request, &self.shared.errors).map(|body| body.into_own().unwrap_or_default())
+        denial.respond::<B, ()>(request, &self.gate.errors).map(|body| body.into_own().unwrap_or_default())
     }
 }
 

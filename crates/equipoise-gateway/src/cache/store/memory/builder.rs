@@ -43,8 +43,22 @@ const AVERAGE: u64 = 4 * 1024;
 /// A part of the store with fewer keys than this would be filled too unevenly.
 const MIN_KEYS_PER_SHARD: u64 = 256;
 
+impl MemoryStore {
+    /// Creates a store that holds at most `max_bytes`, with the defaults of [`builder`](Self::builder). A store of 0
+    /// bytes keeps nothing.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        MemoryStoreBuilder::new(max_bytes).build_unchecked()
+    }
+
+    /// Returns a builder for a store that holds at most `max_bytes`.
+    pub fn builder(max_bytes: u64) -> MemoryStoreBuilder {
+        MemoryStoreBuilder::new(max_bytes)
+    }
+}
+
 impl MemoryStoreBuilder {
-    pub(super) fn new(max_bytes: u64) -> Self {
+    fn new(max_bytes: u64) -> Self {
         Self { max_bytes, max_entry_bytes: None, max_variants: 32 }
     }
 
@@ -86,7 +100,7 @@ impl MemoryStoreBuilder {
         Ok(self.build_unchecked())
     }
 
-    pub(super) fn build_unchecked(self) -> MemoryStore {
+    fn build_unchecked(self) -> MemoryStore {
         let half = self.max_bytes / 2;
         let max_entry = self.max_entry_bytes.unwrap_or((self.max_bytes / 64).max((256 * 1024).min(half)));
         let expected_keys = (self.max_bytes / AVERAGE).max(32);

@@ -107,18 +107,6 @@ impl Lifecycle<Key, Slot> for Evictions {
 }
 
 impl MemoryStore {
-    /// Creates a store that holds at most `max_bytes`, with the defaults of [`builder`](Self::builder). A store of 0
-    /// bytes keeps nothing.
-    #[must_use]
-    pub fn new(max_bytes: u64) -> Self {
-        MemoryStoreBuilder::new(max_bytes).build_unchecked()
-    }
-
-    /// Returns a builder for a store that holds at most `max_bytes`.
-    pub fn builder(max_bytes: u64) -> MemoryStoreBuilder {
-        MemoryStoreBuilder::new(max_bytes)
-    }
-
     fn build(max_bytes: u64, max_entry: u64, max_variants: usize, shards: usize, expected_keys: usize) -> Self {
         let options = OptionsBuilder::new()
             .weight_capacity(max_bytes)

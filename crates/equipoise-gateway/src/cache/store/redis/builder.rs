@@ -57,8 +57,16 @@ pub enum RedisStoreError {
     NoRuntime,
 }
 
+impl RedisStore {
+    /// Returns a builder for a store at the server with this URL: `redis://[user[:password]@]host[:port][/database]` or
+    /// `redis+unix:///path[?db=database]`.
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url)
+    }
+}
+
 impl RedisStoreBuilder {
-    pub(super) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             prefix: "equipoise:cache:".to_owned(),

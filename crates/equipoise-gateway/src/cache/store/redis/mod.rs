@@ -108,12 +108,6 @@ pub struct RedisConnectionStats {
 }
 
 impl RedisStore {
-    /// Returns a builder for a store at the server with this URL: `redis://[user[:password]@]host[:port][/database]` or
-    /// `redis+unix:///path[?db=database]`.
-    pub fn builder(url: &str) -> RedisStoreBuilder {
-        RedisStoreBuilder::new(url)
-    }
-
     /// Returns the state of the connection and what went wrong.
     pub fn connection_stats(&self) -> RedisConnectionStats {
         let counters = &self.link.counters;
