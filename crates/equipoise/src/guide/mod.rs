@@ -22,6 +22,17 @@
     ),
     doc = "- [`connections`]: pass on TCP, TLS and UDP, and write a forward proxy."
 )]
+#![cfg_attr(
+    all(
+        feature = "gateway-auth-jwt",
+        feature = "gateway-browser",
+        feature = "gateway-cache",
+        feature = "gateway-compression",
+        feature = "gateway-rate-limit",
+        feature = "http"
+    ),
+    doc = "- [`gateway`]: put caching, authentication, limits and other functions in front of a pool."
+)]
 #![cfg_attr(feature = "health", doc = "- [`health`]: find out which endpoints are healthy.")]
 #![cfg_attr(feature = "affinity", doc = "- [`affinity`]: send all requests of a session to the same endpoint.")]
 #![cfg_attr(
@@ -48,6 +59,15 @@ pub mod clients;
     feature = "proxy-udp"
 ))]
 pub mod connections;
+#[cfg(all(
+    feature = "gateway-auth-jwt",
+    feature = "gateway-browser",
+    feature = "gateway-cache",
+    feature = "gateway-compression",
+    feature = "gateway-rate-limit",
+    feature = "http"
+))]
+pub mod gateway;
 #[cfg(feature = "health")]
 pub mod health;
 #[cfg(feature = "tower")]
