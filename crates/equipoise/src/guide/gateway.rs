@@ -296,8 +296,8 @@
 //!   unless [`share_cache_between_identities`](crate::gateway::stack::Functions::share_cache_between_identities) says that
 //!   all identities may see the same responses.
 //! - **Cookies.** A response with `Set-Cookie` is not stored, because it would give the session of one client to another. If
-//!   a whole site gets no hits, look for an endpoint, or for session affinity, that sets a cookie in each response. The layer
-//!   for session affinity belongs around the cache if endpoints need not see requests that the cache can answer.
+//!   a whole site gets no hits, look for an endpoint, or for session affinity by cookie, that sets a cookie in many responses.
+//!   Use session affinity only on the routes that need it.
 //! - **Fields that are not in the key.** An endpoint that copies a field of the request into its response, such as
 //!   `X-Original-URL`, lets clients poison the cache. Remove such fields, or add them to the key.
 //!

@@ -30,6 +30,7 @@
 //! | following redirects | yes, with care: see [redirects](#redirects) | never |
 //! | cache | yes: a cached response needs no endpoint | no |
 //! | compression, decompression | yes | yes |
+//! | filters, CORS, limits by client | yes; the chapter `gateway` has their order | no |
 //! | `tower::buffer` | not needed: a balancer is `Clone` | not needed |
 //!
 //! # Timeouts

@@ -86,7 +86,8 @@
 //! | errors | [`Error::status`](crate::tower::Error::status) | the response: [`ErrorResponses`](crate::proxy::error::ErrorResponses) | closes the connection |
 //! | timeouts | connecting, waiting, one attempt | head, between frames, whole request: [`Timeouts`](crate::proxy::Timeouts) | slow and idle clients: [`ServerLimits`](crate::proxy::server::ServerLimits) |
 //!
-//! `examples/reverse_proxy.rs` is a whole program in fifty lines.
+//! `examples/reverse_proxy.rs` is a whole program in fifty lines. The chapter `gateway` puts further functions between the
+//! proxy and the balancer: a cache, compression, limits, authentication, filters.
 //!
 //! # Host
 //!
