@@ -206,6 +206,7 @@ impl Gateway {
         });
         let state = State { text: source.text, pools, listeners: listeners.collect(), access, functions };
         running.monitor.replace(watched::pools(&state), watched::listeners(&state));
+        running.monitor.replace_functions(state.functions.watched());
         running.replace(state);
         self._monitoring.get_or_insert_with(|| running.monitor.spawn());
         // A set keeps tasks that have ended until they are joined.

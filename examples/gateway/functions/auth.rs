@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use equipoise::gateway::auth::{
-    AllOf, ApiKeys, AuthLayer, Basic, External, IdentityFields, Live, Realm, Requirements, Users,
+use equipoise::{
+    gateway::auth::{AllOf, ApiKeys, AuthLayer, Basic, External, IdentityFields, Live, Realm, Requirements, Users},
+    monitor::FunctionReadings,
 };
 use http::HeaderName;
 use serde_json::{Value, json};
@@ -95,8 +96,8 @@ fn function(
         let mut jwts = Vec::new();
         for ((table, span), of_file) in all_tokens.zip(&tokens) {
             jwts.push(match (of_file, &table.jwks) {
-                (None, Some(jwks)) => LiveJwt::of_url(jwt::of_url(jwks, table, span, context)?),
-                (Some(jwt), _) => LiveJwt::of_file(jwt.clone()),
+                (None, Some(jwks)) => LiveJwt::of_url(table, jwt::of_url(jwks, table, span, context)?),
+                (Some(jwt), _) => LiveJwt::of_file(table, jwt.clone()),
                 (None, None) => continue,
             });
         }
@@ -260,5 +261,16 @@ impl Function for AuthFunction {
             "unavailable": stats.unavailable,
             "schemes": schemes.collect::<Value>(),
         })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.auth(&self.layer.stats());
+        if let Some(basic) = &self.basic {
+            into.basic(&basic.stats());
+        }
+        if let Some(external) = &self.external {
+            into.external(&external.stats());
+        }
+        self.jwts.iter().for_each(|jwt| jwt.watch(into));
     }
 }

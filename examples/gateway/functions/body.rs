@@ -1,7 +1,10 @@
 //! Filters of the bodies of requests and responses.
 
-use equipoise::gateway::filter::{
-    BodyFilterStats, LimitSize, RejectText, ReplaceText, RequestBodyFilterLayer, ResponseBodyFilterLayer,
+use equipoise::{
+    gateway::filter::{
+        BodyFilterStats, LimitSize, RejectText, ReplaceText, RequestBodyFilterLayer, ResponseBodyFilterLayer,
+    },
+    monitor::FunctionReadings,
 };
 use serde_json::{Value, json};
 use toml::Spanned;
@@ -85,10 +88,18 @@ impl Function for RequestBodyFilterLayer {
     fn report(&self) -> Value {
         of_filter(self.stats())
     }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.request_bodies(&self.stats());
+    }
 }
 
 impl Function for ResponseBodyFilterLayer {
     fn report(&self) -> Value {
         of_filter(self.stats())
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.response_bodies(&self.stats());
     }
 }

@@ -1,6 +1,9 @@
 //! CORS, protection against cross-site requests, and ids of requests.
 
-use equipoise::gateway::browser::{CorsLayer, CorsPolicy, CsrfLayer, RequestIdLayer};
+use equipoise::{
+    gateway::browser::{CorsLayer, CorsPolicy, CsrfLayer, RequestIdLayer},
+    monitor::FunctionReadings,
+};
 use serde_json::{Value, json};
 use toml::Spanned;
 
@@ -105,6 +108,10 @@ impl Function for CorsLayer {
     fn report(&self) -> Value {
         json!({ "preflights": self.stats().preflights })
     }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.cors(&self.stats());
+    }
 }
 
 impl Function for RequestIdLayer {
@@ -112,11 +119,19 @@ impl Function for RequestIdLayer {
         let stats = self.stats();
         json!({ "kept": stats.kept, "created": stats.created })
     }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.request_ids(&self.stats());
+    }
 }
 
 impl Function for CsrfLayer {
     fn report(&self) -> Value {
         let stats = self.stats();
         json!({ "allowed": stats.allowed, "denied": stats.denied })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.csrf(&self.stats());
     }
 }

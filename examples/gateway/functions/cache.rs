@@ -7,6 +7,7 @@ use equipoise::{
         CacheLayer, KeyPolicy, PurgeError, SetCookie,
         store::{MemoryStore, RedisConnectionStats, RedisStore, Store, StoreStats},
     },
+    monitor::FunctionReadings,
     spec::most_similar,
 };
 use serde_json::{Map, Value, json};
@@ -318,6 +319,13 @@ impl Function for CacheStore {
         }
         report
     }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.cache_store(&self.store.stats());
+        if let Some(redis) = &self.redis {
+            into.cache_redis(&redis.connection_stats());
+        }
+    }
 }
 
 impl Function for CacheFunction {
@@ -345,5 +353,9 @@ impl Function for CacheFunction {
             "fetches": stats.fetches,
             "filling_bytes": stats.filling_bytes,
         })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.cache(&self.layer.stats());
     }
 }

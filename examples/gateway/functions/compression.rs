@@ -1,6 +1,9 @@
 //! Compression of responses, and decompression of requests.
 
-use equipoise::gateway::compression::{CompressionLayer, DecompressionLayer, Encoding, EncodingStats};
+use equipoise::{
+    gateway::compression::{CompressionLayer, DecompressionLayer, Encoding, EncodingStats},
+    monitor::FunctionReadings,
+};
 use serde_json::{Value, json};
 
 use super::{Chain, Function, Shared};
@@ -93,6 +96,10 @@ impl Function for CompressionLayer {
             "active": stats.active,
         })
     }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.compression(&self.stats());
+    }
 }
 
 impl Function for DecompressionLayer {
@@ -108,5 +115,9 @@ impl Function for DecompressionLayer {
             "ratio": stats.ratio,
             "malformed": stats.malformed,
         })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.decompression(&self.stats());
     }
 }

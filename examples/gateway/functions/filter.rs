@@ -5,6 +5,7 @@ use std::{fmt::Display, path::PathBuf};
 use equipoise::{
     affinity::source::ClientAddress,
     gateway::filter::{AddressRanges, FilterLayer, FilterRules, PathAction, PathFault, Rule, UriLayer, UriPolicy},
+    monitor::FunctionReadings,
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -223,6 +224,10 @@ impl Function for FilterLayer {
             "rules": rules.collect::<Value>(),
         })
     }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.filter(&self.stats());
+    }
 }
 
 impl Function for UriLayer {
@@ -230,5 +235,9 @@ impl Function for UriLayer {
         let stats = self.stats();
         let refused = stats.refused.iter().map(|(fault, count)| (fault.as_str().to_owned(), json!(count)));
         json!({ "rewritten": stats.rewritten, "refused": refused.collect::<serde_json::Map<_, _>>() })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.uri(&self.stats());
     }
 }

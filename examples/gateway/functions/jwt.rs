@@ -14,6 +14,7 @@ use equipoise::{
         AuthFuture, Authenticate, Live, Realm,
         jwt::{Algorithm, Jwt, JwtBuilder, KeySet, Keys, VerifyingKey},
     },
+    monitor::FunctionReadings,
     tower::RequestHead,
 };
 use http::{HeaderName, HeaderValue, Uri, request::Parts};
@@ -29,6 +30,8 @@ use crate::{
 /// Tokens whose keys a reload can replace.
 #[derive(Clone)]
 pub(super) struct LiveJwt {
+    /// What tells the tokens apart from others in metrics.
+    name: Arc<str>,
     jwt: Live<Jwt>,
     /// The hash of the file with the keys.
     file: Arc<AtomicU64>,
@@ -42,12 +45,12 @@ pub(super) struct FileJwt {
 }
 
 impl LiveJwt {
-    pub(super) fn of_url(jwt: Jwt) -> Self {
-        Self { jwt: Live::new(jwt), file: Arc::default() }
+    pub(super) fn of_url(table: &JwtTable, jwt: Jwt) -> Self {
+        Self { name: name(table), jwt: Live::new(jwt), file: Arc::default() }
     }
 
-    pub(super) fn of_file(FileJwt { jwt, file }: FileJwt) -> Self {
-        Self { jwt: Live::new(jwt), file: Arc::new(file.into()) }
+    pub(super) fn of_file(table: &JwtTable, FileJwt { jwt, file }: FileJwt) -> Self {
+        Self { name: name(table), jwt: Live::new(jwt), file: Arc::new(file.into()) }
     }
 
     /// Uses the keys of a file from now on, unless they are the same.
@@ -55,6 +58,10 @@ impl LiveJwt {
         if self.file.swap(file, Ordering::Relaxed) != file {
             self.jwt.replace(jwt);
         }
+    }
+
+    pub(super) fn watch(&self, into: &mut FunctionReadings) {
+        into.jwt(&self.name, &self.jwt.current().stats());
     }
 
     pub(super) fn report(&self) -> Value {
@@ -76,6 +83,14 @@ impl LiveJwt {
             },
         })
     }
+}
+
+/// Returns the first issuer, or the place of the keys.
+fn name(table: &JwtTable) -> Arc<str> {
+    let file = table.keys_file.iter().chain(&table.secret_file).map(|file| file.get_ref().display().to_string());
+    // A query may have a secret.
+    let url = table.jwks.iter().filter_map(|jwks| jwks.uri.get_ref().split('?').next()).map(str::to_owned);
+    table.issuer.iter().cloned().chain(file).chain(url).next().unwrap_or_default().into()
 }
 
 impl Authenticate for LiveJwt {

@@ -2,6 +2,7 @@
 
 use std::{any::Any, cell::RefCell, collections::BTreeMap, sync::Arc};
 
+use equipoise::monitor::{FunctionReadings, WatchedFunction};
 use serde_json::Value;
 
 use crate::source::ConfigError;
@@ -10,6 +11,9 @@ use crate::source::ConfigError;
 pub(crate) trait Function: Any + Send + Sync {
     /// Returns the counters and states for the admin interface.
     fn report(&self) -> Value;
+
+    /// Passes the counters and states on to the monitor.
+    fn watch(&self, into: &mut FunctionReadings);
 }
 
 /// The functions of a configuration, by their place in it, such as `127.0.0.1:8080 limit`.
@@ -51,6 +55,14 @@ impl Functions {
     /// Returns the functions with their places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &dyn Function)> {
         self.0.iter().map(|(place, instance)| (place.as_str(), &*instance.function))
+    }
+
+    /// Returns the functions for the monitor, named by their places.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = WatchedFunction> {
+        self.0.iter().map(|(place, instance)| {
+            let function = Arc::clone(&instance.function);
+            WatchedFunction::new(place.as_str(), move |into| function.watch(into))
+        })
     }
 
     /// Returns the functions of a type.

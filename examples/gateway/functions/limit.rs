@@ -9,6 +9,7 @@ use equipoise::{
         InFlightLayer, InvalidRateLimit, Limit, LimitFields, LimitKey, MissingKey, Quota, RateLimitLayer,
         RedisFallback, RedisLimits,
     },
+    monitor::FunctionReadings,
 };
 use serde_json::{Value, json};
 use toml::Spanned;
@@ -330,5 +331,17 @@ impl Function for LimitFunction {
             })
         });
         json!({ "redis": redis, "rate": rate.collect::<Value>(), "in_flight": in_flight })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        if let Some(rate) = &self.rate {
+            into.rate_limits(&rate.stats());
+            if let Some(redis) = rate.redis_stats() {
+                into.rate_limit_redis(&redis);
+            }
+        }
+        if let Some(in_flight) = &self.in_flight {
+            into.in_flight(&in_flight.stats());
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use equipoise::{
     affinity::source::ClientAddress,
     gateway::filter::{Maintenance, MaintenanceLayer, MaintenancePage},
+    monitor::FunctionReadings,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -130,5 +131,9 @@ impl Function for MaintenanceFunction {
             "answered": stats.answered,
             "exempt": stats.exempt,
         })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.maintenance(&self.layer.stats());
     }
 }

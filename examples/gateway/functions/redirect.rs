@@ -1,6 +1,9 @@
 //! Redirects.
 
-use equipoise::gateway::filter::{RedirectLayer, RedirectRule};
+use equipoise::{
+    gateway::filter::{RedirectLayer, RedirectRule},
+    monitor::FunctionReadings,
+};
 use serde_json::{Value, json};
 use toml::Spanned;
 
@@ -69,5 +72,9 @@ fn rule(table: &Spanned<RedirectTable>, source: &Source) -> Result<RedirectRule,
 impl Function for RedirectLayer {
     fn report(&self) -> Value {
         json!({ "redirected": self.stats().redirected })
+    }
+
+    fn watch(&self, into: &mut FunctionReadings) {
+        into.redirect(&self.stats());
     }
 }
