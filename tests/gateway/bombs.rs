@@ -84,7 +84,7 @@ async fn compressed_requests_within_the_limits_pass() {
 #[tokio::test]
 async fn a_small_body_that_becomes_huge_is_refused() {
     let rig = rig(DecompressionLayer::new()).await;
-    let zeros = vec![0; 64 << 20];
+    let zeros = vec![0; 16 << 20];
     for (encoding, bomb) in [("gzip", gzip(&zeros)), ("deflate", deflate(&zeros)), ("zstd", zstd(1000))] {
         assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
         let reply = rig.send(encoding, bomb).await;

@@ -39,7 +39,8 @@ fn backend() -> Backend {
         .expect("a free port")
 }
 
-/// Asks for each key several times over connections that stay open, while the backend is killed.
+/// Asks for each key several times over connections that stay open. Meanwhile the backend is killed, with requests in
+/// flight.
 async fn load(gateway: &Gateway, backend: &mut Backend) -> Vec<Reply> {
     let clients = (0..10).map(|client| async move {
         let mut connection = gateway.connect().await;
@@ -52,7 +53,11 @@ async fn load(gateway: &Gateway, backend: &mut Backend) -> Vec<Reply> {
         }
         replies
     });
-    let ((), replies) = tokio::join!(backend.stop(), futures::future::join_all(clients));
+    let killed = async {
+        backend.has_served(backend.served() + 3).await;
+        backend.stop().await;
+    };
+    let ((), replies) = tokio::join!(killed, futures::future::join_all(clients));
     replies.into_iter().flatten().collect()
 }
 
@@ -72,6 +77,7 @@ async fn a_killed_backend_causes_no_error_while_stale_responses_may_be_used() {
     assert!(cache.stats().stale_on_error > 0, "{:?}", cache.stats());
 
     // Once the backend is back, responses are fresh again.
+    clock.advance(60);
     backend.restart().expect("it has stopped");
     let before = backend.served();
     let reply = gateway.get("/1").await;

@@ -8,7 +8,7 @@ use equipoise::gateway::{
 use equipoise_tests::{Backend, Seen};
 use http::{HeaderName, Request};
 
-use crate::setup::{Gateway, answer, cache};
+use crate::setup::{Gateway, Reply, answer, cache};
 
 /// A backend that puts all fields that frameworks use for URLs into a page that may be cached.
 fn reflecting() -> Backend {
@@ -310,5 +310,43 @@ async fn conditional_and_partial_requests_of_a_client_shorten_no_response_of_oth
         gateway.send(Request::head("/").header(name, value)).await;
         let victim = gateway.get("/").await;
         assert_eq!((victim.status, victim.text()), (200, "0123456789"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_authority_of_http_2_counts_for_the_key_and_for_the_backend() {
+    let backend = telling();
+    let gateway = Gateway::start(Functions::new().cache(cache(|cache| cache)), backend.address()).await;
+    let mut http2 = gateway.connect_http2().await;
+    for (authority, host) in [("app.test", "evil.test"), ("evil.test", "app.test")] {
+        let request = Request::get(format!("http://{authority}/")).header("host", host);
+        let request = request.body(http_body_util::Full::default()).expect("a request");
+        let reply = Reply::read(http2.send_request(request).await.expect("a response")).await;
+        // Refused, or one host for all.
+        assert!(reply.status == 400 || reply.text() == format!("{authority} /"), "{authority} {host}: {reply:?}");
+    }
+    for host in ["app.test", "evil.test"] {
+        let reply = gateway.send(Request::get("/").header("host", host)).await;
+        assert_eq!(reply.text(), format!("{host} /"));
+    }
+}
+
+#[tokio::test]
+async fn responses_for_one_user_reach_no_other() {
+    let backend = Backend::answering(|seen: &Seen| {
+        let user = seen.header("authorization").unwrap_or("nobody").to_owned();
+        let cookie = format!("session={user}");
+        let fields = [("cache-control", "max-age=60"), ("set-cookie", &*cookie)];
+        answer(200, if seen.uri == "/login" { &fields } else { &fields[..1] }, user)
+    })
+    .expect("a free port");
+    let gateway = Gateway::start(Functions::new().cache(cache(|cache| cache)), backend.address()).await;
+    for path in ["/page", "/login"] {
+        for user in ["Bearer ada", "Bearer bob", "Bearer ada"] {
+            let reply = gateway.send(Request::get(path).header("authorization", user)).await;
+            assert_eq!(reply.text(), user, "{path}");
+        }
+        assert_eq!(gateway.get(path).await.text(), "nobody", "{path}");
+        assert_eq!(gateway.get(path).await.is_hit(), path == "/page", "{path}");
     }
 }

@@ -10,8 +10,8 @@ use crate::setup::{Gateway, answer};
 
 const KEYS: usize = 10_000;
 /// Few, because each of them passes two connections.
-const REQUESTS: usize = 10_000;
-const STORE: u64 = 2 << 20;
+const REQUESTS: usize = 5_000;
+const STORE: u64 = 1 << 20;
 const BODY: usize = 1000;
 
 /// Numbers below [`KEYS`], the number `i` with a probability in proportion to `1 / (i + 1)`.
