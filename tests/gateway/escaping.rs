@@ -6,7 +6,10 @@ use equipoise::{
         limit::{Limit, LimitKey, Quota, RateLimitLayer},
         stack::Functions,
     },
-    proxy::{ReverseProxyLayer, headers::ForwardingFields},
+    proxy::{
+        ReverseProxyLayer,
+        headers::{FieldAction, ForwardingFields, ReportedField},
+    },
 };
 use equipoise_tests::Backend;
 use http::{HeaderName, Request};
@@ -26,7 +29,13 @@ fn two(key: LimitKey) -> Limit {
 /// A gateway behind a proxy on loopback, which the tests play.
 async fn behind_a_proxy(header: ForwardedHeader) -> (Gateway, Backend) {
     let backend = Backend::start("hello").expect("a free port");
-    let proxy = ReverseProxyLayer::new().forwarding(ForwardingFields::behind(TrustedProxies::loopback()));
+    let written = match header {
+        ForwardedHeader::Forwarded => ReportedField::Forwarded,
+        _ => ReportedField::XForwardedFor,
+    };
+    let fields = ForwardingFields::behind(TrustedProxies::loopback());
+    let fields = fields.written_by_proxies([written]).forwarded(FieldAction::Append);
+    let proxy = ReverseProxyLayer::new().forwarding(fields);
     let client = ClientAddress::behind(TrustedProxies::loopback()).header(header);
     let functions = limited(two(LimitKey::client(client)));
     (Gateway::start_with(&proxy, functions, backend.address()).await, backend)
@@ -107,6 +116,7 @@ async fn spellings_of_an_address_in_forwarded_share_a_bucket() {
         statuses.push(gateway.send(Request::get("/").header("forwarded", spelling)).await.status);
     }
     assert_eq!(statuses, [200, 200, 429, 429, 429, 429, 429]);
+    assert_eq!(gateway.send(Request::get("/").header("forwarded", "for=203.0.113.10")).await.status, 200);
 }
 
 #[tokio::test]

@@ -106,16 +106,15 @@ async fn the_loss_of_the_client_that_has_begun_a_fetch_is_no_loss_of_others() {
         .filter(FilterLayer::new(FilterRules::new([counted]).expect("rules")))
         .cache(cache(|cache| cache));
     let gateway = Arc::new(Gateway::start(functions, backend.address()).await);
-    let start = |number: usize| {
-        let (gateway, mut asked) = (Arc::clone(&gateway), asked.subscribe());
-        async move {
-            let client = tokio::spawn(async move { gateway.get("/").await });
-            soon(asked.wait_for(|asked| *asked >= number)).await.expect("the sender lives");
-            client
-        }
+    let start = || {
+        let gateway = Arc::clone(&gateway);
+        tokio::spawn(async move { gateway.get("/").await })
     };
-    let first = start(1).await;
-    let second = start(2).await;
+    let mut asked = asked.subscribe();
+    let first = start();
+    soon(asked.wait_for(|asked| *asked == 1)).await.expect("the rule lives");
+    let second = start();
+    soon(asked.wait_for(|asked| *asked == 2)).await.expect("the rule lives");
     first.abort();
     assert!(first.await.is_err_and(|error| error.is_cancelled()));
     release.send(true).expect("the backend waits");

@@ -20,7 +20,10 @@ use equipoise::{
         limit::{Limit, LimitKey, Quota, RateLimitLayer},
         stack::Functions,
     },
-    proxy::{ReverseProxyLayer, headers::ForwardingFields},
+    proxy::{
+        ReverseProxyLayer,
+        headers::{FieldAction, ForwardingFields, ReportedField},
+    },
 };
 use equipoise_tests::{Backend, Seen};
 use http::{Method, Request};
@@ -88,7 +91,10 @@ async fn long_fields_and_paths_take_no_long_time() {
         answer(200, &fields, seen.uri.path().as_bytes().to_vec())
     })
     .expect("a free port");
-    let proxy = ReverseProxyLayer::new().forwarding(ForwardingFields::behind(TrustedProxies::loopback()));
+    let forwarding = ForwardingFields::behind(TrustedProxies::loopback())
+        .written_by_proxies([ReportedField::Forwarded, ReportedField::XForwardedFor])
+        .forwarded(FieldAction::Append);
+    let proxy = ReverseProxyLayer::new().forwarding(forwarding);
     let gateway = Gateway::start_with(&proxy, functions(), backend.address()).await;
     assert_eq!(gateway.get("/warm").await.status, 200);
 
