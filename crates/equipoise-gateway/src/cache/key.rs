@@ -105,6 +105,9 @@ impl KeyPolicy {
     /// requests are stored without `public`, because no other client can get them. Default: not added, and such
     /// responses are stored only if they allow it (RFC 9111, 3.5).
     ///
+    /// The whole identity counts: its mechanism, its name and all its attributes, such as a tenant or the scopes of a
+    /// token. An identity with an empty name does not tell clients apart: its requests are not cached.
+    ///
     /// A request with `Authorization` and without an [`Identity`] is treated as without this setting.
     #[must_use]
     pub fn per_identity(mut self) -> Self {
@@ -124,7 +127,8 @@ impl KeyPolicy {
         self.per_identity
     }
 
-    /// The key of a request. `None` if it cannot be cached: it has no host, or the key is too long.
+    /// The key of a request. `None` if it cannot be cached: it has no host, the key is too long, or it must differ by
+    /// identity and the identity has no name.
     pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Key> {
         let forwarded = request.headers().get(X_FORWARDED_PROTO).map(|value| value.as_bytes().trim_ascii());
         let scheme = match forwarded {
@@ -154,8 +158,15 @@ impl KeyPolicy {
         if self.per_identity
             && let Some(identity) = request.extensions().get::<Identity>()
         {
+            if identity.name().is_empty() {
+                return None;
+            }
             append(&mut extra, b'm', identity.mechanism().as_str().as_bytes());
             append(&mut extra, b'i', identity.name().as_bytes());
+            for (name, value) in identity.attributes() {
+                append(&mut extra, b'a', name.as_bytes());
+                append(&mut extra, b'v', value.as_bytes());
+            }
         }
         if let Some(part) = &self.part {
             let text = guarded(|| part(request.headers(), request.uri())).flatten()?;
@@ -281,7 +292,7 @@ mod tests {
     fn identities_and_fields_are_parts_of_their_own() {
         let policy = KeyPolicy::new().per_identity().field(HeaderName::from_static("x-a"));
         let mut keys = std::collections::HashSet::new();
-        for name in ["", "a", "b"] {
+        for name in ["a", "b", "c"] {
             for value in [None, Some("a"), Some("")] {
                 let mut request = request("/");
                 request.extensions_mut().insert(Identity::new(name, Mechanism::Basic));
@@ -292,6 +303,37 @@ mod tests {
             }
         }
         assert_eq!(keys.len(), 9);
+    }
+
+    #[test]
+    fn identities_with_other_attributes_have_other_keys() {
+        let policy = KeyPolicy::new().per_identity();
+        let user = || Identity::new("a", Mechanism::Jwt);
+        let identities = [
+            user(),
+            user().attribute("tenant", "x"),
+            user().attribute("tenant", "y"),
+            user().attribute("tenant", "x").attribute("scope", "admin"),
+            user().attribute("tenan", "tx"),
+            Identity::new("a", Mechanism::Basic),
+        ];
+        let keys: std::collections::HashSet<_> = identities
+            .iter()
+            .map(|identity| {
+                let mut request = request("/");
+                request.extensions_mut().insert(identity.clone());
+                policy.of(&request).expect("a key")
+            })
+            .collect();
+        assert_eq!(keys.len(), identities.len());
+    }
+
+    #[test]
+    fn an_identity_without_a_name_is_not_cached_per_identity() {
+        let mut request = request("/");
+        request.extensions_mut().insert(Identity::new("", Mechanism::External));
+        assert_eq!(KeyPolicy::new().per_identity().of(&request), None);
+        assert!(KeyPolicy::new().of(&request).is_some());
     }
 
     #[test]

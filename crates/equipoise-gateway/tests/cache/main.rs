@@ -2,6 +2,7 @@
 #![cfg(feature = "cache")]
 
 mod coalescing;
+mod isolation;
 mod proxy;
 mod requests;
 mod script;
