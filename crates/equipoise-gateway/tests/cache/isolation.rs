@@ -1,10 +1,13 @@
 //! What one client does must not change what others get from the cache.
 
+use std::time::Duration;
+
 use equipoise_gateway::{Identity, Mechanism, cache::KeyPolicy};
 
 use crate::script::{self, Stage};
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
+const VALIDATED: &[(&str, &str)] = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];
 
 #[tokio::test]
 async fn identities_without_a_name_do_not_share_responses() {
@@ -15,5 +18,65 @@ async fn identities_without_a_name_do_not_share_responses() {
         request.extensions_mut().insert(Identity::new("", Mechanism::External));
         let response = stage.send(request).await.expect("a response");
         assert_eq!(script::read(response).await.expect("a body").body, body);
+    }
+}
+
+#[tokio::test]
+async fn a_validation_that_only_this_client_may_use_removes_nothing() {
+    for fields in
+        [&[("authorization", "x"), ("cache-control", "no-cache")][..], &[("cache-control", "no-cache, no-store")]]
+    {
+        let stage = Stage::new();
+        stage.backend.answers(200, VALIDATED, "body");
+        stage.get("/", &[]).await;
+        stage.backend.answers(304, VALIDATED, "");
+        assert_eq!(stage.get("/", fields).await.body, "body");
+        assert!(stage.get("/", &[]).await.is_hit(), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_may_no_longer_be_stored_removes_its_variant_only() {
+    let stage = Stage::new();
+    let varied = [("cache-control", "max-age=60"), ("etag", "\"a\""), ("vary", "x-a")];
+    for value in ["1", "2"] {
+        stage.backend.answers(200, &varied, value);
+        stage.get("/", &[("x-a", value)]).await;
+    }
+    stage.backend.answers(304, &[("cache-control", "no-store"), ("etag", "\"a\"")], "");
+    assert_eq!(stage.get("/", &[("x-a", "1"), ("cache-control", "no-cache")]).await.body, "1");
+    assert!(stage.get("/", &[("x-a", "2")]).await.is_hit());
+    assert!(stage.reaches_backend(&[("x-a", "1")]).await);
+}
+
+/// How many of ten requests at the same time reach the backend.
+async fn reach_together(stage: &Stage) -> usize {
+    let before = stage.backend.count();
+    for _ in 0..10 {
+        stage.backend.then(async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(script::response(200, FRESH, script::full("body")))
+        });
+    }
+    let clients: Vec<_> = (0..10)
+        .map(|_| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &[]).await })
+        })
+        .collect();
+    for client in clients {
+        client.await.expect("a response");
+    }
+    stage.backend.count() - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_conditions_and_credentials_of_one_client_do_not_stop_coalescing() {
+    let part = [("cache-control", "max-age=60"), ("content-range", "bytes 0-0/10")];
+    for (status, answer, fields) in [(206, &part[..], ("range", "bytes=0-0")), (200, FRESH, ("authorization", "x"))] {
+        let stage = Stage::new();
+        stage.backend.answers(status, answer, "a");
+        stage.get("/", &[fields]).await;
+        assert_eq!(reach_together(&stage).await, 1, "{fields:?}");
     }
 }

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use equipoise_tower::BoxError;
@@ -13,13 +16,22 @@ use tower::{Service, ServiceExt};
 use crate::cache::{
     CacheError,
     engine::Engine,
-    rules::{conditional, control::RequestControl, freshness, policy::Asked, policy::NO_CACHE, vary},
+    rules::{
+        conditional,
+        control::RequestControl,
+        freshness,
+        policy::{Asked, NEVER_STALE, NO_CACHE},
+        vary,
+    },
     sharing::{
         fill::{EndsOnDrop, Filling, Reader},
         flight::Outcome,
     },
-    store::{Entry, Generation, Head, Key, Stored},
+    store::{self, Entry, Generation, Head, Key, Stored},
 };
+
+/// How long an entry takes the place of a removed variant. A store may drop it as soon as it has expired.
+const FORGOTTEN_FOR: Duration = Duration::from_secs(1);
 
 /// One request to the inner service, and what its response is for.
 pub(super) struct Job {
@@ -99,7 +111,8 @@ impl Job {
             Ok(head) => head,
             Err(reason) => {
                 engine.counters.not_stored.count(reason);
-                if !self.asked.no_store {
+                // A range, a condition or credentials of one client say nothing about the responses to others.
+                if self.ask_for_all && !reason.is_of_request() {
                     engine.set_uncacheable(&self.key, true);
                 }
                 return Fetched::Direct(response);
@@ -134,7 +147,7 @@ impl Job {
         if !conditional::selects(update, &stale.head().headers) {
             // The backend has confirmed what it was asked about, so the stored response answers this request. But it is
             // not updated with the fields of another one, and the next request gets a new response.
-            engine.store.remove(&self.key).await;
+            self.forget(engine, stale, now).await;
             let mut head = stale.head().clone();
             head.flags |= NO_CACHE;
             return Outcome::Validated(stale.with_head(head));
@@ -163,8 +176,11 @@ impl Job {
             }
             Err(reason) => {
                 engine.counters.not_stored.count(reason);
-                engine.set_uncacheable(&self.key, true);
-                engine.store.remove(&self.key).await;
+                // Otherwise any client could remove what is stored for others.
+                if !reason.is_of_request() {
+                    engine.set_uncacheable(&self.key, true);
+                    self.forget(engine, stale, now).await;
+                }
                 // It answers this request with what the backend has said last.
                 let mut head = Head::new(stale.head().status, stale.head().headers.clone(), request_time, now);
                 for name in update.keys().filter(|name| *name != CONTENT_LENGTH) {
@@ -178,6 +194,17 @@ impl Job {
                 stale.with_head(head)
             }
         }
+    }
+
+    /// Removes one variant. An entry without a body that nothing may use takes its place until it expires, so the other
+    /// variants stay, and responses on their way are stored.
+    async fn forget(&self, engine: &Engine, stale: &Entry, now: SystemTime) {
+        let old = stale.head();
+        let mut head = Head::new(old.status, HeaderMap::new(), now, now);
+        head.vary.clone_from(&old.vary);
+        head.flags = NO_CACHE | NEVER_STALE;
+        head.expires = now.checked_add(FORGOTTEN_FOR);
+        engine.store.put(&self.key, Entry::new(head, store::Body::default()), self.generation).await;
     }
 
     /// Updates the stored response to `GET` by one to `HEAD`, or removes it if they differ (RFC 9111, 4.3.5).

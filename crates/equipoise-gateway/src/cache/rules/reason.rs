@@ -36,6 +36,11 @@ impl NotStored {
         Self::Deception,
     ];
 
+    /// Whether it depends on the request of one client: others may get a response to the same URL that is stored.
+    pub(crate) fn is_of_request(self) -> bool {
+        matches!(self, Self::RequestNoStore | Self::Authorization)
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::RequestNoStore => "request_no_store",
