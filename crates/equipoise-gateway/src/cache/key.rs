@@ -69,7 +69,8 @@ impl KeyPolicy {
     /// Ignores these parameters of the query, compared as they are written. The backend still gets them. Replaces
     /// another choice of parameters. Default: all count.
     ///
-    /// A parameter with `;` always counts: some backends read `utm=x;id=2` as two parameters.
+    /// A parameter with a `;` always counts, because some backends read it as two: in `utm=x;id=2` it could hide another
+    /// one.
     #[must_use]
     pub fn without_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.query = Query::Without(names.into_iter().map(Into::into).collect());
@@ -79,15 +80,15 @@ impl KeyPolicy {
     /// Ignores all parameters of the query except for these. The backend still gets all. Replaces another choice of
     /// parameters. Default: all count.
     ///
-    /// A parameter with `;`, and one with `%` or `+` in its name, always counts: the backend may read it as one of these.
+    /// A parameter that a backend may read as one of these counts too: with a `;`, with the same name in another case,
+    /// or with a name that has other characters than letters, digits, `-` and `_`, such as `%69d` for `id`.
     #[must_use]
     pub fn only_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.query = Query::Only(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Ignores the order of the parameters; those with the same name keep theirs. The order counts if there is a `;`, or
-    /// `%` or `+` in a name, because names may be the same then. Default: the order counts.
+    /// Ignores the order of the parameters; those with the same name keep theirs. Default: the order counts.
     #[must_use]
     pub fn sorted_query(mut self) -> Self {
         self.sorted = true;
@@ -197,18 +198,16 @@ impl KeyPolicy {
                 url.push_str(query);
             }
             (Some(query), choice) => {
-                let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
-                // Backends decode names, and some split at `;` too, so other parameters may have any name for them.
-                let is_plain = |parameter: &str| !parameter.contains(';') && !name(parameter).contains(['%', '+']);
+                let name = |parameter: &str| name_of(parameter).to_owned();
                 let mut kept: Vec<&str> = query
                     .split('&')
                     .filter(|parameter| match choice {
-                        Query::Without(names) => !is_plain(parameter) || !names.contains(&name(parameter)),
-                        Query::Only(names) => !is_plain(parameter) || names.contains(&name(parameter)),
+                        Query::Without(names) => !names.contains(name_of(parameter)) || has_semicolon(parameter),
+                        Query::Only(names) => may_be_one_of(names, parameter) || has_semicolon(parameter),
                         Query::All | Query::None => true,
                     })
                     .collect();
-                if self.sorted && kept.iter().all(|parameter| is_plain(parameter)) {
+                if self.sorted {
                     kept.sort_by_cached_key(|parameter| name(parameter));
                 }
                 if !kept.is_empty() {
@@ -218,6 +217,22 @@ impl KeyPolicy {
         }
         Some(url)
     }
+}
+
+fn name_of(parameter: &str) -> &str {
+    parameter.split('=').next().unwrap_or_default()
+}
+
+/// Whether a backend may read a parameter as several ones.
+fn has_semicolon(parameter: &str) -> bool {
+    parameter.contains(';') || parameter.as_bytes().windows(3).any(|code| code.eq_ignore_ascii_case(b"%3b"))
+}
+
+/// Whether a backend may read the name of a parameter as one of these. O(names) if it is not one of them as written.
+fn may_be_one_of(names: &BTreeSet<String>, parameter: &str) -> bool {
+    let name = name_of(parameter);
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    !is_plain || names.contains(name) || names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// Appends a part with its length, so that different parts cannot make the same bytes.
@@ -279,13 +294,19 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_may_have_another_name_count() {
-        let cloaked = url(&KeyPolicy::new().without_parameters(["utm"]), "/?a=1&utm=x;a=2&utm=y");
-        assert_eq!(cloaked, "http://example.com/?a=1&utm=x;a=2");
-        let only = KeyPolicy::new().only_parameters(["id"]);
-        assert_eq!(url(&only, "/?id=1&b=2&%69d=3&c=%20"), "http://example.com/?id=1&%69d=3");
-        assert_eq!(url(&only, "/?id=1&b=2;id=3"), "http://example.com/?id=1&b=2;id=3");
-        assert_eq!(url(&KeyPolicy::new().sorted_query(), "/?b=1&%62=2&a=3"), "http://example.com/?b=1&%62=2&a=3");
+    fn a_parameter_that_may_hide_another_one_counts() {
+        let without = KeyPolicy::new().without_parameters(["utm"]);
+        let only = KeyPolicy::new().only_parameters(["a"]);
+        for hiding in ["utm=x;a=2", "utm=x%3ba=2", "utm=x%3Ba=2"] {
+            let query = format!("/?a=1&{hiding}");
+            assert_eq!(url(&without, &query), format!("http://example.com{query}"));
+            assert_eq!(url(&only, &query), format!("http://example.com{query}"));
+        }
+        for same in ["A=2", "%61=2", "a%5B%5D=2", "+a=2"] {
+            let query = format!("/?a=1&{same}");
+            assert_eq!(url(&only, &query), format!("http://example.com{query}"));
+        }
+        assert_eq!(url(&only, "/?a=1&b=2&ab=3&"), "http://example.com/?a=1");
     }
 
     #[test]
