@@ -94,7 +94,7 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     let mut list = Vec::with_capacity(joined.len());
     compact(&joined, &mut list);
     if weighted {
-        list = by_weight(&list);
+        list = by_weight(list);
     }
     // The bytes are those of valid values, so this does not fail.
     HeaderValue::from_bytes(&list).ok()
@@ -115,7 +115,7 @@ fn known(value: &HeaderValue) -> Option<HeaderValue> {
     }
     let mut list = Vec::with_capacity(value.len());
     compact(value.as_bytes(), &mut list);
-    let normal = HeaderValue::from_bytes(&by_weight(&list)).ok()?;
+    let normal = HeaderValue::from_bytes(&by_weight(list)).ok()?;
     KNOWN.insert(value.as_bytes().into(), normal.clone());
     Some(normal)
 }
@@ -153,47 +153,64 @@ fn compact(value: &[u8], list: &mut Vec<u8>) {
     }
 }
 
-/// Orders the members of a list by weight, then by text, in lower case and without spaces and weights of 1.
-fn by_weight(list: &[u8]) -> Vec<u8> {
-    let mut members: Vec<(u16, Vec<u8>)> = list
-        .split(|byte| *byte == b',')
-        .filter_map(|member| {
-            let mut text: Vec<u8> =
-                member.iter().filter(|byte| !matches!(byte, b' ' | b'\t')).map(u8::to_ascii_lowercase).collect();
-            let parameter = text.windows(3).rposition(|window| window == b";q=");
-            let weight = parameter.and_then(|at| text.get(at + 3..)).map_or(Some(1000), weight)?;
-            if let Some(at) = parameter
-                && weight == 1000
-            {
-                text.truncate(at);
-            }
-            (!text.is_empty()).then_some((weight, text))
-        })
-        .collect();
+/// Orders the members of a list by weight, then by text, without weights of 1. A list with a quoted string stays as it
+/// is: its commas and semicolons may separate nothing.
+fn by_weight(list: Vec<u8>) -> Vec<u8> {
+    if list.contains(&b'"') {
+        return list;
+    }
+    let mut members: Vec<(u16, Vec<u8>)> =
+        list.split(|byte| *byte == b',').filter(|text| !text.trim_ascii().is_empty()).map(weighed).collect();
     members.sort_unstable_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.cmp(right)));
     members.dedup();
     members.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(&b',')
 }
 
-/// Reads a weight in thousandths. A text that is no weight is as good as none: the member keeps it in its text.
+/// Returns the weight of a member in thousandths, and its normal text: its first part in lower case, no spaces around
+/// semicolons, and no weight if that is 1. Other parameters stay as they are. A member is unchanged if its weight is not
+/// valid or not at its end, so that it is equal to itself only.
+fn weighed(member: &[u8]) -> (u16, Vec<u8>) {
+    let mut parts: Vec<&[u8]> = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).collect();
+    let is_weight = |part: &&&[u8]| part.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"q="));
+    let weight = match (parts.iter().skip(1).filter(is_weight).count(), parts.last()) {
+        (0, _) => 1000,
+        (1, Some(last)) if is_weight(&last) && !parts.first().is_some_and(|first| first.is_empty()) => {
+            match last.get(2..).and_then(weight) {
+                Some(weight) => weight,
+                None => return (1000, member.to_vec()),
+            }
+        }
+        _ => return (1000, member.to_vec()),
+    };
+    let is_last = |part: &&[u8]| weight == 1000 && is_weight(&part);
+    if parts.len() > 1 && parts.last().is_some_and(is_last) {
+        parts.pop();
+    }
+    let mut text = parts.first().map_or_else(Vec::new, |first| first.to_ascii_lowercase());
+    for part in parts.iter().skip(1) {
+        text.push(b';');
+        text.extend_from_slice(part);
+    }
+    (weight, text)
+}
+
+/// Reads a weight in thousandths (RFC 9110, 12.4.2). `None` unless the whole text is one.
 fn weight(text: &[u8]) -> Option<u16> {
     let (whole, fraction) = text.split_at_checked(1)?;
-    let whole = match whole {
-        b"0" => 0,
-        b"1" => 1000,
-        _ => return Some(0),
+    let digits = match fraction.split_first() {
+        None => &[][..],
+        Some((b'.', digits)) => digits,
+        Some(_) => return None,
     };
-    let digits = fraction.strip_prefix(b".").unwrap_or_default();
-    let mut scale = 100;
-    let mut sum: u16 = whole;
-    for digit in digits.iter().take(3) {
-        if !digit.is_ascii_digit() {
-            return Some(0);
-        }
-        sum = sum.saturating_add(u16::from(digit - b'0') * scale);
-        scale /= 10;
+    if digits.len() > 3 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
     }
-    Some(sum.min(1000))
+    let fraction = [100, 10, 1].iter().zip(digits).map(|(scale, digit)| scale * u16::from(digit - b'0')).sum();
+    match (whole, fraction) {
+        (b"0", fraction) => Some(fraction),
+        (b"1", 0) => Some(1000),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +257,24 @@ mod tests {
         assert!(!same("foo", &["a b"], &["ab"]));
         assert!(!same("foo", &["\"a, b\""], &["\"a,b\""]));
         assert!(!same("foo", &[], &[""]));
+    }
+
+    #[test]
+    fn weighted_values_that_differ_in_meaning_differ() {
+        for (name, a, b) in [
+            ("accept", "a/b;q=1;version=1", "a/b;q=1;version=2"),
+            ("accept", "a/b;version=A", "a/b;version=a"),
+            ("accept", "a/b;x=\"1,c/d;q=1\"", "a/b;x=\"1,c/d\""),
+            ("accept", "a/b;q=1abc", "a/b"),
+            ("accept-encoding", "gzip;q=", ""),
+            ("accept-encoding", "gzip;q=", "gzip"),
+            ("accept-encoding", "gzip;q=0;q=1", "gzip;q=0"),
+            ("accept-encoding", "gzip;q=1.5", "gzip"),
+            ("accept-language", "a b", "ab"),
+        ] {
+            assert!(!same(name, &[a], &[b]), "{a} {b}");
+        }
+        assert!(same("accept", &["A/b ; version=1; q=1.000"], &["a/b;version=1"]));
     }
 
     #[test]
