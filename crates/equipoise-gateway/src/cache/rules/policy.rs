@@ -162,12 +162,12 @@ impl Policy {
             | if never_stale { NEVER_STALE } else { 0 }
             | if has_validator { HAS_VALIDATOR } else { 0 };
         let left = head.fresh_for.saturating_sub(initial_age);
-        let usable = left + head.stale_while_revalidate.max(head.stale_if_error);
+        let usable = left.saturating_add(head.stale_while_revalidate.max(head.stale_if_error));
         if usable.is_zero() && !has_validator {
             return Err(NotStored::NoFreshness);
         }
         let keep = if never_stale && !has_validator { Duration::ZERO } else { self.keep_stale };
-        head.expires = response_time.checked_add(usable.max(left + keep));
+        head.expires = response_time.checked_add(usable.max(left.saturating_add(keep)));
         Ok(head)
     }
 
@@ -367,6 +367,22 @@ mod tests {
         drop(headers);
         assert_eq!(head.headers[ETAG], "aaaaa");
         assert!(buffer.is_unique());
+    }
+
+    #[test]
+    fn stale_responses_can_be_kept_for_ever() {
+        let longest = Duration::MAX;
+        let policy = Policy {
+            keep_stale: longest,
+            max_stale: longest,
+            stale_if_error: longest,
+            stale_while_revalidate: longest,
+            ..Policy::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        headers.insert(ETAG, HeaderValue::from_static("\"a\""));
+        assert_eq!(judge(&policy, &headers).expect("stored").expires, None);
     }
 
     #[test]
