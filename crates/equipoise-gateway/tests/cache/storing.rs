@@ -258,3 +258,14 @@ async fn purges_remove_by_url_prefix_tag_and_all() {
     assert_eq!(handle.purge_all().await, 1);
     assert!(handle.purge_url("/a").await.is_err() && handle.purge_tag("a b").await.is_err());
 }
+
+#[tokio::test]
+async fn a_response_is_as_old_as_its_date_says() {
+    let stage = Stage::new();
+    let date = stage.date(-50);
+    stage.backend.answers(200, &[("cache-control", "max-age=60"), ("date", &date), ("age", "20")], "first");
+    stage.get("/", &[]).await;
+    assert_eq!(stage.get("/", &[]).await.field("age"), "50");
+    stage.pass(10);
+    assert!(stage.reaches_backend(&[]).await);
+}

@@ -331,11 +331,17 @@ pub(crate) fn without_connection_fields(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// Returns `corrected_age_value` (RFC 9111, 4.2.3). The first number of `Age` counts; one that is no number is 0.
+/// Returns `corrected_initial_age` (RFC 9111, 4.2.3): what `Age` says with the time that the request took, or the time
+/// since `Date` if that is longer. The first number of `Age` counts; one that is no number is 0.
 fn initial_age(headers: &HeaderMap, request_time: SystemTime, response_time: SystemTime) -> Duration {
     let first = headers.get(AGE).and_then(|value| value.as_bytes().split(|byte| *byte == b',').next());
     let age = first.and_then(|text| control::seconds(text.trim_ascii())).unwrap_or(0);
-    Duration::from_secs(age) + response_time.duration_since(request_time).unwrap_or_default()
+    let corrected = Duration::from_secs(age) + response_time.duration_since(request_time).unwrap_or_default();
+    // A date has no parts of a second.
+    let apparent = date::field(headers, &DATE)
+        .and_then(|date| response_time.duration_since(date).ok())
+        .map_or(0, |since| since.as_secs().min(control::MAX_SECONDS));
+    corrected.max(Duration::from_secs(apparent))
 }
 
 #[cfg(test)]
