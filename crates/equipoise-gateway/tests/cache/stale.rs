@@ -178,3 +178,15 @@ async fn max_stale_of_the_request_counts_unless_the_response_forbids_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_validation_without_a_date_does_not_lengthen_the_lifetime() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("date", &stage.date(0)), ("expires", &stage.date(10)), ("etag", "\"a\"")], "body");
+    stage.get("/", &[]).await;
+    stage.pass(3600);
+    stage.backend.answers(304, &[("expires", &stage.date(10))], "");
+    stage.get("/", &[]).await;
+    stage.pass(60);
+    assert!(stage.reaches_backend(&[]).await);
+}

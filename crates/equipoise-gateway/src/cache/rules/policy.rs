@@ -290,6 +290,8 @@ impl Policy {
             // They describe the stored body, or the connection.
             matches!(name.as_str(), "content-length" | "content-encoding" | "content-range" | "transfer-encoding")
         };
+        // The old date would make the response fresh until long after the new `Expires`.
+        headers.remove(DATE);
         for name in update.keys().filter(|name| !excluded(name)) {
             headers.remove(name);
         }
