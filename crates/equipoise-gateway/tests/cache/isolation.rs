@@ -80,3 +80,24 @@ async fn ranges_conditions_and_credentials_of_one_client_do_not_stop_coalescing(
         assert_eq!(reach_together(&stage).await, 1, "{fields:?}");
     }
 }
+
+#[tokio::test]
+async fn head_removes_only_what_a_get_would_not_return_any_more() {
+    let varied = [("cache-control", "max-age=60"), ("etag", "\"a\""), ("vary", "x-a")];
+    for (status, etag, field, stays) in [
+        (404, "\"a\"", ("x-b", ""), true),
+        (206, "\"b\"", ("range", "bytes=0-0"), true),
+        (200, "\"b\"", ("authorization", "x"), true),
+        (200, "\"b\"", ("x-b", ""), false),
+    ] {
+        let stage = Stage::new();
+        for value in ["1", "2"] {
+            stage.backend.answers(200, &varied, value);
+            stage.get("/", &[("x-a", value)]).await;
+        }
+        stage.backend.answers(status, &[("etag", etag)], "");
+        stage.ask("HEAD", "/", &[("x-a", "1"), ("cache-control", "no-cache"), field]).await;
+        assert!(stage.get("/", &[("x-a", "2")]).await.is_hit());
+        assert_eq!(stage.reaches_backend(&[("x-a", "1")]).await, !stays, "{status} {field:?}");
+    }
+}

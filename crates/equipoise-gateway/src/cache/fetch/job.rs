@@ -207,7 +207,8 @@ impl Job {
         engine.store.put(&self.key, Entry::new(head, store::Body::default()), self.generation).await;
     }
 
-    /// Updates the stored response to `GET` by one to `HEAD`, or removes it if they differ (RFC 9111, 4.3.5).
+    /// Updates the stored response to `GET` by one to `HEAD`, or removes it if the same request by `GET` would get another
+    /// one now (RFC 9111, 4.3.5).
     async fn update_by_head(
         &self,
         engine: &Engine,
@@ -223,14 +224,14 @@ impl Job {
             (None, _) => true,
             (Some(_), None) => false,
         };
-        match status {
-            _ if status == stale.head().status && same(&ETAG) && same(&LAST_MODIFIED) && same(&CONTENT_LENGTH) => {
-                self.refreshed(engine, stale, new, request_time, now).await;
-            }
-            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                engine.store.remove(&self.key).await;
-            }
-            _ => {}
+        // An error may be one of `HEAD` only, and credentials may select another response.
+        if status != stale.head().status {
+            return;
+        }
+        if same(&ETAG) && same(&LAST_MODIFIED) && same(&CONTENT_LENGTH) {
+            self.refreshed(engine, stale, new, request_time, now).await;
+        } else if status == StatusCode::OK && !self.asked.authorized {
+            self.forget(engine, stale, now).await;
         }
     }
 
