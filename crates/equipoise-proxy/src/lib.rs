@@ -62,6 +62,8 @@ pub mod __private {
         route::{self, Redirect},
     };
 
+    pub use crate::service::{Unanswered, client_version};
+
     /// Returns the path with which patterns are compared: ASCII is decoded, repeated slashes are one, and `.` and `..` are
     /// resolved.
     pub fn normalized_path(path: &str) -> Cow<'_, str> {

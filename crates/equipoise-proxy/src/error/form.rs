@@ -55,6 +55,10 @@ impl WantedForm {
         Self { is_grpc: version >= Version::HTTP_2 && is_grpc(request), accept, more_accept }
     }
 
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.is_grpc
+    }
+
     /// Returns the form of the response.
     pub(crate) fn form(&self, format: ErrorFormat) -> Form {
         match format {

@@ -135,13 +135,24 @@ impl ProxyError {
         }
     }
 
-    /// Converts the error of an inner service. An error that contains a `ProxyError`, such as that of a router, becomes
-    /// this error again.
+    /// Converts the error of an inner service. A `ProxyError`, such as that of a router, becomes this error again, also if
+    /// the layers between have put it into an error of their own.
     pub(crate) fn of_service(error: BoxError) -> Self {
-        match error.downcast::<Self>() {
-            Ok(error) => *error,
-            Err(error) => Self::Service(error),
-        }
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        // The error in the other one may be shared, so it is not moved out of it.
+        let found = match causes(&*error).find_map(|cause| cause.downcast_ref()) {
+            Some(Self::Refused(refusal)) => Some(Self::Refused(*refusal)),
+            Some(Self::InvalidResponse(invalid)) => Some(Self::InvalidResponse(*invalid)),
+            Some(Self::HeadTimeout) => Some(Self::HeadTimeout),
+            Some(Self::TotalTimeout) => Some(Self::TotalTimeout),
+            Some(Self::NoHost) => Some(Self::NoHost),
+            Some(Self::NoRoute) => Some(Self::NoRoute),
+            _ => None,
+        };
+        found.unwrap_or(Self::Service(error))
     }
 
     /// Returns whether a later attempt may succeed.
@@ -173,5 +184,12 @@ impl From<ForwardError> for ProxyError {
 
 /// Returns the outermost error of a balancer among the causes.
 fn balance_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e BalanceError> {
-    std::iter::successors(Some(error), |error| error.source()).take(32).find_map(|error| error.downcast_ref())
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// The error, its cause, the cause of its cause, and so on.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source()).take(32)
 }

@@ -10,15 +10,15 @@ use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
+use super::Unanswered;
 use crate::{
     body::{First, ProxyBody, RequestBody, ResponseWatch, Timeouts},
     check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
-    error::{ErrorResponses, ProxyError, WantedForm, without_body},
+    error::{ErrorResponses, ProxyError},
     headers::{
         ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
         normalize_response, remove_hop_by_hop, remove_unusual_names, requested_upgrade, te_trailers,
     },
-    route::RouteNote,
     seen::Seen,
     tunnel::{Tunnels, WebSocketKey},
 };
@@ -71,16 +71,10 @@ pub struct Failed(pub Arc<ProxyError>);
 #[derive(Debug)]
 pub(super) struct Exchange {
     settings: Arc<Settings>,
-    version: Version,
-    /// Whether the response has no body, whatever its `Content-Length` says.
-    is_head: bool,
-    /// The form of the response for an error.
-    form: WantedForm,
+    asked: Unanswered,
     /// When the whole request must have ended.
     pub(super) total: Option<Instant>,
     upgrade: Option<Upgrade>,
-    /// Where a router notes the route, if the request has such a note.
-    route: Option<RouteNote>,
 }
 
 /// A request to switch to another protocol.
@@ -115,10 +109,8 @@ impl Exchange {
         B::Error: Into<BoxError>,
     {
         let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
-        let (version, form) = (request.version(), WantedForm::of(request.headers(), request.version()));
-        let is_head = *request.method() == Method::HEAD;
-        let route = request.extensions().get().cloned();
-        let mut exchange = Self { settings, version, is_head, form, total, upgrade: None, route };
+        let asked = Unanswered::of(&request);
+        let mut exchange = Self { settings, asked, total, upgrade: None };
         let next = match exchange.prepare(&mut request) {
             Ok(None) => Next::Forward(request.map(|body| exchange.limited(body))),
             Ok(Some(response)) => Next::Respond(response),
@@ -154,13 +146,13 @@ impl Exchange {
             remove_hop_by_hop(headers);
         }
         // HTTP/1.0 has no expectations, and its clients understand no interim response.
-        if seen.expect && self.version < Version::HTTP_11 {
+        if seen.expect && self.asked.version() < Version::HTTP_11 {
             headers.remove(EXPECT);
         }
         if seen.unusual_name {
             remove_unusual_names(headers);
         }
-        if seen.cookies > 1 && self.version >= Version::HTTP_2 {
+        if seen.cookies > 1 && self.asked.version() >= Version::HTTP_2 {
             join_cookies(headers);
         }
         // On an HTTP/1.1 connection, `Connection` must name `TE` (RFC 9110, section 10.1.4). The version of the
@@ -177,12 +169,13 @@ impl Exchange {
         }
         let headers = request.headers_mut();
         if let Some(via) = &settings.via {
-            via.append(self.version, headers);
+            via.append(self.asked.version(), headers);
         }
         if let Some(upgrade) = &self.upgrade {
             ask_for_upgrade(headers, upgrade);
         }
         // Each connection has a version of its own. A client that speaks HTTP/2 only ignores this one.
+        self.asked.note(request);
         *request.version_mut() = Version::HTTP_11;
         Ok(None)
     }
@@ -232,7 +225,7 @@ impl Exchange {
             let (protocols, key) = (HeaderValue::from_static("websocket"), Some(WebSocketKey::random()));
             return Ok(Some(Upgrade { client, protocols, key }));
         }
-        if !self.settings.upgrades || !seen.upgrade || has_body || self.version != Version::HTTP_11 {
+        if !self.settings.upgrades || !seen.upgrade || has_body || self.asked.version() != Version::HTTP_11 {
             return Ok(None);
         }
         let protocols = requested_upgrade(request.headers());
@@ -283,7 +276,7 @@ impl Exchange {
     fn inspect<B: Body>(&self, response: &Response<B>) -> Result<Seen, InvalidResponse> {
         let (seen, stated) = inspect_response(response)?;
         // The client would wait for the rest, or take the next response for it.
-        let tells_length = !seen.transfer_encoding && !self.is_head;
+        let tells_length = !seen.transfer_encoding && !self.asked.is_head();
         let has_none = matches!(response.status(), StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT)
             || response.status().is_informational();
         if tells_length && !has_none && is_contradicted(stated, response.body().size_hint().exact()) {
@@ -360,15 +353,7 @@ impl Exchange {
     }
 
     fn failed(&self, error: ProxyError) -> Response<Bytes> {
-        let mut response = self.settings.errors.respond_as(&error, &self.form, self.version);
-        if self.is_head {
-            without_body(&mut response);
-        }
-        response.extensions_mut().insert(Failed(Arc::new(error)));
-        if let Some(route) = self.route.as_ref().and_then(RouteNote::matched) {
-            response.extensions_mut().insert(route);
-        }
-        response
+        self.asked.respond_to(error, &self.settings.errors)
     }
 }
 

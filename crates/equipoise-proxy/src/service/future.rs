@@ -16,7 +16,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::exchange::{Exchange, Next, Settings};
+use super::exchange::{Exchange, Failed, Next, Settings};
 use crate::{
     body::{Arrived, Elapsed, First, ProxyBody, RequestBody, ResponseWatch, Timer},
     check::InvalidResponse,
@@ -145,6 +145,13 @@ where
                     this.state.set(State::Call { future });
                 }
                 StateProject::Call { future } => match poll_checked(|| future.poll(cx)) {
+                    Poll::Ready(Ok(response)) if failed_to_deliver(&response) => {
+                        // A layer between has answered, and does not know why.
+                        break match this.watch.as_ref().and_then(|watch| watch.failure()) {
+                            Some(failure) => Err(ProxyError::RequestBody(failure)),
+                            None => Ok((response, First::Unread)),
+                        };
+                    }
                     Poll::Ready(Ok(response)) if this.exchange.reads_ahead(&response) => {
                         this.state.set(State::Read { response: Some(response), asked: false });
                     }
@@ -210,6 +217,11 @@ where
             Err(error) => this.exchange.fail(error),
         }))
     }
+}
+
+/// Returns whether a layer inside of the proxy has made this response of the error of its service.
+fn failed_to_deliver<R>(response: &Response<R>) -> bool {
+    response.extensions().get().is_some_and(|Failed(error)| matches!(**error, ProxyError::Service(_)))
 }
 
 fn endpoint_late(elapsed: Elapsed) -> ProxyError {

@@ -4,5 +4,7 @@ mod exchange;
 mod future;
 mod layer;
 mod proxy;
+mod unanswered;
 
+pub use self::unanswered::{Unanswered, client_version};
 pub use self::{exchange::Failed, future::ProxyFuture, layer::ReverseProxyLayer, proxy::ReverseProxy};
