@@ -37,7 +37,7 @@ impl<B> AnyBody<B> {
         Self { kind: Kind::Untouched { body } }
     }
 
-    fn own(bytes: Bytes) -> Self {
+    pub(super) fn own(bytes: Bytes) -> Self {
         Self { kind: Kind::Own { bytes } }
     }
 

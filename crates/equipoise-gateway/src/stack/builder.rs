@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
@@ -56,6 +57,7 @@ pub struct Functions {
     decompression: Option<DecompressionLayer>,
     request_bodies: Option<RequestBodyFilterLayer>,
     response_bodies: Option<ResponseBodyFilterLayer>,
+    errors: ErrorResponses,
 }
 
 #[cfg(feature = "rate-limit")]
@@ -224,6 +226,16 @@ impl Functions {
         self
     }
 
+    /// Sets the responses for errors of the service, such as 502 for a backend that cannot be reached, and 404 for a request
+    /// without a route. They are made just outside of the cache, which may serve a stored response instead, so all functions
+    /// of the steps 1 to 9 apply to them. The denials of each function have a setting of their own. Give a `ReverseProxy`
+    /// around the functions the same responses: it answers the requests that it refuses and its own timeouts. Default:
+    /// [`ErrorResponses::new`].
+    pub fn errors(mut self, errors: ErrorResponses) -> Self {
+        self.errors = errors;
+        self
+    }
+
     /// Checks whether the functions fit together.
     ///
     /// # Errors
@@ -287,6 +299,7 @@ impl Functions {
         let service = service.wrap(self.backend_fields.as_ref());
         #[cfg(feature = "cache")]
         let service = service.wrap(self.cache.as_ref());
+        let service = service.answer_errors(self.errors.clone());
         #[cfg(feature = "compression")]
         let service = service.wrap(self.compression.as_ref());
         #[cfg(feature = "browser")]

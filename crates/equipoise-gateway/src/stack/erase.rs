@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use equipoise_proxy::{__private::Unanswered, error::ErrorResponses};
 use equipoise_tower::BoxError;
 use http::{Request, Response};
 use http_body::Body;
@@ -85,6 +86,11 @@ where
         }
     }
 
+    /// Answers the errors of the service, so that the functions around it see a response.
+    pub(super) fn answer_errors(self, errors: ErrorResponses) -> Self {
+        Self(Arc::new(Answered { service: self, errors: Arc::new(errors) }))
+    }
+
     /// Puts a function around it that passes on requests with another body.
     pub(super) fn wrap_body<L, C>(self, layer: Option<&L>) -> Self
     where
@@ -131,6 +137,22 @@ where
     fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
         let response = self.0.clone().oneshot(request);
         Box::pin(async { Ok(response.await.map_err(Into::into)?.map(IntoAny::into_any)) })
+    }
+}
+
+struct Answered<B, R> {
+    service: Erased<B, R>,
+    errors: Arc<ErrorResponses>,
+}
+
+impl<B: 'static, R: 'static> Answers<B, R> for Answered<B, R> {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+        let (asked, errors) = (Unanswered::of(&request), Arc::clone(&self.errors));
+        let response = self.service.0.answer(request);
+        Box::pin(async move {
+            let response = response.await;
+            Ok(response.unwrap_or_else(|error| asked.respond(error, &errors).map(AnyBody::own)))
+        })
     }
 }
 

@@ -13,6 +13,7 @@
 //! | 7 | [`rate_limit_identities`](Functions::rate_limit_identities), [`limit_identities_in_flight`](Functions::limit_identities_in_flight) | the identity is known and not claimed |
 //! | 8 | [`csrf`](Functions::csrf) | |
 //! | 9 | [`compress`](Functions::compress) | one stored response serves all clients |
+//! | | [`errors`](Functions::errors) | failures have the fields that the functions above add |
 //! | 10 | [`cache`](Functions::cache) | a stored response needs no backend |
 //! | 11 | [`backend_fields`](Functions::backend_fields), [`decompress`](Functions::decompress), [`filter_request_bodies`](Functions::filter_request_bodies), [`filter_response_bodies`](Functions::filter_response_bodies) | only the backend sees the changes; the cache stores filtered bodies |
 //!
@@ -22,6 +23,13 @@
 //! The functions work inside of a [`ReverseProxy`](equipoise_proxy::ReverseProxy), for all requests of a listener or, in the
 //! branches of a router, for those of a route. A `ReverseProxy` has checked requests before them, and sets the fields
 //! `X-Forwarded-*`.
+//!
+//! # Failures
+//!
+//! If the inner service fails, the client gets the response of [`errors`](Functions::errors), for example 502 or 404. It has
+//! the extension [`Failed`](equipoise_proxy::Failed). What the `ReverseProxy` around the functions answers itself has not
+//! passed through them, so it has no field of theirs: requests that it refuses, its own timeouts
+//! ([`Timeouts`](equipoise_proxy::Timeouts)) and invalid responses of backends.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -48,7 +56,7 @@
 //!
 //! # Cost
 //!
-//! Each function costs one allocation for each request, and so does the whole. Bodies are boxed only if a function limits,
+//! Each function costs one allocation for each request, and so do [`errors`](Functions::errors) and the innermost service. Bodies are boxed only if a function limits,
 //! changes or watches them, and they are not empty. Without the builder, the layers can be composed by hand without
 //! allocations, but then their order is not checked.
 

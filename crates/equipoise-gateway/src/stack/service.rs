@@ -15,8 +15,9 @@ use super::{
 
 /// A service with the functions of [`Functions`](super::Functions) around it. It is always ready and cheap to clone.
 ///
-/// `B` is the body of the requests that it gets, `R` is that of the responses of the innermost service. An error is that of
-/// the innermost service, unless a function has made one of its own.
+/// `B` is the body of the requests that it gets, `R` is that of the responses of the innermost service. An error
+/// of the innermost service becomes a response (see [`Functions::errors`](super::Functions::errors)) with the extension
+/// [`Failed`](equipoise_proxy::Failed). A function may return an error of its own.
 pub struct FunctionsService<B, R>(Erased<B, R>);
 
 impl<B, R> FunctionsService<B, R> {

@@ -1,9 +1,12 @@
+#[cfg(all(feature = "browser", feature = "cache", feature = "compression", feature = "rate-limit"))]
+mod failures;
 #[cfg(all(feature = "auth", feature = "browser", feature = "cache", feature = "compression", feature = "rate-limit"))]
 mod order;
 
 use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;
+use equipoise_proxy::{Failed, ProxyError};
 use http::{HeaderMap, Request, Response, header::ETAG};
 use http_body::Body;
 use http_body_util::{BodyExt, Channel, Full};
@@ -56,15 +59,17 @@ async fn the_length_of_a_body_that_passes_is_known() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_service_is_passed_on() {
+async fn an_error_of_the_service_becomes_a_response() {
     let service = Functions::new()
         .filter(FilterLayer::new(FilterRules::new([Rule::deny("none").path("/none")]).expect("valid")))
         .layer(service_fn(async |_: Request<AnyBody<Full<Bytes>>>| {
             Err::<Response<Full<Bytes>>, _>(std::io::Error::other("broken"))
         }))
         .expect("valid");
-    let error = service.oneshot(post("")).await.expect_err("the error");
-    assert!(error.downcast_ref::<std::io::Error>().is_some(), "{error:?}");
+    let response = service.oneshot(post("")).await.expect("a response");
+    assert_eq!(response.status(), 502);
+    let Failed(error) = response.extensions().get().expect("the error");
+    assert!(matches!(&**error, ProxyError::Service(error) if error.is::<std::io::Error>()), "{error:?}");
 }
 
 #[tokio::test]
