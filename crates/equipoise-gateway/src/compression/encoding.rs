@@ -6,7 +6,7 @@ use http::HeaderValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// `zstd` (RFC 8878), with a window of at most 8 MiB as RFC 9659 requires.
+    /// `zstd` (RFC 8878). Responses have a window of at most 8 MiB, as RFC 9659 requires.
     Zstd,
     /// `br` (RFC 7932).
     Brotli,

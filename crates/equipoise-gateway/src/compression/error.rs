@@ -28,4 +28,7 @@ pub enum InvalidCompression {
     /// The maximum ratio is 0.
     #[error("the maximum ratio is 0: a body must be allowed to grow, by a factor of at least 1")]
     Ratio,
+    /// No body may be decompressed.
+    #[error("the maximum number of concurrent bodies is 0: use at least 1")]
+    Concurrent,
 }

@@ -17,7 +17,7 @@ use tower_http::decompression::DecompressionBody;
 use super::{
     DecompressionError,
     error::Failure,
-    settings::{Settings, Shared},
+    settings::{Place, Settings, Shared},
 };
 use crate::compression::{Encoding, codec::decoder};
 
@@ -92,6 +92,8 @@ pin_project! {
         bytes_in: u64,
         bytes_out: u64,
         has_failed: bool,
+        // Dropped after the decoder.
+        place: Place,
     }
 }
 
@@ -162,14 +164,15 @@ where
     }
 
     /// Returns `None` if there is no decoder.
-    pub(super) fn decompressed(body: B, decoding: Arc<Decoding>) -> Option<Self> {
+    pub(super) fn decompressed(body: B, decoding: Arc<Decoding>, place: Place) -> Option<Self> {
         let decoder = pin!(decoder(
             Input { body, decoding: Arc::clone(&decoding), bytes: 0, has_failed: false, has_ended: false },
             decoding.encoding
         ));
         // It is always ready.
         let Poll::Ready(Ok(response)) = decoder.poll(&mut Context::from_waker(Waker::noop())) else { return None };
-        let body = Decompressed { body: response.into_body(), decoding, bytes_in: 0, bytes_out: 0, has_failed: false };
+        let body =
+            Decompressed { body: response.into_body(), decoding, bytes_in: 0, bytes_out: 0, has_failed: false, place };
         Some(Self { kind: Kind::Decompressed { body: Box::pin(body) } })
     }
 }

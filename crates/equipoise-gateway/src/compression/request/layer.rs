@@ -19,7 +19,7 @@ use super::{
     body::Decoding,
     error::Failure,
     future::Head,
-    settings::{Settings, Shared, Unsupported},
+    settings::{Place, Settings, Shared, Unsupported},
 };
 use crate::{
     ReplyBody,
@@ -30,19 +30,22 @@ use crate::{
 ///
 /// A request with `Content-Encoding: gzip`, `x-gzip`, `br`, `zstd` or `deflate` reaches the inner service without this
 /// field and without `Content-Length`, and its body is decompressed while it is read. Requests without an encoding pass as
-/// they are. The decompressed body is not kept, so the memory for each request is that of the decoder: at most 8 MiB for
-/// `zstd` of a common encoder, 16 MiB for `br`, 64 KiB for the others, and never more than a small multiple of
-/// [`max_bytes`](Self::max_bytes).
+/// they are. The decompressed body is not kept, so the memory for each request is that of the decoder, whose size the client
+/// chooses: at most 128 MiB for `zstd`, 16 MiB for `br`, and 64 KiB for the others. Of the 128 MiB, most systems provide only
+/// what the decompressed text has filled, which [`max_bytes`](Self::max_bytes) limits.
+/// [`max_concurrent`](Self::max_concurrent) limits how many bodies have a decoder at the same time. To refuse `zstd`, name the
+/// other [`encodings`](Self::encodings).
 ///
 /// | request | response |
 /// | --- | --- |
 /// | another encoding, or more than one | 415, code `unsupported_content_encoding`, with `Accept-Encoding` (RFC 7694) |
 /// | longer than [`max_bytes`](Self::max_bytes), or than [`max_ratio`](Self::max_ratio) permits | 413, code `body_too_large` |
 /// | not in the format that it states, incomplete, or followed by other bytes | 400, code `malformed_body` |
+/// | with a body, while [`max_concurrent`](Self::max_concurrent) others are decompressed | 503, code `too_many_compressed_bodies`, with `Retry-After` |
 ///
 /// A `gzip` body of several members is refused like one that is followed by other bytes.
 ///
-/// The last two rows are found while the inner service reads the body. Its body fails with a
+/// A length, a ratio and a format are found while the inner service reads the body. Its body fails with a
 /// [`DecompressionError`](super::DecompressionError), and if the inner service then fails or returns a status of 500 or more, the client gets the
 /// response of the table instead.
 ///
@@ -79,6 +82,10 @@ pub struct DecompressionStats {
     pub ratio: u64,
     /// Total number of bodies that were malformed or incomplete.
     pub malformed: u64,
+    /// Total number of requests that were refused because too many bodies were decompressed at the same time.
+    pub busy: u64,
+    /// The number of bodies that are being decompressed now.
+    pub concurrent: u64,
 }
 
 impl Default for DecompressionLayer {
@@ -95,6 +102,7 @@ impl DecompressionLayer {
             preference: Preference::default(),
             max_bytes: 10 << 20,
             max_ratio: 200,
+            max_concurrent: 100,
             errors: ErrorResponses::new(),
         };
         Self { settings: Arc::new(settings), shared: Arc::default() }
@@ -130,6 +138,19 @@ impl DecompressionLayer {
         Ok(self)
     }
 
+    /// Sets how many bodies may be decompressed at the same time, by this layer and its clones. A body counts until it was
+    /// dropped, so a client that sends slowly keeps its place. Requests above are refused with status 503. Default: 100.
+    ///
+    /// # Errors
+    /// The number is 0.
+    pub fn max_concurrent(mut self, bodies: usize) -> Result<Self, InvalidCompression> {
+        if bodies == 0 {
+            return Err(InvalidCompression::Concurrent);
+        }
+        self.settings_mut().max_concurrent = bodies;
+        Ok(self)
+    }
+
     /// Sets how refusals look. Default: [`ErrorResponses::new`].
     #[must_use]
     pub fn errors(mut self, errors: ErrorResponses) -> Self {
@@ -149,6 +170,8 @@ impl DecompressionLayer {
             too_large: shared.too_large.load(Ordering::Relaxed),
             ratio: shared.ratio.load(Ordering::Relaxed),
             malformed: shared.malformed.load(Ordering::Relaxed),
+            busy: shared.busy.load(Ordering::Relaxed),
+            concurrent: shared.concurrent.load(Ordering::Relaxed) as u64,
         }
     }
 
@@ -205,10 +228,13 @@ where
             request.headers_mut().remove(CONTENT_ENCODING);
             return DecompressionFuture::untouched(self.inner.call(request));
         }
+        let Some(place) = Place::take(&self.shared, self.settings.max_concurrent) else {
+            return DecompressionFuture::denied(Settings::busy().respond(&request, &self.settings.errors));
+        };
         let head = Head::of(&request);
         let decoding = Arc::new(Decoding::new(encoding, Arc::clone(&self.settings), Arc::clone(&self.shared)));
         let (mut parts, body) = request.into_parts();
-        let Some(body) = DecompressedBody::decompressed(body, Arc::clone(&decoding)) else {
+        let Some(body) = DecompressedBody::decompressed(body, Arc::clone(&decoding), place) else {
             let denial = Failure::Malformed.denial();
             return DecompressionFuture::denied(head.respond(&denial, &self.settings.errors));
         };

@@ -1,9 +1,12 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use equipoise_proxy::error::ErrorResponses;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, RETRY_AFTER},
 };
 
 use super::error::Failure;
@@ -18,6 +21,7 @@ pub(super) struct Settings {
     pub(super) preference: Preference,
     pub(super) max_bytes: u64,
     pub(super) max_ratio: u32,
+    pub(super) max_concurrent: usize,
     pub(super) errors: ErrorResponses,
 }
 
@@ -28,6 +32,35 @@ pub(super) struct Shared {
     pub(super) too_large: AtomicU64,
     pub(super) ratio: AtomicU64,
     pub(super) malformed: AtomicU64,
+    pub(super) busy: AtomicU64,
+    /// The number of bodies that have a decoder now.
+    pub(super) concurrent: AtomicUsize,
+}
+
+/// The place of one body among those that are decompressed at the same time. It is given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Shared>);
+
+impl Place {
+    /// Returns `None` if there are already `max` bodies, and counts this.
+    pub(super) fn take(shared: &Arc<Shared>, max: usize) -> Option<Self> {
+        let taken = shared.concurrent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |concurrent| {
+            (concurrent < max).then_some(concurrent + 1)
+        });
+        match taken {
+            Ok(_) => Some(Self(Arc::clone(shared))),
+            Err(_) => {
+                shared.busy.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.concurrent.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -58,6 +91,15 @@ impl Settings {
             Some(encoding) => Ok(Some(encoding)),
             None => Err(Unsupported),
         }
+    }
+
+    pub(super) fn busy() -> Denial {
+        Denial::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_compressed_bodies",
+            "too many compressed requests are read at the same time",
+        )
+        .field(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     pub(super) fn unsupported(&self) -> Denial {

@@ -11,7 +11,9 @@ use tower::{Layer, ServiceExt, service_fn};
 use super::{Frames, encoded};
 use crate::{
     DenialCode, ReplyBody,
-    compression::{DecompressedBody, DecompressionError, DecompressionLayer, Encoding, EncodingStats},
+    compression::{
+        DecompressedBody, DecompressionError, DecompressionLayer, Encoding, EncodingStats, InvalidCompression,
+    },
 };
 
 /// Sends a request to a service that reads the body, and fails if the body fails.
@@ -206,4 +208,24 @@ proptest! {
             let _ = send(&DecompressionLayer::new(), post(encoding.as_str(), body)).await;
         });
     }
+}
+
+#[tokio::test]
+async fn only_some_bodies_are_decompressed_at_the_same_time() {
+    assert_eq!(DecompressionLayer::new().max_concurrent(0).err(), Some(InvalidCompression::Concurrent));
+    let layer = DecompressionLayer::new().max_concurrent(1).expect("valid");
+    let keep = layer.layer(service_fn(async |request: Request<DecompressedBody<Full<Bytes>>>| {
+        Ok::<_, Infallible>(Response::new(request.into_body()))
+    }));
+    let compressed = encoded("text".to_owned(), Encoding::Zstd).await;
+    let held = keep.oneshot(post("zstd", compressed.clone())).await.expect("a response");
+    assert_eq!(layer.stats().concurrent, 1);
+    let refused = send(&layer, post("zstd", compressed.clone())).await;
+    assert_eq!(denied(refused), (StatusCode::SERVICE_UNAVAILABLE, "too_many_compressed_bodies"));
+    // Other requests pass.
+    let plain = Request::post("/").body(Full::<Bytes>::from("plain")).expect("a request");
+    assert_eq!(text_of(send(&layer, plain).await.expect("a response")).await, "plain");
+    drop(held);
+    assert_eq!(text_of(send(&layer, post("zstd", compressed)).await.expect("a response")).await, "text");
+    assert_eq!((layer.stats().concurrent, layer.stats().busy), (0, 1));
 }
