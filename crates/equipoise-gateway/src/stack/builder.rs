@@ -32,12 +32,12 @@ pub struct Functions {
     #[cfg(feature = "browser")]
     request_id: Option<RequestIdLayer>,
     client_fields: Option<FieldsLayer>,
+    #[cfg(feature = "browser")]
+    cors: Option<CorsLayer>,
     uri: Option<UriLayer>,
     filter: Option<FilterLayer>,
     maintenance: Option<MaintenanceLayer>,
     redirect: Option<RedirectLayer>,
-    #[cfg(feature = "browser")]
-    cors: Option<CorsLayer>,
     #[cfg(feature = "rate-limit")]
     limits: Limits,
     #[cfg(feature = "auth")]
@@ -102,34 +102,35 @@ impl Functions {
         self
     }
 
-    /// Refuses or rewrites ambiguous paths (step 2, before the filter).
+    /// Tells browsers which sites may read responses (step 2), also those of all functions below, such as
+    /// maintenance. A preflight reaches none of them, so they cannot limit or deny it.
+    #[cfg(feature = "browser")]
+    pub fn cors(mut self, layer: CorsLayer) -> Self {
+        self.cors = Some(layer);
+        self
+    }
+
+    /// Refuses or rewrites ambiguous paths (step 3, before the filter).
     pub fn uri(mut self, layer: UriLayer) -> Self {
         self.uri = Some(layer);
         self
     }
 
-    /// Allows and denies requests by their head and the address of the client, and limits their size (step 2).
+    /// Allows and denies requests by their head and the address of the client, and limits their size (step 3).
     pub fn filter(mut self, layer: FilterLayer) -> Self {
         self.filter = Some(layer);
         self
     }
 
-    /// Answers all requests while maintenance is on (step 3).
+    /// Answers all requests while maintenance is on (step 4).
     pub fn maintenance(mut self, layer: MaintenanceLayer) -> Self {
         self.maintenance = Some(layer);
         self
     }
 
-    /// Redirects requests (step 3, after maintenance).
+    /// Redirects requests (step 4, after maintenance).
     pub fn redirect(mut self, layer: RedirectLayer) -> Self {
         self.redirect = Some(layer);
-        self
-    }
-
-    /// Tells browsers which sites may read responses (step 4).
-    #[cfg(feature = "browser")]
-    pub fn cors(mut self, layer: CorsLayer) -> Self {
-        self.cors = Some(layer);
         self
     }
 
@@ -310,14 +311,14 @@ impl Functions {
         let service = service.wrap(self.auth.as_ref());
         #[cfg(feature = "rate-limit")]
         let service = service.wrap(self.limits.in_flight.as_ref()).wrap(self.limits.rate.as_ref());
-        #[cfg(feature = "browser")]
-        let service = service.wrap(self.cors.as_ref());
         let service = service
             .wrap(self.redirect.as_ref())
             .wrap(self.maintenance.as_ref())
             .wrap_body(self.filter.as_ref())
-            .wrap(self.uri.as_ref())
-            .wrap(self.client_fields.as_ref());
+            .wrap(self.uri.as_ref());
+        #[cfg(feature = "browser")]
+        let service = service.wrap(self.cors.as_ref());
+        let service = service.wrap(self.client_fields.as_ref());
         #[cfg(feature = "browser")]
         let service = service.wrap(self.request_id.as_ref());
         FunctionsService::new(service)

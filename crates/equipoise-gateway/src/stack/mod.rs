@@ -5,9 +5,9 @@
 //! | step | function | reason for its place |
 //! | --- | --- | --- |
 //! | 1 | [`request_id`](Functions::request_id), [`client_fields`](Functions::client_fields) | all responses have them, also those of other functions |
-//! | 2 | [`uri`](Functions::uri), [`filter`](Functions::filter) | all others see the path that the backend sees |
-//! | 3 | [`maintenance`](Functions::maintenance), [`redirect`](Functions::redirect) | they need to know nothing of the client |
-//! | 4 | [`cors`](Functions::cors) | a preflight request has no credentials |
+//! | 2 | [`cors`](Functions::cors) | a page may read all errors below, and a preflight request has no credentials |
+//! | 3 | [`uri`](Functions::uri), [`filter`](Functions::filter) | all others see the path that the backend sees |
+//! | 4 | [`maintenance`](Functions::maintenance), [`redirect`](Functions::redirect) | they need to know nothing of the client |
 //! | 5 | [`rate_limit`](Functions::rate_limit), [`limit_in_flight`](Functions::limit_in_flight) | they limit how often credentials are guessed |
 //! | 6 | [`authenticate`](Functions::authenticate) | nothing below is reached without it |
 //! | 7 | [`rate_limit_identities`](Functions::rate_limit_identities), [`limit_identities_in_flight`](Functions::limit_identities_in_flight) | the identity is known and not claimed |

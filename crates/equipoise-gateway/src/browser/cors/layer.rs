@@ -24,6 +24,7 @@ use crate::ReplyBody;
 ///
 /// A preflight is an `OPTIONS` request with `Origin` and `Access-Control-Request-Method`. It is answered with status
 /// 200 and does not reach the inner service, so it needs no credentials: put this layer outside of authentication.
+/// Pages can read only the errors of layers inside of this one, so put it outside of filters and maintenance, too.
 /// Other `OPTIONS` requests are passed on.
 ///
 /// The `Access-Control-…` fields of the inner service are replaced. If the policy has origins, all responses get `Vary:

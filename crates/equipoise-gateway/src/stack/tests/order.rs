@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
-use http::{HeaderName, Method, Request, Response, request};
+use http::{HeaderName, HeaderValue, Method, Request, Response, request};
 use http_body_util::{BodyExt, Full};
 use tower::{ServiceExt, service_fn};
 
@@ -157,6 +157,23 @@ async fn a_preflight_is_answered_before_authentication() {
     assert_eq!((denied.status().as_u16(), rig.calls()), (401, 0));
     // The page may read why.
     assert_eq!(denied.headers()["access-control-allow-origin"], "https://app.test");
+}
+
+#[tokio::test]
+async fn pages_may_read_errors_of_filters_and_maintenance() {
+    let rig = rig(100);
+    let origin = |request: request::Builder| request.header("origin", "https://app.test");
+    let allowed = |response: &Response<_>| response.headers().get("access-control-allow-origin").cloned();
+    let origin_of_page = Some(HeaderValue::from_static("https://app.test"));
+    for path in ["/hidden/x", "/x/..%2fhidden/x", "/old"] {
+        assert_eq!(allowed(&rig.send(origin(get(path, None))).await), origin_of_page, "{path}");
+    }
+    rig.maintenance.switch(true);
+    let response = rig.send(origin(get("/", None))).await;
+    assert_eq!((response.status().as_u16(), allowed(&response)), (503, origin_of_page.clone()));
+    let preflight = origin(Request::options("/")).header("access-control-request-method", "PUT");
+    let response = rig.send(preflight).await;
+    assert_eq!((response.status().as_u16(), allowed(&response)), (200, origin_of_page));
 }
 
 #[tokio::test]
