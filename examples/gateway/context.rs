@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
 
 use equipoise::{proxy::Tunnels, spec::most_similar};
+use http::HeaderName;
 use toml::Spanned;
 
 use crate::{
@@ -24,6 +25,9 @@ pub(crate) struct Context<'a> {
     pub(crate) stores: &'a CacheStores,
     /// The pools of the running gateway, for requests of functions.
     pub(crate) clients: &'a PoolClients,
+    /// The fields that tell backends about identities, on any route of any listener. Clients must not set them on any,
+    /// because listeners can share pools.
+    pub(crate) identity_fields: &'a [HeaderName],
     pub(crate) source: &'a Source,
 }
 

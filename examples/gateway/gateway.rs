@@ -20,7 +20,7 @@ use tower::util::BoxCloneSyncService;
 use crate::{
     admin::{Access, Admin, ListenerState, Running, State, watched},
     backend::Backend,
-    config::Config,
+    config::{Config, Listener},
     context::Context,
     functions::{self, CacheStores, CheckedFunctions, NewFunctions, PoolClients},
     listening::{Listening, Ready},
@@ -62,6 +62,11 @@ impl Checked {
         for (name, table) in &config.cache {
             stores.insert(name.clone(), functions::store((name, table), &functions, &source)?);
         }
+        let http = config.listeners.iter().filter_map(|listener| match listener {
+            Listener::Http(listener) => Some(&**listener),
+            _ => None,
+        });
+        let identity_fields = functions::identity_fields(http, &source)?;
         let context = Context {
             pools: &pools,
             tunnels: &gateway.tunnels,
@@ -69,6 +74,7 @@ impl Checked {
             functions: &functions,
             stores: &stores,
             clients: &gateway.clients,
+            identity_fields: &identity_fields,
             source: &source,
         };
         let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));

@@ -61,7 +61,7 @@ pub(crate) fn new(
         let firsts = groups.iter().zip(&places).filter_map(|((_, group), place)| Some((group.first()?, place)));
         firsts.map(|(route, place)| of_listener.of_route(route.get_ref(), place))
     };
-    let shared = Shared::new(listener, of_routes().chain([of_listener]), errors, source)?;
+    let shared = Shared::new(listener, errors);
     let mut routes = Vec::new();
     for ((_, group), tables) in groups.iter().zip(of_routes()) {
         let Some(route) = group.first() else { continue };

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use equipoise::{
-    gateway::auth::{AllOf, ApiKeys, AuthLayer, Basic, External, IdentityFields, Live, Realm, Requirements, Users},
+    gateway::auth::{
+        AllOf, AnyOf, ApiKeys, AuthLayer, Basic, External, IdentityFields, Live, Realm, Requirements, Users,
+    },
     monitor::FunctionReadings,
 };
-use http::HeaderName;
+use http::{HeaderName, Uri, header};
 use serde_json::{Value, json};
 
 use super::{
     Chain, Function, Shared,
     jwt::{self, LiveJwt},
-    names::parsed,
+    names::{header_name, parsed},
     schemes::{self, Scheme},
 };
 use crate::{
-    config::{AuthTable, Mode, Placed, RequireTable, Tables},
+    config::{AuthTable, ExternalTable, HttpListener, Mode, Placed, RequireTable, Setting, Tables},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -33,16 +35,17 @@ struct AuthFunction {
 }
 
 /// Adds the authentication of a route. Without it, the fields that tell backends about identities are removed from
-/// requests nevertheless, if a listener or another route of it has some.
+/// requests nevertheless, if another route or listener has some.
 pub(super) fn add(
     chain: &mut Chain,
     tables: Tables<'_>,
     shared: &Shared<'_>,
     context: Context<'_>,
 ) -> Result<(), ConfigError> {
-    let all_fields = &shared.identity_fields[..];
+    let all_fields = context.identity_fields;
     match tables.auth.and_then(|placed| Some((placed, placed.table()?))) {
         Some((placed, (table, _))) => {
+            check(table, &placed, tables, shared, context.source)?;
             let function = function(placed, table, shared, context)?;
             let layer = function.layer.clone().errors(shared.errors.clone());
             chain.add(|functions| functions.authenticate(layer));
@@ -58,35 +61,69 @@ pub(super) fn add(
     Ok(())
 }
 
+/// Refuses what would let nobody or everybody in.
+fn check(
+    table: &AuthTable,
+    placed: &Placed<'_, AuthTable>,
+    tables: Tables<'_>,
+    shared: &Shared<'_>,
+    source: &Source,
+) -> Result<(), ConfigError> {
+    if table.optional && table.require != RequireTable::default() {
+        let message = "require would hold only for requests with credentials, because others pass with optional = true: \
+                       leave one of them out";
+        return Err(source.error(placed.setting.span(), message));
+    }
+    if let Some(certificate) = table.client_certificate.as_ref().filter(|_| !shared.has_client_ca) {
+        let message = "clients are not asked for certificates: add client_ca to tls of the listener";
+        return Err(source.error(certificate.span(), message));
+    }
+    if let Some(tokens) = table.jwt.as_ref().filter(|_| tables.csrf.is_none()) {
+        if tokens.get_ref().0.iter().any(|table| table.cookie.is_some()) {
+            let message = "browsers send the cookie also with requests that other sites cause: add csrf = true, or \
+                           csrf = false if the backend checks for such requests";
+            return Err(source.error(tokens.span(), message));
+        }
+    }
+    Ok(())
+}
+
 fn function(
     placed: Placed<'_, AuthTable>,
     table: &AuthTable,
     shared: &Shared<'_>,
     context: Context<'_>,
 ) -> Result<Arc<AuthFunction>, ConfigError> {
-    let (source, all_fields) = (context.source, &shared.identity_fields[..]);
+    let (source, all_fields) = (context.source, context.identity_fields);
     if let Some(table) = &table.external {
         // Checked also if the function stays.
-        context.pool(&table.get_ref().pool, shared.bind, Mode::Http)?;
+        let ExternalTable { pool, uri, .. } = table.get_ref();
+        context.pool(pool, shared.bind, Mode::Http)?;
+        let parsed = uri.get_ref().parse::<Uri>().ok();
+        schemes::check_pool(parsed.as_ref().and_then(Uri::scheme), (pool, uri), context)?;
     }
     let users = table.basic.as_ref().map(|table| schemes::users(table, source)).transpose()?;
     let keys = table.api_key.as_ref().map(|table| schemes::keys(table.get_ref(), source)).transpose()?;
     let mut tokens = Vec::new();
     let all_tokens = table.jwt.iter().flat_map(|tables| tables.get_ref().0.iter().map(|table| (table, tables.span())));
+    // Two issuers can give different users the same name.
+    let names_issuer = table.jwt.as_ref().is_some_and(|tables| tables.get_ref().0.len() > 1);
     for (table, span) in all_tokens.clone() {
         if let Some(jwks) = &table.jwks {
             context.pool(&jwks.pool, shared.bind, Mode::Http)?;
+            jwt::check_url(jwks, context)?;
         }
-        tokens.push(jwt::of_file(table, span, source)?);
+        tokens.push(jwt::of_file((table, names_issuer), span, source)?);
     }
     let place = format!("{} auth", placed.place);
     let function = context.functions.keep_or_build(&place, (table.clone(), all_fields.to_vec()), || {
         let (users, keys) = (Live::default(), Live::default());
-        let mut schemes: Vec<Scheme> = Vec::new();
+        let (mut schemes, all) = (Vec::<Scheme>::new(), table.all);
         let basic = table.basic.as_ref().map(|table| schemes::basic(table, &users));
         schemes.extend(basic.iter().map(|basic| Arc::new(basic.clone()) as Scheme));
         if let Some(table) = &table.api_key {
-            schemes::api_key(table, &keys, &mut schemes, source)?;
+            let places = schemes::api_key(table, &keys, source)?;
+            schemes.extend(if all { alternatives(places) } else { places });
         }
         if let Some(table) = &table.client_certificate {
             schemes.push(Arc::new(schemes::certificates(table.get_ref())));
@@ -96,12 +133,15 @@ fn function(
         let mut jwts = Vec::new();
         for ((table, span), of_file) in all_tokens.zip(&tokens) {
             jwts.push(match (of_file, &table.jwks) {
-                (None, Some(jwks)) => LiveJwt::of_url(table, jwt::of_url(jwks, table, span, context)?),
+                (None, Some(jwks)) => {
+                    LiveJwt::of_url(table, jwt::of_url(jwks, (table, names_issuer), span, context)?)
+                }
                 (Some(jwt), _) => LiveJwt::of_file(table, jwt.clone()),
                 (None, None) => continue,
             });
         }
-        schemes.extend(jwt::schemes(&jwts));
+        let tokens = jwt::schemes(&jwts).collect();
+        schemes.extend(if all { alternatives(tokens) } else { tokens });
         let layer = layer(schemes, table, &placed, source)?;
         let layer = layer.identity_fields(fields(table, all_fields, source)?);
         Ok(AuthFunction { layer, users, keys, basic, jwts, external })
@@ -121,6 +161,13 @@ fn function(
         context.functions.on_apply(move || running.replace(keys));
     }
     Ok(function)
+}
+
+/// Makes one scheme of several, of which one is enough, such as tokens of one of several issuers.
+fn alternatives(schemes: Vec<Scheme>) -> Vec<Scheme> {
+    let mut schemes = schemes.into_iter();
+    let any = schemes.next().map(|first| Arc::new(schemes.fold(AnyOf::new(first), AnyOf::or)) as Scheme);
+    any.into_iter().collect()
 }
 
 /// Creates a layer with one or all of the schemes.
@@ -194,13 +241,25 @@ fn fields(table: &AuthTable, all_fields: &[HeaderName], source: &Source) -> Resu
     Ok(fields)
 }
 
-/// Returns the fields of the identity in all tables of a listener and its routes.
-pub(super) fn all_fields<'t>(
-    tables: impl Iterator<Item = Tables<'t>>,
+/// Returns the fields in which backends learn about identities, in all tables of listeners and their routes. Fields with
+/// credentials are none of them, since clients may send these.
+pub(crate) fn identity_fields<'t>(
+    listeners: impl Iterator<Item = &'t HttpListener>,
     source: &Source,
 ) -> Result<Vec<HeaderName>, ConfigError> {
+    let of_listener = |listener: &'t HttpListener| {
+        let of_routes = listener.route.iter().map(|route| &route.get_ref().auth);
+        std::iter::once(&listener.auth).chain(of_routes).flatten()
+    };
     let mut all = Vec::new();
-    for table in tables.filter_map(|tables| Some(tables.auth?.table()?.0)) {
+    for setting in listeners.flat_map(of_listener) {
+        let Setting::On(table) = setting.get_ref() else { continue };
+        for name in table.external.iter().flat_map(|external| &external.get_ref().forward_headers) {
+            let name = header_name(name, source)?;
+            if ![header::AUTHORIZATION, header::COOKIE].contains(&name) {
+                all.push(name);
+            }
+        }
         match &table.identity_headers {
             None => all.push(HeaderName::from_static("x-auth-user")),
             Some(headers) => {

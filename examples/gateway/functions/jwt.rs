@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    net::SocketAddr,
     ops::Range,
     sync::{
         Arc, LazyLock,
@@ -17,11 +18,12 @@ use equipoise::{
     monitor::FunctionReadings,
     tower::RequestHead,
 };
-use http::{HeaderName, HeaderValue, Uri, request::Parts};
+use http::{HeaderName, HeaderValue, Uri, request::Parts, uri::Scheme};
 use serde_json::{Value, json};
 
-use super::{file, names::header_name};
+use super::{file, names::header_name, schemes};
 use crate::{
+    backend::Backend,
     config::{JwksTable, JwtTable},
     context::Context,
     source::{ConfigError, Source},
@@ -115,8 +117,13 @@ impl Authenticate for LiveJwt {
     }
 }
 
-/// Reads the keys of a table from its file. `None` if they have a URL.
-pub(super) fn of_file(table: &JwtTable, span: Range<usize>, source: &Source) -> Result<Option<FileJwt>, ConfigError> {
+/// Reads the keys of a table from its file. `None` if they have a URL. `names_issuer` is whether names have the issuer
+/// unless the table says so.
+pub(super) fn of_file(
+    (table, names_issuer): (&JwtTable, bool),
+    span: Range<usize>,
+    source: &Source,
+) -> Result<Option<FileJwt>, ConfigError> {
     let algorithms = algorithms(table, source)?;
     let (keys, file) = match (&table.keys_file, &table.jwks, &table.secret_file) {
         (Some(path), None, None) => {
@@ -141,7 +148,7 @@ pub(super) fn of_file(table: &JwtTable, span: Range<usize>, source: &Source) -> 
         }
         _ => return Err(source.error(span, "jwt has keys from several places: use keys_file, jwks or secret_file")),
     };
-    let jwt = built(Jwt::builder(keys), table, algorithms, span, source)?;
+    let jwt = built(Jwt::builder(keys), (table, names_issuer), algorithms, span, source)?;
     Ok(Some(FileJwt { jwt, file }))
 }
 
@@ -151,17 +158,34 @@ fn hash(text: &str) -> u64 {
     HASHER.hash_one(text)
 }
 
+fn url(jwks: &JwksTable, source: &Source) -> Result<Uri, ConfigError> {
+    let uri = &jwks.uri;
+    let wrong = |_| source.error(uri.span(), format_args!("{:?} is not a URL: write https://HOST/PATH", uri.get_ref()));
+    uri.get_ref().parse().map_err(wrong)
+}
+
+/// Refuses keys that somebody else could exchange on their way.
+pub(super) fn check_url(jwks: &JwksTable, context: Context<'_>) -> Result<(), ConfigError> {
+    let (uri, source) = (&jwks.uri, context.source);
+    let parsed = url(jwks, source)?;
+    schemes::check_pool(parsed.scheme(), (&jwks.pool, uri), context)?;
+    if parsed.scheme() != Some(&Scheme::HTTPS) && !jwks.insecure && !is_near(context.pools.get(jwks.pool.get_ref())) {
+        let message = "keys that are read by http from another host could be exchanged on their way, and then tokens of \
+                       anybody are valid: use https, or say insecure = true";
+        return Err(source.error(uri.span(), message));
+    }
+    Ok(())
+}
+
 /// Starts to read the keys of a URL.
 pub(super) fn of_url(
     jwks: &JwksTable,
-    table: &JwtTable,
+    (table, names_issuer): (&JwtTable, bool),
     span: Range<usize>,
     context: Context<'_>,
 ) -> Result<Jwt, ConfigError> {
     let source = context.source;
-    let uri = &jwks.uri;
-    let wrong = |_| source.error(uri.span(), format_args!("{:?} is not a URL: write https://HOST/PATH", uri.get_ref()));
-    let parsed: Uri = uri.get_ref().parse().map_err(wrong)?;
+    let (uri, parsed) = (&jwks.uri, url(jwks, source)?);
     let mut keys = Keys::url(parsed, context.clients.client(jwks.pool.get_ref()));
     if let Some(interval) = &jwks.refresh_interval {
         keys = keys.refresh_interval(*interval.get_ref());
@@ -176,7 +200,22 @@ pub(super) fn of_url(
         keys = keys.max_age(*age.get_ref());
     }
     let keys = keys.start().map_err(|error| source.caused(uri.span(), &error))?;
-    built(Jwt::builder(keys), table, algorithms(table, source)?, span, source)
+    built(Jwt::builder(keys), (table, names_issuer), algorithms(table, source)?, span, source)
+}
+
+/// Returns whether requests to all endpoints of a pool stay on this host, or are encrypted.
+fn is_near(pool: Option<&Backend>) -> bool {
+    let endpoints = pool.map(|pool| pool.table.endpoints.get_ref()).into_iter().flatten();
+    endpoints.into_iter().all(|endpoint| {
+        let address = endpoint.get_ref().address.get_ref().to_ascii_lowercase();
+        let host = address.strip_prefix("http://").unwrap_or(&address);
+        let is_loopback = host.starts_with("localhost:")
+            || host.parse().is_ok_and(|address: SocketAddr| address.ip().to_canonical().is_loopback());
+        is_loopback
+            || address.starts_with(['/', '.'])
+            || address.starts_with("unix:")
+            || address.starts_with("https://")
+    })
 }
 
 fn algorithms(table: &JwtTable, source: &Source) -> Result<Option<Vec<Algorithm>>, ConfigError> {
@@ -190,7 +229,7 @@ fn algorithms(table: &JwtTable, source: &Source) -> Result<Option<Vec<Algorithm>
 
 fn built(
     mut jwt: JwtBuilder,
-    table: &JwtTable,
+    (table, names_issuer): (&JwtTable, bool),
     algorithms: Option<Vec<Algorithm>>,
     span: Range<usize>,
     source: &Source,
@@ -229,6 +268,9 @@ fn built(
     }
     if let Some(claim) = &table.name_claim {
         jwt = jwt.name_claim(claim);
+    }
+    if table.name_with_issuer.unwrap_or(names_issuer) {
+        jwt = jwt.name_with_issuer();
     }
     for (attribute, claim) in &table.attributes {
         jwt = jwt.claim(claim.as_str(), attribute.as_str());

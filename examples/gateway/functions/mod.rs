@@ -30,12 +30,13 @@ use equipoise::{
     },
     proxy::error::ErrorResponses,
 };
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use hyper::body::Body;
 use tower::Service;
 
 use self::limit::Stage;
 pub(crate) use self::{
+    auth::identity_fields,
     cache::{CacheStores, Purged, purge, store},
     clients::PoolClients,
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
@@ -45,7 +46,7 @@ pub(crate) use self::{
 use crate::{
     config::{Errors, HttpListener, Tables},
     context::Context,
-    source::{ConfigError, Source},
+    source::ConfigError,
 };
 
 /// The functions of a route, or of a listener before its routes. Their order does not depend on that in which they are added.
@@ -115,19 +116,19 @@ pub(crate) struct Shared<'e> {
     errors: &'e ErrorResponses,
     /// What the errors were built from.
     errors_table: &'e Errors,
-    /// The fields that tell backends about identities, on any route. Clients must not set them on any.
-    identity_fields: Vec<HeaderName>,
+    /// Whether clients are asked for certificates.
+    has_client_ca: bool,
 }
 
 impl<'e> Shared<'e> {
-    pub(crate) fn new<'t>(
-        listener: &'e HttpListener,
-        routes: impl Iterator<Item = Tables<'t>>,
-        errors: &'e ErrorResponses,
-        source: &Source,
-    ) -> Result<Self, ConfigError> {
-        let (bind, errors_table) = (*listener.bind.get_ref(), &listener.errors);
-        Ok(Self { bind, errors, errors_table, identity_fields: auth::all_fields(routes, source)? })
+    pub(crate) fn new(listener: &'e HttpListener, errors: &'e ErrorResponses) -> Self {
+        let tls = listener.tls.iter().flat_map(|tls| &tls.get_ref().0);
+        Self {
+            bind: *listener.bind.get_ref(),
+            errors,
+            errors_table: &listener.errors,
+            has_client_ca: tls.into_iter().any(|tls| tls.client_ca.is_some()),
+        }
     }
 
     /// Builds the functions of a route, in the safe order: the first one is the outermost.

@@ -9,6 +9,7 @@ use equipoise::{
         External, Live, Users,
     },
 };
+use http::uri;
 use toml::Spanned;
 
 use super::{file, names::header_name};
@@ -74,6 +75,30 @@ pub(super) fn certificates(table: &CertificateAuthTable) -> ClientCertificates {
     ClientCertificates::new(name).allow(allowed).check_expiry(*check_expiry)
 }
 
+/// Checks that the endpoints of a pool are asked by https, if the URL of the requests says so.
+pub(super) fn check_pool(
+    scheme: Option<&uri::Scheme>,
+    (pool, uri): (&Spanned<String>, &Spanned<String>),
+    context: Context<'_>,
+) -> Result<(), ConfigError> {
+    let Some(backend) = context.pools.get(pool.get_ref()).filter(|_| scheme == Some(&uri::Scheme::HTTPS)) else {
+        return Ok(());
+    };
+    let is_plain = |address: &str| !address.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+    let endpoints = backend.table.endpoints.get_ref().iter().map(|endpoint| endpoint.get_ref().address.get_ref());
+    match endpoints.into_iter().find(|address| is_plain(address)) {
+        None => Ok(()),
+        Some(address) => {
+            let (name, url) = (pool.get_ref(), uri.get_ref());
+            let message = format!(
+                "{url:?} is asked for without https, because the pool {name:?} has the address {address:?}: write \
+                 https:// before it"
+            );
+            Err(context.source.error(uri.span(), message))
+        }
+    }
+}
+
 pub(super) fn external(table: &Spanned<ExternalTable>, context: Context<'_>) -> Result<External, ConfigError> {
     let (span, table, source) = (table.span(), table.get_ref(), context.source);
     let names =
@@ -132,12 +157,13 @@ pub(super) fn keys(table: &ApiKeyTable, source: &Source) -> Result<ApiKeys, Conf
     }
 }
 
+/// Returns a scheme for each place in which requests can have a key.
 pub(super) fn api_key(
     table: &Spanned<ApiKeyTable>,
     keys: &Live<ApiKeys>,
-    schemes: &mut Vec<Scheme>,
     source: &Source,
-) -> Result<(), ConfigError> {
+) -> Result<Vec<Scheme>, ConfigError> {
+    let mut schemes = Vec::<Scheme>::new();
     let ApiKeyTable { header, bearer, query, forward, .. } = table.get_ref();
     let mut add = |scheme: ApiKey| schemes.push(Arc::new(scheme.forward_credentials(*forward)));
     match header {
@@ -154,5 +180,5 @@ pub(super) fn api_key(
         }
         add(ApiKey::query(query.get_ref().as_str(), keys.clone()));
     }
-    Ok(())
+    Ok(schemes)
 }

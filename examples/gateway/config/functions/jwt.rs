@@ -35,6 +35,8 @@ pub(crate) struct JwtTable {
     pub(crate) require: BTreeMap<String, Vec<String>>,
     /// The claim with the name of the identity.
     pub(crate) name_claim: Option<String>,
+    /// Whether the name also has the issuer. Default: true if there are several tables.
+    pub(crate) name_with_issuer: Option<bool>,
     /// The attributes of the identity, with their claims.
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) cookie: Option<String>,
@@ -45,11 +47,14 @@ pub(crate) struct JwtTable {
 
 /// A URL with a JWK set, which is read again and again.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { pool = \"issuer\", uri = \"https://issuer.test/jwks\" }")]
 pub(crate) struct JwksTable {
     /// The pool that requests are sent to.
     pub(crate) pool: Spanned<String>,
     pub(crate) uri: Spanned<String>,
+    /// Whether keys may be read by http from another host.
+    #[serde(default)]
+    pub(crate) insecure: bool,
     #[serde(default, deserialize_with = "some_timeout")]
     pub(crate) refresh_interval: Option<Spanned<Duration>>,
     #[serde(default, deserialize_with = "some_timeout")]

@@ -63,6 +63,48 @@ async fn a_client_cannot_set_the_fields_of_identities_on_any_route() {
 }
 
 #[tokio::test]
+async fn a_client_cannot_set_the_fields_of_another_listener_or_of_a_service() {
+    let (backend, folder) = (echo(), folder());
+    let more = r#"
+        [[listener]]
+        bind = "127.0.0.2:0"
+        pool = "web"
+        [[listener]]
+        bind = "127.0.0.3:0"
+        pool = "web"
+        auth = { external = { pool = "web", uri = "/check", forward_headers = ["x-role", "authorization"] } }
+    "#;
+    let gateway = start(&folder, &format!("{API_KEY}\n{more}"), &backend).await;
+    let fields = "x-user: root\r\nX_Role: root\r\nx-auth-user: root\r\nauthorization: kept\r\n";
+    let passed = gateway.connect(1).await.request("GET /", fields).await.unwrap();
+    assert_eq!((passed.status, passed.body.contains("root")), (200, false), "{}", passed.body);
+    assert!(passed.body.contains("authorization: kept\r\n"), "{}", passed.body);
+}
+
+#[tokio::test]
+async fn all_schemes_need_one_of_the_places_of_a_key() {
+    let (backend, folder) = (echo(), folder());
+    // By `htpasswd -nbBC 4 ada password`.
+    let users = "ada:$2y$04$xAUL8JVEGzLGfGWH0C.oAeNpOfJR7/6ZG2DDP9Co1/bZMq2NeMHMy\n";
+    fs::write(folder.path().join("users"), users).unwrap();
+    let listener = r#"
+        pool = "web"
+        [listener.auth]
+        all = true
+        api_key = { keys_file = "keys", header = "x-key", query = "key" }
+        basic = { users_file = "users" }
+    "#;
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let basic = "authorization: Basic YWRhOnBhc3N3b3Jk\r\n";
+    let with_key = format!("{basic}x-key: secret\r\n");
+    let cases = [("/", &*with_key, 200), ("/?key=secret", basic, 200), ("/", basic, 401), ("/?key=secret", "", 401)];
+    for (path, fields, status) in cases {
+        assert_eq!(client.request(&format!("GET {path}"), fields).await.unwrap().status, status, "{path} {fields}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_no_route_matches_is_authenticated_too() {
     let (backend, folder) = (echo(), folder());
     let routes = "[[listener.route]]\nhost = \"app.test\"\npath_prefix = \"/a\"\npool = \"web\"\n";

@@ -159,3 +159,31 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
     .await;
     assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn the_same_name_of_two_issuers_is_two_identities() {
+    let (backend, folder, one, other) = (echo(), Folder::new(), Issuer::new(), Issuer::new());
+    fs::write(folder.path().join("one.pem"), one.pem()).unwrap();
+    fs::write(folder.path().join("other.pem"), other.pem()).unwrap();
+    let listener = r#"
+        pool = "web"
+        [[listener.auth.jwt]]
+        keys_file = "one.pem"
+        issuer = ["https://issuer.test"]
+        audience = ["api"]
+        [[listener.auth.jwt]]
+        keys_file = "other.pem"
+        issuer = ["https://other.test"]
+        audience = ["api"]
+    "#;
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let tokens = [
+        (one.token("ada", &json!({})), "https://issuer.test#ada"),
+        (other.token("ada", &json!({ "iss": "https://other.test" })), "https://other.test#ada"),
+    ];
+    for (token, name) in tokens {
+        let passed = client.request("GET /", &bearer(&token)).await.unwrap();
+        assert!(passed.status == 200 && passed.body.contains(&format!("x-auth-user: {name}\r\n")), "{}", passed.body);
+    }
+}
