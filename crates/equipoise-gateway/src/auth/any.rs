@@ -114,6 +114,10 @@ impl Schemes {
         Arc::make_mut(&mut self.members).push(member);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Asks the schemes in order, until one accepts the request.
     pub(super) fn decide(&self, head: RequestHead<'_>) -> Decided {
         let mut refused = Refused { failure: AuthFailure::Missing, challenges: Vec::new() };

@@ -113,6 +113,12 @@ impl AuthLayer {
         self
     }
 
+    /// Returns whether the layer has no scheme, as that of [`anonymous`](Self::anonymous): then no request that it passes
+    /// on has an identity.
+    pub fn is_anonymous(&self) -> bool {
+        self.settings.schemes.is_empty()
+    }
+
     /// Returns what the layer has decided since it was created.
     pub fn stats(&self) -> AuthStats {
         self.settings.counters.stats(self.settings.schemes.stats())

@@ -382,3 +382,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_layer_is_anonymous_if_it_has_no_scheme() {
+    assert!(AuthLayer::anonymous().is_anonymous());
+    assert!(!AuthLayer::new(Test::new("x-a")).optional().is_anonymous());
+    assert!(!AuthLayer::anonymous().or(Test::new("x-a")).is_anonymous());
+}

@@ -71,6 +71,10 @@ impl Gate {
         })
     }
 
+    pub(super) fn uses_identity(&self) -> bool {
+        self.limits.iter().any(|limit| limit.key.uses_identity())
+    }
+
     pub(super) fn errors(&self) -> &ErrorResponses {
         &self.settings.errors
     }

@@ -112,6 +112,11 @@ impl LimitKey {
         self.parts.iter().all(|part| matches!(part, Part::Global))
     }
 
+    /// Whether the verified identity is a part of the key.
+    pub(super) fn uses_identity(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Identity))
+    }
+
     /// Passes the parts of the request's key to `sink`, always the same number of parts. Returns false if the key is
     /// missing. Does not allocate, except for closures.
     pub(super) fn write(&self, head: RequestHead<'_>, sink: &mut dyn FnMut(&[u8])) -> bool {

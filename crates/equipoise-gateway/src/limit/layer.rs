@@ -67,6 +67,12 @@ impl RateLimitLayer {
         }
     }
 
+    /// Returns whether the key of a limit contains [`LimitKey::identity`]. Such a layer belongs inside of the
+    /// authentication. Closures of [`LimitKey::custom`] that read the identity are not known.
+    pub fn uses_identity(&self) -> bool {
+        self.gate.uses_identity()
+    }
+
     /// Returns the counters of each limit, in the order in which the limits were added.
     pub fn stats(&self) -> Vec<LimitStats> {
         self.gate.stats()

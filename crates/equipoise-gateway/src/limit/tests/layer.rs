@@ -12,7 +12,7 @@ use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 use super::{Limited, field, from, with};
 use crate::{
     DenialCode, Identity, Mechanism,
-    limit::{InvalidRateLimit, Limit, LimitFields, LimitKey, Quota, RateLimitBuilder, RateLimitLayer},
+    limit::{InFlightLayer, InvalidRateLimit, Limit, LimitFields, LimitKey, Quota, RateLimitBuilder, RateLimitLayer},
 };
 
 fn client() -> LimitKey {
@@ -198,4 +198,23 @@ fn invalid_settings_are_refused() {
             .build()
             .is_ok()
     );
+}
+
+#[test]
+fn layers_know_whether_they_limit_by_identity() {
+    let layer = |key: LimitKey| {
+        let limits =
+            [Limit::new("all", LimitKey::global(), Quota::per_day(1)), Limit::new("x", key, Quota::per_day(1))];
+        limits.into_iter().fold(RateLimitLayer::builder(), RateLimitBuilder::limit).build().expect("a layer")
+    };
+    let in_flight = |key| InFlightLayer::builder(key, 1).build().expect("a layer");
+    for (key, expected) in [
+        (client(), false),
+        (LimitKey::custom(|_| Some("a")), false),
+        (LimitKey::identity(), true),
+        (LimitKey::route().and(LimitKey::identity()), true),
+    ] {
+        let found = (layer(key.clone()).uses_identity(), in_flight(key.clone()).uses_identity());
+        assert_eq!(found, (expected, expected), "{key:?}");
+    }
 }
