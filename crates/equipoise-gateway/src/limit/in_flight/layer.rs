@@ -61,7 +61,7 @@ impl InFlightLayer {
     /// Returns whether the key contains [`LimitKey::identity`]. Such a layer belongs inside of the authentication.
     /// Closures of [`LimitKey::custom`] that read the identity are not known.
     pub fn uses_identity(&self) -> bool {
-        self.shared.key.uses_identity()
+        self.gate.key.uses_identity()
     }
 
     /// Returns counters and the current state. O(number of keys in flight).
