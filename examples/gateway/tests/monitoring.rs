@@ -334,3 +334,24 @@ async fn listeners_of_all_modes_are_in_the_metrics() {
     }
     assert!(udp.parse::<SocketAddr>().is_ok());
 }
+
+#[tokio::test]
+async fn functions_are_in_the_metrics_by_their_places_as_long_as_they_are_configured() {
+    let (backends, folder) = (["a", "b"].map(Backend::start), Folder::new());
+    let limit = |limit| config(&backends, 1, "").replacen("pool = \"web\"", &format!("pool = \"web\"\n{limit}"), 1);
+    let rate = limit("limit = { rate = [{ name = \"all\", quota = \"2/h\", by = \"all\" }] }");
+    let mut gateway = Gateway::start(&folder, &rate).await;
+    let mut client = gateway.connect(0).await;
+    for status in [200, 200, 429] {
+        assert_eq!(client.get("/").await.status, status);
+    }
+    let series = |outcome: &str| {
+        let labels = format!("function=\"127.0.0.1:0 limit\",limit=\"all\",outcome=\"{outcome}\"");
+        format!("equipoise_rate_limit_requests_total{{{labels}}}")
+    };
+    let metrics = gateway.connect(1).await.get("/metrics").await.body;
+    assert_eq!(["admitted", "denied"].map(|outcome| value(&metrics, &series(outcome))), [2.0, 1.0], "{metrics}");
+    gateway.reload(&folder, &limit("")).await;
+    let metrics = gateway.connect(1).await.get("/metrics").await.body;
+    assert!(!metrics.contains("equipoise_rate_limit_requests_total{"), "{metrics}");
+}
