@@ -10,7 +10,7 @@ use crate::setup::{Gateway, answer};
 
 const KEYS: usize = 10_000;
 /// Few, because each of them passes two connections.
-const REQUESTS: usize = 5_000;
+const REQUESTS: usize = 4_000;
 const STORE: u64 = 1 << 20;
 const BODY: usize = 1000;
 
