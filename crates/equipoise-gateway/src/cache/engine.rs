@@ -50,6 +50,8 @@ pub(super) struct Settings {
     pub(super) max_entry_bytes: u64,
     pub(super) max_filling_bytes: u64,
     pub(super) max_wait: Duration,
+    pub(super) fetch_timeout: Duration,
+    pub(super) fetch_idle_timeout: Duration,
     pub(super) remember_uncacheable: Duration,
     pub(super) obey_requests: bool,
     pub(super) status_name: Option<Box<str>>,
@@ -66,6 +68,8 @@ impl Default for Settings {
             max_entry_bytes: 8 * 1024 * 1024,
             max_filling_bytes: 256 * 1024 * 1024,
             max_wait: Duration::from_secs(10),
+            fetch_timeout: Duration::from_secs(60),
+            fetch_idle_timeout: Duration::from_secs(60),
             remember_uncacheable: Duration::from_secs(10),
             obey_requests: true,
             status_name: Some("equipoise".into()),
@@ -116,7 +120,11 @@ pub(super) struct Fetch {
 
 impl Engine {
     pub(super) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
-        let budget = Budget { used: AtomicU64::new(0), max: settings.max_filling_bytes };
+        let budget = Budget {
+            used: AtomicU64::new(0),
+            max: settings.max_filling_bytes,
+            idle_timeout: settings.fetch_idle_timeout,
+        };
         Self {
             settings,
             store,

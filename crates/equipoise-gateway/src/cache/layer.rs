@@ -117,6 +117,23 @@ impl CacheBuilder {
         self
     }
 
+    /// Sets the longest time from a request to the inner service until the head of its response. After it, the request is
+    /// cancelled, and its clients get an error, or the stale response if `stale-if-error` allows it. Zero fails each
+    /// request that is not answered at once. Default: 60 s.
+    pub fn fetch_timeout(mut self, time: Duration) -> Self {
+        self.settings.fetch_timeout = time;
+        self
+    }
+
+    /// Sets the longest time between two pieces of the body of a response that is received to be stored. After it, the
+    /// body ends with an error for all its clients, nothing of it is stored, and the next request for the URL begins
+    /// another fetch. The time in which the clients of a response that is too large do not read does not count. Default:
+    /// 60 s.
+    pub fn fetch_idle_timeout(mut self, time: Duration) -> Self {
+        self.settings.fetch_idle_timeout = time;
+        self
+    }
+
     /// Sets for how long requests do not wait for each other after a response for their URL could not be stored or was
     /// not fresh. Default: 10 s.
     pub fn remember_uncacheable(mut self, time: Duration) -> Self {

@@ -297,3 +297,44 @@ async fn clients_on_several_threads_make_one_request_for_each_key() {
     }
     assert_eq!(stage.backend.count(), 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_fails_and_its_key_is_fetched_again() {
+    let stage = Stage::with(|cache| cache.fetch_idle_timeout(Duration::from_secs(30)));
+    let (mut sender, body) = channel();
+    stage.backend.then(async { Ok(script::response(200, FRESH, body)) }).answers(200, FRESH, "good");
+    sender.send_data(Bytes::from_static(b"part")).await.expect("a reader");
+    let begin = tokio::time::Instant::now();
+    let stalled = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    assert!(script::read(stalled).await.is_err());
+    assert_eq!(begin.elapsed().as_secs(), 30);
+    settle().await;
+    assert_eq!(stage.get("/", &[]).await.body, "good");
+    assert_eq!((stage.cache.stats().incomplete, stage.cache.stats().fetches), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validation_without_an_answer_ends_and_another_one_follows() {
+    let stage = Stage::with(|cache| cache.fetch_timeout(Duration::from_secs(30)));
+    let fields = [("cache-control", "max-age=1, stale-while-revalidate=1000")];
+    stage.backend.answers(200, &fields, "old").then(std::future::pending()).answers(200, FRESH, "new");
+    stage.get("/", &[]).await;
+    stage.pass(2);
+    assert_eq!(stage.get("/", &[]).await.body, "old");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!((stage.get("/", &[]).await.body.as_str(), stage.cache.stats().fetches), ("old", 1));
+    settle().await;
+    assert_eq!((stage.get("/", &[]).await.body.as_str(), stage.backend.count()), ("new", 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_answer_is_hidden_by_a_stale_response_or_is_an_error() {
+    let stage = Stage::with(|cache| cache.fetch_timeout(Duration::from_secs(30)));
+    let fields = [("cache-control", "max-age=1, stale-if-error=1000")];
+    stage.backend.answers(200, &fields, "old").then(std::future::pending()).then(std::future::pending());
+    stage.get("/", &[]).await;
+    stage.pass(2);
+    assert_eq!(stage.get("/", &[]).await.body, "old");
+    assert!(stage.send(script::request("GET", "/other", &[])).await.is_err());
+    assert_eq!(stage.backend.count(), 3);
+}

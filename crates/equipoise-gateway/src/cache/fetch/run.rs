@@ -1,11 +1,17 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use equipoise_tower::BoxError;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::sync::oneshot;
-use tower::Service;
+use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::job::{Fetched, Job, is_shareable};
@@ -131,6 +137,45 @@ enum Reply<R> {
     Shared(Outcome),
 }
 
+/// A service for one request, which fails if the head of the response does not come in time.
+struct Timed<S> {
+    inner: Option<S>,
+    limit: Duration,
+}
+
+fn timed<S>(limit: Duration, inner: S) -> Timed<S> {
+    Timed { inner: Some(inner), limit }
+}
+
+impl<S, B, R> Service<Request<B>> for Timed<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Send + 'static,
+    R: 'static,
+{
+    type Response = Response<R>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (inner, limit) = (self.inner.take(), self.limit);
+        Box::pin(async move {
+            // It is called once.
+            let Some(inner) = inner else { return Err(CacheError::Lost.into()) };
+            match tokio::time::timeout(limit, inner.oneshot(request)).await {
+                Ok(response) => response.map_err(Into::into),
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no response to the cache in time").into()),
+            }
+        })
+    }
+}
+
 /// Begins a fetch in a task of its own, so it goes on when the client leaves.
 fn spawn_fetch<S, B, R>(
     engine: &Arc<Engine>,
@@ -151,6 +196,7 @@ where
     let engine = Arc::clone(engine);
     let task = async move {
         // A client that has left does not take the reply: then nothing is lost.
+        let inner = timed(engine.settings.fetch_timeout, inner);
         match job.fetch(&engine, inner, request).await {
             Fetched::Direct(response) => {
                 lead.publish(Outcome::Alone);
@@ -201,11 +247,14 @@ impl Client<'_> {
         job: Job,
     ) -> Result<Response<CacheBody<R>>, CacheError>
     where
-        S: Service<Request<B>, Response = Response<R>>,
+        S: Service<Request<B>, Response = Response<R>> + Send + 'static,
+        S::Future: Send + 'static,
         S::Error: Into<BoxError>,
+        B: Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
+        let inner = timed(self.engine.settings.fetch_timeout, inner);
         self.finish(match job.fetch(self.engine, inner, request).await {
             Fetched::Direct(response) => Reply::Direct(response),
             Fetched::Shared(outcome) => Reply::Shared(outcome),

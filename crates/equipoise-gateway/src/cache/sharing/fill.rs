@@ -5,6 +5,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -39,11 +40,12 @@ pub(crate) struct Filling {
     room: Notify,
 }
 
-/// How many bytes all fillings together may hold.
+/// The limits of all fillings: how many bytes they may hold together, and how long a body may be silent.
 #[derive(Debug)]
 pub(crate) struct Budget {
     pub(crate) used: AtomicU64,
     pub(crate) max: u64,
+    pub(crate) idle_timeout: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -114,9 +116,15 @@ impl Filling {
         let mut body = std::pin::pin!(body);
         let mut trailers = None;
         let mut received = 0_u64;
-        while let Some(frame) =
-            body.as_mut().frame().await.map(|frame| frame.map(Frame::into_data).map_err(CacheError::body))
-        {
+        loop {
+            let frame = match tokio::time::timeout(self.budget.idle_timeout, body.as_mut().frame()).await {
+                Ok(Some(frame)) => frame.map(Frame::into_data).map_err(CacheError::body),
+                Ok(None) => break,
+                Err(_) => Err(CacheError::body(std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    "no bytes of the body have arrived for too long",
+                ))),
+            };
             match frame {
                 Ok(Ok(chunk)) => {
                     received += chunk.len() as u64;
