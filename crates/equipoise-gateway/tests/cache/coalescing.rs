@@ -338,3 +338,24 @@ async fn a_backend_that_does_not_answer_is_hidden_by_a_stale_response_or_is_an_e
     assert!(stage.send(script::request("GET", "/other", &[])).await.is_err());
     assert_eq!(stage.backend.count(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_stale_while_it_is_received_is_not_joined() {
+    let stage = Stage::new();
+    let (mut sender, body) = channel();
+    let fields = [("cache-control", "max-age=10, must-revalidate")];
+    stage.backend.then(async move { Ok(script::response(200, &fields, body)) }).answers(200, FRESH, "new");
+    let first = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    sender.send_data(Bytes::from_static(b"old")).await.expect("a reader");
+    settle().await;
+    stage.pass(9);
+    let joined = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    assert_eq!(stage.backend.count(), 1);
+    stage.pass(1);
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+    assert_eq!(stage.backend.count(), 2);
+    drop(sender);
+    for response in [first, joined] {
+        assert_eq!(script::read(response).await.expect("a complete body").body, "old");
+    }
+}

@@ -21,7 +21,7 @@ use crate::cache::{
     rules::{
         conditional,
         control::RequestControl,
-        freshness,
+        freshness::{self, Use},
         policy::Asked,
         vary::{self, Selecting},
     },
@@ -109,6 +109,8 @@ where
             Part::Waits(_) if background.is_some() => return background.ok_or(CacheError::Lost),
             Part::Waits(mut receiver) => {
                 waits += 1;
+                // A response that comes after the request answers it, as if the request had made the fetch.
+                let had_begun = receiver.borrow().is_some();
                 let outcome = async {
                     let outcome = receiver.wait_for(Option::is_some).await.ok()?;
                     outcome.clone()
@@ -116,6 +118,17 @@ where
                 // If the wait was too long, or the fetch was lost, the client fetches for itself.
                 let outcome = tokio::time::timeout(engine.settings.max_wait, outcome).await.ok().flatten();
                 let outcome = outcome.unwrap_or(Outcome::Alone);
+                if had_begun && let Outcome::Filling(filling) = &outcome {
+                    let max_stale = engine.settings.policy.max_stale;
+                    match freshness::judge(&filling.head, &control, max_stale, engine.now()) {
+                        Use::Fresh | Use::AcceptedStale => {}
+                        Use::Requested => return client.alone(inner, request, job).await,
+                        Use::WhileRevalidate | Use::Stale => {
+                            engine.flights.end(&flight, &receiver);
+                            continue;
+                        }
+                    }
+                }
                 match client.share(outcome) {
                     Shared::Response(response) => return Ok(response),
                     Shared::Error(error) => return Err(error),

@@ -73,6 +73,14 @@ impl Flights {
         Part::Leads(Lead { flights: Arc::clone(self), key: key.clone(), id, sender })
     }
 
+    /// Lets nobody join this fetch any more, because its response is no longer fresh.
+    pub(crate) fn end(&self, key: &FlightKey, receiver: &watch::Receiver<Option<Outcome>>) {
+        let mut map = self.map.lock();
+        if map.get(key).is_some_and(|flight| flight.receiver.same_channel(receiver)) {
+            map.remove(key);
+        }
+    }
+
     /// Whether a fetch of the key is in progress.
     pub(crate) fn contains(&self, key: &FlightKey) -> bool {
         self.map.lock().contains_key(key)
