@@ -115,9 +115,13 @@ where
                     let outcome = receiver.wait_for(Option::is_some).await.ok()?;
                     outcome.clone()
                 };
-                // If the wait was too long, or the fetch was lost, the client fetches for itself.
-                let outcome = tokio::time::timeout(engine.settings.max_wait, outcome).await.ok().flatten();
-                let outcome = outcome.unwrap_or(Outcome::Alone);
+                let outcome = match tokio::time::timeout(engine.settings.max_wait, outcome).await {
+                    Ok(Some(outcome)) => outcome,
+                    // The fetch was lost: one of those that waited for it makes another one.
+                    Ok(None) => continue,
+                    // The wait was too long: the client fetches for itself.
+                    Err(_) => Outcome::Alone,
+                };
                 if had_begun && let Outcome::Filling(filling) = &outcome {
                     let max_stale = engine.settings.policy.max_stale;
                     match freshness::judge(&filling.head, &control, max_stale, engine.now()) {
