@@ -359,3 +359,26 @@ async fn a_response_that_is_stale_while_it_is_received_is_not_joined() {
         assert_eq!(script::read(response).await.expect("a complete body").body, "old");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_does_not_stop_the_others() {
+    let stage = Stage::with(|cache| cache.max_entry_bytes(1000));
+    let (mut sender, body) = channel();
+    stage.backend.then(async { Ok(script::response(200, FRESH, body)) });
+    let idle = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    let other = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.get("/", &[]).await.body.len() }
+    });
+    settle().await;
+    tokio::spawn(async move {
+        for _ in 0..100 {
+            sender.send_data(Bytes::from(vec![b'x'; 10_000])).await.expect("a reader");
+        }
+    });
+    let begin = tokio::time::Instant::now();
+    assert_eq!(other.await.expect("no panic"), 1_000_000);
+    assert!(begin.elapsed() < Duration::from_secs(11), "{:?}", begin.elapsed());
+    assert!(script::read(idle).await.is_err());
+    assert_eq!((stage.cache.stats().filling_bytes, stage.backend.count()), (0, 1));
+}

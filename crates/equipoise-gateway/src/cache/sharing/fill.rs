@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::cache::{
     CacheError,
@@ -22,6 +22,9 @@ use crate::cache::{
 
 /// The bytes that wait for the slowest reader of a response that is not stored.
 const WINDOW: u64 = 256 * 1024;
+
+/// For how long a reader that reads nothing may keep the others of a response that is not stored waiting.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A response that is being received, and read by any number of clients at the same time.
 ///
@@ -74,6 +77,18 @@ enum End {
     Failed(CacheError),
 }
 
+impl State {
+    /// Takes the place of the slowest readers, which get an error.
+    fn give_up_slowest(&mut self) {
+        let slowest = self.readers.iter().flatten().map(|cursor| cursor.next).min();
+        for place in &mut self.readers {
+            if place.as_ref().map(|cursor| cursor.next) == slowest {
+                *place = None;
+            }
+        }
+    }
+}
+
 impl Filling {
     pub(crate) fn new(head: Arc<Head>, expected: Option<u64>, limit: u64, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self { head, expected, limit, budget, state: Mutex::default(), room: Notify::new() })
@@ -103,7 +118,7 @@ impl Filling {
                 state.readers.len() - 1
             }
         };
-        Some(Reader { filling: Arc::clone(self), slot })
+        Some(Reader { filling: Arc::clone(self), slot, given_up: false })
     }
 
     /// Receives the whole body. Returns it, with its trailers, if it is complete and not too large: then the readers see
@@ -189,19 +204,33 @@ impl Filling {
     }
 
     /// Waits until the readers of a response that is too large have read enough. Returns false if there are none left.
+    /// The slowest readers are given up if they read nothing for a while and others wait for data.
     async fn wait_for_room(&self) -> bool {
+        let (mut deadline, mut dropped) = (Instant::now() + PATIENCE, None);
         loop {
             let room = self.room.notified();
             {
-                let state = self.state.lock();
-                if state.readers.len() == state.free.len() {
+                let mut guard = self.state.lock();
+                let state = &mut *guard;
+                let now = Instant::now();
+                if *dropped.get_or_insert(state.dropped) != state.dropped {
+                    dropped = Some(state.dropped);
+                    deadline = now + PATIENCE;
+                } else if now >= deadline {
+                    deadline = now + PATIENCE;
+                    if state.readers.iter().flatten().any(|cursor| cursor.waker.is_some()) {
+                        state.give_up_slowest();
+                        self.trim(state);
+                    }
+                }
+                if state.readers.iter().all(Option::is_none) {
                     return false;
                 }
                 if state.kept_bytes <= WINDOW {
                     return true;
                 }
             }
-            room.await;
+            let _ = tokio::time::timeout_at(deadline, room).await;
         }
     }
 
@@ -247,6 +276,8 @@ impl Drop for EndsOnDrop<'_> {
 pub(crate) struct Reader {
     filling: Arc<Filling>,
     slot: usize,
+    /// Whether the error for a reader that was too slow was given.
+    given_up: bool,
 }
 
 impl Reader {
@@ -254,7 +285,16 @@ impl Reader {
         let mut guard = self.filling.state.lock();
         let state = &mut *guard;
         let count = state.dropped + state.chunks.len();
-        let Some(Some(cursor)) = state.readers.get_mut(self.slot) else { return Poll::Ready(None) };
+        let Some(Some(cursor)) = state.readers.get_mut(self.slot) else {
+            if self.given_up {
+                return Poll::Ready(None);
+            }
+            self.given_up = true;
+            return Poll::Ready(Some(Err(CacheError::body(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "the client read too slowly, and others waited for it",
+            )))));
+        };
         if let Some(chunk) = cursor.next.checked_sub(state.dropped).and_then(|index| state.chunks.get(index)) {
             let chunk = chunk.clone();
             cursor.next += 1;
@@ -287,7 +327,7 @@ impl Reader {
     pub(crate) fn is_end_stream(&self) -> bool {
         let state = self.filling.state.lock();
         let count = state.dropped + state.chunks.len();
-        let at_end = state.readers.get(self.slot).and_then(Option::as_ref).is_none_or(|cursor| cursor.next >= count);
+        let at_end = state.readers.get(self.slot).and_then(Option::as_ref).is_some_and(|cursor| cursor.next >= count);
         at_end && matches!(state.end, Some(End::Complete(None)))
     }
 
