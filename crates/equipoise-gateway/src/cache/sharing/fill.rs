@@ -23,6 +23,9 @@ use crate::cache::{
 /// The bytes that wait for the slowest reader of a response that is not stored.
 const WINDOW: u64 = 256 * 1024;
 
+/// Chunks of fewer bytes are copied.
+const SHORT: usize = 4096;
+
 /// For how long a reader that reads nothing may keep the others of a response that is not stored waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -187,6 +190,8 @@ impl Filling {
         if chunk.is_empty() {
             return true;
         }
+        // A short chunk is often a part of a larger buffer, which it would keep in memory without being counted.
+        let chunk = if chunk.len() < SHORT { Bytes::copy_from_slice(&chunk) } else { chunk };
         let len = chunk.len() as u64;
         let used = self.budget.used.fetch_add(len, Ordering::Relaxed).saturating_add(len);
         let mut state = self.state.lock();
