@@ -12,6 +12,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT_RANGES, AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE},
 };
+use tokio::sync::Semaphore;
 
 use super::{
     CacheBody, CacheStats, KeyPolicy,
@@ -83,6 +84,9 @@ impl Default for Settings {
 /// The number of URLs of which the cache remembers that they cannot be cached.
 const UNCACHEABLE: usize = 16_384;
 
+/// The number of fetches that go on at the same time after all their clients have left.
+const MAX_ORPHANS: usize = 256;
+
 /// What all clones of a cache share.
 pub(super) struct Engine {
     pub(super) settings: Settings,
@@ -90,6 +94,8 @@ pub(super) struct Engine {
     pub(super) flights: Arc<Flights>,
     pub(super) budget: Arc<Budget>,
     pub(super) counters: Counters,
+    /// A permit for each fetch that goes on without a client.
+    pub(super) orphans: Semaphore,
     /// Until when the requests for a key do not wait for each other, by the hash of the key. A wrong one costs a fetch.
     uncacheable: quick_cache::sync::Cache<u64, SystemTime>,
 }
@@ -131,6 +137,7 @@ impl Engine {
             flights: Arc::default(),
             budget: Arc::new(budget),
             counters: Counters::default(),
+            orphans: Semaphore::new(MAX_ORPHANS),
             uncacheable: quick_cache::sync::Cache::new(UNCACHEABLE),
         }
     }

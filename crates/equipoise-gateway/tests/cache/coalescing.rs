@@ -382,3 +382,19 @@ async fn a_client_that_does_not_read_does_not_stop_the_others() {
     assert!(script::read(idle).await.is_err());
     assert_eq!((stage.cache.stats().filling_bytes, stage.backend.count()), (0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn fetches_without_clients_are_bounded() {
+    let stage = Stage::new();
+    for i in 0..1000 {
+        stage.backend.then(std::future::pending());
+        let client = tokio::spawn({
+            let stage = stage.clone();
+            async move { stage.get(&format!("/{i}"), &[]).await }
+        });
+        settle().await;
+        client.abort();
+    }
+    settle().await;
+    assert_eq!((stage.backend.count(), stage.cache.stats().fetches), (1000, 256));
+}

@@ -36,6 +36,9 @@ use crate::cache::{
 /// A request waits for other fetches at most this many times: for the first one, and for one of its own variant.
 const MAX_WAITS: usize = 2;
 
+/// How often a fetch whose first client may have left looks for other clients.
+const CLIENTS_CHECK: Duration = Duration::from_secs(1);
+
 /// Answers a request that could not be answered at once.
 pub(crate) async fn run<S, B, R>(
     engine: Arc<Engine>,
@@ -193,6 +196,16 @@ where
     }
 }
 
+/// Ends when a fetch has no clients and too many others go on without clients.
+async fn without_clients(engine: &Engine, has_clients: impl Fn() -> bool) {
+    while has_clients() {
+        tokio::time::sleep(CLIENTS_CHECK).await;
+    }
+    if let Ok(_permit) = engine.orphans.try_acquire() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Begins a fetch in a task of its own, so it goes on when the client leaves.
 fn spawn_fetch<S, B, R>(
     engine: &Arc<Engine>,
@@ -209,12 +222,20 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let (sender, receiver) = oneshot::channel();
+    let (mut sender, receiver) = oneshot::channel();
     let engine = Arc::clone(engine);
     let task = async move {
         // A client that has left does not take the reply: then nothing is lost.
         let inner = timed(engine.settings.fetch_timeout, inner);
-        match job.fetch(&engine, inner, request).await {
+        let fetched = tokio::select! {
+            biased;
+            () = async {
+                sender.closed().await;
+                without_clients(&engine, || lead.has_waiters()).await;
+            } => return,
+            fetched = job.fetch(&engine, inner, request) => fetched,
+        };
+        match fetched {
             Fetched::Direct(response) => {
                 lead.publish(Outcome::Alone);
                 drop(lead);
@@ -229,7 +250,10 @@ where
                 let shared = is_shareable(&filling.head, engine.now());
                 lead.publish(if shared { Outcome::Filling(Arc::clone(&filling)) } else { Outcome::Alone });
                 let _ = sender.send(Reply::Filled(parts, reader, Arc::clone(&filling)));
-                job.complete(&engine, &filling, body).await;
+                tokio::select! {
+                    () = job.complete(&engine, &filling, body) => {}
+                    () = without_clients(&engine, || filling.has_readers() || lead.has_waiters()) => {}
+                }
                 drop(lead);
             }
         }
@@ -277,7 +301,12 @@ impl Client<'_> {
             Fetched::Shared(outcome) => Reply::Shared(outcome),
             Fetched::Filled { parts, reader, filling, body } => {
                 let (engine, received) = (Arc::clone(self.engine), Arc::clone(&filling));
-                let task = async move { job.complete(&engine, &received, body).await };
+                let task = async move {
+                    tokio::select! {
+                        () = job.complete(&engine, &received, body) => {}
+                        () = without_clients(&engine, || received.has_readers()) => {}
+                    }
+                };
                 tokio::spawn(task.in_current_span());
                 Reply::Filled(parts, reader, filling)
             }

@@ -102,6 +102,11 @@ impl Filling {
         self.state.lock().overflown
     }
 
+    /// Whether a client reads the response.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.state.lock().readers.iter().any(Option::is_some)
+    }
+
     /// Begins to read from the first byte. `None` if the response has become too large for that, or has failed.
     pub(crate) fn join(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.state.lock();

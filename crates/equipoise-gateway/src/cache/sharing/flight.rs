@@ -110,6 +110,13 @@ impl Lead {
     pub(crate) fn publish(&self, outcome: Outcome) {
         self.sender.send_replace(Some(outcome));
     }
+
+    /// Whether a request waits for the fetch.
+    pub(crate) fn has_waiters(&self) -> bool {
+        let map = self.flights.map.lock();
+        let can_be_joined = map.get(&self.key).is_some_and(|flight| flight.id == self.id);
+        self.sender.receiver_count() > usize::from(can_be_joined)
+    }
 }
 
 impl Drop for Lead {
