@@ -398,3 +398,13 @@ async fn fetches_without_clients_are_bounded() {
     settle().await;
     assert_eq!((stage.backend.count(), stage.cache.stats().fetches), (1000, 256));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_response_does_not_use_the_budget_of_others() {
+    let stage = Stage::new();
+    stage.backend.answers(200, FRESH, "body");
+    let unread = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    settle().await;
+    assert_eq!((stage.cache.stats().stored, stage.cache.stats().filling_bytes), (1, 0));
+    assert_eq!(script::read(unread).await.expect("a complete body").body, "body");
+}

@@ -185,9 +185,11 @@ impl Filling {
         Some((body, trailers))
     }
 
-    /// Tells the readers that the response is complete.
+    /// Tells the readers that the response is complete. Its bytes are those of the store now, and no longer counted here.
     pub(crate) fn finish(&self, trailers: Option<HeaderMap>) {
         self.end(End::Complete(trailers));
+        let kept = std::mem::take(&mut self.state.lock().kept_bytes);
+        self.budget.used.fetch_sub(kept, Ordering::Relaxed);
     }
 
     /// Adds bytes. Returns false if the producer has to wait until they are read.
