@@ -212,10 +212,14 @@ where
             let url = named(&engine, &target, &uri, response.headers(), &name).filter(|url| !urls.contains(url));
             urls.extend(url);
         }
-        for url in urls {
-            engine.store.purge(&Purge::Url(url.clone())).await;
-            engine.flights.detach(|key| key.url() == url);
-        }
+        // It goes on when the client leaves.
+        let purge = tokio::spawn(async move {
+            for url in urls {
+                engine.store.purge(&Purge::Url(url.clone())).await;
+                engine.flights.detach(|key| key.url() == url);
+            }
+        });
+        let _ = purge.await;
     }
     Ok(response)
 }
