@@ -101,3 +101,29 @@ async fn head_removes_only_what_a_get_would_not_return_any_more() {
         assert_eq!(stage.reaches_backend(&[("x-a", "1")]).await, !stays, "{status} {field:?}");
     }
 }
+
+#[tokio::test]
+async fn an_old_validation_does_not_replace_a_newer_response() {
+    let stage = Stage::new();
+    stage.backend.answers(200, VALIDATED, "old");
+    stage.get("/", &[]).await;
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    stage.backend.then(async {
+        let _ = released.await;
+        Ok(script::response(304, VALIDATED, script::full("")))
+    });
+    let no_cache = &[("cache-control", "no-cache")];
+    let slow = {
+        let stage = stage.clone();
+        tokio::spawn(async move { stage.get("/", no_cache).await })
+    };
+    while stage.backend.count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    stage.pass(1);
+    stage.backend.answers(200, &[("cache-control", "max-age=60"), ("etag", "\"b\"")], "new");
+    stage.get("/", no_cache).await;
+    release.send(()).expect("a request that waits");
+    assert_eq!(slow.await.expect("a response").body, "old");
+    assert_eq!(stage.get("/", &[]).await.body, "new");
+}

@@ -1,5 +1,7 @@
 use std::{
+    future::Future,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +14,7 @@ use http::{
 };
 use http_body::Body;
 use tower::{Service, ServiceExt};
+use tracing::Instrument;
 
 use crate::cache::{
     CacheError,
@@ -55,7 +58,7 @@ pub(super) enum Fetched<R> {
 
 impl Job {
     /// Asks the inner service.
-    pub(super) async fn fetch<S, B, R>(&self, engine: &Engine, inner: S, mut request: Request<B>) -> Fetched<R>
+    pub(super) async fn fetch<S, B, R>(&self, engine: &Arc<Engine>, inner: S, mut request: Request<B>) -> Fetched<R>
     where
         S: Service<Request<B>, Response = Response<R>>,
         S::Error: Into<BoxError>,
@@ -138,7 +141,7 @@ impl Job {
     /// Updates the stored response after a 304 (RFC 9111, 4.3.4).
     async fn validated(
         &self,
-        engine: &Engine,
+        engine: &Arc<Engine>,
         stale: &Entry,
         update: &HeaderMap,
         request_time: SystemTime,
@@ -158,7 +161,7 @@ impl Job {
     /// Returns the stored response with updated fields, and stores it if that is still allowed.
     async fn refreshed(
         &self,
-        engine: &Engine,
+        engine: &Arc<Engine>,
         stale: &Entry,
         update: &HeaderMap,
         request_time: SystemTime,
@@ -169,9 +172,7 @@ impl Job {
             Ok(head) => {
                 engine.set_uncacheable(&self.key, !is_shareable(&head, now));
                 let entry = stale.with_head(head);
-                if engine.store.put(&self.key, entry.clone(), self.generation).await == Stored::Yes {
-                    engine.counters.stored.add();
-                }
+                self.replace(engine, stale, entry.clone(), now).await;
                 entry
             }
             Err(reason) => {
@@ -198,20 +199,49 @@ impl Job {
 
     /// Removes one variant. An entry without a body that nothing may use takes its place until it expires, so the other
     /// variants stay, and responses on their way are stored.
-    async fn forget(&self, engine: &Engine, stale: &Entry, now: SystemTime) {
+    async fn forget(&self, engine: &Arc<Engine>, stale: &Entry, now: SystemTime) {
         let old = stale.head();
         let mut head = Head::new(old.status, HeaderMap::new(), now, now);
         head.vary.clone_from(&old.vary);
         head.flags = NO_CACHE | NEVER_STALE;
         head.expires = now.checked_add(FORGOTTEN_FOR);
-        engine.store.put(&self.key, Entry::new(head, store::Body::default()), self.generation).await;
+        self.replace(engine, stale, Entry::new(head, store::Body::default()), now).await;
+    }
+
+    /// Stores an entry in the place of the one that was validated, unless the store has another one by now: that is
+    /// newer than this response. A client does not wait for a store that is not ready at once.
+    async fn replace(&self, engine: &Arc<Engine>, stale: &Entry, entry: Entry, now: SystemTime) {
+        let (engine, key, stale, generation) = (Arc::clone(engine), self.key.clone(), stale.clone(), self.generation);
+        let storing = async move {
+            let found = engine.store.get(&key, now).await;
+            let is_same = |found: &Entry| {
+                let (old, validated) = (found.head(), stale.head());
+                old.is_same_variant(validated)
+                    && old.request_time == validated.request_time
+                    && old.response_time == validated.response_time
+            };
+            // An entry without fields only takes the place of a removed one.
+            let is_response = !entry.head().headers.is_empty();
+            if found.entries.iter().any(is_same)
+                && engine.store.put(&key, entry, generation).await == Stored::Yes
+                && is_response
+            {
+                engine.counters.stored.add();
+            }
+        };
+        let mut storing = Box::pin(storing);
+        // A store in memory is done before the client has the response.
+        let is_done = std::future::poll_fn(|cx| Poll::Ready(storing.as_mut().poll(cx).is_ready())).await;
+        if !is_done {
+            tokio::spawn(storing.in_current_span());
+        }
     }
 
     /// Updates the stored response to `GET` by one to `HEAD`, or removes it if the same request by `GET` would get another
     /// one now (RFC 9111, 4.3.5).
     async fn update_by_head(
         &self,
-        engine: &Engine,
+        engine: &Arc<Engine>,
         status: StatusCode,
         new: &HeaderMap,
         request_time: SystemTime,
