@@ -190,3 +190,23 @@ async fn a_validation_without_a_date_does_not_lengthen_the_lifetime() {
     stage.pass(60);
     assert!(stage.reaches_backend(&[]).await);
 }
+
+#[tokio::test]
+async fn a_validation_that_forbids_storing_keeps_the_fields_of_the_body_and_of_the_connection() {
+    let stage = Stage::new();
+    let stored = [("cache-control", "max-age=60"), ("etag", "\"a\""), ("content-encoding", "gzip")];
+    stage.backend.answers(200, &stored, "body");
+    stage.get("/", &[]).await;
+    let update = [
+        ("cache-control", "no-store"),
+        ("content-encoding", "br"),
+        ("content-range", "bytes 0-0/4"),
+        ("connection", "x-hop"),
+        ("x-hop", "1"),
+        ("x-new", "1"),
+    ];
+    stage.backend.answers(304, &update, "");
+    let got = stage.get("/", &[("cache-control", "no-cache")]).await;
+    assert_eq!((got.status, got.body.as_str(), got.field("content-encoding")), (200, "body", "gzip"));
+    assert_eq!((got.field("content-range"), got.field("x-hop"), got.field("x-new")), ("", "", "1"));
+}

@@ -23,7 +23,7 @@ use crate::cache::{
         conditional,
         control::RequestControl,
         freshness,
-        policy::{Asked, NEVER_STALE, NO_CACHE},
+        policy::{Asked, NEVER_STALE, NO_CACHE, updated},
         vary,
     },
     sharing::{
@@ -183,13 +183,8 @@ impl Job {
                     self.forget(engine, stale, now).await;
                 }
                 // It answers this request with what the backend has said last.
-                let mut head = Head::new(stale.head().status, stale.head().headers.clone(), request_time, now);
-                for name in update.keys().filter(|name| *name != CONTENT_LENGTH) {
-                    head.headers.remove(name);
-                    for value in update.get_all(name) {
-                        head.headers.append(name.clone(), value.clone());
-                    }
-                }
+                let headers = updated(&stale.head().headers, update);
+                let mut head = Head::new(stale.head().status, headers, request_time, now);
                 head.flags = NO_CACHE;
                 head.vary = vary::select_like(&stale.head().vary, &self.asked.headers);
                 stale.with_head(head)

@@ -284,20 +284,7 @@ impl Policy {
         request_time: SystemTime,
         response_time: SystemTime,
     ) -> Result<Head, NotStored> {
-        let mut headers = stored.headers.clone();
-        let update = without_connection_fields(update);
-        let excluded = |name: &HeaderName| {
-            // They describe the stored body, or the connection.
-            matches!(name.as_str(), "content-length" | "content-encoding" | "content-range" | "transfer-encoding")
-        };
-        // The old date would make the response fresh until long after the new `Expires`.
-        headers.remove(DATE);
-        for name in update.keys().filter(|name| !excluded(name)) {
-            headers.remove(name);
-        }
-        for (name, value) in update.iter().filter(|(name, _)| !excluded(name)) {
-            headers.append(name.clone(), value.clone());
-        }
+        let headers = updated(&stored.headers, update);
         let asked = Asked { method: Method::GET, ..asked.clone() };
         let mut head = self.judge(&asked, stored.status, &headers, request_time, response_time)?;
         if head.tags.is_empty() {
@@ -306,6 +293,25 @@ impl Policy {
         }
         Ok(head)
     }
+}
+
+/// Returns the fields of a stored response with those of a 304 or of the response to `HEAD` (RFC 9111, 3.2).
+pub(crate) fn updated(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
+    let mut headers = stored.clone();
+    let update = without_connection_fields(update);
+    let excluded = |name: &HeaderName| {
+        // They describe the stored body, or the connection.
+        matches!(name.as_str(), "content-length" | "content-encoding" | "content-range" | "transfer-encoding")
+    };
+    // The old date would make the response fresh until long after the new `Expires`.
+    headers.remove(DATE);
+    for name in update.keys().filter(|name| !excluded(name)) {
+        headers.remove(name);
+    }
+    for (name, value) in update.iter().filter(|(name, _)| !excluded(name)) {
+        headers.append(name.clone(), value.clone());
+    }
+    headers
 }
 
 /// The statuses with a meaning that the cache knows (RFC 9110, 15, and its registry).
