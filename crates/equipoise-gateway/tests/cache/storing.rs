@@ -269,3 +269,17 @@ async fn a_response_is_as_old_as_its_date_says() {
     stage.pass(10);
     assert!(stage.reaches_backend(&[]).await);
 }
+
+#[tokio::test]
+async fn the_status_says_why_a_response_is_not_stored() {
+    for (fields, request, detail) in [
+        (&[("cache-control", "max-age=60")][..], &[("authorization", "x")][..], "authorization"),
+        (&[("cache-control", "private")], &[], "private"),
+        (&[("cache-control", "max-age=60"), ("set-cookie", "a=b")], &[], "set_cookie"),
+    ] {
+        let stage = Stage::new();
+        stage.backend.answers(200, fields, "body");
+        let status = format!("equipoise; fwd=uri-miss; detail={detail}");
+        assert_eq!(stage.get("/", request).await.field("cache-status"), status);
+    }
+}

@@ -105,7 +105,7 @@ impl Job {
     fn received<R: Body<Data = Bytes>>(
         &self,
         engine: &Engine,
-        response: Response<R>,
+        mut response: Response<R>,
         request_time: SystemTime,
         now: SystemTime,
     ) -> Fetched<R> {
@@ -118,6 +118,8 @@ impl Job {
                 if self.ask_for_all && !reason.is_of_request() {
                     engine.set_uncacheable(&self.key, true);
                 }
+                // For `Cache-Status`.
+                response.extensions_mut().insert(reason);
                 return Fetched::Direct(response);
             }
         };

@@ -23,6 +23,7 @@ use crate::cache::{
         control::RequestControl,
         freshness::{self, Use},
         policy::Asked,
+        reason::NotStored,
         vary::{self, Selecting},
     },
     sharing::{
@@ -321,6 +322,7 @@ impl Client<'_> {
             Reply::Direct(response) => {
                 engine.counters.misses.add();
                 let (mut parts, body) = response.into_parts();
+                handling.detail = parts.extensions.remove::<NotStored>().map(NotStored::as_str);
                 engine.mark(&handling, Some(self.key), &mut parts.headers);
                 Ok(Response::from_parts(parts, CacheBody::inner(body)))
             }
