@@ -9,8 +9,11 @@ use std::{
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
-use super::Realm;
+use super::{Realm, join_list};
 use crate::{Denial, Identity, Mechanism};
+
+/// The attribute with the mechanisms and names that further schemes have found. Limits by identity read it.
+const OTHER_SCHEMES: &str = "other_schemes";
 
 /// What a scheme decides about a request.
 pub type AuthResult = Result<Authenticated, AuthFailure>;
@@ -167,8 +170,13 @@ impl Authenticated {
         self.fields.iter().flat_map(|fields| &fields.response)
     }
 
-    /// Adds what another scheme has found: attributes that are not there yet, and all fields.
+    /// Adds what another scheme has found: its mechanism and name, attributes that are not there yet, and all fields.
     pub(super) fn merge(mut self, other: &Self) -> Self {
+        let found = &other.identity;
+        let name = join_list([format!("{}:{}", found.mechanism(), found.name())]);
+        let names = [self.identity.get(OTHER_SCHEMES), Some(&name), found.get(OTHER_SCHEMES)];
+        let names = names.into_iter().flatten().collect::<Vec<_>>().join(",");
+        self.identity = self.identity.attribute(OTHER_SCHEMES, names);
         for (name, value) in other.identity.attributes() {
             if self.identity.get(name).is_none() {
                 self.identity = self.identity.attribute(name, value);

@@ -389,3 +389,15 @@ fn a_layer_is_anonymous_if_it_has_no_scheme() {
     assert!(!AuthLayer::new(Test::new("x-a")).optional().is_anonymous());
     assert!(!AuthLayer::anonymous().or(Test::new("x-a")).is_anonymous());
 }
+
+#[test]
+fn the_identity_of_all_schemes_tells_the_users_of_each_apart() {
+    let with = |name: &str| Authenticated::new(Identity::new(name, Mechanism::Basic));
+    let partner = || Authenticated::new(Identity::new("partner", Mechanism::ApiKey));
+    let merged = |name: &str| partner().merge(&with(name));
+    assert_eq!(merged("ann").identity().get("other_schemes"), Some("basic:ann"));
+    assert_ne!(merged("ann"), merged("bob"));
+    let three = |one: &str, two: &str| partner().merge(&with(one)).merge(&with(two));
+    assert_ne!(three("ann", "bob"), merged("ann,basic:bob"));
+    assert_eq!(three("ann", "bob"), partner().merge(&with("ann").merge(&with("bob"))));
+}

@@ -13,6 +13,9 @@ use http::{HeaderName, StatusCode};
 
 use crate::{Denial, Identity};
 
+/// The attribute with the mechanisms and names of further schemes that had to accept a request.
+const OTHER_SCHEMES: &str = "other_schemes";
+
 type KeyFn = dyn Fn(RequestHead<'_>) -> Option<Vec<u8>> + Send + Sync;
 
 /// By what requests are counted: requests with the same key share a bucket.
@@ -69,8 +72,10 @@ impl LimitKey {
         Self::part(Part::Header(name))
     }
 
-    /// Counts by the [`Identity`] that an authentication layer has verified: its mechanism and its name. The key is
-    /// missing if the request has no identity, for example because this layer is outside of the authentication.
+    /// Counts by the [`Identity`] that an authentication layer has verified: its mechanism and its name, and
+    /// those in its attribute `other_schemes` if several schemes had to accept the request. The key is missing if the
+    /// request has no identity, for example because this layer is outside of the authentication, or if the identity has
+    /// an empty name, which tells no clients apart.
     #[must_use]
     pub fn identity() -> Self {
         Self::part(Part::Identity)
@@ -142,8 +147,13 @@ impl Part {
             }
             Self::Identity => {
                 let identity = head.extensions.get::<Identity>()?;
+                let others = identity.get(OTHER_SCHEMES).unwrap_or_default();
+                if identity.name().is_empty() && others.is_empty() {
+                    return None;
+                }
                 sink(identity.mechanism().as_str().as_bytes());
                 sink(identity.name().as_bytes());
+                sink(others.as_bytes());
             }
             Self::Route => sink(head.extensions.get::<RouteNote>()?.name()?.as_bytes()),
             Self::Global => sink(b""),
@@ -306,6 +316,21 @@ mod tests {
         assert_eq!(with(Mechanism::Basic), with(Mechanism::Basic));
         assert_ne!(with(Mechanism::Basic), with(Mechanism::Jwt));
         assert_eq!(id(&hasher, &key, &Request::new(())), None);
+    }
+
+    #[test]
+    fn an_identity_without_a_name_is_no_key() {
+        let (hasher, key) = (KeyHasher::default(), LimitKey::identity());
+        let with = |name: &str, others: &str| {
+            let mut request = Request::new(());
+            let identity = Identity::new(name, Mechanism::External).attribute(OTHER_SCHEMES, others);
+            request.extensions_mut().insert(identity);
+            id(&hasher, &key, &request)
+        };
+        assert_eq!(with("", ""), None);
+        assert_ne!(with("partner", "basic:ann"), with("partner", "basic:bob"));
+        assert_ne!(with("", "basic:ann"), with("", "basic:bob"));
+        assert_eq!(with("partner", "basic:ann"), with("partner", "basic:ann"));
     }
 
     #[test]
