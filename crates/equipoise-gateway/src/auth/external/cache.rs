@@ -10,12 +10,16 @@ use crate::auth::{AuthFailure, AuthResult};
 /// The maximum size of the fields and attributes of a decision that is kept, in bytes.
 const MAX_DECISION: usize = 8 * 1024;
 
+/// It is different in each request, and decides nothing.
+const X_REQUEST_ID: &str = "x-request-id";
+
 /// A digest of what decides, with a secret of the process.
 pub(super) type Key = [u8; 32];
 
 /// For how long, and for which requests, decisions of an external service are used again.
 ///
-/// By default, a decision is used again for requests of which the service would get the same method, target and fields.
+/// By default, a decision is used again for requests of which the service would get the same method, target and fields,
+/// except `X-Request-Id`.
 /// If the service looks at credentials only, [`by_fields`](Self::by_fields) makes one decision for all targets.
 ///
 /// Responses that allow requests and those with status 401 and 403 are kept. Responses with `Set-Cookie`, or with
@@ -52,7 +56,8 @@ impl DecisionCache {
     }
 
     /// Declares that the service decides by these fields of the client's request only: neither by method, host, target
-    /// nor address. Fields that the service [does not get](super::External::send_fields) have no effect. Default:
+    /// nor address. Fields that the service [does not get](super::External::send_fields) have no effect. For a
+    /// request with none of the fields, the service is always asked; so nothing is kept if the list is empty. Default:
     /// decisions depend on everything that the service gets.
     #[must_use]
     pub fn by_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
@@ -74,8 +79,13 @@ impl Decisions {
         Self { settings, secret: rand::random(), cache }
     }
 
-    /// Returns the key of a request to the service.
-    pub(super) fn key<B>(&self, request: &Request<B>) -> Key {
+    /// Returns the key of a request to the service. `None` if it has none of the fields that decide.
+    pub(super) fn key<B>(&self, request: &Request<B>) -> Option<Key> {
+        if let Some(names) = &self.settings.fields
+            && !names.iter().any(|name| request.headers().contains_key(name))
+        {
+            return None;
+        }
         let mut digest = Sha256::new_with_prefix(self.secret);
         let mut add = |text: &[u8]| {
             digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -93,13 +103,13 @@ impl Decisions {
             None => {
                 add(request.method().as_str().as_bytes());
                 add(request.uri().to_string().as_bytes());
-                for (name, value) in request.headers() {
+                for (name, value) in request.headers().iter().filter(|(name, _)| *name != X_REQUEST_ID) {
                     add(name.as_str().as_bytes());
                     add(value.as_bytes());
                 }
             }
         }
-        digest.finalize().into()
+        Some(digest.finalize().into())
     }
 
     pub(super) fn get(&self, key: &Key, now: Instant) -> Option<AuthResult> {
@@ -141,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    fn key(decisions: &Decisions, uri: &str, fields: &[(HeaderName, &str)]) -> Key {
+    fn key(decisions: &Decisions, uri: &str, fields: &[(HeaderName, &str)]) -> Option<Key> {
         let request = fields.iter().fold(Request::get(uri), |request, (name, value)| request.header(name, *value));
         decisions.key(&request.body(()).expect("a request"))
     }
@@ -168,6 +178,16 @@ mod tests {
         let first = key(&decisions, "/a", &[(AUTHORIZATION, "x"), (COOKIE, "a")]);
         assert_eq!(first, key(&decisions, "/b", &[(AUTHORIZATION, "x"), (COOKIE, "b")]));
         assert_ne!(first, key(&decisions, "/a", &[(AUTHORIZATION, "y")]));
-        assert_ne!(first, key(&decisions, "/a", &[]));
+        assert_eq!(key(&decisions, "/a", &[]), None);
+        assert_eq!(key(&decisions, "/a", &[(COOKIE, "a")]), None);
+        let empty = Decisions::new(DecisionCache::new(Duration::from_secs(1)).by_fields([]));
+        assert_eq!(key(&empty, "/a", &[(AUTHORIZATION, "x")]), None);
+    }
+
+    #[test]
+    fn the_id_of_a_request_decides_nothing() {
+        let decisions = Decisions::new(DecisionCache::new(Duration::from_secs(1)));
+        let id = HeaderName::from_static(X_REQUEST_ID);
+        assert_eq!(key(&decisions, "/", &[(id.clone(), "1")]), key(&decisions, "/", &[(id, "2")]));
     }
 }

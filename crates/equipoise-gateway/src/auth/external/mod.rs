@@ -13,25 +13,22 @@ use std::{
 use bytes::Bytes;
 use equipoise_affinity::source::ClientAddress;
 use equipoise_tower::{BoxError, RequestHead};
-use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Full;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
+use tokio::{sync::Semaphore, time::Instant};
 use tower_service::Service;
 
 use self::{
     answer::{Reading, is_reusable},
     cache::{Decisions, Key},
-    call::{Call, call},
+    call::{Call, CallError, call},
     request::Template,
     stats::Counters,
 };
 pub use self::{cache::DecisionCache, stats::ExternalStats};
 use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm};
-use crate::{Identity, Mechanism};
+use crate::{Denial, Identity, Mechanism, filter::UriPolicy};
 
 /// The attribute of identities that were allowed because the service was not available.
 const FAIL_OPEN: &str = "fail_open";
@@ -150,6 +147,9 @@ impl External {
 
     /// Adds the path and the query of the client's request to the path of the URI: with the URI `/check`, a request for
     /// `/a?b` becomes one for `/check/a?b`. Default: the URI as it is.
+    ///
+    /// A request whose path [`UriPolicy::new`] refuses, such as one with `..`, is denied with status 400 and the code
+    /// `ambiguous_path`: the service could take it for another path than that below the URI.
     #[must_use]
     pub fn with_path(mut self) -> Self {
         self.template.with_path = true;
@@ -217,7 +217,8 @@ impl External {
         self.reading(|reading| reading.allowed = fields.into_iter().collect())
     }
 
-    /// Sets the maximum time until the response of the service. Default: 1 s.
+    /// Sets the maximum time until the head of the service's response. Default: 1 s. The head decides. The body is read
+    /// for at most 100 ms more, so that the connection can be used again.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -234,8 +235,8 @@ impl External {
     }
 
     /// Sets whether requests are passed on **without authentication** when the service is not available: an error, a
-    /// timeout, an unexpected status, or too many requests that wait. Their identity has an empty name and the
-    /// attribute `fail_open` with the value `true`. Default: false.
+    /// timeout or an unexpected status. Their identity has an empty name and the attribute `fail_open` with the value
+    /// `true`. If [too many requests](Self::max_requests) wait, requests are denied nevertheless. Default: false.
     #[must_use]
     pub fn fail_open(mut self, open: bool) -> Self {
         self.fail_open = open;
@@ -272,16 +273,17 @@ impl External {
         let counters = &self.counters;
         let Ok(_permit) = self.running.clone().try_acquire_owned() else {
             counters.rejected.fetch_add(1, Relaxed);
-            return self.opened(AuthFailure::unavailable("too many requests wait for the external service"));
+            // Never open: a client could cause this state.
+            return Err(AuthFailure::unavailable("too many requests wait for the external service"));
         };
         counters.requests.fetch_add(1, Relaxed);
-        let response = match timeout(self.timeout, (self.call)(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
+        let response = match (self.call)(request, self.timeout).await {
+            Ok(response) => response,
+            Err(CallError::Failed(error)) => {
                 counters.failures.fetch_add(1, Relaxed);
                 return self.opened(AuthFailure::unavailable(format!("the external service has failed: {error}")));
             }
-            Err(_) => {
+            Err(CallError::TimedOut) => {
                 counters.timeouts.fetch_add(1, Relaxed);
                 return self.opened(AuthFailure::unavailable("the external service has not responded in time"));
             }
@@ -318,8 +320,17 @@ impl External {
 
 impl Authenticate for External {
     fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
+        let path = head.uri.path();
+        if self.template.with_path && path != "*" && UriPolicy::new().apply(path).is_err() {
+            let message = "the path of the request has several meanings";
+            return AuthFuture::ready(Err(AuthFailure::denied(Denial::new(
+                StatusCode::BAD_REQUEST,
+                "ambiguous_path",
+                message,
+            ))));
+        }
         let request = self.template.request(head, &self.reading.backend);
-        let key = self.decisions.as_ref().map(|decisions| decisions.key(&request));
+        let key = self.decisions.as_ref().and_then(|decisions| decisions.key(&request));
         if let (Some(decisions), Some(key)) = (&self.decisions, &key)
             && let Some(decision) = decisions.get(key, Instant::now())
         {

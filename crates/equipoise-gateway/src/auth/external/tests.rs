@@ -66,22 +66,23 @@ async fn a_service_that_does_not_respond_denies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_without_end_denies_in_time() {
+async fn the_head_decides_if_the_body_has_no_end() {
     let (_sender, body) = http_body_util::channel::Channel::<Bytes>::new(1);
     let body = parking_lot::Mutex::new(Some(body));
     let body = Arc::new(body);
     let service = service_fn(move |_| {
         let body = body.lock().take();
-        async move { body.map(Response::new).ok_or("away") }
+        async move { Response::builder().status(403).body(body.ok_or("away")?).map_err(|_| "invalid") }
     });
-    let external = External::new(service, "/auth").expect("a URI");
-    assert_eq!(decided(&external, "/", &[]).await, Err("the external service has not responded in time".into()));
+    let external = External::new(service, "/auth").expect("a URI").timeout(Duration::from_millis(50)).fail_open(true);
+    assert_eq!(decided(&external, "/", &[]).await, Err("forbidden".into()));
+    assert_eq!(external.stats().fail_open, 0);
 }
 
 #[tokio::test]
 async fn few_requests_wait_at_once() {
     let service = service_fn(|_| pending::<Result<Response<Empty<Bytes>>, BoxError>>());
-    let external = External::new(service, "/auth").expect("a URI").max_requests(1);
+    let external = External::new(service, "/auth").expect("a URI").max_requests(1).fail_open(true);
     let request = Request::new(());
     let mut first = external.authenticate(RequestHead::of(&request));
     assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(Pin::new(&mut first).poll(cx))).await.is_pending());
@@ -143,4 +144,14 @@ fn only_targets_of_http_are_accepted() {
     for uri in ["", "auth", "auth.test:80", "*", "ftp://auth.test/", "/a b", "http://"] {
         assert_eq!(refused(uri), Some(InvalidExternal::Uri { uri: uri.to_owned() }), "{uri}");
     }
+}
+
+#[tokio::test]
+async fn an_ambiguous_path_does_not_reach_the_service() {
+    let external = external(|_| status(200)).with_path();
+    for path in ["/../admin", "/a/%2e%2e/b", "/a%2Fb", "//a"] {
+        assert_eq!(decided(&external, path, &[]).await, Err("ambiguous_path".into()), "{path}");
+    }
+    assert!(decided(&external, "/a/b?c=..", &[]).await.is_ok());
+    assert_eq!(external.stats().requests, 1);
 }
