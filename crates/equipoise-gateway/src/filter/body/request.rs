@@ -8,10 +8,7 @@ use std::{
 use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
-use http::{
-    Method, Request, Response,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH},
-};
+use http::{Method, Request, Response, header::CONTENT_LENGTH};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -106,7 +103,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let has_body = !request.body().is_end_stream() && request.method() != Method::CONNECT;
-        let is_encoded = request.headers().contains_key(CONTENT_ENCODING);
+        let is_encoded = super::response::is_encoded(request.headers());
         let filter = has_body.then(|| self.layer.filters.filter(RequestHead::of(&request))).flatten();
         let Some(filter) = filter.filter(|filter| !filter.changes_body() || !is_encoded || self.layer.encoded) else {
             let future = self.inner.call(request.map(FilteredBody::plain));

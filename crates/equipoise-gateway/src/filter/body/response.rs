@@ -182,7 +182,8 @@ impl Settings {
     }
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
+/// Returns whether a body is encoded. `identity` is no encoding.
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
