@@ -67,7 +67,18 @@ struct Limits {
     in_flight: Option<InFlightLayer>,
 }
 
+#[cfg(feature = "rate-limit")]
+impl Limits {
+    fn use_identity(&self) -> bool {
+        self.rate.as_ref().is_some_and(RateLimitLayer::uses_identity)
+            || self.in_flight.as_ref().is_some_and(InFlightLayer::uses_identity)
+    }
+}
+
 /// Which functions do not fit together, because a route would be open by mistake.
+///
+/// The text (`Display`) says what would be right. A `main` that returns `Result<(), Box<dyn Error>>` prints only the name
+/// (`Debug`); one that returns `anyhow::Result<()>` prints the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidFunctions {
@@ -77,9 +88,16 @@ pub enum InvalidFunctions {
          share_cache_between_identities if all identities may see the same responses"
     )]
     SharedCache,
-    /// A limit by identity has no authentication around it.
+    /// A limit by identity has no authentication around it, or one that lets all requests pass without an identity
+    /// ([`AuthLayer::anonymous`](crate::auth::AuthLayer::anonymous)).
     #[error("a limit of identities limits nothing without authentication: call authenticate, or limit by another key")]
     IdentityLimitWithoutAuthentication,
+    /// A limit before the authentication has a key with the identity, which is not known there.
+    #[error(
+        "a limit by identity limits nothing before the authentication: use rate_limit_identities or \
+         limit_identities_in_flight for it, or limit by another key"
+    )]
+    IdentityLimitBeforeAuthentication,
 }
 
 impl Functions {
@@ -243,7 +261,7 @@ impl Functions {
     /// [`InvalidFunctions`] says which do not.
     pub fn check(&self) -> Result<(), InvalidFunctions> {
         #[cfg(all(feature = "auth", feature = "cache"))]
-        if self.auth.is_some()
+        if self.has_identities()
             && let Some(cache) = &self.cache
             && !cache.is_per_identity()
             && !self.shares_cache
@@ -251,16 +269,21 @@ impl Functions {
             return Err(InvalidFunctions::SharedCache);
         }
         #[cfg(feature = "rate-limit")]
-        if !self.has_auth() && (self.identity_limits.rate.is_some() || self.identity_limits.in_flight.is_some()) {
+        if self.limits.use_identity() {
+            return Err(InvalidFunctions::IdentityLimitBeforeAuthentication);
+        }
+        #[cfg(feature = "rate-limit")]
+        if !self.has_identities() && (self.identity_limits.rate.is_some() || self.identity_limits.in_flight.is_some()) {
             return Err(InvalidFunctions::IdentityLimitWithoutAuthentication);
         }
         Ok(())
     }
 
-    #[cfg(feature = "rate-limit")]
-    fn has_auth(&self) -> bool {
+    /// Returns whether requests have identities behind the authentication.
+    #[cfg(any(feature = "rate-limit", all(feature = "auth", feature = "cache")))]
+    fn has_identities(&self) -> bool {
         #[cfg(feature = "auth")]
-        return self.auth.is_some();
+        return self.auth.as_ref().is_some_and(|auth| !auth.is_anonymous());
         #[cfg(not(feature = "auth"))]
         false
     }

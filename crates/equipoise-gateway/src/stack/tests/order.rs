@@ -289,6 +289,28 @@ async fn a_cache_behind_authentication_needs_a_decision() {
 }
 
 #[test]
+fn a_limit_by_identity_before_the_authentication_is_refused() {
+    let key = ApiKeys::generate();
+    let functions = || Functions::new().authenticate(auth(&[("ada", &key)]));
+    let limit = || RateLimitLayer::builder().limit(Limit::new("user", LimitKey::identity(), Quota::per_hour(3)));
+    let limited = functions().rate_limit(limit().build().expect("valid"));
+    assert_eq!(limited.check(), Err(InvalidFunctions::IdentityLimitBeforeAuthentication));
+    let in_flight = InFlightLayer::builder(LimitKey::identity(), 10).build().expect("valid");
+    let limited = functions().limit_in_flight(in_flight);
+    assert_eq!(limited.check(), Err(InvalidFunctions::IdentityLimitBeforeAuthentication));
+    assert_eq!(functions().rate_limit_identities(limit().build().expect("valid")).check(), Ok(()));
+}
+
+#[test]
+fn anonymous_requests_have_no_identity() {
+    let limit = RateLimitLayer::builder().limit(Limit::new("user", LimitKey::identity(), Quota::per_hour(3)));
+    let anonymous = || Functions::new().authenticate(AuthLayer::anonymous());
+    let functions = anonymous().rate_limit_identities(limit.build().expect("valid"));
+    assert_eq!(functions.check(), Err(InvalidFunctions::IdentityLimitWithoutAuthentication));
+    assert_eq!(anonymous().cache(cache(KeyPolicy::new())).check(), Ok(()));
+}
+
+#[test]
 fn a_limit_of_identities_needs_authentication() {
     let limit = RateLimitLayer::builder().limit(Limit::new("user", LimitKey::identity(), Quota::per_hour(3)));
     let functions = Functions::new().rate_limit_identities(limit.build().expect("valid"));
