@@ -17,19 +17,12 @@
 //! | 10 | [`cache`](Functions::cache) | a stored response needs no backend |
 //! | 11 | [`backend_fields`](Functions::backend_fields), [`decompress`](Functions::decompress), [`filter_request_bodies`](Functions::filter_request_bodies), [`filter_response_bodies`](Functions::filter_response_bodies) | only the backend sees the changes; the cache stores filtered bodies |
 //!
-//! Neither the cache nor the backend is reached by a request that is not authenticated. What would leave a route open by
-//! mistake is refused: see [`InvalidFunctions`].
+//! Neither the cache nor the backend is reached by a request that the authentication refuses. What would leave a
+//! route open by mistake is refused: see [`InvalidFunctions`].
 //!
 //! The functions work inside of a [`ReverseProxy`](equipoise_proxy::ReverseProxy), for all requests of a listener or, in the
 //! branches of a router, for those of a route. A `ReverseProxy` has checked requests before them, and sets the fields
 //! `X-Forwarded-*`.
-//!
-//! # Failures
-//!
-//! If the inner service fails, the client gets the response of [`errors`](Functions::errors), for example 502 or 404. It has
-//! the extension [`Failed`](equipoise_proxy::Failed). What the `ReverseProxy` around the functions answers itself has not
-//! passed through them, so it has no field of theirs: requests that it refuses, its own timeouts
-//! ([`Timeouts`](equipoise_proxy::Timeouts)) and invalid responses of backends.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -50,6 +43,54 @@
 //! assert_eq!(response.status(), 200);
 //! let response = service.oneshot(Request::delete("/").body(Empty::new())?).await?;
 //! assert_eq!(response.status(), 403);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Failures
+//!
+//! If the inner service fails, the client gets the response of [`errors`](Functions::errors), for example 502 or 404. It has
+//! the extension [`Failed`](equipoise_proxy::Failed). What the `ReverseProxy` around the functions answers itself has not
+//! passed through them, so it has no field of theirs: requests that it refuses, its own timeouts
+//! ([`Timeouts`](equipoise_proxy::Timeouts)) and invalid responses of backends.
+//!
+//! # Several routes
+//!
+//! The order and the checks hold for one `Functions`. Around a router and in its branches, those around are the outer ones:
+//! a cache around a router whose branches authenticate would serve its responses without authentication, and no check
+//! refuses this. So put the cache and the authentication into the same `Functions`, or the authentication into the outer.
+//! A route without functions is open to all.
+//!
+//! ```
+//! # #[cfg(not(feature = "auth"))]
+//! # fn main() {}
+//! # #[cfg(feature = "auth")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! use bytes::Bytes;
+//! use equipoise_gateway::{auth::{ApiKey, ApiKeys, AuthLayer}, filter::UriLayer, stack::Functions};
+//! use equipoise_proxy::{ReverseProxy, route::{Route, Router, Routes}};
+//! use http::{Request, Response};
+//! use http_body_util::{Empty, Full};
+//! use tower::{ServiceExt, service_fn};
+//!
+//! let backend = service_fn(async |_: Request<_>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("hello")))
+//! });
+//! let ada = ApiKeys::generate();
+//! let keys: ApiKeys = format!("ada:{}", ada.hash).parse()?;
+//! let health = Functions::new();
+//! let api = Functions::new().authenticate(AuthLayer::new(ApiKey::header(keys)));
+//! let router = Router::new(Routes::new([
+//!     Route::to("health", health.layer(backend)?).path("/health"),
+//!     Route::to("api", api.layer(backend)?),
+//! ])?);
+//! let proxy = ReverseProxy::new(Functions::new().uri(UriLayer::default()).layer(router)?);
+//!
+//! for (path, status) in [("/health", 200), ("/orders", 401), ("/health/../orders", 400)] {
+//!     let request = Request::get(path).header("host", "app.test").body(Empty::<Bytes>::new())?;
+//!     assert_eq!(proxy.clone().oneshot(request).await?.status(), status, "{path}");
+//! }
 //! # Ok(())
 //! # }
 //! ```
