@@ -79,6 +79,7 @@ impl Checked {
         };
         let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));
         let mut known: Vec<_> = admin.filter(|(bind, _)| bind.port() != 0).collect();
+        let mut http = 0;
         for listener in &config.listeners {
             let (bind, span, is_udp) = (*listener.bind().get_ref(), listener.bind().span(), listener.is_udp());
             let others = known.iter().filter(|(_, other)| *other == is_udp).map(|(other, _)| *other);
@@ -90,7 +91,8 @@ impl Checked {
                 return Err(source.error(span, message));
             }
             known.push((bind, is_udp));
-            plans.push((Plan::new(listener, context)?, span));
+            http += usize::from(matches!(listener, Listener::Http(_)));
+            plans.push((Plan::new((listener, http), context)?, span));
         }
         let functions = functions.into_checked();
         Ok(Self { config, source, secrets, pools, access, functions, plans })

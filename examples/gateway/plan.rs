@@ -56,7 +56,8 @@ pub(crate) enum Stream {
 }
 
 impl Plan {
-    pub(crate) fn new(listener: &Listener, context: Context<'_>) -> Result<Self, ConfigError> {
+    /// `number` is that of the listener among those with mode "http" before it, and of itself.
+    pub(crate) fn new((listener, number): (&Listener, usize), context: Context<'_>) -> Result<Self, ConfigError> {
         let source = context.source;
         let service = match listener {
             Listener::Udp(table) => Service::Udp(Datagrams::new(table, context)?),
@@ -64,7 +65,7 @@ impl Plan {
                 let proxies =
                     proxies::sending_headers(table.proxy_protocol.as_ref(), table.trusted_proxies.as_ref(), source)?;
                 let tls = CheckedTls::read(table.tls.as_ref(), Mode::Http, source)?;
-                Service::Stream(Box::new(Layers { proxies, tls }), Stream::Http(Site::new(table, context)?))
+                Service::Stream(Box::new(Layers { proxies, tls }), Stream::Http(Site::new((table, number), context)?))
             }
             Listener::Tcp(table) => {
                 let networks = table.trusted_proxies.as_ref();

@@ -39,7 +39,7 @@ pub(crate) const NO_ROUTE: &str = "-";
 
 /// Builds the table of routes, and the functions before them. Routes with the same conditions share their requests by weight, and their functions.
 pub(crate) fn new(
-    listener: &HttpListener,
+    (listener, number): (&HttpListener, usize),
     errors: &ErrorResponses,
     context: Context<'_>,
 ) -> Result<(Routes<Routed>, Chain), ConfigError> {
@@ -58,17 +58,18 @@ pub(crate) fn new(
     }
     let places: Vec<_> = groups.iter().map(|(conditions, _)| format!("{bind} {conditions}")).collect();
     let of_routes = || {
-        let firsts = groups.iter().zip(&places).filter_map(|((_, group), place)| Some((group.first()?, place)));
-        firsts.map(|(route, place)| of_listener.of_route(route.get_ref(), place))
+        let firsts =
+            groups.iter().zip(&places).filter_map(|((_, group), place)| Some((group.first()?, place, group.len())));
+        firsts.map(|(route, place, len)| of_listener.of_route(route.get_ref(), place, len > 1))
     };
-    let shared = Shared::new(listener, errors);
+    let shared = Shared::new(listener, number, errors);
     let mut routes = Vec::new();
     for ((_, group), tables) in groups.iter().zip(of_routes()) {
         let Some(route) = group.first() else { continue };
-        let functions = shared.route(tables, context)?;
         let weights = weights(group, source)?;
         let mut choices = Vec::new();
         for (route, weight) in group.iter().zip(weights) {
+            let functions = shared.route(tables, Some(route.get_ref().pool.get_ref()), context)?;
             choices.push((around(service(&route.get_ref().pool)?, &functions, route.span(), source)?, weight));
         }
         // The name of a route is that of its pools.
@@ -79,7 +80,8 @@ pub(crate) fn new(
         Routes::new([built.clone()]).map_err(|error| source.caused(span_of(&error.error, route), &error.error))?;
         routes.push(built);
     }
-    let functions = shared.route(of_listener, context)?;
+    let pool = listener.pool.as_ref().map(|pool| pool.get_ref().as_str());
+    let functions = shared.route(of_listener, pool, context)?;
     match &listener.pool {
         Some(pool) => routes.push(Route::to(pool.get_ref(), around(service(pool)?, &functions, pool.span(), source)?)),
         None if routes.is_empty() => {
@@ -166,7 +168,8 @@ fn with_conditions<T>(
         let (method, span) = (method.get_ref(), method.span());
         let parsed =
             method.parse().ok().filter(|parsed: &Method| !parsed.as_str().bytes().any(|b| b.is_ascii_lowercase()));
-        let wrong = || source.error(span, format_args!("{method:?} is not a method: write it as \"GET\""));
+        let wrong =
+            || source.error(span, format_args!("{method:?} is not a method: write {:?}", method.to_ascii_uppercase()));
         built = built.method(parsed.ok_or_else(wrong)?);
     }
     let built = header.iter().fold(built, |built, (name, value)| built.header(name, value.get_ref()));

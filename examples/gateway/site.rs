@@ -46,10 +46,11 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(listener: &HttpListener, context: Context<'_>) -> Result<Self, ConfigError> {
+    /// `number` is that of the listener among those with mode "http", from 1.
+    pub(crate) fn new((listener, number): (&HttpListener, usize), context: Context<'_>) -> Result<Self, ConfigError> {
         let source = context.source;
         let errors = errors(&listener.errors, source)?;
-        let (routes, before) = routes::new(listener, &errors, context)?;
+        let (routes, before) = routes::new((listener, number), &errors, context)?;
         let router = Router::new(routes);
         let before = before.around(router.clone()).map_err(|error| source.caused(listener.bind.span(), &error))?;
         let forwarding = forwarding(listener, source)?;

@@ -99,10 +99,10 @@ fn in_redis(
     Ok(CacheStore { max_entry_bytes, store: store.clone(), redis: Some(store) })
 }
 
-/// Adds the cache of a route. Requests of other routes never get its responses.
+/// Adds the cache of a route. Requests of other routes never get its responses, nor do those for other pools.
 pub(super) fn add(
     chain: &mut Chain,
-    tables: Tables<'_>,
+    (tables, pool): (Tables<'_>, Option<&str>),
     shared: &Shared<'_>,
     context: Context<'_>,
 ) -> Result<(), ConfigError> {
@@ -140,10 +140,17 @@ pub(super) fn add(
             _ => return Err(source.error(span, "there are several stores: name one, such as store = \"main\"")),
         },
     };
-    // Routes can differ in conditions that are not a part of the URL, so each has its own responses.
-    let key = (table.clone(), shared.errors_table.clone(), name.clone(), Identical(Arc::clone(store)));
-    let function = context.functions.keep_or_build(&format!("{} cache", tables.place), key, || {
-        let layer = layer(table, (store, tables.place), shared, source)?;
+    // Routes can differ in conditions that are not a part of the URL, so each has its own responses. So has each pool:
+    // after a switch, nobody gets responses of the old one.
+    let (pool, place) = (pool.unwrap_or_default(), shared.place(tables.place));
+    let place = format!("{} {pool:?}", place.as_str());
+    let key = (table.clone(), shared.errors_table.clone(), name.clone(), Identical(Arc::clone(store)), place.clone());
+    let of_function = match tables.is_split {
+        false => format!("{} cache", tables.place),
+        true => format!("{} cache of {pool}", tables.place),
+    };
+    let function = context.functions.keep_or_build(&of_function, key, || {
+        let layer = layer(table, (store, &place), shared, source)?;
         Ok(CacheFunction { store: name.clone(), layer })
     })?;
     let is_shared = table.shared.as_ref().is_some_and(|shared| *shared.get_ref());

@@ -14,7 +14,7 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, filter::status, names::header_name};
+use super::{Chain, Function, Shared, filter::status, names::header_name, service::RoutePlace};
 use crate::{
     client::client_address,
     config::{
@@ -73,23 +73,23 @@ pub(super) fn add(
         };
         return Err(source.error(span, message));
     }
-    // Each route counts alone.
     let by_route = |by: &Option<Spanned<KeyTable>>| {
         by.as_ref().is_some_and(|by| by.get_ref().parts().iter().any(|part| part == "route"))
     };
-    let is_by_route = rates.iter().any(|rate| by_route(&rate.get_ref().by))
-        || in_flight.iter().any(|limit| by_route(&limit.get_ref().by));
-    let (place, suffix) = (
-        if is_by_route { tables.place } else { placed.place },
-        if stage == Stage::AfterAuthentication { " by identity" } else { "" },
-    );
+    let mut bys = rates.iter().map(|rate| &rate.get_ref().by).chain(in_flight.iter().map(|limit| &limit.get_ref().by));
+    if bys.any(by_route) {
+        chain.place = Some(shared.place(tables.place));
+    }
+    let suffix = if stage == Stage::AfterAuthentication { " by identity" } else { "" };
+    // Other limits of the same name in Redis must not share its buckets.
+    let of_table = table.redis.is_some().then(|| shared.place(placed.place).as_str().to_owned());
     let url = |table: &Spanned<RedisTable>| {
         let RedisTable { url, url_file, .. } = table.get_ref();
         super::redis::url(url.as_ref(), url_file.as_ref(), table.span(), source)
     };
     let redis = table.redis.as_ref().map(url).transpose()?;
-    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone());
-    let function = context.functions.keep_or_build(&format!("{place} limit{suffix}"), key, || {
+    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone(), of_table.clone());
+    let function = context.functions.keep_or_build(&format!("{} limit{suffix}", placed.place), key, || {
         if let Some(second) = in_flight.get(1) {
             let message =
                 "in_flight has one limit before the authentication and one by the identity: leave this one out";
@@ -97,7 +97,7 @@ pub(super) fn add(
         }
         let in_flight = in_flight.first().map(|limit| self::in_flight(limit, table, shared, source)).transpose()?;
         let redis = table.redis.as_ref().zip(redis).map(|(table, url)| self::redis(table.get_ref(), url));
-        Ok(LimitFunction { rate: rate(&rates, (table, redis), shared, source)?, in_flight })
+        Ok(LimitFunction { rate: rate(&rates, (table, redis, of_table), shared, source)?, in_flight })
     })?;
     if let Some(layer) = function.in_flight.clone() {
         chain.add(|functions| match stage {
@@ -144,7 +144,7 @@ fn stage_of(by: Option<&Spanned<KeyTable>>) -> Stage {
 
 fn rate(
     limits: &[&Spanned<RateTable>],
-    (table, redis): (&LimitTable, Option<RedisLimits>),
+    (table, redis, place): (&LimitTable, Option<RedisLimits>, Option<String>),
     shared: &Shared<'_>,
     source: &Source,
 ) -> Result<Option<RateLimitLayer>, ConfigError> {
@@ -159,7 +159,7 @@ fn rate(
         builder = builder.status(self::status(status, "400 to 599", source)?);
     }
     for limit in limits {
-        let built = self::limit(limit, source)?;
+        let built = self::limit(limit, place.as_deref(), source)?;
         // Checked alone, so that the error has the line of this limit.
         let checked = RateLimitLayer::builder().limit(built.clone()).build();
         checked.map_err(|error| source.caused(limit.span(), &error))?;
@@ -195,9 +195,14 @@ fn redis(table: &RedisTable, url: String) -> RedisLimits {
     redis
 }
 
-fn limit(table: &Spanned<RateTable>, source: &Source) -> Result<Limit, ConfigError> {
+/// Creates a limit. `place` is what sets it apart from others in Redis.
+fn limit(table: &Spanned<RateTable>, place: Option<&str>, source: &Source) -> Result<Limit, ConfigError> {
     let RateTable { name, quota, burst, by, missing, delay_after, max_keys, announce, dry_run } = table.get_ref();
     let (key, by) = key(by.as_ref(), table.span(), source)?;
+    let key = match place.map(str::to_owned) {
+        Some(place) => key.and(LimitKey::custom(move |_| Some(place.clone()))),
+        None => key,
+    };
     let Rate { units, period } = *quota;
     let quota = burst.iter().fold(Quota::new(units, period), |quota, burst| quota.burst(*burst));
     let name = name.clone().unwrap_or_else(|| by.join("-").replace([':', '/'], "-"));
@@ -247,7 +252,8 @@ fn key<'t>(
             None => match part.as_str() {
                 "client" => LimitKey::client(client()),
                 "identity" => LimitKey::identity(),
-                "route" | "all" => LimitKey::global(),
+                "route" => LimitKey::custom(|head| Some(head.extensions.get::<RoutePlace>()?.as_str().to_owned())),
+                "all" => LimitKey::global(),
                 _ => return Err(source.error(by.span(), format_args!("cannot count by {part:?}: {VALID}"))),
             },
             Some(("header", name)) if OF_PROXIES.iter().any(|field| field.eq_ignore_ascii_case(name)) => {

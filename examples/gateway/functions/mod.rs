@@ -34,7 +34,6 @@ use http::{Request, Response};
 use hyper::body::Body;
 use tower::Service;
 
-use self::limit::Stage;
 pub(crate) use self::{
     auth::identity_fields,
     cache::{CacheStores, Purged, purge, store},
@@ -43,6 +42,7 @@ pub(crate) use self::{
     service::{BoxError, Functional},
     unmatched::Unmatched,
 };
+use self::{limit::Stage, service::RoutePlace};
 use crate::{
     config::{Errors, HttpListener, Tables},
     context::Context,
@@ -53,11 +53,13 @@ use crate::{
 pub(crate) struct Chain {
     functions: gateway::stack::Functions,
     is_empty: bool,
+    /// The place of the route, if a function needs it.
+    place: Option<RoutePlace>,
 }
 
 impl Chain {
     fn new() -> Self {
-        Self { functions: gateway::stack::Functions::new(), is_empty: true }
+        Self { functions: gateway::stack::Functions::new(), is_empty: true, place: None }
     }
 
     /// Adds a function.
@@ -106,13 +108,15 @@ impl Chain {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        self.functions.layer(service).map(Functional::With)
+        self.functions.layer(service).map(|service| Functional::With(service, self.place.clone()))
     }
 }
 
 /// What the routes of a listener need besides their tables.
 pub(crate) struct Shared<'e> {
     bind: SocketAddr,
+    /// The number of the listener among those with mode "http", from 1.
+    number: usize,
     errors: &'e ErrorResponses,
     /// What the errors were built from.
     errors_table: &'e Errors,
@@ -121,18 +125,31 @@ pub(crate) struct Shared<'e> {
 }
 
 impl<'e> Shared<'e> {
-    pub(crate) fn new(listener: &'e HttpListener, errors: &'e ErrorResponses) -> Self {
+    pub(crate) fn new(listener: &'e HttpListener, number: usize, errors: &'e ErrorResponses) -> Self {
         let tls = listener.tls.iter().flat_map(|tls| &tls.get_ref().0);
         Self {
             bind: *listener.bind.get_ref(),
+            number,
             errors,
             errors_table: &listener.errors,
             has_client_ca: tls.into_iter().any(|tls| tls.client_ca.is_some()),
         }
     }
 
-    /// Builds the functions of a route, in the safe order: the first one is the outermost.
-    pub(crate) fn route(&self, tables: Tables<'_>, context: Context<'_>) -> Result<Chain, ConfigError> {
+    /// Returns a place in the words of all gateways with the same listeners and routes: with the number of the listener in
+    /// place of its address.
+    fn place(&self, place: &str) -> RoutePlace {
+        let conditions = place.strip_prefix(&self.bind.to_string()).unwrap_or(place);
+        RoutePlace::new(&format!("{}{conditions}", self.number))
+    }
+
+    /// Builds the functions of a route, in the safe order: the first one is the outermost. `pool` is its pool, if it has one.
+    pub(crate) fn route(
+        &self,
+        tables: Tables<'_>,
+        pool: Option<&str>,
+        context: Context<'_>,
+    ) -> Result<Chain, ConfigError> {
         let mut chain = Chain::new();
         headers::add_of_responses(&mut chain, tables, context)?;
         filter::add(&mut chain, tables, self, context)?;
@@ -144,7 +161,7 @@ impl<'e> Shared<'e> {
         limit::add(&mut chain, Stage::AfterAuthentication, tables, self, context)?;
         browser::add_csrf(&mut chain, tables, self, context)?;
         compression::add(&mut chain, tables, context)?;
-        cache::add(&mut chain, tables, self, context)?;
+        cache::add(&mut chain, (tables, pool), self, context)?;
         headers::add_of_requests(&mut chain, tables, context)?;
         compression::add_decompression(&mut chain, tables, self, context)?;
         body::add(&mut chain, tables, self, context)?;

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,14 +21,29 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// A service, or the functions around it.
 pub(crate) enum Functional<S, B, R> {
     Plain(S),
-    With(FunctionsService<B, R>),
+    With(FunctionsService<B, R>, Option<RoutePlace>),
+}
+
+/// The place of the route of a request, in its extensions, if a function needs it. It is the same in all gateways with the
+/// same listeners and routes, whatever their addresses are.
+#[derive(Clone)]
+pub(crate) struct RoutePlace(Arc<str>);
+
+impl RoutePlace {
+    pub(super) fn new(place: &str) -> Self {
+        Self(place.into())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl<S: Clone, B, R> Clone for Functional<S, B, R> {
     fn clone(&self) -> Self {
         match self {
             Self::Plain(service) => Self::Plain(service.clone()),
-            Self::With(service) => Self::With(service.clone()),
+            Self::With(service, place) => Self::With(service.clone(), place.clone()),
         }
     }
 }
@@ -47,18 +63,23 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
             Self::Plain(service) => service.poll_ready(cx).map_err(Into::into),
-            Self::With(service) => service.poll_ready(cx),
+            Self::With(service, _) => service.poll_ready(cx),
         }
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self {
             Self::Plain(service) => {
                 let untouched: fn(_) -> _ = |response: Response<R>| response.map(AnyBody::untouched);
                 let error: fn(_) -> _ = Into::into;
                 Either::Left(service.call(request.map(AnyBody::untouched)).map_ok(untouched).map_err(error))
             }
-            Self::With(service) => Either::Right(service.call(request)),
+            Self::With(service, place) => {
+                if let Some(place) = place {
+                    request.extensions_mut().insert(place.clone());
+                }
+                Either::Right(service.call(request))
+            }
         }
     }
 }

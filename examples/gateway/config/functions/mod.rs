@@ -77,17 +77,19 @@ macro_rules! tables {
         pub(crate) struct Tables<'t> {
             /// The listener, or the listener and the conditions of the route.
             pub(crate) place: &'t str,
+            /// Whether the route has several pools.
+            pub(crate) is_split: bool,
             $(pub(crate) $name: Option<Placed<'t, $table>>,)*
         }
 
         impl<'t> Tables<'t> {
             pub(crate) fn of_listener(listener: &'t HttpListener, place: &'t str) -> Self {
-                Self { place, $($name: Placed::new(listener.$name.as_ref(), place),)* }
+                Self { place, is_split: false, $($name: Placed::new(listener.$name.as_ref(), place),)* }
             }
 
             /// Returns the tables of a route, and those of the listener for functions that the route has no table of.
-            pub(crate) fn of_route(self, route: &'t RouteTable, place: &'t str) -> Self {
-                Self { place, $($name: Placed::new(route.$name.as_ref(), place).or(self.$name),)* }
+            pub(crate) fn of_route(self, route: &'t RouteTable, place: &'t str, is_split: bool) -> Self {
+                Self { place, is_split, $($name: Placed::new(route.$name.as_ref(), place).or(self.$name),)* }
             }
 
             /// Returns the name and the place of the first function that a route has a table of.

@@ -119,3 +119,16 @@ async fn stale_responses_are_used_when_the_backend_is_gone() {
     assert_eq!(client.get("/other").await.status, 502);
     assert_eq!(report(&gateway, "127.0.0.1:0 cache").await["stale_on_error"], 1);
 }
+
+#[tokio::test]
+async fn after_a_switch_of_the_pool_no_response_of_the_old_one_is_used() {
+    let (blue, green, folder) = (numbered("x-pool: blue\r\n"), numbered("x-pool: green\r\n"), Folder::new());
+    let pool = format!("[pool.green]\nendpoints = [{{ address = \"{}\" }}]\n", green.address());
+    let of = |name: &str| pool.clone() + &with_store(&config(&format!("pool = \"{name}\"\ncache = true"), &blue));
+    let mut gateway = Gateway::start(&folder, &of("web")).await;
+    let mut client = gateway.connect(0).await;
+    for (pool, name) in [("web", "blue"), ("green", "green"), ("web", "blue"), ("green", "green")] {
+        gateway.reload(&folder, &of(pool)).await;
+        assert_eq!(client.get("/").await.header("x-pool"), Some(name));
+    }
+}

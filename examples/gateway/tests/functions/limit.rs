@@ -68,6 +68,27 @@ async fn routes_share_the_limit_of_their_listener_unless_they_have_their_own() {
 }
 
 #[tokio::test]
+async fn a_limit_by_route_counts_routes_apart_and_others_of_the_same_table_together() {
+    let (backend, folder) = (echo(), Folder::new());
+    let listener = r#"
+        pool = "web"
+        [listener.limit]
+        rate = [{ quota = "2/h", by = "route" }, { quota = "3/h", by = "client" }]
+        [[listener.route]]
+        path_prefix = "/a"
+        pool = "web"
+        [[listener.route]]
+        path_prefix = "/b"
+        pool = "web"
+    "#;
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    for (path, status) in [("/a", 200), ("/a", 200), ("/a", 429), ("/b", 200), ("/b", 429), ("/", 429)] {
+        assert_eq!(client.get(path).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn each_identity_has_its_quota_after_its_authentication() {
     let (backend, folder) = (echo(), Folder::new());
     // The SHA-256 of `a` and of `b`.

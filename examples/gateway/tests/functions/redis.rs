@@ -60,14 +60,21 @@ async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_
         [listener.limit]
         rate = [{{ quota = "3/h", by = "client" }}]
         redis = {{ url = "redis://127.0.0.1:{port}", gateways = 2 }}
+        [[listener.route]]
+        path_prefix = "/own"
+        pool = "web"
+        cache = false
+        limit = {{ rate = [{{ quota = "1/h", by = "client" }}], redis = {{ url = "redis://127.0.0.1:{port}" }} }}
         [cache.main]
         redis = {{ url = "redis://127.0.0.1:{port}" }}
         "#
     );
     let config = config(&listener, &backend);
-    let gateways = [Gateway::start(&folders[0], &config).await, Gateway::start(&folders[1], &config).await];
-    for gateway in &gateways {
-        connected(gateway, "127.0.0.1:0 limit", true).await;
+    // They listen on different addresses.
+    let other = config.replace("127.0.0.1:0", "127.0.0.2:0");
+    let gateways = [Gateway::start(&folders[0], &config).await, Gateway::start(&folders[1], &other).await];
+    for (gateway, place) in gateways.iter().zip(["127.0.0.1:0 limit", "127.0.0.2:0 limit"]) {
+        connected(gateway, place, true).await;
         connected(gateway, "cache.main", true).await;
     }
     let mut clients = [gateways[0].connect(0).await, gateways[1].connect(0).await];
@@ -78,10 +85,13 @@ async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_
     assert!(second.body == "fresh" && second.header("cache-status").unwrap().contains("; hit"));
     assert_eq!([clients[0].get("/").await.status, clients[1].get("/").await.status], [200, 429]);
     assert_eq!((clients[0].get("/").await.status, backend.served()), (429, 1));
+    // The limit of a route has the same name, and a bucket of its own.
+    connected(&gateways[0], "127.0.0.1:0 /own limit", true).await;
+    assert_eq!([clients[0].get("/own").await.status, clients[0].get("/own").await.status], [200, 429]);
 
     redis.kill().await.unwrap();
     // The gateway admits its half of the quota by itself, and caches nothing.
-    assert_eq!((clients[0].get("/").await.status, backend.served()), (200, 2));
+    assert_eq!((clients[0].get("/").await.status, backend.served()), (200, 3));
     assert_eq!(clients[0].get("/").await.status, 429);
     connected(&gateways[0], "127.0.0.1:0 limit", false).await;
     connected(&gateways[0], "cache.main", false).await;
