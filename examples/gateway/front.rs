@@ -1,6 +1,7 @@
 //! The service of a listener. Its site can be exchanged while it serves.
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     error::Error,
     future::Future,
@@ -25,6 +26,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use tower::Service;
 
 use crate::{
@@ -98,6 +100,7 @@ impl Service<Request<Incoming>> for Front {
 /// sent, or when the client has closed its connection before.
 struct Access {
     logs: bool,
+    secret_parameters: Arc<[String]>,
     /// Whether there is a cache.
     caches: bool,
     began: Instant,
@@ -143,12 +146,28 @@ fn outcome(status: &HeaderValue) -> Option<&str> {
     Some(outcome.strip_prefix("fwd=").unwrap_or(outcome))
 }
 
+/// Returns a path and a query, with `***` for the values of secret parameters.
+fn masked<'u>(uri: &'u str, secret: &[String]) -> Cow<'u, str> {
+    let Some((path, query)) = uri.split_once('?').filter(|_| !secret.is_empty()) else { return uri.into() };
+    let is_secret = |name: &str| {
+        let spaced = name.replace('+', " ");
+        let decoded: Vec<u8> = percent_decode_str(&spaced).collect();
+        secret.iter().any(|secret| secret.as_bytes() == decoded)
+    };
+    let part = |part: &'u str| match part.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}=***").into(),
+        _ => Cow::from(part),
+    };
+    format!("{path}?{}", query.split('&').map(part).collect::<Vec<_>>().join("&")).into()
+}
+
 impl Access {
     /// Returns the path and the query, which requests of HTTP/1.1 and HTTP/2 have in the same form.
-    fn uri(&self) -> &str {
+    fn uri(&self) -> Cow<'_, str> {
         let uri = self.request.uri();
         let path = uri.path_and_query().map(PathAndQuery::as_str);
-        path.or(uri.authority().map(Authority::as_str)).unwrap_or_default()
+        let text = path.or(uri.authority().map(Authority::as_str)).unwrap_or_default();
+        masked(text, &self.secret_parameters)
     }
 
     /// Returns the pools of the route. `None` if there is no route.
@@ -166,6 +185,7 @@ impl Access {
         let (began, route) = (Instant::now(), RouteNote::new());
         Self {
             logs: site.logs,
+            secret_parameters: site.secret_parameters.clone(),
             caches: site.caches,
             began,
             client,

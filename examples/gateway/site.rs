@@ -1,5 +1,7 @@
 //! What a listener serves: its routes, behind a reverse proxy.
 
+use std::sync::Arc;
+
 use equipoise::{
     affinity::source::ClientAddress,
     gateway::stack::AnyBody,
@@ -13,10 +15,11 @@ use equipoise::{
 };
 use http::StatusCode;
 use hyper::body::Incoming;
+use toml::Spanned;
 use tower::Layer;
 
 use crate::{
-    config::{CertificateField, Errors, Field, Format, HttpListener, ProxyTimeouts, Setting},
+    config::{AuthTable, CertificateField, Errors, Field, Format, HttpListener, ProxyTimeouts, Setting},
     context::Context,
     functions::Functional,
     proxies,
@@ -41,6 +44,8 @@ pub(crate) struct Site {
     pub(crate) limits: ServerLimits,
     /// Whether each request is logged.
     pub(crate) logs: bool,
+    /// The parameters of the query with API keys, whose values are not logged.
+    pub(crate) secret_parameters: Arc<[String]>,
     /// Whether there is a cache, whose outcome is logged.
     pub(crate) caches: bool,
 }
@@ -70,9 +75,21 @@ impl Site {
             served_by_header: listener.served_by_header,
             limits,
             logs: context.logs,
+            secret_parameters: secret_parameters(listener),
             caches: caches(listener),
         })
     }
+}
+
+/// Returns the parameters of the query in which requests to the listener can have API keys.
+fn secret_parameters(listener: &HttpListener) -> Arc<[String]> {
+    let routes = listener.route.iter().map(|route| &route.get_ref().auth);
+    let settings = std::iter::once(&listener.auth).chain(routes).flatten();
+    let parameter = |setting: &Spanned<Setting<AuthTable>>| match setting.get_ref() {
+        Setting::On(table) => Some(table.api_key.as_ref()?.get_ref().query.as_ref()?.get_ref().clone()),
+        Setting::Off => None,
+    };
+    settings.filter_map(parameter).collect()
 }
 
 /// Returns whether the listener or one of its routes has a cache.
