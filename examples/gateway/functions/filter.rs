@@ -1,6 +1,10 @@
 //! Filters: which requests are let through, and in which form of their paths.
 
-use std::{fmt::Display, path::PathBuf};
+use std::{
+    fmt::Display,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use equipoise::{
     affinity::source::ClientAddress,
@@ -19,6 +23,22 @@ use crate::{
     source::{ConfigError, Source},
 };
 
+/// The filter of a route.
+struct FilterFunction {
+    layer: FilterLayer,
+    /// The hash of the files with addresses.
+    files: AtomicU64,
+}
+
+impl FilterFunction {
+    /// Uses the rules from now on, unless their files are the same. New rules begin with new counters.
+    fn replace(&self, rules: FilterRules, files: u64) {
+        if self.files.swap(files, Ordering::Relaxed) != files {
+            self.layer.replace(rules);
+        }
+    }
+}
+
 /// Adds the filter of a route.
 pub(super) fn add(
     chain: &mut Chain,
@@ -29,6 +49,13 @@ pub(super) fn add(
     let Some((placed, (table, span))) = tables.filter.and_then(|placed| Some((placed, placed.table()?))) else {
         return Ok(());
     };
+    let only_allows = |rule: &Spanned<FilterRule>| rule.get_ref().action == RuleAction::Allow;
+    if let Some(rule) = table.rule.first().filter(|_| table.default == FilterAction::Allow) {
+        if table.rule.iter().all(only_allows) {
+            let message = "the rules change nothing, because other requests pass too: add default = \"deny\" to filter";
+            return Err(context.source.error(rule.span(), message));
+        }
+    }
     let rules = || {
         let mut rules = Vec::new();
         for (at, rule) in table.rule.iter().enumerate() {
@@ -38,7 +65,14 @@ pub(super) fn add(
         let rules = FilterRules::new(rules).map_err(|error| context.source.error(span.clone(), error))?;
         Ok(rules.deny_others(table.default == FilterAction::Deny))
     };
-    let layer = context.functions.keep_or_build(&format!("{} filter", placed.place), table.clone(), || {
+    // The addresses in files, in one hash.
+    let files = || {
+        let rules = table.rule.iter().map(Spanned::get_ref);
+        let paths = rules.flat_map(|rule| [&rule.address_file, &rule.not_address_file]).flatten();
+        let texts = paths.map(|path| file::read(path, context.source)).collect::<Result<Vec<_>, _>>();
+        texts.map(|texts| file::hash(&texts))
+    };
+    let function = context.functions.keep_or_build(&format!("{} filter", placed.place), table.clone(), || {
         let mut layer = FilterLayer::new(rules()?)
             .client_address(ClientAddress::connection().peer(client_address))
             .dry_run(table.dry_run);
@@ -51,15 +85,16 @@ pub(super) fn add(
         if let Some(max) = table.max_headers {
             layer = layer.max_fields(max);
         }
-        Ok(table.max_header_bytes.iter().fold(layer, |layer, max| layer.max_field_bytes(*max)))
+        let layer = table.max_header_bytes.iter().fold(layer, |layer, max| layer.max_field_bytes(*max));
+        Ok(FilterFunction { layer, files: files()?.into() })
     })?;
     let reads_files =
         |rule: &Spanned<FilterRule>| rule.get_ref().address_file.is_some() || rule.get_ref().not_address_file.is_some();
     if table.rule.iter().any(reads_files) {
-        let (running, rules) = (layer.clone(), rules()?);
-        context.functions.on_apply(move || running.replace(rules));
+        let (running, rules, files) = (function.clone(), rules()?, files()?);
+        context.functions.on_apply(move || running.replace(rules, files));
     }
-    let layer = (*layer).clone().errors(shared.errors.clone());
+    let layer = function.layer.clone().errors(shared.errors.clone());
     chain.add(|functions| functions.filter(layer));
     Ok(())
 }
@@ -157,7 +192,9 @@ pub(super) fn addresses(
 pub(super) fn method(method: &Spanned<String>, source: &Source) -> Result<Method, ConfigError> {
     let text = method.get_ref();
     let parsed = text.parse().ok().filter(|_| !text.bytes().any(|byte| byte.is_ascii_lowercase()));
-    parsed.ok_or_else(|| source.error(method.span(), format_args!("{text:?} is not a method: write it as \"GET\"")))
+    parsed.ok_or_else(|| {
+        source.error(method.span(), format_args!("{text:?} is not a method: write {:?}", text.to_ascii_uppercase()))
+    })
 }
 
 pub(super) fn status(status: &Spanned<u16>, valid: impl Display, source: &Source) -> Result<StatusCode, ConfigError> {
@@ -210,9 +247,9 @@ fn each_path(table: &EachPath) -> UriPolicy {
     })
 }
 
-impl Function for FilterLayer {
+impl Function for FilterFunction {
     fn report(&self) -> Value {
-        let stats = self.stats();
+        let stats = self.layer.stats();
         let rules =
             stats.rules.iter().map(|rule| json!({ "name": &*rule.name, "met": rule.met, "dry_run": rule.dry_run }));
         json!({

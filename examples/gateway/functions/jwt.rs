@@ -1,11 +1,10 @@
 //! JSON Web Tokens.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     net::SocketAddr,
     ops::Range,
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -81,6 +80,7 @@ impl LiveJwt {
                 "successes": keys.successes,
                 "failures": keys.failures,
                 "refreshes_for_unknown_keys": keys.refreshes_for_unknown_keys,
+                "seconds_since_success": keys.last_success.and_then(|at| at.elapsed().ok()).map(|age| age.as_secs()),
                 "last_error": keys.last_error,
             },
         })
@@ -129,7 +129,7 @@ pub(super) fn of_file(
         (Some(path), None, None) => {
             let text = file::read(path, source)?;
             let keys = KeySet::read(&text).map_err(|error| file::wrong(path, &error, source))?;
-            (Keys::fixed(keys), hash(&text))
+            (Keys::fixed(keys), file::hash(&text))
         }
         (None, None, Some(path)) => {
             let Some([algorithm]) = algorithms.as_deref() else {
@@ -138,7 +138,7 @@ pub(super) fn of_file(
             };
             let text = file::read(path, source)?;
             let key = VerifyingKey::secret(*algorithm, text.trim());
-            (Keys::fixed(key.map_err(|error| file::wrong(path, &error, source))?), hash(&text))
+            (Keys::fixed(key.map_err(|error| file::wrong(path, &error, source))?), file::hash(&text))
         }
         (None, Some(_), None) => return Ok(None),
         (None, None, None) => {
@@ -150,12 +150,6 @@ pub(super) fn of_file(
     };
     let jwt = built(Jwt::builder(keys), (table, names_issuer), algorithms, span, source)?;
     Ok(Some(FileJwt { jwt, file }))
-}
-
-/// Returns a hash with a random key of this process, so that the secret itself is not kept.
-fn hash(text: &str) -> u64 {
-    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    HASHER.hash_one(text)
 }
 
 fn url(jwks: &JwksTable, source: &Source) -> Result<Uri, ConfigError> {

@@ -11,6 +11,7 @@ use equipoise::{
     gateway::filter::{Maintenance, MaintenanceLayer, MaintenancePage},
     monitor::FunctionReadings,
 };
+use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -78,8 +79,12 @@ impl MaintenanceFunction {
         self.maintenance.set_page(page);
         self.maintenance.switch(active);
         if let Some(file) = file {
-            let follow = || tokio::spawn(self.maintenance.clone().follow(file, LOOK_INTERVAL));
-            self.following.get_or_init(follow);
+            self.following.get_or_init(|| {
+                let mut follow = Box::pin(self.maintenance.clone().follow(file, LOOK_INTERVAL));
+                // It looks for the file at once, so that no request passes before.
+                let _ = follow.as_mut().now_or_never();
+                tokio::spawn(follow)
+            });
         }
     }
 }

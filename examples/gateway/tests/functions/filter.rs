@@ -67,6 +67,8 @@ async fn rules_about_addresses_see_the_client_behind_trusted_proxies_and_read_th
         fs::write(&file, "198.51.100.0/24\n").unwrap();
         gateway.reload(&folder, &config(listener, &backend)).await;
     }
+    // The last reload has found the same file, so the counters go on.
+    assert_eq!(report(&gateway, "127.0.0.1:0 filter").await["rules"][0]["met"], 2);
 }
 
 #[tokio::test]
