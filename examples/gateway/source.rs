@@ -84,6 +84,10 @@ pub(crate) fn causes(error: &dyn Error) -> String {
 fn explained(message: &str) -> String {
     let wrong = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "));
     match wrong.and_then(|rest| rest.split_once(", expected ")) {
+        Some((found, "a sequence")) if found.starts_with("string ") => {
+            let text = found.trim_start_matches("string ");
+            format!("found {found}: write a list in brackets: [{text}]")
+        }
         Some((found, valid)) => format!("found {found}: write {}", in_words(valid)),
         None if message == "wanted string or table" => format!("write {}", in_words("a string")),
         None => format!("{message}{}", suggestion(message)),

@@ -154,6 +154,10 @@ fn check_keys(table: &DeTable<'_>, name: &str, mode: Mode, source: &Source) -> R
                 format!("{text} belongs to a listener with mode = {others}, and this one has {mode}: leave it out");
             return Err(source.error(key.span(), message));
         }
+        if name == "route" && mode == Mode::Http && matches!(text, "request_id" | "paths") {
+            let message = "belongs to the listener, because it runs before a route is looked for: write it there";
+            return Err(source.error(key.span(), format_args!("{text} {message}")));
+        }
         if name != "listener" {
             continue;
         }

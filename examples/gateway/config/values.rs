@@ -1,8 +1,11 @@
 //! The values of keys: texts and numbers that only some values of their type are valid for.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
 use toml::Spanned;
 
 /// The least that hyper accepts for a buffer.
@@ -59,7 +62,30 @@ fn at_least<'de, D: Deserializer<'de>>(deserializer: D, min: u32) -> Result<u32,
 
 /// Reads a time, which may be 0.
 pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    read(&String::deserialize(deserializer)?)
+    read(&Text::deserialize(deserializer)?.0)
+}
+
+/// The text of a time. What is none, such as a number, is refused with an example.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl Visitor<'_> for TextVisitor {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as \"30s\" or \"1h\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
 }
 
 fn read<E: Error>(text: &str) -> Result<Duration, E> {
@@ -74,8 +100,8 @@ pub(crate) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dura
 
 /// Reads a time of 1 ms or more, and its place.
 pub(crate) fn spanned_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<Duration>, D::Error> {
-    let text = Spanned::<String>::deserialize(deserializer)?;
-    Ok(Spanned::new(text.span(), not_too_short(read(text.get_ref())?)?))
+    let text = Spanned::<Text>::deserialize(deserializer)?;
+    Ok(Spanned::new(text.span(), not_too_short(read(&text.get_ref().0)?)?))
 }
 
 /// Reads a time of 1 ms or more that has no default, and its place.
