@@ -94,7 +94,7 @@ async fn all_schemes_need_one_of_the_places_of_a_key() {
         api_key = { keys_file = "keys", header = "x-key", query = "key" }
         basic = { users_file = "users" }
     "#;
-    let gateway = start(&folder, listener, &backend).await;
+    let mut gateway = start(&folder, listener, &backend).await;
     let mut client = gateway.connect(0).await;
     let basic = "authorization: Basic YWRhOnBhc3N3b3Jk\r\n";
     let with_key = format!("{basic}x-key: secret\r\n");
@@ -102,6 +102,8 @@ async fn all_schemes_need_one_of_the_places_of_a_key() {
     for (path, fields, status) in cases {
         assert_eq!(client.request(&format!("GET {path}"), fields).await.unwrap().status, status, "{path} {fields}");
     }
+    let line = gateway.logs("uri=/?key=***").await;
+    assert!(!line.contains("secret"), "{line}");
 }
 
 #[tokio::test]
