@@ -78,12 +78,12 @@ fn check(
         let message = "clients are not asked for certificates: add client_ca to tls of the listener";
         return Err(source.error(certificate.span(), message));
     }
-    if let Some(tokens) = table.jwt.as_ref().filter(|_| tables.csrf.is_none()) {
-        if tokens.get_ref().0.iter().any(|table| table.cookie.is_some()) {
-            let message = "browsers send the cookie also with requests that other sites cause: add csrf = true, or \
-                           csrf = false if the backend checks for such requests";
-            return Err(source.error(tokens.span(), message));
-        }
+    if let Some(tokens) = table.jwt.as_ref().filter(|_| tables.csrf.is_none())
+        && tokens.get_ref().0.iter().any(|table| table.cookie.is_some())
+    {
+        let message = "browsers send the cookie also with requests that other sites cause: add csrf = true, or csrf = false \
+                       if the backend checks for such requests";
+        return Err(source.error(tokens.span(), message));
     }
     Ok(())
 }

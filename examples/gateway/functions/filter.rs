@@ -50,11 +50,11 @@ pub(super) fn add(
         return Ok(());
     };
     let only_allows = |rule: &Spanned<FilterRule>| rule.get_ref().action == RuleAction::Allow;
-    if let Some(rule) = table.rule.first().filter(|_| table.default == FilterAction::Allow) {
-        if table.rule.iter().all(only_allows) {
-            let message = "the rules change nothing, because other requests pass too: add default = \"deny\" to filter";
-            return Err(context.source.error(rule.span(), message));
-        }
+    if let Some(rule) = table.rule.first().filter(|_| table.default == FilterAction::Allow)
+        && table.rule.iter().all(only_allows)
+    {
+        let message = "the rules change nothing, because other requests pass too: add default = \"deny\" to filter";
+        return Err(context.source.error(rule.span(), message));
     }
     let rules = || {
         let mut rules = Vec::new();
