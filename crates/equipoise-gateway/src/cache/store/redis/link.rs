@@ -14,12 +14,14 @@ use parking_lot::Mutex;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd};
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 
 /// Operations at the same time. More of them fail at once: a slow server must not collect waiting requests without end.
 const MAX_OPERATIONS: usize = 1024;
+/// The entries that are on their way to the server at the same time, in KiB. An entry of the maximum size fits.
+const MAX_WRITING: u32 = 80 * 1024;
 /// A connection is given up after so many timeouts in a row.
 const MAX_TIMEOUTS: u32 = 3;
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -34,6 +36,7 @@ pub(super) struct Link {
     connecting: AtomicBool,
     retry: Mutex<Retry>,
     operations: Semaphore,
+    writing: Semaphore,
     pub(super) counters: LinkCounters,
 }
 
@@ -67,6 +70,7 @@ impl Link {
             connecting: AtomicBool::new(false),
             retry: Mutex::default(),
             operations: Semaphore::new(MAX_OPERATIONS),
+            writing: Semaphore::new(MAX_WRITING as usize),
             counters: LinkCounters::default(),
         })
     }
@@ -75,11 +79,46 @@ impl Link {
         self.live.load().is_some()
     }
 
+    /// Reserves memory for an entry on its way to the server. Returns `None` if too many bytes wait there already.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(MAX_WRITING).min(MAX_WRITING);
+        let permit = self.writing.try_acquire_many(kib).ok();
+        if permit.is_none() {
+            self.counters.unavailable.fetch_add(1, Relaxed);
+        }
+        permit
+    }
+
+    /// Sends a lookup, as [`ask`](Self::ask) does. While entries are on their way on the same connection, an answer that
+    /// comes too late says nothing about the server; then only the timeouts of the entries themselves count.
+    pub(super) async fn look_up<F>(
+        self: &Arc<Self>,
+        max: Duration,
+        send: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Option<Value>
+    where
+        F: Future<Output = RedisResult<Value>>,
+    {
+        self.send(max, true, send).await
+    }
+
     /// Sends a script or a command, and returns the answer. Returns `None` if there is no connection, if no answer comes
     /// in time, or if the server refuses; the counters say which.
     pub(super) async fn ask<F>(
         self: &Arc<Self>,
         max: Duration,
+        send: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Option<Value>
+    where
+        F: Future<Output = RedisResult<Value>>,
+    {
+        self.send(max, false, send).await
+    }
+
+    async fn send<F>(
+        self: &Arc<Self>,
+        max: Duration,
+        is_lookup: bool,
         send: impl FnOnce(MultiplexedConnection) -> F,
     ) -> Option<Value>
     where
@@ -107,7 +146,8 @@ impl Link {
             }
             Err(_) => {
                 self.counters.timeouts.fetch_add(1, Relaxed);
-                if live.timeouts.fetch_add(1, Relaxed) + 1 >= MAX_TIMEOUTS {
+                let is_behind_writes = is_lookup && self.writing.available_permits() < MAX_WRITING as usize;
+                if !is_behind_writes && live.timeouts.fetch_add(1, Relaxed) + 1 >= MAX_TIMEOUTS {
                     self.give_up(&live, "it has stopped answering");
                 }
                 None

@@ -35,7 +35,8 @@ pub use self::builder::{RedisStoreBuilder, RedisStoreError};
 ///
 /// An operation fails if there is no connection, or if no answer comes within
 /// [`lookup_timeout`](RedisStoreBuilder::lookup_timeout). A failed lookup is a miss, a failed `put` stores nothing, and
-/// [`StoreStats::errors`] counts both. After three timeouts in a row, or when the connection ends, operations fail at
+/// [`StoreStats::errors`] counts both. Entries that wait to be sent take at most 80 MiB; beyond that, a `put` fails. After
+/// three timeouts in a row (of lookups only if no entry is being sent), or when the connection ends, operations fail at
 /// once while a task connects again, with waits from 50 ms to 5 s.
 ///
 /// **A purge that fails is lost**: when the server is back, it may still have the entries, until they expire.
@@ -95,7 +96,8 @@ pub struct RedisConnectionStats {
     pub connects: u64,
     /// Total attempts to connect that failed.
     pub connect_failures: u64,
-    /// Total operations that failed because there was no connection, or because 1 024 operations were waiting.
+    /// Total operations that failed because there was no connection, or because 1 024 operations or entries of
+    /// 80 MiB were waiting.
     pub unavailable: u64,
     /// Total operations to which no answer came in time.
     pub timeouts: u64,
@@ -154,7 +156,7 @@ impl RedisStore {
         call.key(self.name(&key)).key(self.table()).arg(millis(now)).arg(Self::url_check(&key)).arg(self.max_key);
         let answer = self
             .link
-            .ask(self.lookup_timeout, |mut connection| async move { call.invoke_async(&mut connection).await })
+            .look_up(self.lookup_timeout, |mut connection| async move { call.invoke_async(&mut connection).await })
             .await;
         let lookup = match answer.map(|answer| self.read(answer, &key, now)) {
             Some(Some(lookup)) => lookup,
@@ -207,6 +209,7 @@ impl RedisStore {
         if head.tags.len() > Tag::MAX_PER_ENTRY || entry.size().saturating_add(key.size()) > self.max_entry {
             return too_large();
         }
+        let Some(_reserved) = self.link.reserve(entry.size()) else { return Stored::Failed };
         let Some(bytes) = entry.to_bytes() else { return too_large() };
         let now = SystemTime::now();
         let left = head.expires.map_or(self.max_ttl, |expires| expires.duration_since(now).unwrap_or_default());
