@@ -6,7 +6,7 @@ use equipoise_tower::RequestHead;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
 #[cfg(feature = "rate-limit-redis")]
-use super::redis::{RedisFallback, RedisLimitStats, RedisLimits, SharedLimits};
+use super::redis::{RedisFallback, RedisLimitStats, RedisLimits, SharedLimits, Unavailable};
 use super::{
     InvalidRateLimit, Limit, LimitStats, MissingKey,
     fields::FieldWriter,
@@ -109,7 +109,7 @@ impl Gate {
         Some(Box::pin(async move {
             match answer.await {
                 Ok(verdict) => Ok(verdict),
-                Err(_) => gate.decide_alone(&demands),
+                Err(unavailable) => gate.decide_alone(&demands, unavailable),
             }
         }))
     }
@@ -127,8 +127,10 @@ impl Gate {
 
     /// Decides while Redis is unavailable.
     #[cfg(feature = "rate-limit-redis")]
-    fn decide_alone(&self, demands: &Demands) -> Outcome {
+    fn decide_alone(&self, demands: &Demands, unavailable: Unavailable) -> Outcome {
         match self.shared.as_ref().map(|shared| shared.fallback) {
+            // Clients must not get rid of their limits by many requests at once.
+            Some(RedisFallback::Allow) if unavailable == Unavailable::Saturated => Ok(self.decide(demands)),
             Some(RedisFallback::Allow) => Ok(Verdict::default()),
             Some(RedisFallback::Deny) => Err(Undecided),
             Some(RedisFallback::Local { .. }) | None => Ok(self.decide(demands)),

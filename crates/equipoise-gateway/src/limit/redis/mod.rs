@@ -6,7 +6,7 @@ mod settings;
 mod shared;
 mod stats;
 
-pub(super) use self::shared::SharedLimits;
+pub(super) use self::shared::{SharedLimits, Unavailable};
 pub use self::{
     settings::{RedisFallback, RedisLimits},
     stats::RedisLimitStats,

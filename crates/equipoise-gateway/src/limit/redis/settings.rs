@@ -66,7 +66,8 @@ pub enum RedisFallback {
         /// Number of gateways that share the limits. 0 counts as 1.
         gateways: u32,
     },
-    /// All requests are admitted.
+    /// All requests are admitted. If [too many requests](RedisLimits::max_waiting) wait for the server, the buckets of this
+    /// process decide on further ones, with the whole quota: clients could cause this state.
     Allow,
     /// All requests are denied with status 503 and the code `rate_limit_unavailable`.
     Deny,

@@ -56,7 +56,12 @@ pub(in crate::limit) struct Questions {
 
 /// The server gives no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::limit) struct Unavailable;
+pub(in crate::limit) enum Unavailable {
+    /// It is away, or has not answered in time or as it should.
+    Away,
+    /// Too many requests wait for it, which clients could cause.
+    Saturated,
+}
 
 impl SharedLimits {
     /// Checks the settings and starts the task that connects.
@@ -162,11 +167,11 @@ impl Inner {
         }
         let Some(live) = self.link.live() else {
             self.counters.disconnected.count();
-            return Err(Unavailable);
+            return Err(Unavailable::Away);
         };
         let Ok(_waiting) = self.waiting.try_acquire() else {
             self.counters.saturated.count();
-            return Err(Unavailable);
+            return Err(Unavailable::Saturated);
         };
         // A request of more units than the burst takes nothing.
         let mut questions: Vec<_> = asked.iter().map(|(_, question, _)| question.clone()).collect();
@@ -182,18 +187,18 @@ impl Inner {
                 self.counters.errors.count();
                 let ended = error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error();
                 self.link.failed(&live, ended, || describe(&error));
-                return Err(Unavailable);
+                return Err(Unavailable::Away);
             }
             Err(_) => {
                 self.counters.timeouts.count();
                 self.link.failed(&live, false, || "it has stopped answering in time".to_owned());
-                return Err(Unavailable);
+                return Err(Unavailable::Away);
             }
         };
         let Some(answers) = answers(&reply, asked.len()) else {
             self.counters.errors.count();
             self.link.failed(&live, true, || "its answer is not one of the script".to_owned());
-            return Err(Unavailable);
+            return Err(Unavailable::Away);
         };
         Link::succeeded(&live);
         self.counters.decisions.count();
