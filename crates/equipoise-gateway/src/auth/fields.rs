@@ -174,6 +174,26 @@ fn is_reserved(field: &HeaderName) -> bool {
         )
 }
 
+/// Returns whether a field belongs to one connection, to the framing of one body or to the target of one request, so that
+/// it can never be copied to another message.
+pub(super) fn is_framing(field: &HeaderName) -> bool {
+    matches!(
+        field.as_str(),
+        "connection"
+            | "content-encoding"
+            | "content-length"
+            | "expect"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 /// Returns whether a server could take both names for one field: programs behind CGI and WSGI see each character that
 /// is no letter and no digit as `_`.
 fn is_same(one: &HeaderName, other: &HeaderName) -> bool {

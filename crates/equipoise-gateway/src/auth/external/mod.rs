@@ -27,7 +27,7 @@ use self::{
     stats::Counters,
 };
 pub use self::{cache::DecisionCache, stats::ExternalStats};
-use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm};
+use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm, fields::is_framing};
 use crate::{Denial, Identity, Mechanism, filter::UriPolicy};
 
 /// The attribute of identities that were allowed because the service was not available.
@@ -54,6 +54,9 @@ const FAIL_OPEN: &str = "fail_open";
 /// | 401, 403 | The client gets this status, with the fields `WWW-Authenticate` and `Set-Cookie`. |
 /// | 301, 302, 303, 307, 308 with `Location` | The client gets this status, with `Location` and `Set-Cookie`. |
 /// | any other, an error, a timeout | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
+///
+/// Lists of fields never contain those of the connection, of the body's length and coding, and `Host`: they are left
+/// out.
 ///
 /// The service also decides about requests without credentials, so that an [optional](super::AuthLayer::optional) layer
 /// passes on none that the service denies.
@@ -163,7 +166,7 @@ impl External {
     /// field only if a proxy around this layer writes it, such as a `ReverseProxy`. Then the service gets it as it is.
     #[must_use]
     pub fn send_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.template.fields = Some(fields.into_iter().collect());
+        self.template.fields = Some(without_framing(fields).collect());
         self
     }
 
@@ -200,21 +203,21 @@ impl External {
     /// Default: none.
     #[must_use]
     pub fn forward_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.reading(|reading| reading.backend = fields.into_iter().collect())
+        self.reading(|reading| reading.backend = without_framing(fields).collect())
     }
 
     /// Sets the fields of a response that denies the request which the client gets. Default: `WWW-Authenticate`,
     /// `Set-Cookie` and `Location`. Without `Location`, redirections are not passed on.
     #[must_use]
     pub fn denial_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.reading(|reading| reading.denied = fields.into_iter().collect())
+        self.reading(|reading| reading.denied = without_framing(fields).collect())
     }
 
     /// Sets the fields of a response that allows the request which the client gets with the backend's response, such as
     /// `Set-Cookie` with a renewed session. Default: none.
     #[must_use]
     pub fn response_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.reading(|reading| reading.allowed = fields.into_iter().collect())
+        self.reading(|reading| reading.allowed = without_framing(fields).collect())
     }
 
     /// Sets the maximum time until the head of the service's response. Default: 1 s. The head decides. The body is read
@@ -316,6 +319,11 @@ impl External {
         self.counters.fail_open.fetch_add(1, Relaxed);
         Ok(Authenticated::new(Identity::new("", Mechanism::External).attribute(FAIL_OPEN, "true")))
     }
+}
+
+/// Leaves out the fields that belong to one connection, to one body or to the target of one request.
+fn without_framing(fields: impl IntoIterator<Item = HeaderName>) -> impl Iterator<Item = HeaderName> {
+    fields.into_iter().filter(|field| !is_framing(field))
 }
 
 impl Authenticate for External {

@@ -155,3 +155,18 @@ async fn an_ambiguous_path_does_not_reach_the_service() {
     assert!(decided(&external, "/a/b?c=..", &[]).await.is_ok());
     assert_eq!(external.stats().requests, 1);
 }
+
+#[tokio::test]
+async fn fields_of_the_framing_are_never_copied() {
+    let names =
+        || ["content-length", "transfer-encoding", "connection", "host", "x-token"].map(HeaderName::from_static);
+    let external = external(|request| {
+        assert!(!request.headers().contains_key("content-length"));
+        Response::builder().header("host", "other.test").header("x-token", "t").body(Empty::new()).ok()
+    });
+    let external = external.send_fields(names()).forward_fields(names()).response_fields(names());
+    assert_eq!(external.written_fields(), ["x-token"]);
+    let request = Request::get("/").header("content-length", "5").body(()).expect("a request");
+    let allowed = external.authenticate(RequestHead::of(&request)).await.expect("allowed");
+    assert!(allowed.fields().chain(allowed.response_fields()).all(|(name, _)| name == "x-token"));
+}
