@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use equipoise_affinity::source::ClientAddress;
-use equipoise_proxy::headers::{ConnectionInfo, remove_hop_by_hop};
+use equipoise_proxy::{__private::client_scheme, headers::remove_hop_by_hop};
 use equipoise_tower::RequestHead;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
@@ -94,7 +94,6 @@ impl Template {
         let method = HeaderValue::from_str(head.method.as_str()).ok();
         let target = head.uri.path_and_query().and_then(|target| HeaderValue::from_str(target.as_str()).ok());
         let authority = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-        let is_tls = head.extensions.get::<ConnectionInfo>().is_some_and(ConnectionInfo::is_tls);
         let client = self.client.of(head).and_then(|address| HeaderValue::try_from(address.to_string()).ok());
         let is_named = |name: &HeaderName| self.fields.as_ref().is_some_and(|names| names.contains(name));
         for (name, value) in [
@@ -103,7 +102,7 @@ impl Template {
             (X_FORWARDED_METHOD, method),
             (X_FORWARDED_URI, target),
             (X_FORWARDED_HOST, authority.or_else(|| head.headers.get(HOST).cloned())),
-            (X_FORWARDED_PROTO, Some(HeaderValue::from_static(if is_tls { "https" } else { "http" }))),
+            (X_FORWARDED_PROTO, Some(HeaderValue::from_static(client_scheme(head.extensions)))),
             (X_FORWARDED_FOR, client),
         ] {
             match value {
