@@ -54,8 +54,8 @@ pub trait Authenticate: Send + Sync + 'static {
     /// Decides about a request. The returned future does nothing before it is polled: if an earlier scheme accepts the
     /// request, it is dropped.
     ///
-    /// When it is called, the layer has removed the fields that only gateways may set from the head: see
-    /// [`written_fields`](Self::written_fields).
+    /// The head is that of the client: the fields that only gateways may set are removed after the decision. A scheme must
+    /// not believe them.
     fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture;
 
     /// Returns the value of `WWW-Authenticate` with which the scheme asks for credentials. Default: `None`. Then the

@@ -27,7 +27,7 @@ pub enum InvalidRateLimit {
         name: String,
     },
     /// The quota of a limit can never admit a request, or its times are too long.
-    #[error("the limit {name:?} cannot have the quota {quota:?}: {expected}")]
+    #[error("the limit {name:?} cannot have the quota {quota}: {expected}")]
     Quota {
         /// The name of the limit.
         name: String,

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Maximum time in which a bucket becomes full again: ten years. So sums of times fit into 64 bits of nanoseconds.
 const MAX_WINDOW: u128 = 10 * 365 * 24 * 60 * 60 * NANOS_PER_SECOND;
@@ -121,6 +121,13 @@ impl Quota {
     pub(super) fn share(&self, among: u32) -> Self {
         let among = among.max(1);
         Self { period: self.period.saturating_mul(among), burst: (self.burst / among).max(1), ..*self }
+    }
+}
+
+impl fmt::Display for Quota {
+    /// Such as `10 units per 1s with a burst of 20`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} units per {:?} with a burst of {}", self.units, self.period, self.burst)
     }
 }
 

@@ -52,7 +52,9 @@ pub struct UriPolicy {
 }
 
 impl UriPolicy {
-    /// Creates the default policy: every ambiguous path is refused.
+    /// Creates the default policy: every ambiguous path is refused, except those with an encoding after decoding
+    /// (`%252F`), which are ambiguous only for endpoints that decode twice. If paths are exempt from a protection, refuse
+    /// them too: [`on`](Self::on) with [`PathFault::DoubleEncoding`].
     #[must_use]
     pub const fn new() -> Self {
         Self {

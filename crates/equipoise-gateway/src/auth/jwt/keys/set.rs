@@ -14,6 +14,9 @@ const MAX_TRIES: usize = 4;
 
 /// Keys that verify signatures of tokens. A set has 1 to 256 keys.
 ///
+/// For a token without a key id, the first 4 keys of its algorithm are tried, so that invalid tokens have a bounded cost.
+/// Give ids to keys if there are more.
+///
 /// ```
 /// use equipoise_gateway::auth::jwt::{Algorithm, KeySet, VerifyingKey};
 ///
