@@ -86,7 +86,7 @@ mod tls;
 pub use self::basic::{Basic, BasicStats, InvalidUsers, Users};
 #[cfg(feature = "auth-tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "auth-tls")))]
-pub use self::tls::{AllowedCertificates, CertificateName, ClientCertificates, CustomName};
+pub use self::tls::{AllowedCertificates, CertificateName, ClientCertificates, CustomName, InvalidFingerprint};
 pub use self::{
     all::AllOf,
     any::AnyOf,

@@ -7,7 +7,7 @@ use equipoise_proxy::{headers::ConnectionInfo, tls::ClientCertificate};
 use equipoise_tower::RequestHead;
 
 pub use self::{
-    allowed::AllowedCertificates,
+    allowed::{AllowedCertificates, InvalidFingerprint},
     name::{CertificateName, CustomName},
 };
 use super::{AuthFailure, AuthFuture, Authenticate, Authenticated, Live, join_list};
@@ -248,11 +248,23 @@ mod tests {
             (AllowedCertificates::new().fingerprints([colons.join(":")]), true),
             (AllowedCertificates::new().fingerprints(["00"]), false),
             (AllowedCertificates::new().revoked([colons.join(":")]), false),
-            (AllowedCertificates::new().names(["orders"]).revoked(["00"]), true),
+            (AllowedCertificates::new().names(["orders"]).revoked(["0".repeat(64)]), true),
+            (AllowedCertificates::new().names(["orders"]).revoked(["00"]), false),
         ] {
             live.replace(allowed.clone());
             let expected = if is_allowed { Ok(()) } else { Err("certificate_not_allowed") };
             assert_eq!(decide(&scheme, certificate.clone()).map(drop), expected, "{allowed:?}");
+        }
+    }
+
+    #[test]
+    fn only_64_hexadecimal_digits_are_a_fingerprint() {
+        let colons = vec!["AB"; 32].join(":");
+        assert_eq!(AllowedCertificates::new().fingerprints([&colons]).revoked([&colons]).check(), Ok(()));
+        for text in ["", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64)] {
+            let error = Err(InvalidFingerprint { text: text.to_owned() });
+            assert_eq!(AllowedCertificates::new().fingerprints([text]).check(), error);
+            assert_eq!(AllowedCertificates::new().revoked([text]).check(), error);
         }
     }
 
