@@ -75,8 +75,8 @@ impl Denial {
         &self.fields
     }
 
-    /// Returns the response for a request. `errors` decides its form: plain text, JSON, or a status of gRPC. The response
-    /// to `HEAD` has no body. The fields of the denial are in every form. O(length of the message).
+    /// Returns the response for a request. `errors` decides its form: plain text, JSON, or a status of gRPC. The
+    /// response to `HEAD` has no body. The fields of the denial are in every form. O(length of the message).
     pub fn respond<B, R>(&self, request: &Request<B>, errors: &ErrorResponses) -> Response<ReplyBody<R>> {
         self.respond_to(request.method(), request.headers(), request.version(), errors)
     }

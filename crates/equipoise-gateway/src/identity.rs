@@ -33,8 +33,8 @@ pub enum Mechanism {
 }
 
 impl Identity {
-    /// Creates an identity. `name` is what distinguishes the client among those of the mechanism, such as the user name or
-    /// the subject of a token.
+    /// Creates an identity. `name` is what distinguishes the client among those of the mechanism, such as the user name
+    /// or the subject of a token.
     #[must_use]
     pub fn new(name: impl Into<String>, mechanism: Mechanism) -> Self {
         Self(Arc::new(Parts { name: name.into(), mechanism, attributes: BTreeMap::new() }))

@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use super::{sharing::fill::Reader, store};
 
 pin_project! {
-    /// The body of a response of the cache: one of the inner service, a stored one or a part of it, or one that is being
-    /// received for several clients.
+    /// The body of a response of the cache: one of the inner service, a stored one or a part of it, or one that is
+    /// being received for several clients.
     ///
     /// The bytes of a stored body are shared, not copied. Its errors are those of the inner body, or a
     /// [`CacheError`](super::CacheError) if the body is received for several clients.

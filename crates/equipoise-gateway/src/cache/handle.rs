@@ -22,8 +22,8 @@ impl CacheHandle {
         Self { engine }
     }
 
-    /// Purges one URL, such as `https://example.com/a?b=1`: all its variants, for all identities. The query is treated as
-    /// the [`KeyPolicy`](super::KeyPolicy) says.
+    /// Purges one URL, such as `https://example.com/a?b=1`: all its variants, for all identities. The query is treated
+    /// as the [`KeyPolicy`](super::KeyPolicy) says.
     ///
     /// # Errors
     ///
@@ -35,8 +35,8 @@ impl CacheHandle {
         Ok(removed)
     }
 
-    /// Purges all URLs that begin with a text, such as `https://example.com/static/`. The host must be complete, in lower
-    /// case, and followed by a `/`. O(number of stored responses).
+    /// Purges all URLs that begin with a text, such as `https://example.com/static/`. The host must be complete, in
+    /// lower case, and followed by a `/`. O(number of stored responses).
     ///
     /// # Errors
     ///

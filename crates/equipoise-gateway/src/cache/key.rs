@@ -11,15 +11,16 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// What the cache tells apart: which requests may get the same stored response.
 ///
-/// The key is always made of the scheme, the host, the path and the query. The scheme is the one in `X-Forwarded-Proto`,
-/// which a [`ReverseProxy`](equipoise_proxy::ReverseProxy) sets, or else that of the URI or of the connection. The host
-/// is in lower case, without the default port of the scheme. The path is compared byte by byte as it is forwarded:
-/// `/a%2Fb`, `/a%2fb` and `/a//b` are different keys, so a difference between the cache and the backend in how paths are
-/// normalized cannot poison another path.
+/// The key is always made of the scheme, the host, the path and the query. The scheme is the one in
+/// `X-Forwarded-Proto`, which a [`ReverseProxy`](equipoise_proxy::ReverseProxy) sets, or else that of the URI or of the
+/// connection. The host is in lower case, without the default port of the scheme. The path is compared byte by byte as
+/// it is forwarded: `/a%2Fb`, `/a%2fb` and `/a//b` are different keys, so a difference between the cache and the
+/// backend in how paths are normalized cannot poison another path.
 ///
-/// Other fields of the request are not part of the key, unless the response names them in `Vary`. If the backend puts an
-/// unkeyed field into its responses, such as `X-Forwarded-Host` or `X-Original-URL`, a client can poison the cache with
-/// it. A `ReverseProxy` replaces `X-Forwarded-*`; remove other such fields, or add them with [`field`](Self::field).
+/// Other fields of the request are not part of the key, unless the response names them in `Vary`. If the backend puts
+/// an unkeyed field into its responses, such as `X-Forwarded-Host` or `X-Original-URL`, a client can poison the cache
+/// with it. A `ReverseProxy` replaces `X-Forwarded-*`; remove other such fields, or add them with
+/// [`field`](Self::field).
 ///
 /// ```
 /// use equipoise_gateway::cache::KeyPolicy;
@@ -58,8 +59,8 @@ impl KeyPolicy {
         Self::default()
     }
 
-    /// Ignores the query. The backend still gets it, so use this only if its responses do not depend on it. Default: the
-    /// whole query counts.
+    /// Ignores the query. The backend still gets it, so use this only if its responses do not depend on it. Default:
+    /// the whole query counts.
     #[must_use]
     pub fn without_query(mut self) -> Self {
         self.query = Query::None;

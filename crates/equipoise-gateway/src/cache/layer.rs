@@ -95,23 +95,23 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets the maximum size of the body of a stored response, in bytes. A larger response passes uncached. Default: what
-    /// an entry of the store in memory may have, which is 1/64 of the store, or 256 KiB if that is more; 8 MiB for another
-    /// store.
+    /// Sets the maximum size of the body of a stored response, in bytes. A larger response passes uncached. Default:
+    /// what an entry of the store in memory may have, which is 1/64 of the store, or 256 KiB if that is more; 8 MiB for
+    /// another store.
     pub fn max_entry_bytes(mut self, bytes: u64) -> Self {
         self.max_entry_bytes = Some(bytes);
         self
     }
 
-    /// Sets the maximum number of bytes that all responses which are being received may hold together, in addition to the
-    /// store. Above it, responses pass uncached. Default: 256 MiB.
+    /// Sets the maximum number of bytes that all responses which are being received may hold together, in addition to
+    /// the store. Above it, responses pass uncached. Default: 256 MiB.
     pub fn max_filling_bytes(mut self, bytes: u64) -> Self {
         self.settings.max_filling_bytes = bytes;
         self
     }
 
-    /// Sets the longest time that a request waits for the head of the response to another request for the same URL. After
-    /// it, the request is forwarded too. Zero forwards each request. Default: 10 s.
+    /// Sets the longest time that a request waits for the head of the response to another request for the same URL.
+    /// After it, the request is forwarded too. Zero forwards each request. Default: 10 s.
     pub fn max_wait(mut self, time: Duration) -> Self {
         self.settings.max_wait = time;
         self
@@ -141,8 +141,9 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets whether `no-cache`, `max-age`, `min-fresh`, `max-stale` and `no-store` in requests are obeyed. If not, a client
-    /// can neither make the cache ask the backend nor get stale responses; `only-if-cached` always counts. Default: true.
+    /// Sets whether `no-cache`, `max-age`, `min-fresh`, `max-stale` and `no-store` in requests are obeyed. If not, a
+    /// client can neither make the cache ask the backend nor get stale responses; `only-if-cached` always counts.
+    /// Default: true.
     pub fn obey_requests(mut self, obey: bool) -> Self {
         self.settings.obey_requests = obey;
         self
@@ -169,8 +170,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets the longest time for which any stale response is used, whatever the response and the request allow. Default:
-    /// 7 days.
+    /// Sets the longest time for which any stale response is used, whatever the response and the request allow.
+    /// Default: 7 days.
     pub fn max_stale(mut self, time: Duration) -> Self {
         self.settings.policy.max_stale = time;
         self
@@ -188,10 +189,10 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets whether a successful response is refused if its type contradicts the extension of the path: HTML or JSON for a path such
-    /// as `/account/x.css`. Such a URL is the way of web cache deception: an attacker leads a user to it, the backend
-    /// ignores the end of the path, and the page of the user would be stored under a name that looks public. Default:
-    /// true.
+    /// Sets whether a successful response is refused if its type contradicts the extension of the path: HTML or JSON
+    /// for a path such as `/account/x.css`. Such a URL is the way of web cache deception: an attacker leads a user to
+    /// it, the backend ignores the end of the path, and the page of the user would be stored under a name that looks
+    /// public. Default: true.
     pub fn refuse_deception(mut self, refuse: bool) -> Self {
         self.settings.policy.refuse_deception = refuse;
         self

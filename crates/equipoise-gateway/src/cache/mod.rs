@@ -1,7 +1,7 @@
 //! A shared HTTP cache as a tower layer.
 //!
-//! [`CacheLayer`] answers `GET` and `HEAD` requests with stored responses of the service behind it. It follows RFC 9111 as
-//! a shared cache, with the extensions of RFC 5861 (`stale-while-revalidate`, `stale-if-error`), RFC 9213
+//! [`CacheLayer`] answers `GET` and `HEAD` requests with stored responses of the service behind it. It follows RFC 9111
+//! as a shared cache, with the extensions of RFC 5861 (`stale-while-revalidate`, `stale-if-error`), RFC 9213
 //! (`CDN-Cache-Control`) and RFC 9211 (`Cache-Status`).
 //!
 //! ```
@@ -34,8 +34,8 @@
 //!
 //! # What is stored
 //!
-//! A response to `GET` is stored if it is fresh for some time, or if it can be validated (`ETag`, `Last-Modified`), and if
-//! nothing forbids it:
+//! A response to `GET` is stored if it is fresh for some time, or if it can be validated (`ETag`, `Last-Modified`), and
+//! if nothing forbids it:
 //!
 //! | a response is not stored if | can be changed with |
 //! | --- | --- |
@@ -48,10 +48,11 @@
 //! | its type contradicts the extension of the path (`/account/x.css` with HTML) | [`refuse_deception`](CacheBuilder::refuse_deception) |
 //! | it is larger than the limit, or its body fails or has the wrong length | [`max_entry_bytes`](CacheBuilder::max_entry_bytes) |
 //!
-//! The lifetime is that of `CDN-Cache-Control`, or else of `s-maxage`, `max-age`, `Expires`, in this order. A number or a
-//! date that cannot be read, and different numbers in one response, mean that the response is stale. There is no heuristic
-//! freshness unless [`heuristic`](CacheBuilder::heuristic) is set. Fields that `no-cache="…"` or `private="…"` name are
-//! not stored. Trailers reach the clients that read the response while it arrives, and are not stored.
+//! The lifetime is that of `CDN-Cache-Control`, or else of `s-maxage`, `max-age`, `Expires`, in this order. A number or
+//! a date that cannot be read, and different numbers in one response, mean that the response is stale. There is no
+//! heuristic freshness unless [`heuristic`](CacheBuilder::heuristic) is set. Fields that `no-cache="…"` or
+//! `private="…"` name are not stored. Trailers reach the clients that read the response while it arrives, and are not
+//! stored.
 //!
 //! # What a request gets
 //!
@@ -77,20 +78,20 @@
 //! # One fetch for many clients
 //!
 //! Requests for the same URL and variant that come while it is fetched wait for that fetch, at most
-//! [`max_wait`](CacheBuilder::max_wait), and read its body while it arrives. The fetch runs in a task of its own (it needs
-//! a tokio runtime), so it goes on when the client that has begun it leaves. If the response cannot be shared, the
-//! waiting requests are forwarded at the same time, and the cache remembers for
-//! [some time](CacheBuilder::remember_uncacheable) not to let requests for this URL wait. An error is an error for all
-//! that wait: a backend that fails is not asked again by each of them.
+//! [`max_wait`](CacheBuilder::max_wait), and read its body while it arrives. The fetch runs in a task of its own (it
+//! needs a tokio runtime), so it goes on when the client that has begun it leaves. If the response cannot be shared,
+//! the waiting requests are forwarded at the same time, and the cache remembers for [some
+//! time](CacheBuilder::remember_uncacheable) not to let requests for this URL wait. An error is an error for all that
+//! wait: a backend that fails is not asked again by each of them.
 //!
-//! A body is kept until it is complete, so a slow client does not slow down others. If it becomes larger than the limit, it
-//! is not stored, and all clients that read it still get all of it: then it is kept only until the slowest of them has
-//! read it, and at most 256 KiB beyond what had arrived. When the last of them leaves, the fetch ends.
+//! A body is kept until it is complete, so a slow client does not slow down others. If it becomes larger than the
+//! limit, it is not stored, and all clients that read it still get all of it: then it is kept only until the slowest of
+//! them has read it, and at most 256 KiB beyond what had arrived. When the last of them leaves, the fetch ends.
 //!
 //! # Memory
 //!
-//! The store, the bodies that are being received ([`max_filling_bytes`](CacheBuilder::max_filling_bytes)) and the list of
-//! URLs that cannot be cached (16 384 of them) are bounded.
+//! The store, the bodies that are being received ([`max_filling_bytes`](CacheBuilder::max_filling_bytes)) and the list
+//! of URLs that cannot be cached (16 384 of them) are bounded.
 //!
 //! # Place in a stack
 //!

@@ -191,8 +191,8 @@ where
     Ok(Response::from_parts(parts, CacheBody::inner(body)))
 }
 
-/// Forwards a request that may change something. If it succeeds, stored responses of its URL, and of those in `Location`
-/// and `Content-Location` on the same host, are removed before the client gets the response (RFC 9111, 4.4).
+/// Forwards a request that may change something. If it succeeds, stored responses of its URL, and of those in
+/// `Location` and `Content-Location` on the same host, are removed before the client gets the response (RFC 9111, 4.4).
 async fn invalidate<S, B, R>(
     engine: Arc<Engine>,
     inner: S,

@@ -13,7 +13,8 @@ use tower_http::compression::CompressionBody;
 use super::{Encoding, settings::Slot};
 
 pin_project! {
-    /// The body of a response of a [`Compression`](super::Compression): that of the inner service, as it is or compressed.
+    /// The body of a response of a [`Compression`](super::Compression): that of the inner service, as it is or
+    /// compressed.
     pub struct CompressedBody<R: Body> {
         #[pin]
         kind: Kind<R>,

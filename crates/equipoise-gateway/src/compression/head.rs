@@ -9,7 +9,8 @@ use http::{
 
 use super::Encoding;
 
-/// Digests of the content or of the representation, which are different after a compression: RFC 1864, RFC 3230, RFC 9530.
+/// Digests of the content or of the representation, which are different after a compression: RFC 1864, RFC 3230, RFC
+/// 9530.
 const DIGESTS: [HeaderName; 4] = [
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),

@@ -74,8 +74,8 @@ impl CompressionLayer {
         Self { settings: Arc::default(), shared: Arc::default() }
     }
 
-    /// Sets the encodings, the preferred one first. The preference decides between encodings that the client accepts with
-    /// the same weight. Default: `zstd`, `br`, `gzip`, `deflate`.
+    /// Sets the encodings, the preferred one first. The preference decides between encodings that the client accepts
+    /// with the same weight. Default: `zstd`, `br`, `gzip`, `deflate`.
     ///
     /// # Errors
     /// The list is empty, or contains an encoding twice.
@@ -95,9 +95,9 @@ impl CompressionLayer {
         Ok(self)
     }
 
-    /// Sets the media types that are compressed: types such as `text/html`, and the patterns `text/*`, `*+json` and `*/*`.
-    /// Default: `text/*`, JSON, XML, SVG, JavaScript, WebAssembly, YAML, fonts except WOFF, and other formats that are not
-    /// compressed themselves. `application/grpc*` and `text/event-stream` are never compressed.
+    /// Sets the media types that are compressed: types such as `text/html`, and the patterns `text/*`, `*+json` and
+    /// `*/*`. Default: `text/*`, JSON, XML, SVG, JavaScript, WebAssembly, YAML, fonts except WOFF, and other formats
+    /// that are not compressed themselves. `application/grpc*` and `text/event-stream` are never compressed.
     ///
     /// # Errors
     /// A text is neither a media type nor a pattern.
@@ -117,8 +117,8 @@ impl CompressionLayer {
     }
 
     /// Sets the minimum length of a response that is compressed, in bytes. A response whose length is not known is
-    /// compressed. A client that refuses responses without an encoding (`identity;q=0`) also gets shorter ones compressed.
-    /// Default: 1024, because a shorter response fits into one packet anyway.
+    /// compressed. A client that refuses responses without an encoding (`identity;q=0`) also gets shorter ones
+    /// compressed. Default: 1024, because a shorter response fits into one packet anyway.
     #[must_use]
     pub fn min_bytes(mut self, bytes: u64) -> Self {
         self.settings_mut().min_bytes = bytes;
@@ -133,16 +133,16 @@ impl CompressionLayer {
     }
 
     /// Sets the maximum number of responses that are compressed at the same time. Further ones are sent as they are. It
-    /// limits the memory: with the default levels, an encoder needs up to 6 MiB for `zstd` and `br` and 0.3 MiB for `gzip`
-    /// and `deflate`. Default: 1000.
+    /// limits the memory: with the default levels, an encoder needs up to 6 MiB for `zstd` and `br` and 0.3 MiB for
+    /// `gzip` and `deflate`. Default: 1000.
     #[must_use]
     pub fn max_concurrent(mut self, max: usize) -> Self {
         self.settings_mut().max_concurrent = max;
         self
     }
 
-    /// Sets whether `Accept-Encoding` is removed from requests, so that the backend sends all responses without an encoding.
-    /// A cache inside of this layer then stores one variant of each response. Default: false.
+    /// Sets whether `Accept-Encoding` is removed from requests, so that the backend sends all responses without an
+    /// encoding. A cache inside of this layer then stores one variant of each response. Default: false.
     #[must_use]
     pub fn plain_backend(mut self, plain: bool) -> Self {
         self.settings_mut().plain_backend = plain;

@@ -18,10 +18,10 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Reads `Accept-Encoding` (RFC 9110, section 12.5.3). The acceptable encoding with the highest weight is chosen. Of
-    /// several with the same weight, the first of the preference is chosen. Elements that are malformed or not known are
-    /// ignored. A request without the field accepts only responses without an encoding, because such clients are seldom able
-    /// to decode. O(length of the field).
+    /// Reads `Accept-Encoding` (RFC 9110, section 12.5.3). The acceptable encoding with the highest weight is chosen.
+    /// Of several with the same weight, the first of the preference is chosen. Elements that are malformed or not known
+    /// are ignored. A request without the field accepts only responses without an encoding, because such clients are
+    /// seldom able to decode. O(length of the field).
     pub(super) fn of(headers: &HeaderMap, preference: &Preference) -> Self {
         let mut weights: [Option<Weight>; COUNT] = [None; COUNT];
         let (mut identity, mut any) = (None, None);

@@ -48,8 +48,8 @@ impl LimitKey {
     /// Counts by the address of the client: all 32 bits of an IPv4 address, and the first 64 bits of an IPv6 address,
     /// because a client chooses the other 64 bits itself. An IPv4-mapped IPv6 address counts as the IPv4 address.
     ///
-    /// `source` determines the address. Behind proxies, it should trust exactly these proxies. The key is missing if the
-    /// address of the peer is unknown.
+    /// `source` determines the address. Behind proxies, it should trust exactly these proxies. The key is missing if
+    /// the address of the peer is unknown.
     #[must_use]
     pub fn client(source: ClientAddress) -> Self {
         Self::network(source, SourcePrefix::default())
@@ -62,11 +62,11 @@ impl LimitKey {
     }
 
     /// Counts by the value of a request header, such as that of an API key. The value is compared byte by byte. The key
-    /// is missing if the request has not exactly one line of this header, or if the value is empty: with a second line, a
-    /// client could get a new bucket while the backend still reads the first line.
+    /// is missing if the request has not exactly one line of this header, or if the value is empty: with a second line,
+    /// a client could get a new bucket while the backend still reads the first line.
     ///
-    /// Clients choose the values of headers. A limit by a header that nothing has verified limits only honest clients, so
-    /// combine it with a limit by address, or use [`identity`](Self::identity) behind an authentication.
+    /// Clients choose the values of headers. A limit by a header that nothing has verified limits only honest clients,
+    /// so combine it with a limit by address, or use [`identity`](Self::identity) behind an authentication.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         Self::part(Part::Header(name))
@@ -81,8 +81,8 @@ impl LimitKey {
         Self::part(Part::Identity)
     }
 
-    /// Counts by the name of the route in the request's [`RouteNote`]. The key is missing if the request has no note, or
-    /// if no router has written the note yet.
+    /// Counts by the name of the route in the request's [`RouteNote`]. The key is missing if the request has no note,
+    /// or if no router has written the note yet.
     #[must_use]
     pub fn route() -> Self {
         Self::part(Part::Route)

@@ -16,10 +16,11 @@ use super::{
 
 /// Limits how many requests pass, by one or several [`Limit`]s. Wraps services in [`RateLimit`].
 ///
-/// A request passes if all limits admit it. Otherwise, it gets status 429 with the code `rate_limited` and `Retry-After`,
-/// and no limit counts it.
+/// A request passes if all limits admit it. Otherwise, it gets status 429 with the code `rate_limited` and
+/// `Retry-After`, and no limit counts it.
 ///
-/// Clones of a layer, and all services that it has wrapped, share their buckets. Two layers that are built alike do not.
+/// Clones of a layer, and all services that it has wrapped, share their buckets. Two layers that are built alike do
+/// not.
 ///
 /// ```
 /// use equipoise_affinity::source::ClientAddress;
@@ -119,7 +120,8 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Sets the status of the response for a denied request. Range: 400 to 599. Default: 429. nginx uses 503 by default.
+    /// Sets the status of the response for a denied request. Range: 400 to 599. Default: 429. nginx uses 503 by
+    /// default.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
@@ -156,8 +158,8 @@ impl RateLimitBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidRateLimit`] if there is no limit, there are more than 8 limits, or a setting is out of range. With Redis,
-    /// also if there is no Tokio runtime. A server that is unavailable is not an error.
+    /// [`InvalidRateLimit`] if there is no limit, there are more than 8 limits, or a setting is out of range. With
+    /// Redis, also if there is no Tokio runtime. A server that is unavailable is not an error.
     pub fn build(self) -> Result<RateLimitLayer, InvalidRateLimit> {
         #[cfg(feature = "rate-limit-redis")]
         let redis = self.redis;

@@ -65,8 +65,8 @@ impl LocalLimits {
     /// Decides on a request at the time `now`, and takes its units from all limits if none of them denies it.
     ///
     /// If there are several limits, all of them are looked at first. Two requests at the same moment can both see the
-    /// last unit. Then one of them is denied, and gives back what it has taken from other limits, except from buckets that
-    /// a third request has used in between.
+    /// last unit. Then one of them is denied, and gives back what it has taken from other limits, except from buckets
+    /// that a third request has used in between.
     pub(super) fn decide(&self, demands: &Demands, now: u64) -> Verdict {
         let mut verdict = Verdict::default();
         let asked = |dry_run: bool| {
@@ -146,7 +146,8 @@ impl Shape {
         self.interval.saturating_mul(units.into())
     }
 
-    /// Returns how long a request waits before it is passed on. `before` is the time at which the bucket was full before.
+    /// Returns how long a request waits before it is passed on. `before` is the time at which the bucket was full
+    /// before.
     pub(super) fn delay(&self, before: u64, units: u32, now: u64) -> u64 {
         let Some(free) = self.delay_after else { return 0 };
         // The debt including this request, but without its last unit: a request in an idle bucket does not wait.

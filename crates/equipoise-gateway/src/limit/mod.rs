@@ -39,9 +39,9 @@
 //!
 //! # Several gateways
 //!
-//! With the feature `rate-limit-redis`, several gateways share their buckets in a Redis or Valkey server (`RedisLimits`).
-//! A request then waits for one round trip, at most 20 ms by default. While the server is unavailable, each gateway
-//! decides with its own buckets, or all requests are admitted or denied.
+//! With the feature `rate-limit-redis`, several gateways share their buckets in a Redis or Valkey server
+//! (`RedisLimits`). A request then waits for one round trip, at most 20 ms by default. While the server is unavailable,
+//! each gateway decides with its own buckets, or all requests are admitted or denied.
 //!
 //! # What these limits do not do
 //!

@@ -11,9 +11,9 @@ pub(super) const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// `burst + w * units / period` units. A request uses one unit, unless a limit sets another
 /// [cost](super::Limit::cost).
 ///
-/// The time for one unit is rounded up to nanoseconds, so the highest rate is 10⁹ units per second. The quota is checked
-/// when the layer is built: `units` and `burst` must be at least 1, `period` must not be zero, and an empty bucket must
-/// become full within ten years.
+/// The time for one unit is rounded up to nanoseconds, so the highest rate is 10⁹ units per second. The quota is
+/// checked when the layer is built: `units` and `burst` must be at least 1, `period` must not be zero, and an empty
+/// bucket must become full within ten years.
 ///
 /// ```
 /// use std::time::Duration;

@@ -92,7 +92,8 @@ impl Limit {
         self
     }
 
-    /// Counts what the limit would deny or delay, but admits it at once. Use it to find the right quota. Default: false.
+    /// Counts what the limit would deny or delay, but admits it at once. Use it to find the right quota. Default:
+    /// false.
     #[must_use]
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;

@@ -48,8 +48,9 @@ pub struct LimitStats {
     pub delayed: u64,
     /// Number of requests without the key of the limit.
     pub missing_key: u64,
-    /// Number of keys in the table of this process. Keys are replaced, never removed, so it never decreases. Its maximum
-    /// is twice [`max_keys`](super::Limit::max_keys). With a limit in Redis, it only counts keys of the fallback.
+    /// Number of keys in the table of this process. Keys are replaced, never removed, so it never decreases. Its
+    /// maximum is twice [`max_keys`](super::Limit::max_keys). With a limit in Redis, it only counts keys of the
+    /// fallback.
     pub keys: u64,
     /// Number of keys that were replaced although their bucket was not full, because the table had no room.
     pub evicted: u64,

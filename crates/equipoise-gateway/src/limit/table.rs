@@ -17,8 +17,8 @@ const WAYS: usize = 16;
 /// with this debt. This is the algorithm Space-Saving (Metwally, Agrawal, El Abbadi, 2005) for GCRA. It has these
 /// consequences:
 ///
-/// - A key that is not in the table owes at most `floor`, with which it would start. So a flood of keys cannot reset the
-///   bucket of any key, and no key ever uses more than its quota.
+/// - A key that is not in the table owes at most `floor`, with which it would start. So a flood of keys cannot reset
+///   the bucket of any key, and no key ever uses more than its quota.
 /// - A flood of keys that send one request each leaves new keys almost full buckets. To exhaust the buckets of all new
 ///   keys, a flood needs more admitted requests than the whole quotas of all keys of a table.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ struct Way {
     full_at: u64,
 }
 
-/// One access to the bucket of a key: what a limiter asks for, and what the bucket was. The limiters of `governor` do not
-/// return the state of the bucket, so the table writes it into the visit.
+/// One access to the bucket of a key: what a limiter asks for, and what the bucket was. The limiters of `governor` do
+/// not return the state of the bucket, so the table writes it into the visit.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     pub(super) key: KeyId,

@@ -15,7 +15,8 @@ use crate::ReplyBody;
 pin_project! {
     /// A body that functions may have replaced. The backend gets requests with it, and clients get responses with it.
     ///
-    /// Most bodies pass as they are. A body that a function limits, changes or watches is boxed, which costs one allocation.
+    /// Most bodies pass as they are. A body that a function limits, changes or watches is boxed, which costs one
+    /// allocation.
     pub struct AnyBody<B> {
         #[pin]
         kind: Kind<B>,

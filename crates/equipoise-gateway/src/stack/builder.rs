@@ -23,9 +23,9 @@ use crate::limit::{InFlightLayer, RateLimitLayer};
 
 /// The functions of a listener or a route. See the [module](super) for their order.
 ///
-/// Each method sets one function, and replaces it if it was set before. The default is no function. A layer can be used in
-/// several `Functions`, which then share its state: one limit for two routes is one layer, and two limits are two layers.
-/// Keep a clone of a layer to read its counters.
+/// Each method sets one function, and replaces it if it was set before. The default is no function. A layer can be used
+/// in several `Functions`, which then share its state: one limit for two routes is one layer, and two limits are two
+/// layers. Keep a clone of a layer to read its counters.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Functions {
@@ -113,8 +113,8 @@ impl Functions {
         self
     }
 
-    /// Changes fields between the client and all other functions (step 1). Changes of responses apply also to those that
-    /// other functions make, such as denials.
+    /// Changes fields between the client and all other functions (step 1). Changes of responses apply also to those
+    /// that other functions make, such as denials.
     pub fn client_fields(mut self, layer: FieldsLayer) -> Self {
         self.client_fields = Some(layer);
         self
@@ -211,16 +211,17 @@ impl Functions {
         self
     }
 
-    /// Allows that a cache behind the authentication serves a response for one identity to another. The cache does so only
-    /// with responses that permit it, for example with `Cache-Control: public` or `s-maxage` (RFC 9111, section 3.5). Make
-    /// sure that the backend sends this only for what all identities may see. Default: not allowed.
+    /// Allows that a cache behind the authentication serves a response for one identity to another. The cache does so
+    /// only with responses that permit it, for example with `Cache-Control: public` or `s-maxage` (RFC 9111, section
+    /// 3.5). Make sure that the backend sends this only for what all identities may see. Default: not allowed.
     #[cfg(feature = "cache")]
     pub fn share_cache_between_identities(mut self) -> Self {
         self.shares_cache = true;
         self
     }
 
-    /// Changes the fields of requests to the backend, and those of its responses before the cache stores them (step 11).
+    /// Changes the fields of requests to the backend, and those of its responses before the cache stores them (step
+    /// 11).
     pub fn backend_fields(mut self, layer: FieldsLayer) -> Self {
         self.backend_fields = Some(layer);
         self

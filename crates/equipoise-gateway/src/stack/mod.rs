@@ -20,9 +20,9 @@
 //! Neither the cache nor the backend is reached by a request that the authentication refuses. What would leave a
 //! route open by mistake is refused: see [`InvalidFunctions`].
 //!
-//! The functions work inside of a [`ReverseProxy`](equipoise_proxy::ReverseProxy), for all requests of a listener or, in the
-//! branches of a router, for those of a route. A `ReverseProxy` has checked requests before them, and sets the fields
-//! `X-Forwarded-*`.
+//! The functions work inside of a [`ReverseProxy`](equipoise_proxy::ReverseProxy), for all requests of a listener or,
+//! in the branches of a router, for those of a route. A `ReverseProxy` has checked requests before them, and sets the
+//! fields `X-Forwarded-*`.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -34,8 +34,8 @@ pub(crate) fn not_modified_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// Returns whether a `Range` counts for the stored response (RFC 9110, 13.1.5): there is no `If-Range`, or its validator
-/// is a strong one of the response.
+/// Returns whether a `Range` counts for the stored response (RFC 9110, 13.1.5): there is no `If-Range`, or its
+/// validator is a strong one of the response.
 pub(crate) fn range_applies(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let Some(condition) = request.get(IF_RANGE) else { return true };
     let text = condition.as_bytes().trim_ascii();

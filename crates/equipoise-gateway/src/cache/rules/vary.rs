@@ -13,8 +13,8 @@ pub(crate) type Selecting = Vec<(HeaderName, Vec<HeaderValue>)>;
 /// A response that names more fields than this is not stored: hardly any other request would select it.
 const MAX_FIELDS: usize = 16;
 
-/// Returns the names of the fields in `Vary`, sorted. `None` if no other request selects the response: `Vary` has a `*`,
-/// a text that is no name, or too many names.
+/// Returns the names of the fields in `Vary`, sorted. `None` if no other request selects the response: `Vary` has a
+/// `*`, a text that is no name, or too many names.
 pub(crate) fn names(response: &HeaderMap) -> Option<BTreeSet<Name>> {
     let mut names = BTreeSet::new();
     for value in response.get_all(VARY) {
@@ -54,8 +54,8 @@ pub(crate) fn select(names: &BTreeSet<Name>, request: &HeaderMap) -> Selecting {
     names.iter().map(|name| (name.0.clone(), values(&name.0))).collect()
 }
 
-/// Returns a copy that does not share the memory of the value. A value from a connection shares the whole buffer that it
-/// was read into, which is much larger and must not be kept as long as a stored response.
+/// Returns a copy that does not share the memory of the value. A value from a connection shares the whole buffer that
+/// it was read into, which is much larger and must not be kept as long as a stored response.
 pub(crate) fn copied(value: &HeaderValue) -> HeaderValue {
     // The bytes are those of a valid value, so this does not fail.
     HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())

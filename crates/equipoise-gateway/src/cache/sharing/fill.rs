@@ -129,8 +129,8 @@ impl Filling {
         Some(Reader { filling: Arc::clone(self), slot, given_up: false })
     }
 
-    /// Receives the whole body. Returns it, with its trailers, if it is complete and not too large: then the readers see
-    /// its end after [`finish`](Self::finish). Otherwise, they see its end or its error now.
+    /// Receives the whole body. Returns it, with its trailers, if it is complete and not too large: then the readers
+    /// see its end after [`finish`](Self::finish). Otherwise, they see its end or its error now.
     pub(crate) async fn receive<R>(&self, body: R) -> Option<(store::Body, Option<HeaderMap>)>
     where
         R: Body<Data = Bytes>,

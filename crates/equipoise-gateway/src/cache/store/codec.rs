@@ -29,8 +29,8 @@ pub enum DecodeError {
 }
 
 impl Entry {
-    /// Returns the entry as bytes, for a store outside of the process. Times before 1970 become 1970. Returns `None` for
-    /// what no store should keep: a response with more than 65 535 fields, or a field name or vary list of such a
+    /// Returns the entry as bytes, for a store outside of the process. Times before 1970 become 1970. Returns `None`
+    /// for what no store should keep: a response with more than 65 535 fields, or a field name or vary list of such a
     /// length. O(size).
     pub fn to_bytes(&self) -> Option<Bytes> {
         let mut bytes = Vec::with_capacity(self.size());

@@ -65,7 +65,8 @@ impl Decoding {
 }
 
 pin_project! {
-    /// The body of a request behind a [`Decompression`](super::Decompression): as the client has sent it, or decompressed.
+    /// The body of a request behind a [`Decompression`](super::Decompression): as the client has sent it, or
+    /// decompressed.
     ///
     /// A body that cannot be decompressed, or not within the limits, fails with a
     /// [`DecompressionError`](super::DecompressionError).
@@ -98,8 +99,8 @@ pin_project! {
 }
 
 pin_project! {
-    /// What a decoder reads. It notes whether the body of the client has failed, to tell this from errors of the decoder.
-    /// tower-http may ask for frames after the end, which a body need not expect.
+    /// What a decoder reads. It notes whether the body of the client has failed, to tell this from errors of the
+    /// decoder. tower-http may ask for frames after the end, which a body need not expect.
     struct Input<B: Body> {
         #[pin]
         body: B,
@@ -110,8 +111,8 @@ pin_project! {
     }
 }
 
-/// A part of the compressed body. It counts the bytes that the decoder uses: tower-http ignores those after the end of the
-/// compressed text, if they are in the same frame.
+/// A part of the compressed body. It counts the bytes that the decoder uses: tower-http ignores those after the end of
+/// the compressed text, if they are in the same frame.
 struct Piece {
     bytes: Bytes,
     decoding: Arc<Decoding>,

@@ -125,8 +125,9 @@ impl DecompressionLayer {
         self
     }
 
-    /// Sets how many times longer than the compressed body the decompressed one may be. The first 1 MiB is free, because
-    /// short texts with many repetitions are common. Default: 200. The formats reach about 1 000 (`gzip`) and more.
+    /// Sets how many times longer than the compressed body the decompressed one may be. The first 1 MiB is free,
+    /// because short texts with many repetitions are common. Default: 200. The formats reach about 1 000 (`gzip`) and
+    /// more.
     ///
     /// # Errors
     /// The ratio is 0.

@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 use super::permits::Permit;
 
 pin_project! {
-    /// The body of a response that holds the permit of its request. The permit is given back when the body has ended, has
-    /// failed, or is dropped.
+    /// The body of a response that holds the permit of its request. The permit is given back when the body has ended,
+    /// has failed, or is dropped.
     #[derive(Debug)]
     pub struct InFlightBody<R> {
         #[pin]

@@ -71,7 +71,8 @@ impl Link {
         }
     }
 
-    /// Reports a failure of a connection. The connection is given up if it has ended, or after several failures in a row.
+    /// Reports a failure of a connection. The connection is given up if it has ended, or after several failures in a
+    /// row.
     pub(super) fn failed(&self, live: &Arc<Live>, ended: bool, reason: impl FnOnce() -> String) {
         let failures = live.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if !ended && failures < MAX_FAILURES {

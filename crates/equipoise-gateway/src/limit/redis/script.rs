@@ -1,11 +1,12 @@
 use redis::{Cmd, Script, Value, cmd};
 
-/// Decides on all limits of a request. It takes units from all limits or from none; limits in a dry run are independent.
+/// Decides on all limits of a request. It takes units from all limits or from none; limits in a dry run are
+/// independent.
 ///
 /// A key holds the time at which its bucket is full, in microseconds since November 2023, so that a double has room for
-/// fractions of 1/64. It is a string that expires at this time. Anything else under a key counts as a full bucket, and so
-/// does a time in the past. A time that is further in the future than the burst allows (the server's clock was set back)
-/// counts as an empty bucket.
+/// fractions of 1/64. It is a string that expires at this time. Anything else under a key counts as a full bucket, and
+/// so does a time in the past. A time that is further in the future than the burst allows (the server's clock was set
+/// back) counts as an empty bucket.
 ///
 /// Arguments, for each key: nanoseconds per unit, burst, units, and 1 in a dry run. With 0 units, nothing is taken.
 /// The reply has two integers for each key: 1 if the limit admits the request, and the nanoseconds until the bucket was

@@ -19,10 +19,11 @@ const MAX_WAITING: usize = 1 << 20;
 ///
 /// Times in Redis are precise to about 30 ns. A limit of more than 10⁶ units per second is refused.
 ///
-/// **Outages.** While the server is unavailable, the [fallback](Self::fallback) decides. After an error of the connection
-/// or three failures in a row (a timeout is one), requests no longer ask the server: they use the fallback at once. In
-/// the background, the layer connects again, with a growing wait between attempts. A connection is used after the server
-/// has answered a script that writes. So a server that hangs, loads its data or is a replica counts as unavailable.
+/// **Outages.** While the server is unavailable, the [fallback](Self::fallback) decides. After an error of the
+/// connection or three failures in a row (a timeout is one), requests no longer ask the server: they use the fallback
+/// at once. In the background, the layer connects again, with a growing wait between attempts. A connection is used
+/// after the server has answered a script that writes. So a server that hangs, loads its data or is a replica counts as
+/// unavailable.
 ///
 /// **Redis Cluster.** All buckets of a request must be on one server, and the layer connects to one server. If a proxy
 /// distributes the keys, or the limits share a server of a cluster, use a hash tag as the prefix, such as `{limits}:`.
@@ -59,9 +60,9 @@ pub struct RedisLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RedisFallback {
-    /// The buckets of this process, which are full at first. Each gateway admits the part `1 / gateways` of each quota, so
-    /// that all gateways together admit about the quota. With 1, each gateway admits the whole quota. A burst is at least
-    /// one unit.
+    /// The buckets of this process, which are full at first. Each gateway admits the part `1 / gateways` of each quota,
+    /// so that all gateways together admit about the quota. With 1, each gateway admits the whole quota. A burst is at
+    /// least one unit.
     Local {
         /// Number of gateways that share the limits. 0 counts as 1.
         gateways: u32,
@@ -106,9 +107,9 @@ impl RedisLimits {
         self
     }
 
-    /// Sets how long the layer waits before it connects again after a failure. The wait doubles from `min` to `max` with
-    /// each failure in a row, and is shortened by a random part of at most half. Range: 1 ms to 1 h, and `min` is at most
-    /// `max`. Default: 50 ms to 5 s.
+    /// Sets how long the layer waits before it connects again after a failure. The wait doubles from `min` to `max`
+    /// with each failure in a row, and is shortened by a random part of at most half. Range: 1 ms to 1 h, and `min` is
+    /// at most `max`. Default: 50 ms to 5 s.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff = (min, max);
         self

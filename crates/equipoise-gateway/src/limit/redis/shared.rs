@@ -122,8 +122,8 @@ impl SharedLimits {
         Questions { asked }
     }
 
-    /// Returns the name of a key in Redis: the prefix, the name of the limit, and the hash of the key, or `-` if the key
-    /// is missing. Names of limits contain no colon, so different limits have different names.
+    /// Returns the name of a key in Redis: the prefix, the name of the limit, and the hash of the key, or `-` if the
+    /// key is missing. Names of limits contain no colon, so different limits have different names.
     fn name(&self, limit: &SharedLimit, key: &LimitKey, head: RequestHead<'_>) -> Vec<u8> {
         let mut hash = Sha256::new();
         let found = key.write(head, &mut |part| {

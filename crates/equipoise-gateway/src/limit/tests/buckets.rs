@@ -38,8 +38,8 @@ fn passes(verdict: &Verdict) -> bool {
     matches!(verdict.action(|_| true), Action::Pass { .. })
 }
 
-/// A leaky bucket by the book: it has units, and more of them as time goes by. In nanoseconds times units per period, so
-/// without rounding.
+/// A leaky bucket by the book: it has units, and more of them as time goes by. In nanoseconds times units per period,
+/// so without rounding.
 struct Reference {
     interval: u128,
     burst: u128,

@@ -62,9 +62,10 @@ impl MemoryStoreBuilder {
         Self { max_bytes, max_entry_bytes: None, max_variants: 32 }
     }
 
-    /// Sets the maximum size of one entry in bytes, with its key and administration: at most half of the store. A larger
-    /// response is not stored. The store has more independent parts, and threads wait less for each other, if this is a
-    /// small fraction of the store. Default: 1/64 of the store, or 256 KiB if that is more and not over a half.
+    /// Sets the maximum size of one entry in bytes, with its key and administration: at most half of the store. A
+    /// larger response is not stored. The store has more independent parts, and threads wait less for each other, if
+    /// this is a small fraction of the store. Default: 1/64 of the store, or 256 KiB if that is more and not over a
+    /// half.
     #[must_use]
     pub fn max_entry_bytes(mut self, max_entry_bytes: u64) -> Self {
         self.max_entry_bytes = Some(max_entry_bytes);

@@ -22,9 +22,9 @@ pub use self::builder::{MemoryStoreBuilder, MemoryStoreError};
 /// A [`Store`] in the memory of the process, bounded by bytes.
 ///
 /// The size of an entry counts its body, fields and tags, its key, and an estimate of the memory that allocations and
-/// indexes need. When the store is full, it evicts the keys that were used least, by an algorithm like Clock-PRO
-/// (crate `quick_cache`): at skewed popularity its hit ratio is that of an LRU or better, and a scan over many keys does
-/// not flush the popular ones. All variants of a key are evicted together.
+/// indexes need. When the store is full, it evicts the keys that were used least, by an algorithm like Clock-PRO (crate
+/// `quick_cache`): at skewed popularity its hit ratio is that of an LRU or better, and a scan over many keys does not
+/// flush the popular ones. All variants of a key are evicted together.
 ///
 /// A lookup takes a read lock on a part of the store and copies nothing; it is O(1). Storing is O(variants of the key +
 /// tags). Purging a URL or a tag is O(number of its keys); purging a prefix is O(number of keys). Purges delay lookups

@@ -105,15 +105,16 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets after which time an entry is removed, even if it may still be used. Range: 1 ms to 10 years. Default: 1 day.
+    /// Sets after which time an entry is removed, even if it may still be used. Range: 1 ms to 10 years. Default: 1
+    /// day.
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
         self
     }
 
-    /// Sets the maximum size of one entry in bytes, with its key. A larger response is not stored. All variants of a key
-    /// together have at most 4 times this size; the oldest are dropped. A large entry delays other operations on the
-    /// connection. Range: 1 to 64 MiB. Default: 1 MiB.
+    /// Sets the maximum size of one entry in bytes, with its key. A larger response is not stored. All variants of a
+    /// key together have at most 4 times this size; the oldest are dropped. A large entry delays other operations on
+    /// the connection. Range: 1 to 64 MiB. Default: 1 MiB.
     pub fn max_entry_bytes(mut self, max_entry_bytes: u64) -> Self {
         self.max_entry_bytes = max_entry_bytes;
         self
@@ -126,9 +127,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Remembers found entries in the memory of this gateway, within `max_bytes` and for `ttl`, and answers lookups from
-    /// there. During this time, the gateway does not see what other gateways store or purge; its own changes it sees at
-    /// once. Range: at least 1 byte, and 1 ms to 10 years. Default: off.
+    /// Remembers found entries in the memory of this gateway, within `max_bytes` and for `ttl`, and answers lookups
+    /// from there. During this time, the gateway does not see what other gateways store or purge; its own changes it
+    /// sees at once. Range: at least 1 byte, and 1 ms to 10 years. Default: off.
     pub fn local(mut self, max_bytes: u64, ttl: Duration) -> Self {
         self.local = Some((max_bytes, ttl));
         self

@@ -144,8 +144,8 @@ impl RedisStore {
         format!("{}table", self.prefix)
     }
 
-    /// The place of the URL, against which entries are checked when they are read. Keys without an extra part need none,
-    /// because a purge of their URL removes them.
+    /// The place of the URL, against which entries are checked when they are read. Keys without an extra part need
+    /// none, because a purge of their URL removes them.
     fn url_check(key: &Key) -> String {
         if key.extra().is_empty() { String::new() } else { place(Kind::Url, key.url().as_bytes()) }
     }

@@ -3,10 +3,10 @@
 //! A key of the cache is one hash in Redis. Its field `m` lists the variants, the newest first, each in a line: digest,
 //! generation, response time, expiry, size, and the places of its tags. The field `v` with a digest has the entry.
 //!
-//! All gateways with a prefix have one table, a hash: `g` is the current generation, `f` the oldest one that counts, `x`
-//! the last purge of a prefix, and `t…`, `u…` and `k…` are the last purges of tags, URLs and keys, by a hash of their
-//! text. It has a fixed number of places, so it is bounded. A table that is lost (eviction, a restart) begins again with
-//! a generation from the clock, and everything that was stored before it no longer counts.
+//! All gateways with a prefix have one table, a hash: `g` is the current generation, `f` the oldest one that counts,
+//! `x` the last purge of a prefix, and `t…`, `u…` and `k…` are the last purges of tags, URLs and keys, by a hash of
+//! their text. It has a fixed number of places, so it is bounded. A table that is lost (eviction, a restart) begins
+//! again with a generation from the clock, and everything that was stored before it no longer counts.
 
 use redis::Script;
 use xxhash_rust::xxh3::xxh3_64;
@@ -67,10 +67,10 @@ if total == 0 then redis.call('UNLINK', KEYS[1]) end
 return reply
 ";
 
-/// Arguments: the time, the place of the URL if the key has an extra part, the generation, the digest of the variant, its
-/// response time, expiry, time to live, the maximum number of variants, the maximum of bytes, the entry, and the places
-/// that must not have been purged, of which the first two are those of the key and the URL. Returns 1, or 0 if it was
-/// purged.
+/// Arguments: the time, the place of the URL if the key has an extra part, the generation, the digest of the variant,
+/// its response time, expiry, time to live, the maximum number of variants, the maximum of bytes, the entry, and the
+/// places that must not have been purged, of which the first two are those of the key and the URL. Returns 1, or 0 if
+/// it was purged.
 const PUT: &str = r"
 local now, since, digest, time = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local places = { 'x' }
@@ -103,8 +103,8 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[7]) then redis.call('PEXPIRE', KE
 return 1
 ";
 
-/// Removes the first key. Argument: the place that was purged, or `f` for everything. Returns the number of variants that
-/// the key had.
+/// Removes the first key. Argument: the place that was purged, or `f` for everything. Returns the number of variants
+/// that the key had.
 const PURGE: &str = r"
 local gone = redis.pcall('HLEN', KEYS[1])
 redis.call('UNLINK', KEYS[1])
@@ -137,8 +137,8 @@ pub(super) enum Kind {
     Tag,
 }
 
-/// Returns the field of the table for a label. It is the same in all gateways, so the hash has no secret: an attacker can
-/// make places collide, which costs cached responses and mixes none up.
+/// Returns the field of the table for a label. It is the same in all gateways, so the hash has no secret: an attacker
+/// can make places collide, which costs cached responses and mixes none up.
 pub(super) fn place(kind: Kind, label: &[u8]) -> String {
     let kind = match kind {
         Kind::Key => 'k',
