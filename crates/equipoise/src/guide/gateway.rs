@@ -253,10 +253,10 @@
 //!
 //! # Cache
 //!
-//! [`CacheLayer`](crate::gateway::cache::CacheLayer) is a shared cache (RFC 9111). Only one request for a URL goes to the
-//! endpoints at a time; others wait for its response and read it while it arrives. Stale responses are served while one
-//! request fetches a new one, or while the endpoints fail, if the endpoint or a setting permits it. Responses can be purged
-//! by URL, prefix or tag.
+//! [`CacheLayer`](crate::gateway::cache::CacheLayer) is a shared cache (RFC 9111). Requests for a URL that come while it is
+//! fetched wait for this fetch, and read its response while it arrives. Stale responses are served while one request
+//! fetches a new one, or while the endpoints fail, if the response or a setting permits it. Responses can be purged by URL,
+//! prefix or tag.
 //!
 //! ```
 //! use std::{sync::atomic::{AtomicU32, Ordering::Relaxed}, time::Duration};
@@ -356,8 +356,9 @@
 //!
 //! # When to choose something else
 //!
-//! - Varnish: if the rules of the cache are programs (VCL), or the content is larger than memory and is kept on disk.
-//! - nginx: if static files are to be served beside the proxy, or the cache must survive a restart without Redis.
+//! - Varnish: if the rules of the cache are programs (VCL).
+//! - nginx: if static files are to be served beside the proxy, or if the cache is larger than memory. nginx keeps it on disk,
+//!   where it survives a restart.
 //! - Kong, or Envoy with a control plane: if routes, consumers and quotas are managed for many gateways by an interface of
 //!   their own, or plugins of third parties are needed.
 //!
