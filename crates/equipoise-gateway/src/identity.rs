@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// Who sends a request, as an authentication layer has verified it. It is an extension of the request.
+/// The verified sender of a request. An authentication layer sets it, and it is an extension of the request.
 ///
 /// Layers inside of the authentication, such as rate limits and caches, read it to tell clients apart. It is cheap to
 /// clone.

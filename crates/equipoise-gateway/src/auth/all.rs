@@ -38,7 +38,7 @@ pub struct AllOf {
 }
 
 impl AllOf {
-    /// Creates it with one scheme, whose identity requests get.
+    /// Creates the combination with its first scheme, which gives the identity.
     #[must_use]
     pub fn new(scheme: impl Authenticate) -> Self {
         Self { schemes: vec![Arc::new(scheme)] }

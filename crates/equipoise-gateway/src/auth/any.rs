@@ -22,7 +22,7 @@ use crate::Mechanism;
 pub struct AnyOf(Schemes);
 
 impl AnyOf {
-    /// Creates it with one scheme.
+    /// Creates the combination with its first scheme.
     #[must_use]
     pub fn new(scheme: impl Authenticate) -> Self {
         Self(Schemes::new(scheme))

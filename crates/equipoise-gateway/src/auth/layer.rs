@@ -24,7 +24,7 @@ use super::{
 /// | 401 | `invalid_credentials` | credentials are not valid |
 /// | 403 | `forbidden`, `insufficient_scope` | the identity does not meet the [`Requirements`] |
 /// | 503 | `auth_unavailable` | a scheme cannot decide at present |
-/// | any | any | a scheme wants this response ([`AuthFailure::Denied`](super::AuthFailure::Denied)) |
+/// | any | any | the response of a scheme ([`AuthFailure::Denied`](super::AuthFailure::Denied)) |
 ///
 /// Responses with status 401 have `WWW-Authenticate`, with the challenges of all schemes. If no scheme has a challenge,
 /// as with client certificates only, the status is 403 instead: HTTP allows 401 only with a challenge. Responses have

@@ -41,17 +41,19 @@
 //! # Order of layers
 //!
 //! Put limits by client address around the authentication: they bound how often passwords and keys can be tried. Put
-//! the layer for CORS around it too, because preflight requests have no credentials. Everything that must not happen
-//! for strangers belongs inside: caches, limits by identity, and the backend.
+//! the layer for CORS around it too, because preflight requests have no credentials. Everything that anonymous requests
+//! must not reach belongs inside: caches, limits by identity, and the backend.
 //!
 //! # What it does not do
 //!
 //! - It has no sessions and no login pages. A service behind [`External`] can have them.
 //! - It has no Digest authentication and no OAuth 2.0 flows. Tokens of such flows are verified by the scheme for JSON
 //!   Web Tokens.
-//! - It does not mark responses as private. A shared cache in front of the gateway knows that responses to requests
-//!   with `Authorization` are not for others (RFC 9111, section 3.5), but not those to requests with other credentials.
-//! - It does not lock out users. Limit requests by address and by name instead: a lock lets strangers lock users out.
+//! - It does not mark responses as private. A shared cache in front of the gateway does not store responses to requests
+//!   with `Authorization` without permission (RFC 9111, section 3.5). It may store those to requests with other
+//!   credentials.
+//! - It does not lock out users. Limit requests by address and by name instead: with a lock, an attacker could lock out
+//!   any user.
 //! - Fields in the trailers of requests stay, except that those of [`IdentityFields`] are not announced in `Trailer`.
 //!   Backends must not merge trailers into the head of a request (RFC 9110, section 6.5.1).
 

@@ -11,8 +11,7 @@ use crate::{Denial, Identity, Mechanism};
 
 type CheckFn = dyn Fn(&Identity) -> bool + Send + Sync;
 
-/// What an identity needs so that a request is passed on. All rules have to be met. A request that meets one of them
-/// not gets status 403.
+/// What an identity needs so that a request is passed on. A request that does not meet all rules gets status 403.
 ///
 /// ```
 /// use equipoise_gateway::{Identity, Mechanism, auth::Requirements};
@@ -39,29 +38,32 @@ impl Requirements {
         Self::default()
     }
 
-    /// The name of the identity has to be one of these. Default: any. An empty list means none.
+    /// Requires that the name of the identity is one of these. Default: any name. An empty list accepts no identity.
     #[must_use]
     pub fn names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.names = Some(strings(names));
         self
     }
 
-    /// The mechanism has to be one of these. Default: any. An empty list means none.
+    /// Requires that the mechanism of the identity is one of these. Default: any mechanism. An empty list accepts no
+    /// identity.
     #[must_use]
     pub fn mechanisms(mut self, mechanisms: impl IntoIterator<Item = Mechanism>) -> Self {
         self.mechanisms = Some(mechanisms.into_iter().collect());
         self
     }
 
-    /// The attribute has to have one of these values. An identity without the attribute does not meet the rule.
+    /// Requires that an attribute of the identity has one of these values. Default: not required. An identity without
+    /// the attribute does not meet the rule.
     #[must_use]
     pub fn attribute<T: Into<String>>(mut self, name: impl Into<String>, values: impl IntoIterator<Item = T>) -> Self {
         self.attributes.push((name.into(), strings(values)));
         self
     }
 
-    /// The attribute is a list, as [`join_list`](super::join_list) writes it, which has to contain at least one of
-    /// these elements. Use it for groups and roles. An identity without the attribute does not meet the rule.
+    /// Requires that an attribute of the identity contains at least one of these elements. The attribute is a list, as
+    /// [`join_list`](super::join_list) writes it. Default: not required. Use it for groups and roles. An identity
+    /// without the attribute does not meet the rule.
     #[must_use]
     pub fn attribute_contains<T: Into<String>>(
         mut self,
@@ -72,16 +74,16 @@ impl Requirements {
         self
     }
 
-    /// The attribute `scope`, a list separated by spaces (RFC 6749, section 3.3), has to contain all of these scopes. A
-    /// request without them gets the code `insufficient_scope`. If it came with a token, the response has the challenge
-    /// of RFC 6750, section 3.1.
+    /// Requires that the attribute `scope`, a list separated by spaces (RFC 6749, section 3.3), contains all of these
+    /// scopes. Default: none. A request without them gets the code `insufficient_scope`. If it came with a token, the
+    /// response has the challenge of RFC 6750, section 3.1.
     #[must_use]
     pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.scopes.extend(strings(scopes));
         self
     }
 
-    /// The closure has to return true for the identity. If it panics, the rule is not met.
+    /// Requires that a closure returns true for the identity. Default: none. If it panics, the rule is not met.
     #[must_use]
     pub fn check(mut self, check: impl Fn(&Identity) -> bool + Send + Sync + 'static) -> Self {
         self.checks.push(Arc::new(check));

@@ -132,7 +132,7 @@ struct Fields {
 }
 
 impl Authenticated {
-    /// Creates it without fields.
+    /// Creates the acceptance of a request from this identity, without fields.
     #[must_use]
     pub const fn new(identity: Identity) -> Self {
         Self { identity, fields: None }

@@ -20,8 +20,8 @@ pub struct AuthStats {
     pub missing: u64,
     /// Requests that were denied because their credentials were not valid.
     pub invalid: u64,
-    /// Requests that were denied because a scheme wanted so although their credentials were valid, or with a response
-    /// of its own.
+    /// Requests that a scheme has denied with a response of its own, for example because valid credentials do not allow
+    /// the request.
     pub denied: u64,
     /// Requests that were denied because the identity did not meet the requirements of the layer.
     pub forbidden: u64,

@@ -22,7 +22,7 @@ pub use tower_http::request_id::RequestId;
 ///
 /// A new id has 128 random bits, as 32 hexadecimal digits. The id that a request has is kept only if its peer is a
 /// [trusted proxy](Self::accept_from), and if it consists of 1 to [`max_bytes`](Self::max_bytes) letters, digits and
-/// `-._:/+=@` in a single line. So clients cannot choose ids that confuse logs.
+/// `-._:/+=@` in a single line. So a client cannot write ids that confuse logs.
 ///
 /// ```
 /// use equipoise_affinity::source::TrustedProxies;

@@ -65,10 +65,10 @@ pub enum CacheConfigError {
     /// The store in memory cannot be built.
     #[error("the store of the cache: {0}")]
     Store(#[from] super::store::MemoryStoreError),
-    /// The store has no bytes.
+    /// The size of the store is 0 bytes.
     #[error("the store of the cache must have more than 0 bytes")]
     NoBytes,
-    /// An entry may have no bytes.
+    /// The maximum size of an entry is 0 bytes.
     #[error("an entry of the cache must be allowed to have more than 0 bytes")]
     NoEntryBytes,
     /// The name in `Cache-Status` is not a token.

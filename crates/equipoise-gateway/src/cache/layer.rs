@@ -246,8 +246,8 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// Returns a [`CacheConfigError`] if the store or an entry may have no bytes, if the heuristic part is not above 0
-    /// and at most 1, or if the name for `Cache-Status` is not a token.
+    /// Returns a [`CacheConfigError`] if the store or the maximum size of an entry has 0 bytes, if the heuristic part
+    /// is not above 0 and at most 1, or if the name for `Cache-Status` is not a token.
     pub fn build(self) -> Result<CacheLayer, CacheConfigError> {
         let mut settings = self.settings;
         if self.max_entry_bytes == Some(0) {

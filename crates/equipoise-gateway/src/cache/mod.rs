@@ -95,10 +95,10 @@
 //!
 //! # Place in a stack
 //!
-//! Put the cache behind authentication: it does not know who may see what, except for the rules above. Inside of a
-//! [`ReverseProxy`](equipoise_proxy::ReverseProxy), requests are already checked (one host, no request smuggling). Without
-//! one, a request without a usable host is forwarded and not cached. Responses of functions behind the cache, such as
-//! compression, are stored as these have made them; they must name what they depend on in `Vary`.
+//! Put the cache behind authentication: it knows no permissions, except for the rules above. Inside of a
+//! [`ReverseProxy`](equipoise_proxy::ReverseProxy), requests are already checked (one host, no request smuggling).
+//! Without one, a request without a usable host is forwarded and not cached. Responses of functions behind the cache,
+//! such as compression, are stored as these have made them; they must name what they depend on in `Vary`.
 
 mod body;
 mod engine;

@@ -32,7 +32,8 @@ pub struct CacheStats {
     pub only_if_cached: u64,
     /// Total validations in the background that were started.
     pub background: u64,
-    /// Total requests that waited for another fetch longer than the limit, or in vain, and fetched for themselves.
+    /// Total requests that waited for another fetch longer than the limit, or could not use its response, and made a
+    /// fetch of their own.
     pub waited_in_vain: u64,
     /// Total responses that were handed to the store.
     pub stored: u64,

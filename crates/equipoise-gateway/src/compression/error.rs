@@ -1,10 +1,11 @@
 use super::Encoding;
 
-/// What cannot be a setting of a [`CompressionLayer`](super::CompressionLayer) or of a [`DecompressionLayer`](super::DecompressionLayer).
+/// Why a setting of a [`CompressionLayer`](super::CompressionLayer) or of a
+/// [`DecompressionLayer`](super::DecompressionLayer) is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCompression {
-    /// There must be an encoding.
+    /// The list of encodings is empty.
     #[error("the list of encodings is empty: name at least one of zstd, br, gzip, deflate")]
     NoEncoding,
     /// An encoding is listed twice.
@@ -22,7 +23,7 @@ pub enum InvalidCompression {
         /// The highest level.
         max: u8,
     },
-    /// This is no media type or pattern.
+    /// The text is neither a media type nor a pattern.
     #[error("{0:?} is no media type: use a type such as text/html, or a pattern such as text/*, *+json or */*")]
     MediaType(String),
     /// The maximum ratio is 0.

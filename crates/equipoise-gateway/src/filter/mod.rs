@@ -10,8 +10,8 @@
 //! | [`RequestBodyFilterLayer`] | gives the bodies of requests to [filters](BodyFilter), which may change them |
 //! | [`ResponseBodyFilterLayer`] | gives the bodies of responses to filters |
 //!
-//! Each works around any tower service for HTTP. Paths are decided about once: put a [`UriLayer`] outermost, so that
-//! all others, the cache and the endpoint see the same path.
+//! Each works around any tower service for HTTP. Put a [`UriLayer`] outermost, so that all others, the cache and the
+//! endpoint see the same path.
 //!
 //! ```
 //! use equipoise_gateway::filter::{FieldEdits, FieldsLayer, FilterLayer, FilterRules, Rule, UriLayer};

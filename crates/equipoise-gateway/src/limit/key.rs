@@ -18,7 +18,7 @@ const OTHER_SCHEMES: &str = "other_schemes";
 
 type KeyFn = dyn Fn(RequestHead<'_>) -> Option<Vec<u8>> + Send + Sync;
 
-/// By what requests are counted: requests with the same key share a bucket.
+/// The property by which requests are counted: requests with the same key share a bucket.
 ///
 /// Keys can be combined with [`and`](Self::and), for example to limit each client on each route separately.
 ///

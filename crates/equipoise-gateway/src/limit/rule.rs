@@ -75,17 +75,17 @@ impl Limit {
     /// quota. Requests beyond the burst are denied, as always. With 0, all requests are spread evenly. Default: no
     /// request is delayed.
     ///
-    /// nginx does the same with `burst=… delay=…` (and without `nodelay`, if `units` is 0). A request that waits keeps
-    /// its units if the client goes away. At most as many requests of a key wait as the burst has units.
+    /// nginx does the same with `burst=… delay=…` (and without `nodelay`, if `units` is 0). If its client goes away, a
+    /// waiting request has used its units all the same. At most as many requests of a key wait as the burst has units.
     #[must_use]
     pub fn delay_after(mut self, units: u32) -> Self {
         self.delay_after = Some(units);
         self
     }
 
-    /// Sets how many keys can be told apart. If more keys are in use (their buckets are not full), a new key starts with
-    /// a part of its quota used. No key ever gets more than its quota. With each key, the table needs at most 53 bytes
-    /// of memory. Range: 1 to 2²⁸. Default: 65,536. The key [`LimitKey::global`] needs one place only.
+    /// Sets how many keys can be told apart. If more keys are in use (their buckets are not full), a new key starts
+    /// with a part of its quota used. No key ever gets more than its quota. The table needs at most 53 bytes of memory
+    /// for each key. Range: 1 to 2²⁸. Default: 65,536. The key [`LimitKey::global`] needs one place only.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;

@@ -23,8 +23,8 @@ use crate::Mechanism;
 /// HTTP Basic authentication (RFC 7617): clients send a name and a password with each request. The password is not
 /// encrypted, so clients should use TLS.
 ///
-/// The [`Users`] can be [replaced](Live::replace) while requests are served. Requests see it at once, also those of
-/// clients whose password was verified before.
+/// The [`Users`] can be [replaced](Live::replace) while requests are served. A replacement applies at once, also to
+/// clients with a password that was verified before.
 ///
 /// - The hash of a password is made to be slow. Verifications run on tokio's threads for blocking work,
 ///   [few at once](Self::max_verifications). If too many wait, requests get status 503, while clients with a password

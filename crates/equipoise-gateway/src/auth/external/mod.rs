@@ -198,23 +198,22 @@ impl External {
         self.reading(|reading| reading.attributes.push((field, attribute.into())))
     }
 
-    /// Sets the fields of a response that allows the request which the backend gets. The client's fields with these
-    /// names are removed. `Authorization` may be one of them: the service then decides what the backend gets instead.
-    /// Default: none.
+    /// Sets which fields of an allowing response the backend gets. The client's fields with these names are removed.
+    /// `Authorization` may be one of them: the service then decides what the backend gets instead. Default: none.
     #[must_use]
     pub fn forward_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.reading(|reading| reading.backend = without_framing(fields).collect())
     }
 
-    /// Sets the fields of a response that denies the request which the client gets. Default: `WWW-Authenticate`,
-    /// `Set-Cookie` and `Location`. Without `Location`, redirections are not passed on.
+    /// Sets which fields of a denying response the client gets. Default: `WWW-Authenticate`, `Set-Cookie` and
+    /// `Location`. Without `Location`, redirections are not passed on.
     #[must_use]
     pub fn denial_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.reading(|reading| reading.denied = without_framing(fields).collect())
     }
 
-    /// Sets the fields of a response that allows the request which the client gets with the backend's response, such as
-    /// `Set-Cookie` with a renewed session. Default: none.
+    /// Sets which fields of an allowing response the client gets, beside those of the backend, such as `Set-Cookie`
+    /// with a renewed session. Default: none.
     #[must_use]
     pub fn response_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.reading(|reading| reading.allowed = without_framing(fields).collect())
@@ -228,8 +227,8 @@ impl External {
         self
     }
 
-    /// Sets the maximum number of requests that wait for the service at once. About further ones, no decision is
-    /// possible. Default: 1024. With 0, it is 1.
+    /// Sets the maximum number of requests that wait for the service at once. Further requests get no decision.
+    /// Default: 1024. With 0, it is 1.
     #[must_use]
     pub fn max_requests(mut self, max: usize) -> Self {
         self.max_requests = max.clamp(1, Semaphore::MAX_PERMITS);

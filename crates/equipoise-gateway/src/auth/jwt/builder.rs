@@ -274,7 +274,7 @@ impl JwtBuilder {
     /// Sets the claim with the name of the identity, as a path like that of [`claim`](Self::claim). Default: `sub`. A
     /// token without it, or in which it is empty or no text and no number, is refused with status 401.
     ///
-    /// The claim should be one that the issuer never gives to somebody else, and that clients cannot choose.
+    /// The claim should be one that the issuer never gives to another client, and that clients cannot choose.
     pub fn name_claim(mut self, path: impl Into<String>) -> Self {
         self.name = path.into();
         self

@@ -33,7 +33,7 @@ pub(super) type WallClock = dyn Fn() -> SystemTime + Send + Sync;
 /// The name of the identity is the claim `sub`. Its attributes are `scope`, if the token has scopes, and the claims
 /// that [`JwtBuilder::claim`](super::JwtBuilder::claim) names.
 ///
-/// A decision takes no waiting, unless the keys have not been read yet, or a token has a key that is not known and the
+/// A decision does not wait, unless the keys have not been read yet, or a token has a key that is not known and the
 /// keys are read again for it.
 #[derive(Clone)]
 pub struct Jwt(Arc<Inner>);

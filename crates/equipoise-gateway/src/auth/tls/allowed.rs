@@ -20,24 +20,25 @@ impl AllowedCertificates {
         Self::default()
     }
 
-    /// The [name](super::CertificateName) has to be one of these. Default: any. An empty list means none.
+    /// Requires that the [name](super::CertificateName) is one of these. Default: any name. An empty list accepts no
+    /// certificate.
     #[must_use]
     pub fn names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.names = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The distinguished name of the issuer (RFC 4514) has to be one of these, such as `CN=Inner CA,O=Example`.
-    /// Default: any. An empty list means none.
+    /// Requires that the distinguished name of the issuer (RFC 4514) is one of these, such as `CN=Inner CA,O=Example`.
+    /// Default: any issuer. An empty list accepts no certificate.
     #[must_use]
     pub fn issuers<T: Into<String>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
         self.issuers = Some(issuers.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The fingerprint has to be one of these: the SHA-256 hash of the certificate in 64 hexadecimal digits, with or
-    /// without `:` between bytes, as `openssl x509 -fingerprint -sha256` prints it. Default: any. An empty list means
-    /// none.
+    /// Requires that the fingerprint is one of these: the SHA-256 hash of the certificate in 64 hexadecimal digits,
+    /// with or without `:` between bytes, as `openssl x509 -fingerprint -sha256` prints it. Default: any fingerprint.
+    /// An empty list accepts no certificate.
     #[must_use]
     pub fn fingerprints<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
         self.fingerprints = Some(fingerprints.into_iter().map(|text| normal(text.as_ref())).collect());

@@ -15,10 +15,10 @@ use crate::{Identity, Mechanism};
 
 /// Authentication by the certificate of the client, which the TLS listener has verified (mutual TLS).
 ///
-/// Only the certificate of the TLS handshake counts, as the extension
-/// [`ConnectionInfo`] of the request has it. Fields such as `Client-Cert` are never read: a client could write them.
-/// The listener has to ask for certificates and to verify them against certificate authorities that you trust: see
-/// `TlsSettings` of `equipoise-proxy`. This layer decides which of the verified certificates are welcome.
+/// Only the certificate of the TLS handshake counts, as the extension [`ConnectionInfo`] of the request has it. Fields
+/// such as `Client-Cert` are never read: a client could write them. The listener has to ask for certificates and to
+/// verify them against certificate authorities that you trust: see `TlsSettings` of `equipoise-proxy`. This layer
+/// decides which of the verified certificates are accepted.
 ///
 /// The identity has these attributes, as far as the certificate has them: `subject`, `issuer`, `serial`, `fingerprint`
 /// (SHA-256 of the certificate in hexadecimal digits), and the lists `dns`, `uri` and `email` of the subject

@@ -5,7 +5,8 @@ use equipoise_proxy::tls::ClientCertificate;
 
 type NameFn = dyn Fn(&ClientCertificate) -> Option<String> + Send + Sync;
 
-/// What of a certificate becomes the name of the [`Identity`](crate::Identity). A certificate without it is not valid.
+/// The part of a certificate that becomes the name of the [`Identity`](crate::Identity). A certificate without it is
+/// not valid.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum CertificateName {

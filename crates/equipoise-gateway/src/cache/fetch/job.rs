@@ -283,8 +283,8 @@ impl Job {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         engine.set_uncacheable(&self.key, !is_shareable(&head, engine.now()));
-        // A store in memory has the response before a client sees its end, so the client's next request finds it. Nobody
-        // waits for another store.
+        // A store in memory has the response before a client sees its end, so the client's next request finds it.
+        // Clients do not wait for other stores.
         let stored = match engine.store.put(&self.key, Entry::new(head, body), self.generation).into_ready() {
             Ok(stored) => {
                 filling.finish(trailers);

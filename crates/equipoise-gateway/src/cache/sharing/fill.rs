@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A response that is being received, and read by any number of clients at the same time.
 ///
 /// All bytes are kept until the end, so a client may join at any time and is never slowed down by another one. When the
-/// response becomes larger than the limit, it will not be stored: from then on nobody joins, and bytes are kept only
-/// until all clients have read them.
+/// response becomes larger than the limit, it will not be stored: from then on no client can join, and bytes are kept
+/// only until all clients have read them.
 #[derive(Debug)]
 pub(crate) struct Filling {
     pub(crate) head: Arc<Head>,

@@ -86,8 +86,8 @@ impl Flights {
         self.map.lock().contains_key(key)
     }
 
-    /// Lets nobody join the fetches of these keys any more, because their responses were purged. They go on for those
-    /// that wait for them.
+    /// Closes the fetches of these keys for further requests, because their responses were purged. Requests that wait
+    /// already get them.
     pub(crate) fn detach(&self, is_purged: impl Fn(&Key) -> bool) {
         self.map.lock().retain(|key, _| !is_purged(&key.key));
     }

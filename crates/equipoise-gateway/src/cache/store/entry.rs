@@ -90,9 +90,10 @@ pub struct Head {
     pub initial_age: Duration,
     /// How long the response is fresh (`freshness_lifetime` of RFC 9111, 4.2.1), counted from its generation.
     pub fresh_for: Duration,
-    /// How long after that the response may be used while it is validated in the background (RFC 5861, 3).
+    /// For how long the response may be used after it has become stale, while it is validated in the background (RFC
+    /// 5861, 3).
     pub stale_while_revalidate: Duration,
-    /// How long after that the response may be used if the backend fails (RFC 5861, 4).
+    /// For how long the response may be used after it has become stale, if the backend fails (RFC 5861, 4).
     pub stale_if_error: Duration,
     /// Decisions of the cache that were made when the response was stored. The store only keeps them.
     pub flags: u32,

@@ -37,9 +37,9 @@ pub use self::{
 
 /// Keeps responses for the cache.
 ///
-/// A store never fails a request: when it cannot be reached, [`get`](Self::get) returns no entries, the other
-/// functions do nothing, and [`StoreStats::errors`] counts it. A store of its own keeps to three rules: its memory is
-/// bounded, `get` returns only entries that were stored under a key that is equal in full (not only in its hash), and
+/// A store never fails a request: when it cannot be reached, [`get`](Self::get) returns no entries, the other functions
+/// do nothing, and [`StoreStats::errors`] counts it. An implementation keeps three rules: its memory is bounded, `get`
+/// returns only entries that were stored under a key that is equal in full (not only in its hash), and
 /// [`put`](Self::put) refuses what was purged since the given generation.
 pub trait Store: Send + Sync + 'static {
     /// Returns all variants that are stored under a key, the newest first, and the generation for a later

@@ -130,7 +130,7 @@ impl Rule {
         self
     }
 
-    /// The request must have one of these methods.
+    /// Adds a condition: the request has one of these methods.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         let any_of = methods.into_iter().collect();
@@ -138,8 +138,8 @@ impl Rule {
         self
     }
 
-    /// The client must have asked for this host: `app.test`, or `*.app.test` for all hosts below it. Ports are ignored,
-    /// and so is upper and lower case. Of several hosts, one is enough.
+    /// Adds a condition: the client has asked for this host, such as `app.test`, or `*.app.test` for all hosts below
+    /// it. Ports are ignored, and so is upper and lower case. Of several hosts, one is enough.
     ///
     /// A request for another host name of the same server does not meet the condition. To deny something for a host,
     /// deny it for all hosts, or let [routes](equipoise_proxy::route) refuse unknown hosts.
@@ -160,7 +160,7 @@ impl Rule {
         self
     }
 
-    /// The path must match a [`PathPattern`]. Of several paths, one is enough.
+    /// Adds a condition: the path matches this [`PathPattern`]. Of several paths, one is enough.
     #[must_use]
     pub fn path(mut self, pattern: &str) -> Self {
         match pattern.parse::<PathPattern>() {
@@ -179,13 +179,13 @@ impl Rule {
         self
     }
 
-    /// The request must have this field, with any value.
+    /// Adds a condition: the request has this field, with any value.
     #[must_use]
     pub fn has_header(self, name: &str) -> Self {
         self.field("has_header", name, Test::Present)
     }
 
-    /// The request must not have this field.
+    /// Adds a condition: the request does not have this field.
     #[must_use]
     pub fn lacks_header(mut self, name: &str) -> Self {
         match name.parse::<HeaderName>() {
@@ -195,85 +195,85 @@ impl Rule {
         self
     }
 
-    /// A line of the field must have this value. Upper and lower case of the value differ.
+    /// Adds a condition: a line of the field has this value. Upper and lower case of the value differ.
     #[must_use]
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.field("header", name, Test::Equals(value.as_ref().into()))
     }
 
-    /// The value of a line of the field must begin with this text.
+    /// Adds a condition: the value of a line of the field begins with this text.
     #[must_use]
     pub fn header_starts_with(self, name: &str, start: &str) -> Self {
         self.field("header_starts_with", name, Test::StartsWith(start.as_bytes().into()))
     }
 
-    /// The value of a line of the field must contain this text.
+    /// Adds a condition: the value of a line of the field contains this text.
     #[must_use]
     pub fn header_contains(self, name: &str, part: &str) -> Self {
         self.field("header_contains", name, Test::Contains(part.into()))
     }
 
-    /// The request must have this query parameter, with any value. The name is plain text.
+    /// Adds a condition: the request has this query parameter, with any value. The name is plain text.
     #[must_use]
     pub fn has_query(self, name: &str) -> Self {
         self.parameter(name, Test::Present)
     }
 
-    /// A query parameter of this name must have this value. Name and value are plain text: `a b` is `a%20b` or `a+b` in
-    /// the URL. Of several parameters of the name, one is enough.
+    /// Adds a condition: a query parameter of this name has this value. Name and value are plain text: `a b` is `a%20b`
+    /// or `a+b` in the URL. Of several parameters of the name, one is enough.
     #[must_use]
     pub fn query(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.parameter(name, Test::Equals(value.as_ref().into()))
     }
 
-    /// The value of a query parameter of this name must contain this text.
+    /// Adds a condition: the value of a query parameter of this name contains this text.
     #[must_use]
     pub fn query_contains(self, name: &str, part: &str) -> Self {
         self.parameter(name, Test::Contains(part.into()))
     }
 
-    /// The address of the client must be in these ranges. A request whose client has no known address gets status 403
-    /// if it meets all other conditions.
+    /// Adds a condition: the address of the client is in these ranges. A request whose client has no known address gets
+    /// status 403 if it meets all other conditions.
     #[must_use]
     pub fn addresses(self, ranges: AddressRanges) -> Self {
         self.ranges(ranges, false)
     }
 
-    /// The address of the client must not be in these ranges. A request whose client has no known address gets status
-    /// 403 if it meets all other conditions.
+    /// Adds a condition: the address of the client is not in these ranges. A request whose client has no known address
+    /// gets status 403 if it meets all other conditions.
     #[must_use]
     pub fn not_addresses(self, ranges: AddressRanges) -> Self {
         self.ranges(ranges, true)
     }
 
-    /// Path and query together must be longer than this number of bytes.
+    /// Adds a condition: path and query together are longer than this number of bytes.
     #[must_use]
     pub fn uri_longer_than(self, bytes: usize) -> Self {
         self.with(Condition::UriLonger(bytes))
     }
 
-    /// The request must have more than this number of header fields.
+    /// Adds a condition: the request has more than this number of header fields.
     #[must_use]
     pub fn more_fields_than(self, fields: usize) -> Self {
         self.with(Condition::MoreFields(fields))
     }
 
-    /// The header fields together must be longer than this number of bytes. Each field counts with its name, its value
-    /// and 4 bytes.
+    /// Adds a condition: the header fields together are longer than this number of bytes. Each field counts with its
+    /// name, its value and 4 bytes.
     #[must_use]
     pub fn fields_longer_than(self, bytes: usize) -> Self {
         self.with(Condition::FieldsLonger(bytes))
     }
 
-    /// `Content-Length` must be above this number of bytes. A body without this field does not meet the condition: see
-    /// [`limit`](Self::limit).
+    /// Adds a condition: `Content-Length` is above this number of bytes. A body without this field does not meet the
+    /// condition: see [`limit`](Self::limit).
     #[must_use]
     pub fn body_longer_than(self, bytes: u64) -> Self {
         self.with(Condition::BodyLonger(bytes))
     }
 
-    /// The closure must return true for the head of the request. A closure that panics counts as true in rules that
-    /// deny or limit, and as false in rules that allow.
+    /// Adds a condition: the closure returns true for the head of the request. A closure that panics counts as true in
+    /// rules that deny or limit, and as false in rules that allow.
     #[must_use]
     pub fn when(self, is_met: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         let allows = matches!(self.action, Action::Allow);

@@ -72,7 +72,7 @@ impl Keys {
     /// Fetches a JWK set from a URL with GET, through any HTTP client that is a tower service. The client makes the TLS
     /// connection and checks the certificate. Redirects are not followed, unless the client does so.
     ///
-    /// Use a URL with `https`: over `http`, anybody on the path can replace the keys and make tokens.
+    /// Use a URL with `https`: over `http`, an attacker on the path can replace the keys and make tokens.
     ///
     /// Only a response with status 200 and at most 256 KiB is used. Secrets in it are ignored, and so is its
     /// `Cache-Control`.

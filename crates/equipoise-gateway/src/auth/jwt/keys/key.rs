@@ -91,7 +91,7 @@ pub enum InvalidKey {
 
 impl VerifyingKey {
     /// Creates a key for HMAC. `algorithm` is one of HS256, HS384 and HS512. The secret is as long as its hash or
-    /// longer: 32, 48 or 64 bytes. It should be random: anybody who guesses it can make tokens.
+    /// longer: 32, 48 or 64 bytes. It should be random: with a guessed secret, an attacker can make tokens.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl VerifyingKey {
         if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
             return Err(InvalidKey::RsaSize { bits });
         }
-        // With the exponent 1, anybody could make signatures.
+        // With the exponent 1, signatures can be made without the private key.
         let value = exponent.iter().try_fold(0_u64, |value, byte| Some(value.checked_mul(256)? | u64::from(*byte)));
         let is_exponent = value.is_some_and(|value| (3..1 << 33).contains(&value) && value % 2 == 1);
         if !is_exponent || modulus.last().is_none_or(|last| last % 2 == 0) {
@@ -191,7 +191,7 @@ impl VerifyingKey {
     }
 
     /// Sets the id with which tokens name this key in `kid`. Default: none. A key without an id is tried for tokens
-    /// without `kid`, and for tokens of whose `kid` there is no key.
+    /// without `kid`, and for tokens with a `kid` that no key has.
     #[must_use]
     pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.id = Some(id.into());

@@ -48,7 +48,7 @@ impl Drop for Handle {
     }
 }
 
-/// What the task and those who verify tokens share.
+/// What the task and the schemes share.
 pub(super) struct Shared {
     set: ArcSwapOption<KeySet>,
     state: Mutex<State>,

@@ -20,10 +20,10 @@ pub struct MemoryStoreBuilder {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MemoryStoreError {
-    /// The store has no room.
+    /// The size of the store is 0 bytes.
     #[error("a store needs a size of at least 1 byte, usually several megabytes")]
     NoBytes,
-    /// One entry may be larger than half of the store.
+    /// The maximum size of an entry is 0, or more than half of the store.
     #[error("max_entry_bytes is {max_entry_bytes}, but should be at least 1 and at most half of the store: {}", .max_bytes / 2)]
     EntryTooLarge {
         /// The maximum size of an entry in bytes.
@@ -31,7 +31,7 @@ pub enum MemoryStoreError {
         /// The size of the store in bytes.
         max_bytes: u64,
     },
-    /// A key may have no variant.
+    /// The maximum number of variants of a key is out of its range.
     #[error("max_variants is {0}, but should be from 1 to 1024")]
     Variants(usize),
 }
