@@ -239,6 +239,17 @@ fn backoff(failures: u32, random: f64) -> Duration {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn entries_on_their_way_have_a_maximum_of_bytes_together() {
+        let client = Client::open("redis://127.0.0.1:1").expect("a URL");
+        let link = Link::new(client, Handle::current(), Duration::from_secs(1));
+        let first = link.reserve(64 << 20).expect("room for one");
+        assert!(link.reserve(64 << 20).is_none());
+        assert!(link.reserve(1 << 20).is_some());
+        drop(first);
+        assert!(link.reserve(usize::MAX).is_some());
+    }
+
     #[test]
     fn waits_double_up_to_the_maximum_and_are_shortened_by_up_to_half() {
         let waits = [0, 1, 6, 7, u32::MAX].map(|failures| backoff(failures, 0.0).as_millis());
