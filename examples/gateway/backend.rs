@@ -12,8 +12,9 @@ use equipoise::{
         source::ClientAddress,
     },
     health::{self, AdminState, Health, HealthGuard, probe::HttpProbe, probe::TcpProbe},
+    http::ResponseBody,
     strategy::AnyStrategy,
-    tower::HttpProtocol,
+    tower::{HttpProtocol, LeasedBody},
 };
 use toml::Spanned;
 use tower::Layer;
@@ -30,6 +31,9 @@ use crate::{
 
 /// The service of a pool, to which routes send requests.
 pub(crate) type Balanced = WithAffinity<Attempts>;
+
+/// The body of a response of a pool.
+pub(crate) type RoutedBody = LeasedBody<ResponseBody>;
 
 /// What decides the endpoint under a strategy with keys.
 #[derive(Clone)]

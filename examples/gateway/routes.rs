@@ -4,20 +4,18 @@ use std::{collections::HashMap, ops::Range};
 
 use equipoise::{
     gateway::stack::AnyBody,
-    http::ResponseBody,
     proxy::{
         RequestBody,
         error::ErrorResponses,
         route::{Route, RouteBody, RouteError, Routes, Split},
     },
-    tower::LeasedBody,
 };
 use http::Method;
 use hyper::body::Incoming;
 use toml::Spanned;
 
 use crate::{
-    backend::{Backend, Balanced},
+    backend::{Backend, Balanced, RoutedBody},
     conditions::Conditions,
     config::{HttpListener, Mode, ProxyTimeouts, RouteTable, Tables},
     context::Context,
@@ -27,9 +25,6 @@ use crate::{
 
 /// The body of a request when its route is looked for.
 pub(crate) type ListenerBody = AnyBody<RequestBody<Incoming>>;
-
-/// The body of a response of a pool.
-pub(crate) type RoutedBody = LeasedBody<ResponseBody>;
 
 /// The pool of a route, perhaps with functions.
 pub(crate) type Routed = Functional<Balanced, RouteBody<ListenerBody>, RoutedBody>;

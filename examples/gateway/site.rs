@@ -19,11 +19,12 @@ use toml::Spanned;
 use tower::Layer;
 
 use crate::{
+    backend::RoutedBody,
     config::{AuthTable, CertificateField, Errors, Field, Format, HttpListener, ProxyTimeouts, Setting},
     context::Context,
     functions::Functional,
     proxies,
-    routes::{self, Routed, RoutedBody},
+    routes::{self, Routed},
     source::{ConfigError, Source},
 };
 

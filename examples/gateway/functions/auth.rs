@@ -133,9 +133,7 @@ fn function(
         let mut jwts = Vec::new();
         for ((table, span), of_file) in all_tokens.zip(&tokens) {
             jwts.push(match (of_file, &table.jwks) {
-                (None, Some(jwks)) => {
-                    LiveJwt::of_url(table, jwt::of_url(jwks, (table, names_issuer), span, context)?)
-                }
+                (None, Some(jwks)) => LiveJwt::of_url(table, jwt::of_url(jwks, (table, names_issuer), span, context)?),
                 (Some(jwt), _) => LiveJwt::of_file(table, jwt.clone()),
                 (None, None) => continue,
             });

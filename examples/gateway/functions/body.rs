@@ -9,7 +9,10 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared};
+use super::{
+    chain::{Chain, Shared},
+    kept::Function,
+};
 use crate::{
     config::{ReplaceTable, Tables},
     context::Context,

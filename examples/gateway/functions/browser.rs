@@ -7,7 +7,12 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, filter::method, names::header_name};
+use super::{
+    chain::{Chain, Shared},
+    filter::method,
+    kept::Function,
+    names::header_name,
+};
 use crate::{
     config::{CorsTable, HttpListener, Names, Setting, Tables},
     context::Context,

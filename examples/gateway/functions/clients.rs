@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
-use super::BoxError;
+use super::service::BoxError;
 use crate::backend::{Backend, Balanced};
 
 /// The pools of the running gateway, which each reload replaces. Clones are the same ones.

@@ -6,7 +6,10 @@ use equipoise::{
 };
 use serde_json::{Value, json};
 
-use super::{Chain, Function, Shared};
+use super::{
+    chain::{Chain, Shared},
+    kept::Function,
+};
 use crate::{
     config::{CompressionTable, EncodingName, Tables},
     context::Context,

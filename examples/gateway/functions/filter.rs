@@ -15,7 +15,11 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, file};
+use super::{
+    chain::{Chain, Shared},
+    file,
+    kept::Function,
+};
 use crate::{
     client::client_address,
     config::{EachPath, FilterAction, FilterRule, Matching, PartTable, PathsAction, PathsTable, RuleAction, Tables},
@@ -263,7 +267,7 @@ impl Function for FilterFunction {
     }
 
     fn watch(&self, into: &mut FunctionReadings) {
-        into.filter(&self.stats());
+        into.filter(&self.layer.stats());
     }
 }
 

@@ -6,7 +6,7 @@ use equipoise::{
 };
 use toml::Spanned;
 
-use super::Chain;
+use super::chain::Chain;
 use crate::{
     client::client_address,
     config::{HeadersTable, Placed, SecurityTable, Tables, WordOrOff},

@@ -14,7 +14,13 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, Shared, filter::status, names::header_name, service::RoutePlace};
+use super::{
+    chain::{Chain, Shared},
+    filter::status,
+    kept::Function,
+    names::header_name,
+    service::RoutePlace,
+};
 use crate::{
     client::client_address,
     config::{

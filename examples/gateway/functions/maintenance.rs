@@ -15,7 +15,13 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{Chain, Function, Shared, file, filter::addresses, names::header_name};
+use super::{
+    chain::{Chain, Shared},
+    file,
+    filter::addresses,
+    kept::Function,
+    names::header_name,
+};
 use crate::{
     client::client_address,
     config::{AllowedDuringMaintenance, MaintenanceTable, Tables},

@@ -7,7 +7,7 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{Chain, Function, filter::status};
+use super::{chain::Chain, filter::status, kept::Function};
 use crate::{
     config::{QueryTable, RedirectTable, RedirectTables, Tables, TrailingSlash},
     context::Context,

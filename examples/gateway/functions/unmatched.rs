@@ -16,7 +16,7 @@ use equipoise::{
 use http::{Request, Response};
 use tower::Service;
 
-use crate::routes::RoutedBody;
+use crate::backend::RoutedBody;
 
 /// A service that fails as a router without a route for the request does.
 #[derive(Clone)]

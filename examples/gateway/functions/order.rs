@@ -1,0 +1,54 @@
+//! The functions of a listener and of its routes, in their order.
+
+use super::{
+    auth, body, browser, cache,
+    chain::{Chain, Shared},
+    compression, filter, headers,
+    limit::{self, Stage},
+    maintenance, redirect,
+};
+use crate::{
+    config::{HttpListener, Tables},
+    context::Context,
+    source::ConfigError,
+};
+
+impl Shared<'_> {
+    /// Builds the functions of a route, in the safe order: the first one is the outermost. `pool` is its pool, if it has one.
+    pub(crate) fn route(
+        &self,
+        tables: Tables<'_>,
+        pool: Option<&str>,
+        context: Context<'_>,
+    ) -> Result<Chain, ConfigError> {
+        let mut chain = Chain::new(self.errors);
+        headers::add_of_responses(&mut chain, tables, context)?;
+        filter::add(&mut chain, tables, self, context)?;
+        maintenance::add(&mut chain, tables, self, context)?;
+        redirect::add(&mut chain, tables, context)?;
+        browser::add_cors(&mut chain, tables, context)?;
+        limit::add(&mut chain, Stage::BeforeAuthentication, tables, self, context)?;
+        auth::add(&mut chain, tables, self, context)?;
+        limit::add(&mut chain, Stage::AfterAuthentication, tables, self, context)?;
+        browser::add_csrf(&mut chain, tables, self, context)?;
+        compression::add(&mut chain, tables, context)?;
+        cache::add(&mut chain, (tables, pool), self, context)?;
+        headers::add_of_requests(&mut chain, tables, context)?;
+        compression::add_decompression(&mut chain, tables, self, context)?;
+        body::add(&mut chain, tables, self, context)?;
+        Ok(chain)
+    }
+
+    /// Builds the functions of a listener that run before a route is looked for.
+    pub(crate) fn before_routes(
+        &self,
+        listener: &HttpListener,
+        place: &str,
+        context: Context<'_>,
+    ) -> Result<Chain, ConfigError> {
+        let mut chain = Chain::new(self.errors);
+        browser::add_request_ids(&mut chain, (listener, place), context)?;
+        filter::add_paths(&mut chain, (listener.paths.as_ref(), place), self, context)?;
+        Ok(chain)
+    }
+}
