@@ -1,4 +1,4 @@
-use equipoise_proxy::error::ErrorResponses;
+use equipoise_proxy::{Failed, error::ErrorResponses};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 
 use crate::{Denial, ReplyBody};
@@ -27,4 +27,9 @@ impl ReplyHead {
         let fields: HeaderMap = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         denial.respond_to(&self.method, &fields, self.version, errors)
     }
+}
+
+/// Returns whether the inner service has failed: it has sent a server error, or a layer inside has answered its error.
+pub(crate) fn is_failure<R>(response: &Response<R>) -> bool {
+    response.status().is_server_error() || response.extensions().get::<Failed>().is_some()
 }

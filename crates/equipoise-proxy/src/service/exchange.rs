@@ -10,7 +10,7 @@ use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::Unanswered;
+use super::unanswered::Unanswered;
 use crate::{
     body::{First, ProxyBody, RequestBody, ResponseWatch, Timeouts},
     check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
@@ -52,20 +52,6 @@ impl Default for Settings {
         }
     }
 }
-
-/// A response extension: why the proxy sent this response instead of that of an endpoint.
-///
-/// ```
-/// use equipoise_proxy::Failed;
-///
-/// fn log<B>(response: &http::Response<B>) {
-///     if let Some(Failed(error)) = response.extensions().get() {
-///         println!("{} {}: {error}", response.status(), error.as_str());
-///     }
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Failed(pub Arc<ProxyError>);
 
 /// What a proxy keeps of a request until the response.
 #[derive(Debug)]

@@ -16,7 +16,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::exchange::{Exchange, Failed, Next, Settings};
+use super::{
+    exchange::{Exchange, Next, Settings},
+    unanswered::Failed,
+};
 use crate::{
     body::{Arrived, Elapsed, First, ProxyBody, RequestBody, ResponseWatch, Timer},
     check::InvalidResponse,

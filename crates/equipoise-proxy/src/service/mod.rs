@@ -6,5 +6,5 @@ mod layer;
 mod proxy;
 mod unanswered;
 
-pub use self::unanswered::{Unanswered, client_version};
-pub use self::{exchange::Failed, future::ProxyFuture, layer::ReverseProxyLayer, proxy::ReverseProxy};
+pub use self::unanswered::{Failed, Unanswered, client_version};
+pub use self::{future::ProxyFuture, layer::ReverseProxyLayer, proxy::ReverseProxy};

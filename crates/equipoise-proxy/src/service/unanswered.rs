@@ -4,11 +4,24 @@ use bytes::Bytes;
 use equipoise_tower::BoxError;
 use http::{Method, Request, Response, Version};
 
-use super::Failed;
 use crate::{
     error::{ErrorResponses, ProxyError, WantedForm, without_body},
     route::RouteNote,
 };
+
+/// A response extension: why the proxy sent this response instead of that of an endpoint.
+///
+/// ```
+/// use equipoise_proxy::Failed;
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(Failed(error)) = response.extensions().get() {
+///         println!("{} {}: {error}", response.status(), error.as_str());
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Failed(pub Arc<ProxyError>);
 
 /// What is kept of a request to respond to it if it fails.
 #[derive(Debug)]

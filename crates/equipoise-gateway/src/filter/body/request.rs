@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     ReplyBody,
-    filter::{reply_future::ReplyFuture, reply_head::ReplyHead},
+    filter::{
+        reply_future::ReplyFuture,
+        reply_head::{ReplyHead, is_failure},
+    },
 };
 
 /// A layer that gives the bodies of requests to [filters](super::BodyFilter).
@@ -152,7 +155,7 @@ where
         let Some(watch) = this.watch.take() else { return Poll::Ready(result) };
         let Some(rejected) = watch.rejected.get() else { return Poll::Ready(result) };
         Poll::Ready(match result {
-            Ok(response) if !response.status().is_server_error() => Ok(response),
+            Ok(response) if !is_failure(&response) => Ok(response),
             // The inner service failed because its request did.
             _ => Ok(watch.reply.respond(rejected.denial(), &watch.errors)),
         })

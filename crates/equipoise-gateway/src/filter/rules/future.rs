@@ -14,7 +14,10 @@ use pin_project_lite::pin_project;
 
 use crate::{
     Denial, ReplyBody,
-    filter::{reply_future::ReplyFuture, reply_head::ReplyHead},
+    filter::{
+        reply_future::ReplyFuture,
+        reply_head::{ReplyHead, is_failure},
+    },
 };
 
 pin_project! {
@@ -63,8 +66,9 @@ where
         Poll::Ready(match result {
             // The inner service failed because its request did, so its error would mislead.
             Err(_) => Ok(watch.reply.respond(&too_large(), &watch.errors)),
-            // A server error has the same reason. Any other response was made before the limit was reached.
-            Ok(response) if response.status().is_server_error() => Ok(watch.reply.respond(&too_large(), &watch.errors)),
+            // A server error has the same reason, and so has the response for an error of the inner service. Any other
+            // response was made before the limit was reached.
+            Ok(response) if is_failure(&response) => Ok(watch.reply.respond(&too_large(), &watch.errors)),
             Ok(response) => Ok(response),
         })
     }
