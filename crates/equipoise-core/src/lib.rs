@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backoff;
 mod binding;
 mod candidate;
 mod endpoint;
@@ -26,6 +27,7 @@ mod view;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
+        backoff::Backoff,
         endpoint::race_addresses,
         entropy::repeating,
         pool::{ChangeWatch, PoolChange, close_with_endpoint, watch_changes},

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use equipoise_core::{Clock, SystemClock};
+use equipoise_core::{__private::Backoff, Clock, SystemClock};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
@@ -14,7 +14,7 @@ use tokio::{
 #[cfg(doc)]
 use super::RedisStore;
 use super::{
-    link::{Backoff, Link, LinkSettings},
+    link::{Link, LinkSettings},
     local_cache::LocalCache,
     server::{InvalidRedisStore, Server},
     shared::{MAX_LOOKUPS, Settings, Shared},

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use equipoise_core::__private::Backoff;
 use redis::{AsyncConnectionConfig, Pipeline, Value, aio::MultiplexedConnection, cmd};
 use tokio::{
     io::{join, split},
@@ -22,24 +23,6 @@ use super::{
     stats::Counters,
     wire::{Checked, Part, Replies},
 };
-
-/// How long the store waits before it connects again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
-    pub(super) min: Duration,
-    pub(super) max: Duration,
-}
-
-impl Backoff {
-    /// Returns the wait after `failures` failures in a row: zero after none, `min` after the first, then twice as long
-    /// after each, up to `max`. `random`, from 0 to 1, shortens it by up to half, so that balancers do not all
-    /// reconnect at the same time.
-    pub(super) fn wait(&self, failures: u32, random: f64) -> Duration {
-        let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
-        let whole = self.min.saturating_mul(2_u32.saturating_pow(doublings)).min(self.max);
-        whole.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
-    }
-}
 
 /// Settings of the link.
 pub(super) struct LinkSettings {
@@ -186,23 +169,4 @@ async fn check_server(
     touch.loaded(answers.next().unwrap_or_default());
     bind.loaded(answers.next().unwrap_or_default());
     Ok((touch, bind))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_try_is_at_once_and_waits_double_up_to_the_maximum() {
-        let backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) };
-        let waits = [0, 1, 2, 3, 7, 8, 9, u32::MAX].map(|failures| backoff.wait(failures, 0.0).as_millis());
-        assert_eq!(waits, [0, 50, 100, 200, 3200, 5000, 5000, 5000]);
-    }
-
-    #[test]
-    fn waits_are_shortened_by_up_to_half() {
-        let backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) };
-        assert_eq!(backoff.wait(2, 1.0), Duration::from_millis(50));
-        assert_eq!(backoff.wait(2, 0.5), Duration::from_millis(75));
-    }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use equipoise_core::__private::Backoff;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::Notify,
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Live {
 pub(super) struct LinkSettings {
     pub(super) client: Client,
     pub(super) connect_timeout: Duration,
-    pub(super) backoff: (Duration, Duration),
+    pub(super) backoff: Backoff,
     /// The command that shows that the server can be used.
     pub(super) probe: Cmd,
 }
@@ -115,7 +116,7 @@ impl Link {
             }
             failures = failures.saturating_add(1);
             self.reason.store(Arc::new(reason));
-            sleep(wait(settings.backoff, failures, rand::random())).await;
+            sleep(settings.backoff.wait(failures, rand::random())).await;
         }
     }
 }
@@ -140,25 +141,5 @@ pub(super) fn describe(error: &RedisError) -> String {
     match error.code() {
         Some(code) => format!("it has answered {code}"),
         None => error.to_string(),
-    }
-}
-
-/// Returns the wait after `failures` failures in a row, of at least one. `random` is from 0 to 1.
-fn wait((min, max): (Duration, Duration), failures: u32, random: f64) -> Duration {
-    let doublings = failures.saturating_sub(1);
-    let whole = min.saturating_mul(2_u32.saturating_pow(doublings)).min(max);
-    whole.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_maximum() {
-        let backoff = (Duration::from_millis(50), Duration::from_secs(5));
-        let waits = [1, 2, 3, 7, 8, u32::MAX].map(|failures| wait(backoff, failures, 0.0).as_millis());
-        assert_eq!(waits, [50, 100, 200, 3_200, 5_000, 5_000]);
-        assert_eq!(wait(backoff, 1, 1.0), Duration::from_millis(25));
     }
 }

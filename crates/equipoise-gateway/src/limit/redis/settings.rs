@@ -1,5 +1,6 @@
 use std::{fmt, time::Duration};
 
+use equipoise_core::__private::Backoff;
 use redis::Client;
 
 use super::super::InvalidRateLimit;
@@ -51,7 +52,7 @@ pub struct RedisLimits {
     pub(super) prefix: String,
     pub(super) timeout: Duration,
     pub(super) connect_timeout: Duration,
-    pub(super) backoff: (Duration, Duration),
+    pub(super) backoff: Backoff,
     pub(super) max_waiting: usize,
     pub(super) fallback: RedisFallback,
 }
@@ -82,7 +83,7 @@ impl RedisLimits {
             prefix: "equipoise:limit:".to_owned(),
             timeout: Duration::from_millis(20),
             connect_timeout: Duration::from_secs(1),
-            backoff: (Duration::from_millis(50), Duration::from_secs(5)),
+            backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) },
             max_waiting: 1_024,
             fallback: RedisFallback::Local { gateways: 1 },
         }
@@ -111,7 +112,7 @@ impl RedisLimits {
     /// with each failure in a row, and is shortened by a random part of at most half. Range: 1 ms to 1 h, and `min` is
     /// at most `max`. Default: 50 ms to 5 s.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
-        self.backoff = (min, max);
+        self.backoff = Backoff { min, max };
         self
     }
 
@@ -135,7 +136,7 @@ impl RedisLimits {
     /// Checks the settings.
     pub(super) fn client(&self) -> Result<Client, InvalidRateLimit> {
         let wrong = |setting, value: String, expected| Err(InvalidRateLimit::Setting { setting, value, expected });
-        let (min, max) = self.backoff;
+        let Backoff { min, max } = self.backoff;
         for (setting, value) in [
             ("timeout", self.timeout),
             ("connect_timeout", self.connect_timeout),

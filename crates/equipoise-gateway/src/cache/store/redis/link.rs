@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use equipoise_core::__private::Backoff;
 use parking_lot::Mutex;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd};
 use tokio::{
@@ -24,8 +25,7 @@ const MAX_OPERATIONS: usize = 1024;
 const MAX_WRITING: u32 = 80 * 1024;
 /// A connection is given up after so many timeouts in a row.
 const MAX_TIMEOUTS: u32 = 3;
-const MIN_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+const BACKOFF: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) };
 
 /// The connection to the server. While there is none, operations fail at once, and a task connects again after a wait.
 pub(super) struct Link {
@@ -193,9 +193,9 @@ impl Link {
                 Err(reason) => {
                     link.counters.connect_failures.fetch_add(1, Relaxed);
                     let mut retry = link.retry.lock();
-                    let wait = backoff(retry.failures, rand::random());
-                    retry.not_before = Instant::now().checked_add(wait);
                     retry.failures = retry.failures.saturating_add(1);
+                    let wait = BACKOFF.wait(retry.failures, rand::random());
+                    retry.not_before = Instant::now().checked_add(wait);
                     if retry.failures == 1 {
                         tracing::warn!(%server, reason, "the cache's Redis server cannot be reached");
                     }
@@ -228,13 +228,6 @@ fn is_end(error: &RedisError) -> bool {
         || matches!(error.code(), Some("READONLY" | "NOAUTH" | "LOADING"))
 }
 
-/// Returns the wait after a failure that follows `failures` others: it doubles up to the maximum, and `random`, from 0
-/// to 1, shortens it by up to a half, so that gateways do not all connect at the same time.
-fn backoff(failures: u32, random: f64) -> Duration {
-    let whole = MIN_BACKOFF.saturating_mul(2_u32.saturating_pow(failures)).min(MAX_BACKOFF);
-    whole.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,12 +241,5 @@ mod tests {
         assert!(link.reserve(1 << 20).is_some());
         drop(first);
         assert!(link.reserve(usize::MAX).is_some());
-    }
-
-    #[test]
-    fn waits_double_up_to_the_maximum_and_are_shortened_by_up_to_half() {
-        let waits = [0, 1, 6, 7, u32::MAX].map(|failures| backoff(failures, 0.0).as_millis());
-        assert_eq!(waits, [50, 100, 3200, 5000, 5000]);
-        assert_eq!(backoff(1, 1.0), MIN_BACKOFF);
     }
 }
