@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod outage;
+#[path = "../redis/server.rs"]
 mod server;
 mod sharing;
 

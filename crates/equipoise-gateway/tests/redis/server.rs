@@ -29,7 +29,7 @@ impl Server {
             eprintln!("SKIPPED: no redis-server on PATH (Debian: apt-get install redis-server)");
             return None;
         };
-        let name = format!("equipoise-limits-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("equipoise-gateway-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
         let mut server = Self { program, directory, port: 0, child: None };
