@@ -1,6 +1,5 @@
 use std::{
     fmt,
-    hint::black_box,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,6 +11,7 @@ use equipoise_affinity::source::ClientAddress;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
 use http::{HeaderName, Method, Request, Response};
+use subtle::ConstantTimeEq;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -157,21 +157,13 @@ impl Settings {
         if let Some((name, secret)) = &self.secret
             && let Some(value) = request.headers().get(name)
             && !secret.is_empty()
-            && is_same(value.as_bytes(), secret)
+            && bool::from(value.as_bytes().ct_eq(secret))
         {
             return true;
         }
         !self.addresses.is_empty()
             && self.client.of(RequestHead::of(request)).is_some_and(|address| self.addresses.contains(address))
     }
-}
-
-/// Compares a value with a secret. The time depends on their lengths only.
-fn is_same(value: &[u8], secret: &[u8]) -> bool {
-    if value.len() != secret.len() {
-        return false;
-    }
-    value.iter().zip(secret).fold(0, |differing, (a, b)| black_box(differing | (a ^ b))) == 0
 }
 
 impl fmt::Debug for MaintenanceLayer {
