@@ -62,7 +62,7 @@ pub mod __private {
         route::{self, Redirect},
     };
 
-    pub use crate::service::{Unanswered, client_version};
+    pub use crate::service::Unanswered;
 
     /// Returns the path with which patterns are compared: ASCII is decoded, repeated slashes are one, and `.` and `..` are
     /// resolved.

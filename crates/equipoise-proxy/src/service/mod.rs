@@ -6,5 +6,5 @@ mod layer;
 mod proxy;
 mod unanswered;
 
-pub use self::unanswered::{Failed, Unanswered, client_version};
+pub use self::unanswered::{Failed, Unanswered};
 pub use self::{future::ProxyFuture, layer::ReverseProxyLayer, proxy::ReverseProxy};

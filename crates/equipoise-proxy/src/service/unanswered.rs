@@ -83,7 +83,7 @@ impl Unanswered {
 
 /// Returns the version that decides the form of errors. Behind a proxy, a request has another version than the client
 /// used.
-pub fn client_version<B>(request: &Request<B>) -> Version {
+fn client_version<B>(request: &Request<B>) -> Version {
     match request.extensions().get::<GrpcCall>() {
         Some(GrpcCall) => Version::HTTP_2,
         None => request.version(),
