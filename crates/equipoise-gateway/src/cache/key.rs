@@ -129,9 +129,8 @@ impl KeyPolicy {
         self.per_identity
     }
 
-    /// The key of a request. `None` if it cannot be cached: it has no host, the key is too long, or it must differ by
-    /// identity and the identity has no name.
-    pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Key> {
+    /// The URL of a request in the form of keys. `None` if the request has no host, or a scheme other than HTTP's.
+    pub(super) fn url_of<B>(&self, request: &Request<B>) -> Option<String> {
         let forwarded = request.headers().get(X_FORWARDED_PROTO).map(|value| value.as_bytes().trim_ascii());
         let scheme = match forwarded {
             Some(text) if text.eq_ignore_ascii_case(b"https") => "https",
@@ -149,7 +148,13 @@ impl KeyPolicy {
             Some(authority) => authority.as_str(),
             None => request.headers().get(HOST)?.to_str().ok()?,
         };
-        let url = self.url(scheme, host, request.uri())?;
+        self.url(scheme, host, request.uri())
+    }
+
+    /// The key of a request. `None` if it cannot be cached: it has no [URL](Self::url_of), the key is too long, it must
+    /// differ by identity and the identity has no name, or the closure of [`part`](Self::part) says so.
+    pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Key> {
+        let url = self.url_of(request)?;
         let mut extra = Vec::new();
         for name in &self.fields {
             for value in request.headers().get_all(name) {

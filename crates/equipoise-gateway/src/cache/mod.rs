@@ -69,11 +69,27 @@
 //! | `only-if-cached` without a usable response | 504 |
 //! | `Range` or `HEAD` without a stored response | it is forwarded as it is, and not stored |
 //! | a body, `Upgrade`, `If-Match`, `If-Unmodified-Since` | it is forwarded as it is |
-//! | another method | it is forwarded. If an unsafe one succeeds, the responses of its URL, and of `Location` and `Content-Location` on the same host, are removed |
+//! | another method | it is forwarded. If it is unsafe, stored responses are removed: see below |
 //!
-//! Responses with `must-revalidate`, `proxy-revalidate`, `no-cache` or `s-maxage` are never used stale. A field such as
-//! `X-HTTP-Method-Override` changes nothing here: see [`KeyPolicy`] for what tells requests apart and what cannot be
-//! poisoned.
+//! Responses with `must-revalidate`, `proxy-revalidate`, `no-cache` or `s-maxage` are never used stale. A stale
+//! response is removed when the backend answers with another one that is not stored, such as 404. See [`KeyPolicy`] for
+//! what tells requests apart and what cannot be poisoned.
+//!
+//! # What unsafe methods remove
+//!
+//! After a request with an unsafe method, such as `POST`, the stored responses of its URL are removed: all variants,
+//! for all identities, whichever client has sent the request (RFC 9111, 4.4). They are removed unless the backend has
+//! certainly not acted:
+//!
+//! | the end of the request | removed |
+//! | --- | --- |
+//! | status 2xx or 3xx | the responses of its URL, and of `Location` and `Content-Location` on the same host |
+//! | status 502 or 504, an error or a timeout after which an endpoint may have processed the request, or the client leaves before the response | the responses of its URL |
+//! | another status, or an error before an endpoint got the request | nothing |
+//!
+//! So a client that may send such requests can make the cache ask the backend again, even if the backend refuses all of
+//! them. Deny unsafe methods that a site does not need in front of the cache. `GET`, `HEAD`, `OPTIONS`, `TRACE`,
+//! `CONNECT`, `PROPFIND`, `REPORT`, `SEARCH`, `QUERY` and gRPC calls remove nothing.
 //!
 //! # One fetch for many clients
 //!
@@ -104,6 +120,7 @@ mod body;
 mod engine;
 mod error;
 mod fetch;
+mod forward;
 mod handle;
 mod key;
 mod layer;

@@ -7,21 +7,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_tower::BoxError;
+use equipoise_tower::{__private::is_grpc, BoxError};
 use http::{
-    HeaderMap, HeaderName, Method, Request, Response, Uri,
-    header::{CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING, UPGRADE},
+    Method, Request, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use super::{
     CacheBody, CacheError, CacheHandle, CacheStats,
     engine::{Engine, Plan},
-    fetch,
+    fetch, forward,
     rules::conditional,
-    status::{Forwarded, Handling},
-    store::{Key, Purge},
+    status::Forwarded,
+    store::Key,
 };
 
 /// A service with a shared HTTP cache in front of it. See the [module](super) for what it does.
@@ -115,11 +115,11 @@ where
             Route::Look(key) => key,
             Route::Pass(why) => {
                 engine.counters.bypassed.add();
-                return boxed(pass(Arc::clone(engine), self.inner.clone(), request, why));
+                return boxed(forward::pass(Arc::clone(engine), self.inner.clone(), request, why));
             }
             Route::Invalidate => {
                 engine.counters.invalidating.add();
-                return boxed(invalidate(Arc::clone(engine), self.inner.clone(), request));
+                return boxed(forward::invalidate(Arc::clone(engine), self.inner.clone(), request));
             }
         };
         let control = engine.control(request.headers());
@@ -161,8 +161,8 @@ fn route<B: Body>(engine: &Engine, request: &Request<B>) -> Route {
             request.method().as_str(),
             "OPTIONS" | "TRACE" | "CONNECT" | "PROPFIND" | "REPORT" | "SEARCH" | "QUERY"
         );
-        let is_grpc = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        return if is_safe || is_grpc { Route::Pass(Forwarded::Method) } else { Route::Invalidate };
+        let is_safe = is_safe || is_grpc(headers);
+        return if is_safe { Route::Pass(Forwarded::Method) } else { Route::Invalidate };
     }
     // A body may change the response, so it is neither ignored nor part of the key.
     let has_body = !request.body().is_end_stream()
@@ -172,80 +172,4 @@ fn route<B: Body>(engine: &Engine, request: &Request<B>) -> Route {
         return Route::Pass(Forwarded::Bypass);
     }
     engine.settings.key.of(request).map_or(Route::Pass(Forwarded::Bypass), Route::Look)
-}
-
-/// Forwards a request as it is.
-async fn pass<S, B, R>(
-    engine: Arc<Engine>,
-    inner: S,
-    request: Request<B>,
-    why: Forwarded,
-) -> Result<Response<CacheBody<R>>, CacheError>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
-{
-    let response = inner.oneshot(request).await.map_err(CacheError::service)?;
-    let (mut parts, body) = response.into_parts();
-    engine.mark(&Handling::forwarded(why), None, &mut parts.headers);
-    Ok(Response::from_parts(parts, CacheBody::inner(body)))
-}
-
-/// Forwards a request that may change something. If it succeeds, stored responses of its URL, and of those in
-/// `Location` and `Content-Location` on the same host, are removed before the client gets the response (RFC 9111, 4.4).
-async fn invalidate<S, B, R>(
-    engine: Arc<Engine>,
-    inner: S,
-    request: Request<B>,
-) -> Result<Response<CacheBody<R>>, CacheError>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
-{
-    let target = engine.settings.key.of(&request).map(|key| key.url().to_owned());
-    let uri = request.uri().clone();
-    let response = pass(Arc::clone(&engine), inner, request, Forwarded::Method).await?;
-    let status = response.status();
-    if let Some(target) = target.filter(|_| status.is_success() || status.is_redirection()) {
-        let mut urls = vec![target.clone()];
-        for name in [LOCATION, CONTENT_LOCATION] {
-            let url = named(&engine, &target, &uri, response.headers(), &name).filter(|url| !urls.contains(url));
-            urls.extend(url);
-        }
-        // It goes on when the client leaves.
-        let purge = tokio::spawn(async move {
-            for url in urls {
-                engine.store.purge(&Purge::Url(url.clone())).await;
-                engine.flights.detach(|key| key.url() == url);
-            }
-        });
-        let _ = purge.await;
-    }
-    Ok(response)
-}
-
-/// The URL that a field names, in the form of keys, if it is on the same host as the target.
-fn named(engine: &Engine, target: &str, uri: &Uri, headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let text = headers.get(name)?.to_str().ok()?.trim();
-    let (scheme, rest) = target.split_once("://")?;
-    let host = rest.split(['/', '?']).next()?;
-    let key = &engine.settings.key;
-    if text.starts_with("//") {
-        return None;
-    }
-    if text.contains("://") {
-        let uri: Uri = text.split('#').next()?.parse().ok()?;
-        let url = key.url(uri.scheme_str()?, uri.authority()?.as_str(), &uri)?;
-        let origin = |url: &str| -> Option<String> { Some(url.split('/').take(3).collect::<Vec<_>>().join("/")) };
-        return (origin(&url) == origin(target)).then_some(url);
-    }
-    let path = if text.starts_with('/') {
-        text.to_owned()
-    } else {
-        // A path that climbs names something that the client would have to normalize: it is rare, and left alone.
-        let (folder, _) = uri.path().rsplit_once('/')?;
-        format!("{folder}/{text}")
-    };
-    let uri: Uri = path.split('#').next()?.parse().ok()?;
-    key.url(scheme, host, &uri)
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "cache")]
 
 mod coalescing;
+mod invalidation;
 mod isolation;
 mod proxy;
 mod requests;

@@ -215,27 +215,6 @@ async fn variants_are_selected_by_the_fields_that_vary_names() {
 }
 
 #[tokio::test]
-async fn unsafe_methods_remove_what_they_may_have_changed() {
-    let fresh = [("cache-control", "max-age=60")];
-    for (status, extra, removed) in [
-        (200, &[("location", "/other")][..], true),
-        (303, &[("content-location", "http://example.com/other")], true),
-        (200, &[("location", "http://elsewhere.example/other")], false),
-        (500, &[("location", "/other")], false),
-    ] {
-        let stage = Stage::new();
-        stage.backend.answers(200, &fresh, "old").answers(200, &fresh, "old").answers(status, extra, "");
-        stage.get("/", &[]).await;
-        stage.get("/other", &[]).await;
-        stage.ask("DELETE", "/", &[]).await;
-        stage.backend.answers(200, &[], "new").answers(200, &[], "new");
-        let found = if status < 400 { "new" } else { "old" };
-        assert_eq!(stage.get("/", &[]).await.body, found, "{status} {extra:?}");
-        assert_eq!(stage.get("/other", &[]).await.body, if removed { "new" } else { "old" }, "{status} {extra:?}");
-    }
-}
-
-#[tokio::test]
 async fn purges_remove_by_url_prefix_tag_and_all() {
     let stage = Stage::with(|cache| cache.strip_tags(true));
     let handle = stage.cache.handle();

@@ -1,0 +1,112 @@
+//! What requests with unsafe methods remove (RFC 9111, 4.4).
+
+use equipoise_core::{EndpointId, PickError};
+use equipoise_gateway::{Identity, Mechanism, cache::KeyPolicy};
+use equipoise_tower::{Error, FailureStage};
+
+use crate::script::{self, BoxError, Stage};
+
+const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
+
+#[tokio::test]
+async fn unsafe_methods_remove_what_they_may_have_changed() {
+    let fresh = [("cache-control", "max-age=60")];
+    for (status, extra, removed) in [
+        (200, &[("location", "/other")][..], true),
+        (303, &[("content-location", "http://example.com/other")], true),
+        (303, &[("location", "other")], true),
+        (200, &[("location", "http://elsewhere.example/other")], false),
+        (500, &[("location", "/other")], false),
+        (403, &[], false),
+    ] {
+        let stage = Stage::new();
+        stage.backend.answers(200, &fresh, "old").answers(200, &fresh, "old").answers(status, extra, "");
+        stage.get("/", &[]).await;
+        stage.get("/other", &[]).await;
+        stage.ask("DELETE", "/", &[]).await;
+        stage.backend.answers(200, &[], "new").answers(200, &[], "new");
+        let found = if status < 400 { "new" } else { "old" };
+        assert_eq!(stage.get("/", &[]).await.body, found, "{status} {extra:?}");
+        assert_eq!(stage.get("/other", &[]).await.body, if removed { "new" } else { "old" }, "{status} {extra:?}");
+    }
+}
+
+/// A stage with a stored response to `/`, for which the next request by `GET` would get another one.
+async fn filled() -> Stage {
+    let stage = Stage::new();
+    stage.backend.answers(200, FRESH, "old");
+    stage.get("/", &[]).await;
+    stage
+}
+
+#[tokio::test]
+async fn a_request_without_a_known_end_removes_what_it_may_have_changed() {
+    fn endpoint(maybe_processed: bool) -> BoxError {
+        let (endpoint, source) = (EndpointId::from("a"), "reset".into());
+        Error::Endpoint { endpoint, source, stage: FailureStage::NotSent, attempts: 1, maybe_processed }.into()
+    }
+    let errors: [(BoxError, bool); 4] = [
+        ("reset".into(), true),
+        (endpoint(true), true),
+        (endpoint(false), false),
+        (Error::Pick(PickError::Saturated).into(), false),
+    ];
+    for (error, removed) in errors {
+        let stage = filled().await;
+        let text = format!("{error:?}");
+        stage.backend.then(async { Err(error) });
+        assert!(stage.send(script::request("POST", "/", &[])).await.is_err());
+        assert_eq!(stage.reaches_backend(&[]).await, removed, "{text}");
+    }
+    for status in [502, 504] {
+        let stage = filled().await;
+        stage.backend.answers(status, &[], "");
+        assert_eq!(stage.ask("POST", "/", &[]).await.status, status);
+        assert!(stage.reaches_backend(&[]).await, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_client_leaves_removes_what_it_may_have_changed() {
+    let stage = filled().await;
+    // It is not sent before it is polled.
+    drop(stage.send(script::request("POST", "/", &[])));
+    tokio::task::yield_now().await;
+    assert!(stage.get("/", &[]).await.is_hit());
+    stage.backend.then(std::future::pending());
+    let client = tokio::spawn(stage.send(script::request("POST", "/", &[])));
+    while stage.backend.count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.get("/", &[]).await.is_hit());
+    client.abort();
+    assert!(client.await.expect_err("it has left").is_cancelled());
+    // The removal is a task of its own.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.reaches_backend(&[]).await);
+}
+
+#[tokio::test]
+async fn a_request_removes_the_responses_for_all_identities() {
+    for sender in [Some("a"), Some("b"), Some(""), None] {
+        let stage = Stage::with(|cache| cache.key(KeyPolicy::new().per_identity()));
+        let ask = async |method: &str, name: Option<&str>| {
+            let mut request = script::request(method, "/", &[]);
+            if let Some(name) = name {
+                request.extensions_mut().insert(Identity::new(name, Mechanism::Jwt));
+            }
+            script::read(stage.send(request).await.expect("a response")).await.expect("a body").body
+        };
+        stage.backend.answers(200, FRESH, "old").answers(200, FRESH, "old").answers(200, &[], "");
+        (ask("GET", Some("a")).await, ask("GET", None).await);
+        ask("POST", sender).await;
+        stage.backend.answers(200, FRESH, "new").answers(200, FRESH, "new");
+        assert_eq!(
+            (ask("GET", Some("a")).await.as_str(), ask("GET", None).await.as_str()),
+            ("new", "new"),
+            "{sender:?}"
+        );
+    }
+}
