@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -11,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::{sharing::fill::Reader, store};
 
 pin_project! {
-    /// The body of a response of the cache: one of the inner service, a stored one or a part of it, or one that is
+    /// The body of a response of the cache: one of the inner service, a stored one or parts of it, or one that is
     /// being received for several clients.
     ///
     /// The bytes of a stored body are shared, not copied. Its errors are those of the inner body, or a
@@ -29,6 +30,7 @@ pin_project! {
     enum Kind<R> {
         Inner { #[pin] body: R },
         Stored { stored: Stored },
+        Multipart { parts: Multipart },
         Own { bytes: Bytes },
         Filling { reader: Reader },
     }
@@ -67,6 +69,36 @@ impl Stored {
     }
 }
 
+/// Parts of a stored body with a text in front of each, and one at the end.
+#[derive(Debug)]
+struct Multipart {
+    pieces: VecDeque<Piece>,
+    /// The bytes to send.
+    left: u64,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(Bytes),
+    Stored(Stored),
+}
+
+impl Multipart {
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let bytes = match self.pieces.front_mut()? {
+                Piece::Text(bytes) => std::mem::take(bytes),
+                Piece::Stored(stored) => stored.next().unwrap_or_default(),
+            };
+            if !bytes.is_empty() {
+                self.left = self.left.saturating_sub(bytes.len() as u64);
+                return Some(bytes);
+            }
+            self.pieces.pop_front();
+        }
+    }
+}
+
 impl<R> CacheBody<R> {
     pub(super) fn inner(body: R) -> Self {
         Self { kind: Kind::Inner { body } }
@@ -88,6 +120,24 @@ impl<R> CacheBody<R> {
     pub(super) fn stored(body: store::Body, skip: u64, left: u64) -> Self {
         Self { kind: Kind::Stored { stored: Stored { body, index: 0, skip, left } } }
     }
+
+    /// Several parts of a stored body: the text in front of each, its first byte and its length, which the caller has
+    /// checked. `end` follows the last one. Returns the length of all that too.
+    pub(super) fn multipart(
+        body: &store::Body,
+        parts: impl Iterator<Item = (Bytes, u64, u64)>,
+        end: Bytes,
+    ) -> (Self, u64) {
+        let mut left = end.len() as u64;
+        let mut pieces = VecDeque::new();
+        for (text, skip, len) in parts {
+            left += text.len() as u64 + len;
+            pieces.push_back(Piece::Text(text));
+            pieces.push_back(Piece::Stored(Stored { body: body.clone(), index: 0, skip, left: len }));
+        }
+        pieces.push_back(Piece::Text(end));
+        (Self { kind: Kind::Multipart { parts: Multipart { pieces, left } } }, left)
+    }
 }
 
 impl<R> Body for CacheBody<R>
@@ -104,6 +154,7 @@ where
                 Poll::Ready(ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into)))
             }
             KindProject::Stored { stored } => Poll::Ready(stored.next().map(|chunk| Ok(Frame::data(chunk)))),
+            KindProject::Multipart { parts } => Poll::Ready(parts.next().map(|bytes| Ok(Frame::data(bytes)))),
             KindProject::Own { bytes } if bytes.is_empty() => Poll::Ready(None),
             KindProject::Own { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             KindProject::Filling { reader } => reader.poll_frame(cx).map_err(Into::into),
@@ -114,6 +165,7 @@ where
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Stored { stored } => stored.left == 0,
+            Kind::Multipart { parts } => parts.left == 0,
             Kind::Own { bytes } => bytes.is_empty(),
             Kind::Filling { reader } => reader.is_end_stream(),
         }
@@ -123,6 +175,7 @@ where
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
             Kind::Stored { stored } => SizeHint::with_exact(stored.left),
+            Kind::Multipart { parts } => SizeHint::with_exact(parts.left),
             Kind::Own { bytes } => SizeHint::with_exact(bytes.len() as u64),
             Kind::Filling { reader } => reader.size_hint(),
         }

@@ -9,19 +9,17 @@ use std::{
 
 use equipoise_proxy::error::ErrorResponses;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT_RANGES, AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE},
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, RANGE},
 };
 use tokio::sync::Semaphore;
 
 use super::{
     CacheBody, CacheStats, KeyPolicy,
     rules::{
-        conditional,
         control::RequestControl,
         freshness::{self, Use},
         policy::{Asked, HAS_VALIDATOR, Policy},
-        range::{self, Part},
         vary::{self, Selecting},
     },
     sharing::{
@@ -30,7 +28,7 @@ use super::{
     },
     stats::Counters,
     status::{Forwarded, Handling},
-    store::{Entry, Head, Key, Lookup, Store},
+    store::{Entry, Key, Lookup, Store},
 };
 use crate::{Denial, Identity};
 
@@ -257,79 +255,6 @@ impl Engine {
             Some("stale-while-revalidate") => counters.stale_while_revalidate.add(),
             _ => counters.hits.add(),
         }
-    }
-
-    /// Makes a response of a stored one: the whole, a part, its head, or 304.
-    pub(super) fn serve<R>(
-        &self,
-        method: &Method,
-        request: &HeaderMap,
-        key: &Key,
-        entry: &Entry,
-        handling: &Handling,
-        now: SystemTime,
-    ) -> Response<CacheBody<R>> {
-        let head = entry.head();
-        let mut response = self.head(head, key, handling, now);
-        if conditional::is_not_modified(method, request, head.status, &head.headers) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            conditional::not_modified_fields(response.headers_mut());
-            return response;
-        }
-        if method == Method::HEAD {
-            return response;
-        }
-        let len = entry.body().len();
-        let mut part = (0, len);
-        if head.status == StatusCode::OK
-            && request.contains_key(RANGE)
-            && conditional::range_applies(request, &head.headers)
-        {
-            match range::of(request, len) {
-                Part::Whole => {}
-                Part::Bytes { first, last } => {
-                    part = (first, last - first + 1);
-                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                    let headers = response.headers_mut();
-                    headers.insert(CONTENT_LENGTH, part.1.into());
-                    if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{len}")) {
-                        headers.insert(CONTENT_RANGE, value);
-                    }
-                }
-                Part::Unsatisfiable => {
-                    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                    let headers = response.headers_mut();
-                    conditional::not_modified_fields(headers);
-                    headers.insert(CONTENT_LENGTH, 0.into());
-                    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{len}")) {
-                        headers.insert(CONTENT_RANGE, value);
-                    }
-                    return response;
-                }
-            }
-        }
-        *response.body_mut() = CacheBody::stored(entry.body().clone(), part.0, part.1);
-        response
-    }
-
-    /// Makes the head of a response of a stored one, with an empty body.
-    pub(super) fn head<R>(
-        &self,
-        head: &Head,
-        key: &Key,
-        handling: &Handling,
-        now: SystemTime,
-    ) -> Response<CacheBody<R>> {
-        let mut response = Response::new(CacheBody::empty());
-        *response.status_mut() = head.status;
-        let mut headers = head.headers.clone();
-        headers.insert(AGE, freshness::age(head, now).as_secs().into());
-        if head.status == StatusCode::OK && !headers.contains_key(ACCEPT_RANGES) {
-            headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        }
-        self.mark(handling, Some(key), &mut headers);
-        *response.headers_mut() = headers;
-        response
     }
 
     /// Adds `Cache-Status`.

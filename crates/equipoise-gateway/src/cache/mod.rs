@@ -60,7 +60,7 @@
 //! | --- | --- |
 //! | a fresh response is stored | that one, with `Age` |
 //! | `If-None-Match`, `If-Modified-Since` | 304 if the stored response has not changed for the client |
-//! | `Range` with one range, and `If-Range` with a strong validator | 206, or 416. Several ranges get the whole response |
+//! | `Range`, also with `If-Range` and a strong validator | 206 with the range, or 416. Several ranges get `multipart/byteranges`; more than 16, ranges that overlap, and those of a response with `Content-Encoding` get the whole response |
 //! | `HEAD` | the head of the stored response to `GET` |
 //! | a stale response with a validator is stored | the backend is asked with this validator; 304 updates the stored fields |
 //! | a stale response within `stale-while-revalidate` | that one, and one request validates it in the background |
@@ -125,6 +125,7 @@ mod handle;
 mod key;
 mod layer;
 mod rules;
+mod serve;
 mod service;
 mod sharing;
 mod stats;

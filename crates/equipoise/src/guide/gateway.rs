@@ -348,7 +348,7 @@
 //! # What the functions do not do
 //!
 //! - Interim responses (1xx, such as `103 Early Hints`) are not passed on, neither through the cache nor by the proxy.
-//! - The cache stores no partial responses (206), and serves one range of a request, not several.
+//! - The cache stores no partial responses (206). Ranges are parts of complete stored responses.
 //! - The stores and limits in Redis use one server without TLS. They do not follow the redirections of a Redis cluster.
 //! - There are no sessions, login pages or OAuth 2.0 flows. [`External`](crate::gateway::auth::External) asks a service that
 //!   has them.
