@@ -49,7 +49,7 @@ pub(super) struct Settings {
     pub(super) max_entry_bytes: u64,
     pub(super) max_filling_bytes: u64,
     pub(super) max_wait: Duration,
-    pub(super) fetch_timeout: Duration,
+    pub(super) fetch_timeout: Option<Duration>,
     pub(super) fetch_idle_timeout: Duration,
     pub(super) remember_uncacheable: Duration,
     pub(super) obey_requests: bool,
@@ -67,7 +67,7 @@ impl Default for Settings {
             max_entry_bytes: 8 * 1024 * 1024,
             max_filling_bytes: 256 * 1024 * 1024,
             max_wait: Duration::from_secs(10),
-            fetch_timeout: Duration::from_secs(60),
+            fetch_timeout: None,
             fetch_idle_timeout: Duration::from_secs(60),
             remember_uncacheable: Duration::from_secs(10),
             obey_requests: true,
@@ -85,6 +85,9 @@ const UNCACHEABLE: usize = 16_384;
 /// The number of fetches that go on at the same time after all their clients have left.
 const MAX_ORPHANS: usize = 256;
 
+/// The number of validations in the background at the same time.
+const MAX_VALIDATIONS: usize = 256;
+
 /// What all clones of a cache share.
 pub(super) struct Engine {
     pub(super) settings: Settings,
@@ -92,9 +95,11 @@ pub(super) struct Engine {
     pub(super) flights: Arc<Flights>,
     pub(super) budget: Arc<Budget>,
     pub(super) counters: Counters,
-    /// A permit for each fetch that goes on without a client.
+    /// A permit for each fetch whose clients have left.
     pub(super) orphans: Semaphore,
-    /// Until when the requests for a key do not wait for each other, by the hash of the key. A wrong one costs a fetch.
+    /// A permit for each validation in the background. Clients that leave cannot take these.
+    pub(super) validations: Semaphore,
+    /// Until when the requests for a key do not wait for each other, by [`mark_of`]. A wrong one costs a fetch.
     uncacheable: quick_cache::sync::Cache<u64, SystemTime>,
 }
 
@@ -136,6 +141,7 @@ impl Engine {
             budget: Arc::new(budget),
             counters: Counters::default(),
             orphans: Semaphore::new(MAX_ORPHANS),
+            validations: Semaphore::new(MAX_VALIDATIONS),
             uncacheable: quick_cache::sync::Cache::new(UNCACHEABLE),
         }
     }
@@ -161,33 +167,42 @@ impl Engine {
         }
     }
 
-    pub(super) fn asked<B>(&self, request: &Request<B>, control: &RequestControl) -> Asked {
-        let has_identity = request.extensions().get::<Identity>().is_some();
-        let authorized = if has_identity {
+    /// Whether the response is for the client of the request only, unless it says otherwise.
+    fn is_authorized<B>(&self, request: &Request<B>) -> bool {
+        if request.extensions().get::<Identity>().is_some() {
             !self.settings.key.is_per_identity()
         } else {
             request.headers().contains_key(AUTHORIZATION)
-        };
+        }
+    }
+
+    pub(super) fn asked<B>(&self, request: &Request<B>, control: &RequestControl) -> Asked {
         Asked {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             headers: request.headers().clone(),
-            authorized,
+            authorized: self.is_authorized(request),
             no_store: control.no_store,
         }
     }
 
+    /// Returns which requests wait for the same fetch as one for a key and a variant.
+    pub(super) fn flight(&self, key: &Key, variant: Selecting, authorized: bool) -> FlightKey {
+        FlightKey { key: key.clone(), variant, authorized }
+    }
+
     /// Remembers that the responses for a key cannot be shared, so that requests do not wait for each other in vain.
-    pub(super) fn set_uncacheable(&self, key: &Key, uncacheable: bool) {
+    pub(super) fn set_uncacheable(&self, key: &Key, authorized: bool, uncacheable: bool) {
+        let mark = mark_of(key, authorized);
         if !uncacheable {
-            self.uncacheable.remove(&key.hash());
+            self.uncacheable.remove(&mark);
         } else if let Some(until) = self.now().checked_add(self.settings.remember_uncacheable) {
-            self.uncacheable.insert(key.hash(), until);
+            self.uncacheable.insert(mark, until);
         }
     }
 
-    fn is_uncacheable(&self, key: &Key, now: SystemTime) -> bool {
-        self.uncacheable.get(&key.hash()).is_some_and(|until| until > now)
+    fn is_uncacheable(&self, key: &Key, authorized: bool, now: SystemTime) -> bool {
+        self.uncacheable.get(&mark_of(key, authorized)).is_some_and(|until| until > now)
     }
 
     /// Decides what to do with a request that was looked up.
@@ -212,7 +227,7 @@ impl Engine {
                 Use::AcceptedStale => return serve(Handling { detail: Some("max-stale"), ..Handling::hit(ttl) }),
                 Use::WhileRevalidate => {
                     let handling = Handling { detail: Some("stale-while-revalidate"), ..Handling::hit(ttl) };
-                    let flight = FlightKey { key: key.clone(), variant: head.vary.clone() };
+                    let flight = self.flight(key, head.vary.clone(), self.is_authorized(request));
                     if control.only_if_cached || self.flights.contains(&flight) {
                         return serve(handling);
                     }
@@ -228,7 +243,10 @@ impl Engine {
         if control.only_if_cached {
             return Plan::Unavailable;
         }
-        let alone = requested || control.no_store || self.settings.max_wait.is_zero() || self.is_uncacheable(key, now);
+        let alone = requested
+            || control.no_store
+            || self.settings.max_wait.is_zero()
+            || self.is_uncacheable(key, self.is_authorized(request), now);
         let validates = selected.is_some_and(|entry| entry.head().flags & HAS_VALIDATOR != 0);
         let is_get = request.method() == Method::GET;
         // The answer to `HEAD` or to a range cannot fill the cache, so the backend gets what the client has asked for.
@@ -279,4 +297,10 @@ impl Engine {
         self.mark(&handling, Some(key), &mut parts.headers);
         Response::from_parts(parts, CacheBody::own(body.into_own().unwrap_or_default()))
     }
+}
+
+/// Names a key in the list of those that cannot be shared. Requests with credentials have marks of their own: their
+/// responses may be private while those to other requests are not, and the other way round.
+fn mark_of(key: &Key, authorized: bool) -> u64 {
+    key.hash() ^ u64::from(authorized)
 }

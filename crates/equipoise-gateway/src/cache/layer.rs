@@ -111,31 +111,37 @@ impl CacheBuilder {
     }
 
     /// Sets the longest time that a request waits for the head of the response to another request for the same URL.
-    /// After it, the request is forwarded too. Zero forwards each request. Default: 10 s.
+    /// After it, the request is forwarded too, and its response may be stored. This is `proxy_cache_lock_timeout` of
+    /// nginx. Zero forwards each request. Default: 10 s.
     pub fn max_wait(mut self, time: Duration) -> Self {
         self.settings.max_wait = time;
         self
     }
 
-    /// Sets the longest time from a request to the inner service until the head of its response. After it, the request is
-    /// cancelled, and its clients get an error, or the stale response if `stale-if-error` allows it. Zero fails each
-    /// request that is not answered at once. Default: 60 s.
+    /// Sets the longest time from a request to the inner service until the head of its response. After it, the request
+    /// is cancelled, and its clients get an error, or the stale response if `stale-if-error` allows it. Zero fails each
+    /// request that is not answered at once. Default: none, so a request may take as long as the inner service lets it.
+    ///
+    /// Without this setting, a slow request stops no others: those for the same URL wait at most
+    /// [`max_wait`](Self::max_wait) for it. A request without clients, which validates a response in the background or
+    /// whose clients have left, ends after 60 s at the latest.
     pub fn fetch_timeout(mut self, time: Duration) -> Self {
-        self.settings.fetch_timeout = time;
+        self.settings.fetch_timeout = Some(time);
         self
     }
 
     /// Sets the longest time between two pieces of the body of a response that is received to be stored. After it, the
     /// body ends with an error for all its clients, nothing of it is stored, and the next request for the URL begins
-    /// another fetch. The time in which the clients of a response that is too large do not read does not count. Default:
-    /// 60 s.
+    /// another fetch. The time in which the clients of a response that is too large do not read does not count.
+    /// Default: 60 s.
     pub fn fetch_idle_timeout(mut self, time: Duration) -> Self {
         self.settings.fetch_idle_timeout = time;
         self
     }
 
     /// Sets for how long requests do not wait for each other after a response for their URL could not be stored or was
-    /// not fresh. Default: 10 s.
+    /// not fresh. Requests with credentials (`Authorization`, or an [`Identity`](crate::Identity) without
+    /// [`KeyPolicy::per_identity`]) and those without are remembered separately. Default: 10 s.
     pub fn remember_uncacheable(mut self, time: Duration) -> Self {
         self.settings.remember_uncacheable = time;
         self

@@ -94,11 +94,13 @@
 //! # One fetch for many clients
 //!
 //! Requests for the same URL and variant that come while it is fetched wait for that fetch, at most
-//! [`max_wait`](CacheBuilder::max_wait), and read its body while it arrives. The fetch runs in a task of its own (it
-//! needs a tokio runtime), so it goes on when the client that has begun it leaves. If the response cannot be shared,
-//! the waiting requests are forwarded at the same time, and the cache remembers for [some
-//! time](CacheBuilder::remember_uncacheable) not to let requests for this URL wait. An error is an error for all that
-//! wait: a backend that fails is not asked again by each of them.
+//! [`max_wait`](CacheBuilder::max_wait), and read its body while it arrives. A request that has waited for so long is
+//! forwarded too. So a slow response delays others by no more than that, and the cache does not cut it off. The fetch
+//! runs in a task of its own (it needs a tokio runtime), so it goes on when the client that has begun it leaves;
+//! without any client, it ends after 60 s. If the response cannot be shared, the waiting requests are forwarded at the
+//! same time, and the cache remembers for [some time](CacheBuilder::remember_uncacheable) not to let requests for this
+//! URL wait. Requests with credentials do not wait for those without, nor these for them. An error is an error for all
+//! that wait: a backend that fails is not asked again by each of them.
 //!
 //! A body is kept until it is complete, so a slow client does not slow down others. If it becomes larger than the
 //! limit, it is not stored, and all clients that read it still get all of it: then it is kept only until the slowest of

@@ -121,6 +121,65 @@ async fn a_client_waits_for_another_fetch_for_a_limited_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_response_is_not_cut_off_and_does_not_stop_other_requests() {
+    let stage = Stage::new();
+    stage.backend.then(async {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        Ok(script::response(200, FRESH, script::full("slow")))
+    });
+    let first = tokio::spawn({
+        let stage = stage.clone();
+        async move { stage.get("/", &[]).await.body }
+    });
+    settle().await;
+    stage.backend.answers(200, &[("cache-control", "no-store")], "own");
+    let begin = tokio::time::Instant::now();
+    assert_eq!(stage.get("/", &[]).await.body, "own");
+    assert_eq!(begin.elapsed().as_secs(), 10);
+    assert_eq!(first.await.expect("no panic"), "slow");
+    assert_eq!(begin.elapsed().as_secs(), 600);
+    assert!(stage.get("/", &[]).await.is_hit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_without_clients_ends_after_a_minute_unless_others_come() {
+    let stage = Stage::new();
+    let ask = || {
+        let stage = stage.clone();
+        tokio::spawn(async move { stage.get("/", &[]).await.body })
+    };
+    stage.backend.then(async {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        Ok(script::response(200, FRESH, script::full("slow")))
+    });
+    ask_and_leave(&stage, &ask).await;
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(stage.cache.stats().fetches, 1);
+    // A client comes for a moment: the minute begins again.
+    ask_and_leave(&stage, &ask).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!((stage.cache.stats().fetches, stage.backend.count()), (1, 1));
+    let other = ask();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(other.await.expect("no panic"), "slow");
+
+    stage.pass(61);
+    stage.backend.then(std::future::pending());
+    ask_and_leave(&stage, &ask).await;
+    tokio::time::sleep(Duration::from_secs(62)).await;
+    assert_eq!((stage.cache.stats().fetches, stage.backend.count()), (0, 2));
+}
+
+async fn ask_and_leave(stage: &Stage, ask: &impl Fn() -> tokio::task::JoinHandle<String>) {
+    let client = ask();
+    // Longer than the pause between two looks for clients.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    client.abort();
+    settle().await;
+    assert_eq!(stage.cache.stats().fetches, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn clients_of_another_variant_share_a_fetch_of_their_own() {
     let stage = Stage::new();
     let fields = [("cache-control", "max-age=60"), ("vary", "x-a")];
@@ -397,6 +456,28 @@ async fn fetches_without_clients_are_bounded() {
     }
     settle().await;
     assert_eq!((stage.backend.count(), stage.cache.stats().fetches), (1000, 256));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_leave_do_not_stop_validations_in_the_background() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "max-age=1, stale-while-revalidate=1000")], "old");
+    stage.get("/", &[]).await;
+    stage.pass(2);
+    for i in 0..256 {
+        stage.backend.then(std::future::pending());
+        let client = tokio::spawn({
+            let stage = stage.clone();
+            async move { stage.get(&format!("/{i}"), &[]).await }
+        });
+        settle().await;
+        client.abort();
+    }
+    settle().await;
+    stage.backend.answers(200, FRESH, "new");
+    assert_eq!(stage.get("/", &[]).await.body, "old");
+    settle().await;
+    assert_eq!(stage.get("/", &[]).await.body, "new");
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,6 +81,73 @@ async fn ranges_conditions_and_credentials_of_one_client_do_not_stop_coalescing(
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn requests_with_credentials_do_not_wait_for_each_other_if_their_responses_cannot_be_shared() {
+    let stage = Stage::new();
+    let credentials = [("authorization", "x"), ("if-none-match", "\"a\"")];
+    stage.backend.answers(200, VALIDATED, "own");
+    stage.get("/", &credentials).await;
+    let begin = tokio::time::Instant::now();
+    let clients: Vec<_> = (0..10)
+        .map(|_| {
+            stage.backend.then(async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(script::response(304, VALIDATED, script::full("")))
+            });
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &credentials).await.status })
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.await.expect("a response"), 304);
+    }
+    // Their conditions reach the backend.
+    assert_eq!((begin.elapsed().as_secs(), stage.backend.last("if-none-match").as_deref()), (1, Some("\"a\"")));
+    assert_eq!(reach_together(&stage).await, 1, "the requests without credentials wait for one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_without_credentials_do_not_wait_for_one_with_credentials() {
+    for leader in [&[("authorization", "x")][..], &[]] {
+        let stage = Stage::new();
+        stage.backend.then(std::future::pending());
+        let first = {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", leader).await })
+        };
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        stage.backend.answers(200, FRESH, "other");
+        let follower = if leader.is_empty() { &[("authorization", "x")][..] } else { &[] };
+        let begin = tokio::time::Instant::now();
+        assert_eq!(stage.get("/", follower).await.body, "other");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        first.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_private_response_does_not_stop_the_coalescing_of_requests_with_credentials() {
+    let stage = Stage::new();
+    stage.backend.answers(200, &[("cache-control", "private")], "own");
+    stage.get("/", &[]).await;
+    for _ in 0..10 {
+        stage.backend.then(async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(script::response(200, &[("cache-control", "public, max-age=60")], script::full("body")))
+        });
+    }
+    let clients: Vec<_> = (0..10)
+        .map(|_| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &[("authorization", "x")]).await.body })
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.await.expect("a response"), "body");
+    }
+    assert_eq!(stage.backend.count(), 2);
+}
+
 #[tokio::test]
 async fn head_removes_only_what_a_get_would_not_return_any_more() {
     let varied = [("cache-control", "max-age=60"), ("etag", "\"a\""), ("vary", "x-a")];

@@ -24,6 +24,7 @@ use crate::cache::{
         control::RequestControl,
         freshness,
         policy::{Asked, NEVER_STALE, NO_CACHE, updated},
+        reason::NotStored,
         vary,
     },
     sharing::{
@@ -97,6 +98,10 @@ impl Job {
         self.received(engine, response, request_time, now)
     }
 
+    fn set_uncacheable(&self, engine: &Engine, uncacheable: bool) {
+        engine.set_uncacheable(&self.key, self.asked.authorized, uncacheable);
+    }
+
     fn usable_on_error(&self, now: SystemTime) -> Option<Entry> {
         self.stale.as_ref().filter(|stale| freshness::usable_on_error(stale.head(), &self.control, now)).cloned()
     }
@@ -114,9 +119,9 @@ impl Job {
             Ok(head) => head,
             Err(reason) => {
                 engine.counters.not_stored.count(reason);
-                // A range, a condition or credentials of one client say nothing about the responses to others.
-                if self.ask_for_all && !reason.is_of_request() {
-                    engine.set_uncacheable(&self.key, true);
+                // A range, a condition or `no-store` of one client says nothing about the responses to others.
+                if self.ask_for_all && reason != NotStored::RequestNoStore {
+                    self.set_uncacheable(engine, true);
                 }
                 // For `Cache-Status`.
                 response.extensions_mut().insert(reason);
@@ -134,7 +139,7 @@ impl Job {
             }
             None => {
                 engine.counters.too_large.add();
-                engine.set_uncacheable(&self.key, true);
+                self.set_uncacheable(engine, true);
                 Fetched::Direct(response)
             }
         }
@@ -172,7 +177,7 @@ impl Job {
         let policy = &engine.settings.policy;
         match policy.refresh(&self.asked, stale.head(), update, request_time, now) {
             Ok(head) => {
-                engine.set_uncacheable(&self.key, !is_shareable(&head, now));
+                self.set_uncacheable(engine, !is_shareable(&head, now));
                 let entry = stale.with_head(head);
                 self.replace(engine, stale, entry.clone(), now).await;
                 entry
@@ -181,7 +186,7 @@ impl Job {
                 engine.counters.not_stored.count(reason);
                 // Otherwise any client could remove what is stored for others.
                 if !reason.is_of_request() {
-                    engine.set_uncacheable(&self.key, true);
+                    self.set_uncacheable(engine, true);
                     self.forget(engine, stale, now).await;
                 }
                 // It answers this request with what the backend has said last.
@@ -272,7 +277,7 @@ impl Job {
         let Some((body, trailers)) = filling.receive(body).await else {
             if filling.is_overflown() {
                 engine.counters.too_large.add();
-                engine.set_uncacheable(&self.key, true);
+                self.set_uncacheable(engine, true);
             } else {
                 engine.counters.incomplete.add();
             }
@@ -282,7 +287,7 @@ impl Job {
         if head.status != StatusCode::NO_CONTENT {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        engine.set_uncacheable(&self.key, !is_shareable(&head, engine.now()));
+        self.set_uncacheable(engine, !is_shareable(&head, engine.now()));
         // A store in memory has the response before a client sees its end, so the client's next request finds it.
         // Clients do not wait for other stores.
         let stored = match engine.store.put(&self.key, Entry::new(head, body), self.generation).into_ready() {

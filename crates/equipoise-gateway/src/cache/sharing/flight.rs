@@ -39,11 +39,14 @@ pub(crate) struct Flights {
     next: AtomicU64,
 }
 
-/// A key, and the values of the request fields that select the variant, as far as the cache knows which these are.
+/// Which requests wait for the same fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlightKey {
     pub(crate) key: Key,
+    /// The values of the request fields that select the variant, as far as the cache knows which these are.
     pub(crate) variant: Selecting,
+    /// Whether the requests have credentials. Others would wait in vain if the response is for one client only.
+    pub(crate) authorized: bool,
 }
 
 #[derive(Debug)]
