@@ -113,7 +113,7 @@ fn layer(
     shared: &Shared<'_>,
     source: &Source,
 ) -> Result<CacheLayer, ConfigError> {
-    let mut builder = CacheLayer::with_shared_store(Arc::clone(&store.store))
+    let mut builder = CacheLayer::with_shared_store(&store.store)
         .key(key(&table.key, place, source)?)
         .max_entry_bytes(table.max_entry_bytes.unwrap_or(store.max_entry_bytes))
         .errors(shared.errors.clone())

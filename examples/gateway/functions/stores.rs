@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use equipoise::{
-    gateway::cache::store::{MemoryStore, RedisConnectionStats, RedisStore, Store, StoreStats},
+    gateway::cache::{
+        SharedStore,
+        store::{MemoryStore, RedisConnectionStats, RedisStore, StoreStats},
+    },
     monitor::FunctionReadings,
 };
 use serde_json::{Value, json};
@@ -23,7 +26,7 @@ pub(crate) type CacheStores = BTreeMap<String, Arc<CacheStore>>;
 
 /// A store that several caches share.
 pub(crate) struct CacheStore {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: SharedStore,
     pub(super) max_entry_bytes: u64,
     pub(super) redis: Option<Arc<RedisStore>>,
 }
@@ -48,7 +51,8 @@ pub(crate) fn store(
         };
         let memory = max_entry_bytes.iter().fold(memory, |memory, max| memory.max_entry_bytes(*max));
         let store = memory.build().map_err(|error| source.caused(table.span(), &error))?;
-        Ok(CacheStore { max_entry_bytes: store.max_entry_bytes(), store: Arc::new(store), redis: None })
+        let max_entry_bytes = store.max_entry_bytes();
+        Ok(CacheStore { max_entry_bytes, store: SharedStore::new(Arc::new(store)), redis: None })
     })
 }
 
@@ -74,7 +78,7 @@ fn in_redis(
         builder = builder.local(*max_bytes, *ttl);
     }
     let store = Arc::new(builder.build().map_err(|error| source.caused(table.span(), &error))?);
-    Ok(CacheStore { max_entry_bytes, store: store.clone(), redis: Some(store) })
+    Ok(CacheStore { max_entry_bytes, store: SharedStore::new(store.clone()), redis: Some(store) })
 }
 
 impl Function for CacheStore {

@@ -1,9 +1,6 @@
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +12,7 @@ use http::{
 use tokio::sync::Semaphore;
 
 use super::{
-    CacheBody, CacheStats, KeyPolicy,
+    CacheBody, CacheStats, KeyPolicy, SharedStore,
     rules::{
         control::RequestControl,
         freshness::{self, Use},
@@ -24,11 +21,11 @@ use super::{
     },
     sharing::{
         fill::Budget,
-        flight::{FlightKey, Flights},
+        flight::{CacheId, FlightKey, Flights},
     },
     stats::Counters,
     status::{Forwarded, Handling},
-    store::{Entry, Key, Lookup, Store},
+    store::{Entry, FillingBytes, Key, Lookup, Store},
 };
 use crate::{Denial, Identity};
 
@@ -47,7 +44,8 @@ pub(super) struct Settings {
     pub(super) key: KeyPolicy,
     pub(super) policy: Policy,
     pub(super) max_entry_bytes: u64,
-    pub(super) max_filling_bytes: u64,
+    /// Of this cache. The store has a limit for all its caches.
+    pub(super) max_filling_bytes: Option<u64>,
     pub(super) max_wait: Duration,
     pub(super) fetch_timeout: Option<Duration>,
     pub(super) fetch_idle_timeout: Duration,
@@ -65,7 +63,7 @@ impl Default for Settings {
             key: KeyPolicy::new(),
             policy: Policy::default(),
             max_entry_bytes: 8 * 1024 * 1024,
-            max_filling_bytes: 256 * 1024 * 1024,
+            max_filling_bytes: None,
             max_wait: Duration::from_secs(10),
             fetch_timeout: None,
             fetch_idle_timeout: Duration::from_secs(60),
@@ -92,7 +90,9 @@ const MAX_VALIDATIONS: usize = 256;
 pub(super) struct Engine {
     pub(super) settings: Settings,
     pub(super) store: Arc<dyn Store>,
+    /// Those of all caches with this store.
     pub(super) flights: Arc<Flights>,
+    id: CacheId,
     pub(super) budget: Arc<Budget>,
     pub(super) counters: Counters,
     /// A permit for each fetch whose clients have left.
@@ -128,16 +128,18 @@ pub(super) struct Fetch {
 }
 
 impl Engine {
-    pub(super) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+    pub(super) fn new(store: SharedStore, settings: Settings) -> Self {
+        let (store, of_store, flights) = store.into_parts();
         let budget = Budget {
-            used: AtomicU64::new(0),
-            max: settings.max_filling_bytes,
+            of_cache: FillingBytes::new(settings.max_filling_bytes.unwrap_or(u64::MAX), None),
+            of_store,
             idle_timeout: settings.fetch_idle_timeout,
         };
         Self {
             settings,
             store,
-            flights: Arc::default(),
+            id: flights.add_cache(),
+            flights,
             budget: Arc::new(budget),
             counters: Counters::default(),
             orphans: Semaphore::new(MAX_ORPHANS),
@@ -152,8 +154,8 @@ impl Engine {
 
     pub(super) fn stats(&self) -> CacheStats {
         let mut stats = self.counters.read();
-        stats.fetches = self.flights.len() as u64;
-        stats.filling_bytes = self.budget.used.load(Ordering::Relaxed);
+        stats.fetches = self.flights.len(self.id) as u64;
+        stats.filling_bytes = self.budget.of_cache.get();
         stats.store = self.store.stats();
         stats
     }
@@ -188,7 +190,7 @@ impl Engine {
 
     /// Returns which requests wait for the same fetch as one for a key and a variant.
     pub(super) fn flight(&self, key: &Key, variant: Selecting, authorized: bool) -> FlightKey {
-        FlightKey { key: key.clone(), variant, authorized }
+        FlightKey { cache: self.id, key: key.clone(), variant, authorized }
     }
 
     /// Remembers that the responses for a key cannot be shared, so that requests do not wait for each other in vain.

@@ -5,7 +5,7 @@ use http::HeaderName;
 use tower_layer::Layer;
 
 use super::{
-    Cache, CacheConfigError, CacheHandle, CacheStats, KeyPolicy,
+    Cache, CacheConfigError, CacheHandle, CacheStats, KeyPolicy, SharedStore,
     engine::{Engine, Settings},
     rules::policy::SetCookie,
     status,
@@ -37,12 +37,14 @@ impl CacheLayer {
 
     /// Returns a builder with another store.
     pub fn with_store(store: impl Store) -> CacheBuilder {
-        Self::with_shared_store(Arc::new(store))
+        let store = StoreChoice::Own(Arc::new(store));
+        CacheBuilder { store, settings: Settings::default(), max_entry_bytes: None }
     }
 
     /// Returns a builder with a store that several caches share. They should have the same [`KeyPolicy`].
-    pub fn with_shared_store(store: Arc<dyn Store>) -> CacheBuilder {
-        CacheBuilder { store: StoreChoice::Other(store), settings: Settings::default(), max_entry_bytes: None }
+    pub fn with_shared_store(store: &SharedStore) -> CacheBuilder {
+        let store = StoreChoice::Shared(store.clone());
+        CacheBuilder { store, settings: Settings::default(), max_entry_bytes: None }
     }
 
     /// Returns a handle for purges and counters.
@@ -85,7 +87,8 @@ pub struct CacheBuilder {
 
 enum StoreChoice {
     Memory(u64),
-    Other(Arc<dyn Store>),
+    Own(Arc<dyn Store>),
+    Shared(SharedStore),
 }
 
 impl CacheBuilder {
@@ -104,9 +107,10 @@ impl CacheBuilder {
     }
 
     /// Sets the maximum number of bytes that all responses which are being received may hold together, in addition to
-    /// the store. Above it, responses pass uncached. Default: 256 MiB.
+    /// the store. Above it, responses pass uncached. A [`SharedStore`] has a limit for all its caches together, which
+    /// applies too. Default: 256 MiB; with a `SharedStore`, its limit only.
     pub fn max_filling_bytes(mut self, bytes: u64) -> Self {
-        self.settings.max_filling_bytes = bytes;
+        self.settings.max_filling_bytes = Some(bytes);
         self
     }
 
@@ -269,7 +273,11 @@ impl CacheBuilder {
         {
             return Err(CacheConfigError::Name(name.to_owned()));
         }
-        let (store, max_entry_bytes): (Arc<dyn Store>, u64) = match self.store {
+        let own = |store: Arc<dyn Store>| {
+            let max = settings.max_filling_bytes.unwrap_or(SharedStore::DEFAULT_MAX_FILLING_BYTES);
+            SharedStore::new(store).max_filling_bytes(max)
+        };
+        let (store, max_entry_bytes) = match self.store {
             StoreChoice::Memory(0) => return Err(CacheConfigError::NoBytes),
             StoreChoice::Memory(bytes) => {
                 let builder = MemoryStore::builder(bytes);
@@ -280,15 +288,19 @@ impl CacheBuilder {
                     }
                     None => builder.build()?,
                 };
-                let max = self.max_entry_bytes.unwrap_or(store.max_entry_bytes());
-                (Arc::new(store), max)
+                let max = store.max_entry_bytes();
+                (own(Arc::new(store)), max)
             }
-            StoreChoice::Other(store) => (store, self.max_entry_bytes.unwrap_or(8 * 1024 * 1024)),
+            StoreChoice::Own(store) => (own(store), MAX_ENTRY_BYTES),
+            StoreChoice::Shared(store) => (store, MAX_ENTRY_BYTES),
         };
-        settings.max_entry_bytes = max_entry_bytes;
+        settings.max_entry_bytes = self.max_entry_bytes.unwrap_or(max_entry_bytes);
         Ok(CacheLayer { engine: Arc::new(Engine::new(store, settings)) })
     }
 }
+
+/// The maximum size of a body by default, if the store does not say what it accepts.
+const MAX_ENTRY_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What an entry needs beside its body, generously.
 const FIELDS: u64 = 64 * 1024;

@@ -104,12 +104,16 @@
 //!
 //! A body is kept until it is complete, so a slow client does not slow down others. If it becomes larger than the
 //! limit, it is not stored, and all clients that read it still get all of it: then it is kept only until the slowest of
-//! them has read it, and at most 256 KiB beyond what had arrived. When the last of them leaves, the fetch ends.
+//! them has read it, and at most 256 KiB beyond what had arrived. A client that reads nothing for 60 s while others
+//! wait for it gets an error. When the last of them leaves, the fetch ends.
 //!
 //! # Memory
 //!
-//! The store, the bodies that are being received ([`max_filling_bytes`](CacheBuilder::max_filling_bytes)) and the list
-//! of URLs that cannot be cached (16 384 of them) are bounded.
+//! The store, the bodies that are being received ([`max_filling_bytes`](CacheBuilder::max_filling_bytes), for all
+//! caches of a [`SharedStore`] together) and the list of URLs that cannot be cached (16 384 of them) are bounded. A
+//! client that reads slowly keeps the body that it reads in memory until it has read it or leaves, also after a store
+//! in memory has evicted it: such bodies count among those that are being received. With another store, each client
+//! that reads a stored response has a copy in memory.
 //!
 //! # Place in a stack
 //!
@@ -129,6 +133,7 @@ mod layer;
 mod rules;
 mod serve;
 mod service;
+mod shared;
 mod sharing;
 mod stats;
 mod status;
@@ -142,5 +147,6 @@ pub use self::{
     layer::{CacheBuilder, CacheLayer},
     rules::policy::SetCookie,
     service::{Cache, CacheFuture},
+    shared::SharedStore,
     stats::CacheStats,
 };

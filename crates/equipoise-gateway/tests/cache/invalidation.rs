@@ -1,7 +1,12 @@
 //! What requests with unsafe methods remove (RFC 9111, 4.4).
 
+use std::sync::Arc;
+
 use equipoise_core::{EndpointId, PickError};
-use equipoise_gateway::{Identity, Mechanism, cache::KeyPolicy};
+use equipoise_gateway::{
+    Identity, Mechanism,
+    cache::{CacheLayer, KeyPolicy, SharedStore, store::MemoryStore},
+};
 use equipoise_tower::{Error, FailureStage};
 
 use crate::script::{self, BoxError, Stage};
@@ -109,4 +114,30 @@ async fn a_request_removes_the_responses_for_all_identities() {
             "{sender:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_request_through_another_cache_with_the_store_ends_the_waiting_for_old_responses() {
+    let store = SharedStore::new(Arc::new(MemoryStore::new(1 << 20)));
+    let [reading, writing] = [(); 2].map(|()| Stage::of(CacheLayer::with_shared_store(&store)));
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    reading.backend.then(async move {
+        released.await.expect("a release");
+        Ok(script::response(200, FRESH, script::full("old")))
+    });
+    let slow = tokio::spawn({
+        let reading = reading.clone();
+        async move { reading.get("/", &[]).await.body }
+    });
+    while reading.backend.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((reading.cache.stats().fetches, writing.cache.stats().fetches), (1, 0));
+    writing.backend.answers(200, &[], "");
+    writing.ask("POST", "/", &[]).await;
+    reading.backend.answers(200, FRESH, "new");
+    assert_eq!(reading.get("/", &[]).await.body, "new");
+    release.send(()).expect("the fetch is in progress");
+    assert_eq!(slow.await.expect("no panic"), "old");
+    assert_eq!(reading.get("/", &[]).await.body, "new");
 }

@@ -109,11 +109,15 @@ impl Stage {
     }
 
     pub(crate) fn with(settings: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Self {
+        Self::of(settings(CacheLayer::builder(64 * 1024 * 1024)))
+    }
+
+    pub(crate) fn of(builder: CacheBuilder) -> Self {
         // 2026-01-01, and a part of a second so that nothing depends on whole ones.
         let clock = Arc::new(AtomicU64::new(1_767_225_600_500));
         let reader = Arc::clone(&clock);
         let now = move || SystemTime::UNIX_EPOCH + Duration::from_millis(reader.load(Ordering::Relaxed));
-        let layer = settings(CacheLayer::builder(64 * 1024 * 1024).clock(now)).build().expect("valid settings");
+        let layer = builder.clock(now).build().expect("valid settings");
         let backend = Backend::default();
         Self { cache: layer.layer(backend.clone()), backend, clock }
     }

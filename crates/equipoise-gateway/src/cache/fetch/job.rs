@@ -288,15 +288,17 @@ impl Job {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         self.set_uncacheable(engine, !is_shareable(&head, engine.now()));
+        let body = body.compact_and_counted(&engine.budget.of_store);
+        let entry = Entry::new(head, body.clone());
         // A store in memory has the response before a client sees its end, so the client's next request finds it.
         // Clients do not wait for other stores.
-        let stored = match engine.store.put(&self.key, Entry::new(head, body), self.generation).into_ready() {
+        let stored = match engine.store.put(&self.key, entry, self.generation).into_ready() {
             Ok(stored) => {
-                filling.finish(trailers);
+                filling.finish(body, trailers, true);
                 stored
             }
             Err(storing) => {
-                filling.finish(trailers);
+                filling.finish(body, trailers, false);
                 storing.await
             }
         };

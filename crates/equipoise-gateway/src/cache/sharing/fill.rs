@@ -1,9 +1,6 @@
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::cache::{
     CacheError,
-    store::{self, Head},
+    store::{self, FillingBytes, Head},
 };
 
 /// The bytes that wait for the slowest reader of a response that is not stored.
@@ -26,8 +23,10 @@ const WINDOW: u64 = 256 * 1024;
 /// Chunks of fewer bytes are copied.
 const SHORT: usize = 4096;
 
-/// For how long a reader that reads nothing may keep the others of a response that is not stored waiting.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For how long a reader that reads nothing may keep the others of a response that is not stored waiting. A client
+/// behind a slow link takes some MB at once, into the buffers of its socket, and then nothing until these are sent. A
+/// server lets it take nothing for as long by default.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A response that is being received, and read by any number of clients at the same time.
 ///
@@ -46,17 +45,33 @@ pub(crate) struct Filling {
     room: Notify,
 }
 
-/// The limits of all fillings: how many bytes they may hold together, and how long a body may be silent.
+/// The limits of all fillings of a cache: how many bytes they may hold together, and how long a body may be silent.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    pub(crate) used: AtomicU64,
-    pub(crate) max: u64,
+    pub(crate) of_cache: FillingBytes,
+    /// The bytes of all caches with the same store.
+    pub(crate) of_store: Arc<FillingBytes>,
     pub(crate) idle_timeout: Duration,
+}
+
+impl Budget {
+    /// Adds bytes. Returns whether they are within both limits.
+    fn add(&self, bytes: u64) -> bool {
+        let (cache, store) = (self.of_cache.add(bytes), self.of_store.add(bytes));
+        cache && store
+    }
+
+    fn remove(&self, bytes: u64) {
+        self.of_cache.remove(bytes);
+        self.of_store.remove(bytes);
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     chunks: VecDeque<Bytes>,
+    /// The complete body, whose chunks these are then.
+    body: Option<store::Body>,
     /// The number of chunks that were dropped from the front.
     dropped: usize,
     kept_bytes: u64,
@@ -71,6 +86,8 @@ struct State {
 #[derive(Debug)]
 struct Cursor {
     next: usize,
+    /// The bytes of the next chunk that were read already.
+    skip: usize,
     waker: Option<Waker>,
 }
 
@@ -113,7 +130,7 @@ impl Filling {
         if state.overflown || matches!(state.end, Some(End::Failed(_))) {
             return None;
         }
-        let cursor = Some(Cursor { next: 0, waker: None });
+        let cursor = Some(Cursor { next: 0, skip: 0, waker: None });
         let slot = match state.free.pop() {
             Some(slot) => {
                 if let Some(place) = state.readers.get_mut(slot) {
@@ -185,11 +202,27 @@ impl Filling {
         Some((body, trailers))
     }
 
-    /// Tells the readers that the response is complete. Its bytes are those of the store now, and no longer counted here.
-    pub(crate) fn finish(&self, trailers: Option<HeaderMap>) {
+    /// Tells the readers that the response is complete. From now on, they read the body that was handed to the store.
+    /// If the store is in memory, what they have not read yet needs no memory beside the store, and is no longer
+    /// counted here.
+    pub(crate) fn finish(&self, body: store::Body, trailers: Option<HeaderMap>, is_in_memory: bool) {
+        let kept = {
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            let ends = ends_of(&state.chunks);
+            let new_ends = ends_of(body.chunks());
+            for cursor in state.readers.iter_mut().flatten() {
+                let read = cursor.next.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+                cursor.next = new_ends.partition_point(|end| *end <= read);
+                let begin = cursor.next.checked_sub(1).and_then(|last| new_ends.get(last)).copied().unwrap_or(0);
+                cursor.skip = read - begin;
+            }
+            state.chunks = body.chunks().iter().cloned().collect();
+            state.body = Some(body);
+            if is_in_memory { std::mem::take(&mut state.kept_bytes) } else { 0 }
+        };
+        self.budget.remove(kept);
         self.end(End::Complete(trailers));
-        let kept = std::mem::take(&mut self.state.lock().kept_bytes);
-        self.budget.used.fetch_sub(kept, Ordering::Relaxed);
     }
 
     /// Adds bytes. Returns false if the producer has to wait until they are read.
@@ -200,12 +233,12 @@ impl Filling {
         // A short chunk is often a part of a larger buffer, which it would keep in memory without being counted.
         let chunk = if chunk.len() < SHORT { Bytes::copy_from_slice(&chunk) } else { chunk };
         let len = chunk.len() as u64;
-        let used = self.budget.used.fetch_add(len, Ordering::Relaxed).saturating_add(len);
+        let is_within = self.budget.add(len);
         let mut state = self.state.lock();
         state.chunks.push_back(chunk);
         state.kept_bytes += len;
         state.total += len;
-        if !state.overflown && (state.total > self.limit || used > self.budget.max) {
+        if !state.overflown && (state.total > self.limit || !is_within) {
             state.overflown = true;
         }
         if state.overflown {
@@ -255,7 +288,7 @@ impl Filling {
             let len = chunk.len() as u64;
             state.kept_bytes -= len;
             state.dropped += 1;
-            self.budget.used.fetch_sub(len, Ordering::Relaxed);
+            self.budget.remove(len);
         }
     }
 
@@ -270,8 +303,18 @@ impl Filling {
 
 impl Drop for Filling {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.state.get_mut().kept_bytes, Ordering::Relaxed);
+        self.budget.remove(self.state.get_mut().kept_bytes);
     }
+}
+
+/// Returns where each chunk ends, in bytes from the beginning of the body.
+fn ends_of<'a>(chunks: impl IntoIterator<Item = &'a Bytes>) -> Vec<usize> {
+    let mut end = 0;
+    let add = |chunk: &Bytes| {
+        end += chunk.len();
+        end
+    };
+    chunks.into_iter().map(add).collect()
 }
 
 /// Tells the readers when the producer is gone before the end, for example because the runtime shuts down.
@@ -308,7 +351,7 @@ impl Reader {
             )))));
         };
         if let Some(chunk) = cursor.next.checked_sub(state.dropped).and_then(|index| state.chunks.get(index)) {
-            let chunk = chunk.clone();
+            let chunk = chunk.slice(std::mem::take(&mut cursor.skip).min(chunk.len())..);
             cursor.next += 1;
             if state.overflown {
                 self.filling.trim(state);
@@ -345,9 +388,11 @@ impl Reader {
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         let state = self.filling.state.lock();
-        let next = state.readers.get(self.slot).and_then(Option::as_ref).map_or(0, |cursor| cursor.next);
+        let cursor = state.readers.get(self.slot).and_then(Option::as_ref);
+        let (next, skip) = cursor.map_or((0, 0), |cursor| (cursor.next, cursor.skip as u64));
         let unread: u64 =
             state.chunks.iter().skip(next.saturating_sub(state.dropped)).map(|chunk| chunk.len() as u64).sum();
+        let unread = unread.saturating_sub(skip);
         let read = state.total - unread.min(state.total);
         match (self.filling.expected, &state.end) {
             (_, Some(End::Complete(_))) => SizeHint::with_exact(unread),

@@ -32,16 +32,22 @@ pub(crate) enum Outcome {
     Failed(CacheError),
 }
 
-/// The fetches in progress. Requests for the same variant of the same key wait for one fetch.
+/// The fetches in progress of all caches with the same store. Requests to a cache for the same variant of the same key
+/// wait for one fetch.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     map: Mutex<HashMap<FlightKey, Flight>>,
     next: AtomicU64,
 }
 
+/// A cache among those with the same store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CacheId(u64);
+
 /// Which requests wait for the same fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlightKey {
+    pub(crate) cache: CacheId,
     pub(crate) key: Key,
     /// The values of the request fields that select the variant, as far as the cache knows which these are.
     pub(crate) variant: Selecting,
@@ -64,6 +70,11 @@ pub(crate) enum Part {
 }
 
 impl Flights {
+    /// Returns a number that no other cache has.
+    pub(crate) fn add_cache(&self) -> CacheId {
+        CacheId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Joins the fetch of the key, or begins one.
     pub(crate) fn join(self: &Arc<Self>, key: &FlightKey) -> Part {
         let mut map = self.map.lock();
@@ -95,8 +106,9 @@ impl Flights {
         self.map.lock().retain(|key, _| !is_purged(&key.key));
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.map.lock().len()
+    /// Returns the number of fetches of a cache. O(fetches).
+    pub(crate) fn len(&self, cache: CacheId) -> usize {
+        self.map.lock().keys().filter(|key| key.cache == cache).count()
     }
 }
 

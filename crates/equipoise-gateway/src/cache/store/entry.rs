@@ -8,6 +8,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::filling::{CountedBody, FillingBytes};
+
 /// One stored response: its head and its complete body. It never changes. A clone is one increment of a reference
 /// count.
 #[derive(Clone, Debug)]
@@ -208,6 +210,8 @@ pub struct Body {
     len: u64,
     /// Whether the pieces hold no more memory than they show.
     compact: bool,
+    /// Counts the body until the last clone is dropped.
+    _counted: Option<Arc<CountedBody>>,
 }
 
 impl Body {
@@ -220,7 +224,7 @@ impl Body {
 
     fn build(chunks: Arc<[Bytes]>, compact: bool) -> Self {
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { chunks, len, compact }
+        Self { chunks, len, compact, _counted: None }
     }
 
     /// Returns the pieces in their order. None is empty.
@@ -236,6 +240,11 @@ impl Body {
     /// Returns whether the length is 0.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Returns a copy that holds no more memory than its length, and is counted until the last clone is dropped.
+    pub(crate) fn compact_and_counted(&self, of: &Arc<FillingBytes>) -> Self {
+        Self { _counted: CountedBody::new(self.len, of), ..self.compact() }
     }
 
     fn compact(&self) -> Self {

@@ -16,6 +16,7 @@
 
 mod codec;
 mod entry;
+mod filling;
 mod future;
 mod key;
 mod memory;
@@ -24,6 +25,7 @@ mod redis;
 
 use std::time::SystemTime;
 
+pub(crate) use self::filling::FillingBytes;
 #[cfg(feature = "cache-redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache-redis")))]
 pub use self::redis::{RedisConnectionStats, RedisStore, RedisStoreBuilder, RedisStoreError};
