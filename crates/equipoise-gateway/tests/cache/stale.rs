@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt;
+
 use crate::script::Stage;
 
 #[tokio::test]
@@ -209,4 +211,20 @@ async fn a_validation_that_forbids_storing_keeps_the_fields_of_the_body_and_of_t
     let got = stage.get("/", &[("cache-control", "no-cache")]).await;
     assert_eq!((got.status, got.body.as_str(), got.field("content-encoding")), (200, "body", "gzip"));
     assert_eq!((got.field("content-range"), got.field("x-hop"), got.field("x-new")), ("", "", "1"));
+}
+
+#[tokio::test]
+async fn a_response_that_arrives_late_does_not_replace_a_newer_one() {
+    let stage = Stage::new();
+    let fresh = [("cache-control", "max-age=60")];
+    let (sender, body) = http_body_util::channel::Channel::new(1);
+    stage.backend.then(async move { Ok(crate::script::response(200, &fresh, body.boxed_unsync())) });
+    let slow = stage.send(crate::script::request("GET", "/", &[])).await.expect("a response");
+    stage.pass(1);
+    stage.backend.answers(200, &fresh, "new");
+    assert_eq!(stage.get("/", &[("cache-control", "no-cache")]).await.body, "new");
+    drop(sender);
+    assert_eq!(crate::script::read(slow).await.expect("a body").body, "");
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.is_hit(), hit.body.as_str()), (true, "new"));
 }

@@ -39,6 +39,8 @@ async fn the_newest_variant_is_first_and_the_same_one_is_replaced() {
         assert_eq!(put(&store, &key, variant(language, age)).await, Stored::Yes);
     }
     assert_eq!(bodies(&store, &key).await, ["de", "fr", "en"]);
+    assert_eq!(put(&store, &key, variant("de", 60)).await, Stored::Superseded);
+    assert_eq!(bodies(&store, &key).await, ["de", "fr", "en"]);
     put(&store, &key, variant("it", 15)).await;
     assert_eq!(bodies(&store, &key).await, ["de", "it", "fr"]);
     let fields: Vec<String> = server.ask(&["HKEYS", "equipoise:cache:e:10:https://a/"]);

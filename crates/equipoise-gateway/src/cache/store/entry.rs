@@ -129,6 +129,11 @@ impl Head {
         self.vary == other.vary
     }
 
+    /// Returns whether this response is the same variant as another one, and was received later.
+    pub(crate) fn supersedes(&self, other: &Self) -> bool {
+        self.response_time > other.response_time && self.is_same_variant(other)
+    }
+
     /// The memory that the fields hold, outside of the structure itself.
     fn size(&self) -> usize {
         // A field in a `HeaderMap` has a bucket of about 100 bytes, an entry of the index, and its name and value.

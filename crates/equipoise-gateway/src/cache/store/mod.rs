@@ -40,16 +40,17 @@ pub use self::{
 /// Keeps responses for the cache.
 ///
 /// A store never fails a request: when it cannot be reached, [`get`](Self::get) returns no entries, the other functions
-/// do nothing, and [`StoreStats::errors`] counts it. An implementation keeps three rules: its memory is bounded, `get`
-/// returns only entries that were stored under a key that is equal in full (not only in its hash), and
-/// [`put`](Self::put) refuses what was purged since the given generation.
+/// do nothing, and [`StoreStats::errors`] counts it. An implementation keeps four rules: its memory is bounded, `get`
+/// returns only entries that were stored under a key that is equal in full (not only in its hash),
+/// [`put`](Self::put) refuses what was purged since the given generation, and it does not replace a newer response.
 pub trait Store: Send + Sync + 'static {
     /// Returns all variants that are stored under a key, the newest first, and the generation for a later
     /// [`put`](Self::put). Entries that [have expired](Entry::is_expired) at `now` are not returned.
     fn get(&self, key: &Key, now: SystemTime) -> StoreFuture<'_, Lookup>;
 
-    /// Stores a response. It replaces the variant with the same values in [`Head::vary`]. `generation` is the one that
-    /// [`get`](Self::get) returned before the response was requested.
+    /// Stores a response. It replaces the variant with the same values in [`Head::vary`], unless that one has a later
+    /// [`Head::response_time`]. `generation` is the one that [`get`](Self::get) returned before the response was
+    /// requested.
     fn put(&self, key: &Key, entry: Entry, generation: Generation) -> StoreFuture<'_, Stored>;
 
     /// Removes all variants that are stored under a key. Returns how many there were, or 0 if the store does not know.
@@ -96,6 +97,8 @@ pub enum Stored {
     TooLarge,
     /// The key, its URL or a tag of the response was purged after the given generation.
     Purged,
+    /// The store has a response for the same variant that was received later. Its body has arrived sooner.
+    Superseded,
     /// The store could not be reached.
     Failed,
 }

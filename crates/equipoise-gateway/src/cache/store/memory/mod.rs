@@ -187,6 +187,9 @@ impl MemoryStore {
             return Stored::Purged;
         }
         let old = self.cache.peek(key).map(|slot| slot.entries).unwrap_or_default();
+        if old.iter().any(|old| old.head().supersedes(entry.head())) {
+            return Stored::Superseded;
+        }
         let mut entries: Vec<Entry> =
             old.iter().filter(|old| !old.head().is_same_variant(entry.head())).cloned().collect();
         let newer = entries.partition_point(|old| old.head().response_time > entry.head().response_time);

@@ -76,6 +76,16 @@ fn a_stored_variant_replaces_the_same_one_and_the_newest_is_first() {
 }
 
 #[test]
+fn an_older_response_does_not_replace_a_newer_one() {
+    let store = MemoryStore::new(1 << 20);
+    assert_eq!(put(&store, &key("a"), variant("en", 2)), Stored::Yes);
+    assert_eq!(put(&store, &key("a"), variant("en", 1)), Stored::Superseded);
+    assert_eq!(put(&store, &key("a"), variant("de", 1)), Stored::Yes);
+    let times: Vec<_> = store.lookup(&key("a"), now()).entries.iter().map(|entry| entry.head().response_time).collect();
+    assert_eq!(times, [at(2), at(1)]);
+}
+
+#[test]
 fn the_oldest_variants_are_dropped_beyond_the_maximum_but_never_the_new_one() {
     let store = MemoryStore::builder(1 << 20).max_variants(2).build().expect("a store");
     for (language, seconds) in [("en", 3), ("de", 4), ("fr", 5)] {

@@ -35,9 +35,9 @@ pub use self::builder::{RedisStoreBuilder, RedisStoreError};
 ///
 /// An operation fails if there is no connection, or if no answer comes within
 /// [`lookup_timeout`](RedisStoreBuilder::lookup_timeout). A failed lookup is a miss, a failed `put` stores nothing, and
-/// [`StoreStats::errors`] counts both. Entries that wait to be sent take at most 80 MiB; beyond that, a `put` fails. After
-/// three timeouts in a row (of lookups only if no entry is being sent), or when the connection ends, operations fail at
-/// once while a task connects again, with waits from 50 ms to 5 s.
+/// [`StoreStats::errors`] counts both. Entries that wait to be sent take at most 80 MiB; beyond that, a `put` fails.
+/// After three timeouts in a row (of lookups only if no entry is being sent), or when the connection ends, operations
+/// fail at once while a task connects again, with waits from 50 ms to 5 s.
 ///
 /// **A purge that fails is lost**: when the server is back, it may still have the entries, until they expire.
 ///
@@ -247,6 +247,7 @@ impl RedisStore {
                 self.counters.refused_purged.fetch_add(1, Relaxed);
                 Stored::Purged
             }
+            Some(Value::Int(2)) => Stored::Superseded,
             Some(_) => {
                 self.counters.invalid.fetch_add(1, Relaxed);
                 Stored::Failed

@@ -69,8 +69,8 @@ return reply
 
 /// Arguments: the time, the place of the URL if the key has an extra part, the generation, the digest of the variant,
 /// its response time, expiry, time to live, the maximum number of variants, the maximum of bytes, the entry, and the
-/// places that must not have been purged, of which the first two are those of the key and the URL. Returns 1, or 0 if
-/// it was purged.
+/// places that must not have been purged, of which the first two are those of the key and the URL. Returns 1, 0 if it
+/// was purged, or 2 if the variant that is stored is newer.
 const PUT: &str = r"
 local now, since, digest, time = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local places = { 'x' }
@@ -84,7 +84,11 @@ if type(meta) == 'table' then
   redis.call('UNLINK', KEYS[1])
   meta = ''
 end
-for _, old in ipairs(variants(meta, ARGV[2], now)) do
+local olds = variants(meta, ARGV[2], now)
+for _, old in ipairs(olds) do
+  if old.live and old.digest == digest and old.time > time then return 2 end
+end
+for _, old in ipairs(olds) do
   if old.digest ~= digest then
     if old.live and count < tonumber(ARGV[8]) and total + old.size <= tonumber(ARGV[9]) then
       count, total = count + 1, total + old.size
