@@ -24,7 +24,7 @@ async fn leaks(path: &str, content_type: &'static str, settings: impl FnOnce(Cac
     gateway.get(path).await.text().contains("ada")
 }
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 17] = [
     "/account/x.css",
     "/account/x.CSS",
     "/account/x.js",
@@ -37,6 +37,11 @@ const FILES: [&str; 12] = [
     "/account%3fx.css",
     "/account%23x.css",
     "/account/x.min.js",
+    "/account/x%2ecss",
+    "/account/x.css;y",
+    "/account/x.css%3fy=z",
+    "/account/x.css%00",
+    "/account/x.css/",
 ];
 
 #[tokio::test]
