@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY},
+    header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, VARY},
 };
 
 /// The request fields that a response names, with their normal values.
@@ -72,24 +72,31 @@ pub(crate) fn matches(selecting: &Selecting, request: &HeaderMap) -> bool {
 }
 
 /// Returns the values of a field as one value, in a form in which values that mean the same are equal: without spaces
-/// around commas, and for fields with weights in lower case and ordered by weight. `None` if the field is missing.
+/// around commas, and for fields with weights in lower case and ordered by weight. Cookies and credentials are no
+/// lists, so they are not changed. `None` if the field is missing.
 fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     let mut values = request.get_all(name).iter();
     let first = values.next()?;
     let weighted = *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE || *name == ACCEPT || *name == ACCEPT_CHARSET;
+    let is_list = *name != COOKIE && *name != AUTHORIZATION;
     let single = values.next().is_none();
-    if !weighted && single && is_plain(first.as_bytes()) {
+    if !weighted && single && (!is_list || is_plain(first.as_bytes())) {
         // The value is its own normal form, and a clone of it is cheap.
         return Some(first.clone());
     }
     if weighted && single && first.len() <= MAX_KNOWN_LEN {
         return known(first);
     }
-    // Lines are joined first (RFC 9110, 5.3), so that a quoted string means the same in one line and in several.
+    // Lines are joined first (RFC 9110, 5.3), so that a quoted string means the same in one line and in several. HTTP/2
+    // may divide cookies (RFC 9113, 8.2.3).
+    let separator = if *name == COOKIE { b"; " } else { b", " };
     let mut joined = first.as_bytes().to_vec();
     for value in request.get_all(name).iter().skip(1) {
-        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(separator);
         joined.extend_from_slice(value.as_bytes());
+    }
+    if !is_list {
+        return HeaderValue::from_bytes(&joined).ok();
     }
     let mut list = Vec::with_capacity(joined.len());
     compact(&joined, &mut list);
@@ -167,8 +174,8 @@ fn by_weight(list: Vec<u8>) -> Vec<u8> {
 }
 
 /// Returns the weight of a member in thousandths, and its normal text: its first part in lower case, no spaces around
-/// semicolons, and no weight if that is 1. Other parameters stay as they are. A member is unchanged if its weight is not
-/// valid or not at its end, so that it is equal to itself only.
+/// semicolons, and no weight if that is 1. Other parameters stay as they are. A member is unchanged if its weight is
+/// not valid or not at its end, so that it is equal to itself only.
 fn weighed(member: &[u8]) -> (u16, Vec<u8>) {
     let mut parts: Vec<&[u8]> = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).collect();
     let is_weight = |part: &&&[u8]| part.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"q="));
@@ -238,6 +245,23 @@ mod tests {
             selected(name, &values)
         };
         of(fields(a)) == of(fields(b))
+    }
+
+    #[test]
+    fn cookies_and_credentials_are_compared_as_they_are() {
+        let select = |name: &'static str, values: &[&str]| {
+            let name = HeaderName::from_static(name);
+            let mut request = HeaderMap::new();
+            for value in values {
+                request.append(name.clone(), HeaderValue::from_str(value).expect("a value"));
+            }
+            normal(&name, &request).expect("a value")
+        };
+        for name in ["cookie", "authorization"] {
+            assert_ne!(select(name, &["a=x, b"]), select(name, &["a=x,b"]), "{name}");
+        }
+        assert_eq!(select("cookie", &["a=1", "b=2"]), select("cookie", &["a=1; b=2"]));
+        assert_ne!(select("cookie", &["a=1", "b=2"]), select("cookie", &["a=1, b=2"]));
     }
 
     #[test]
