@@ -182,6 +182,8 @@ async fn the_response_to_head_updates_or_removes_the_stored_one() {
         (&[("etag", "\"a\""), ("cache-control", "max-age=60"), ("x-a", "2")][..], true),
         (&[("etag", "\"b\""), ("cache-control", "max-age=60")], false),
         (&[("content-length", "9"), ("cache-control", "max-age=60")], false),
+        // Without a validator, it says nothing: the stored response stays as it is, stale.
+        (&[("cache-control", "max-age=60"), ("x-a", "2")], false),
     ] {
         let stage = filled(&[("etag", "\"a\""), ("x-a", "1")]).await;
         stage.pass(60);

@@ -228,3 +228,27 @@ async fn a_response_that_arrives_late_does_not_replace_a_newer_one() {
     let hit = stage.get("/", &[]).await;
     assert_eq!((hit.is_hit(), hit.body.as_str()), (true, "new"));
 }
+
+#[tokio::test]
+async fn a_response_that_was_superseded_is_not_used_stale() {
+    for (status, control, superseded) in [
+        (200, "no-store", true),
+        (200, "private", true),
+        (301, "no-store", true),
+        (404, "no-store", true),
+        (410, "no-store", true),
+        (401, "no-store", false),
+        (403, "no-store", false),
+        (429, "no-store", false),
+    ] {
+        let stage = Stage::new();
+        stage.backend.answers(200, &[("cache-control", "max-age=1, stale-if-error=1000")], "old");
+        stage.get("/", &[]).await;
+        stage.pass(2);
+        stage.backend.answers(status, &[("cache-control", control)], "other");
+        assert_eq!(stage.get("/", &[]).await.status, status);
+        stage.backend.fails();
+        let answer = stage.send(crate::script::request("GET", "/", &[])).await;
+        assert_eq!(answer.is_err(), superseded, "{status} {control}");
+    }
+}

@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use equipoise_tower::BoxError;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, RANGE},
     response::Parts,
 };
 use http_body::Body;
@@ -95,7 +95,7 @@ impl Job {
             self.update_by_head(engine, response.status(), response.headers(), request_time, now).await;
             return Fetched::Direct(response);
         }
-        self.received(engine, response, request_time, now)
+        self.received(engine, response, request_time, now).await
     }
 
     fn set_uncacheable(&self, engine: &Engine, uncacheable: bool) {
@@ -107,9 +107,9 @@ impl Job {
     }
 
     /// Decides whether a complete response is stored.
-    fn received<R: Body<Data = Bytes>>(
+    async fn received<R: Body<Data = Bytes>>(
         &self,
-        engine: &Engine,
+        engine: &Arc<Engine>,
         mut response: Response<R>,
         request_time: SystemTime,
         now: SystemTime,
@@ -122,6 +122,9 @@ impl Job {
                 // A range, a condition or `no-store` of one client says nothing about the responses to others.
                 if self.ask_for_all && reason != NotStored::RequestNoStore {
                     self.set_uncacheable(engine, true);
+                }
+                if !reason.is_of_request() {
+                    self.superseded(engine, response.status(), now).await;
                 }
                 // For `Cache-Status`.
                 response.extensions_mut().insert(reason);
@@ -140,8 +143,29 @@ impl Job {
             None => {
                 engine.counters.too_large.add();
                 self.set_uncacheable(engine, true);
+                self.superseded(engine, response.status(), now).await;
                 Fetched::Direct(response)
             }
+        }
+    }
+
+    /// Whether the request was forwarded with the range of its client.
+    fn has_range(&self) -> bool {
+        !self.ask_for_all && self.asked.headers.contains_key(RANGE)
+    }
+
+    /// Removes the selected response after the backend has sent another one that is not stored (RFC 9111, 4.3.3): it
+    /// must not be used stale any more. An error that may be about one client or one moment removes nothing.
+    async fn superseded(&self, engine: &Arc<Engine>, status: StatusCode, now: SystemTime) {
+        let is_new = status.is_success()
+            || status.is_redirection() && status != StatusCode::NOT_MODIFIED
+            || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        if let Some(stale) = &self.stale
+            && is_new
+            && !self.asked.authorized
+            && !self.has_range()
+        {
+            self.forget(engine, stale, now).await;
         }
     }
 
@@ -239,8 +263,8 @@ impl Job {
         }
     }
 
-    /// Updates the stored response to `GET` by one to `HEAD`, or removes it if the same request by `GET` would get another
-    /// one now (RFC 9111, 4.3.5).
+    /// Updates the stored response to `GET` by one to `HEAD`, or removes it if the same request by `GET` would get
+    /// another one now (RFC 9111, 4.3.5).
     async fn update_by_head(
         &self,
         engine: &Arc<Engine>,
@@ -251,16 +275,17 @@ impl Job {
     ) {
         let Some(stale) = &self.stale else { return };
         let old = &stale.head().headers;
-        let same = |name: &HeaderName| match (new.get(name), old.get(name)) {
-            (Some(new), Some(old)) => new == old,
-            (None, _) => true,
-            (Some(_), None) => false,
-        };
         // An error may be one of `HEAD` only, and credentials may select another response.
         if status != stale.head().status {
             return;
         }
-        if same(&ETAG) && same(&LAST_MODIFIED) && same(&CONTENT_LENGTH) {
+        let mut received =
+            [ETAG, LAST_MODIFIED, CONTENT_LENGTH].into_iter().filter(|name| new.contains_key(name)).peekable();
+        if received.peek().is_none() {
+            // It says nothing about the stored response, which would be kept fresh by each such request.
+            return;
+        }
+        if received.all(|name| new.get(&name) == old.get(&name)) {
             self.refreshed(engine, stale, new, request_time, now).await;
         } else if status == StatusCode::OK && !self.asked.authorized {
             self.forget(engine, stale, now).await;
