@@ -42,7 +42,7 @@ pub struct CacheStats {
     /// Total responses that were not stored because their body has failed or had the wrong length.
     pub incomplete: u64,
     /// Total responses that were not stored, by the label of the reason: `request_no_store`, `no_store`, `private`,
-    /// `authorization`, `set_cookie`, `vary`, `status`, `no_freshness`, `deception`.
+    /// `authorization`, `set_cookie`, `vary`, `status`, `no_freshness`, `deception`, `invalid`.
     pub not_stored: Vec<(&'static str, u64)>,
     /// Number of fetches that other requests can join now.
     pub fetches: u64,

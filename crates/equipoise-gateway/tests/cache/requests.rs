@@ -142,6 +142,16 @@ async fn a_range_behind_the_end_is_not_answered_by_other_caches() {
 }
 
 #[tokio::test]
+async fn an_error_about_the_range_of_one_client_is_not_stored_for_others() {
+    for (status, range) in [(416, "bytes=10-"), (400, "bytes=x"), (404, "bytes=0-")] {
+        let stage = Stage::new();
+        stage.backend.answers(status, &[("cache-control", "max-age=60")], "error");
+        assert_eq!(stage.get("/", &[("range", range)]).await.status, status);
+        assert!(stage.reaches_backend(&[]).await, "{status} {range}");
+    }
+}
+
+#[tokio::test]
 async fn a_range_that_is_not_stored_is_forwarded() {
     let stage = Stage::new();
     let fields = [("cache-control", "max-age=60"), ("content-range", "bytes 0-1/10")];

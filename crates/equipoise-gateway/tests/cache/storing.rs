@@ -81,9 +81,12 @@ async fn a_response_is_reused_until_its_lifetime_ends() {
 }
 
 #[tokio::test]
-async fn any_final_status_with_explicit_freshness_is_stored() {
+async fn any_final_status_that_is_not_about_one_request_is_stored_with_explicit_freshness() {
     for status in [200, 203, 204, 299, 301, 302, 307, 404, 410, 499, 500, 503, 599] {
         assert!(is_reused(status, &[("cache-control", "max-age=60")]).await, "{status}");
+    }
+    for status in [408, 412, 413, 414, 416, 417, 425, 428, 429, 431, 511] {
+        assert!(!is_reused(status, &[("cache-control", "public, max-age=60")]).await, "{status}");
     }
     assert!(!is_reused(206, &[("cache-control", "max-age=60"), ("content-range", "bytes 0-4/9")]).await);
     assert!(!is_reused(599, &[("cache-control", "no-store, must-understand, max-age=60")]).await);
@@ -176,6 +179,24 @@ async fn a_type_that_contradicts_the_extension_is_not_stored() {
         stage.get(path, &[]).await;
         assert_eq!(stage.get(path, &[]).await.is_hit(), stored, "{path} {content_type}");
     }
+}
+
+#[tokio::test]
+async fn a_response_that_a_proxy_refuses_is_not_stored() {
+    for coding in ["gzip, chunked", "identity", "chunked, chunked"] {
+        assert!(!is_reused(200, &[("cache-control", "max-age=60"), ("transfer-encoding", coding)]).await, "{coding}");
+    }
+    assert!(!is_reused(200, &[("cache-control", "max-age=60"), ("content-length", "5, 6")]).await);
+}
+
+#[tokio::test]
+async fn the_length_of_a_chunked_response_is_that_of_its_body() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "max-age=60"), ("transfer-encoding", "chunked"), ("content-length", "3")];
+    stage.backend.answers(200, &fields, "first");
+    assert_eq!(stage.get("/", &[]).await.body, "first");
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.is_hit(), hit.body.as_str(), hit.field("content-length")), (true, "first", "5"));
 }
 
 #[tokio::test]

@@ -6,10 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use equipoise_proxy::check::check_response;
 use equipoise_tower::BoxError;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, RANGE},
+    header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, RANGE, TRANSFER_ENCODING},
     response::Parts,
 };
 use http_body::Body;
@@ -22,8 +23,9 @@ use crate::cache::{
     rules::{
         conditional,
         control::RequestControl,
+        fields::updated,
         freshness,
-        policy::{Asked, NEVER_STALE, NO_CACHE, updated},
+        policy::{Asked, NEVER_STALE, NO_CACHE},
         reason::NotStored,
         vary,
     },
@@ -115,7 +117,15 @@ impl Job {
         now: SystemTime,
     ) -> Fetched<R> {
         let policy = &engine.settings.policy;
-        let head = match policy.judge(&self.asked, response.status(), response.headers(), request_time, now) {
+        let judged = if check_response(&response).is_err() {
+            Err(NotStored::Invalid)
+        } else if self.has_range() && response.status() != StatusCode::OK {
+            // It may be about the range of this client.
+            Err(NotStored::Status)
+        } else {
+            policy.judge(&self.asked, response.status(), response.headers(), request_time, now)
+        };
+        let head = match judged {
             Ok(head) => head,
             Err(reason) => {
                 engine.counters.not_stored.count(reason);
@@ -123,7 +133,7 @@ impl Job {
                 if self.ask_for_all && reason != NotStored::RequestNoStore {
                     self.set_uncacheable(engine, true);
                 }
-                if !reason.is_of_request() {
+                if !reason.is_of_request() && reason != NotStored::Invalid {
                     self.superseded(engine, response.status(), now).await;
                 }
                 // For `Cache-Status`.
@@ -342,8 +352,12 @@ fn has_validator(entry: &Entry) -> bool {
     entry.head().flags & crate::cache::rules::policy::HAS_VALIDATOR != 0
 }
 
-/// The announced length of the body. `None` if there is none, or several different ones.
+/// The announced length of the body. `None` if there is none, or several different ones, or if the body is chunked (RFC
+/// 9112, 6.3).
 fn announced(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|value| value.to_str().ok()?.trim().parse().ok());
     let first: Option<u64> = lengths.next()?;
     if lengths.all(|other| other == first) { first } else { None }

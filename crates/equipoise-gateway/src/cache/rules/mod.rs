@@ -4,6 +4,7 @@ pub(crate) mod conditional;
 pub(crate) mod control;
 pub(crate) mod date;
 mod deception;
+pub(crate) mod fields;
 pub(crate) mod freshness;
 pub(crate) mod policy;
 pub(crate) mod range;

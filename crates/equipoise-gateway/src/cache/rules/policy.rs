@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        AGE, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE,
+        TRANSFER_ENCODING,
     },
 };
 use http_cache_semantics::{CacheOptions, CachePolicy};
@@ -15,6 +15,7 @@ use super::{
     control::{self, ResponseControl},
     date,
     deception::contradicts_extension,
+    fields::{updated, without_connection_fields},
     reason::NotStored,
     targeted, vary,
 };
@@ -140,6 +141,10 @@ impl Policy {
         }
         // The age is kept beside the fields.
         stored.remove(AGE);
+        // The length of a chunked body does not count (RFC 9112, 6.3).
+        if headers.contains_key(TRANSFER_ENCODING) {
+            stored.remove(CONTENT_LENGTH);
+        }
         if !stored.contains_key(DATE)
             && let Some(now) = date::format(response_time)
         {
@@ -224,9 +229,7 @@ impl Policy {
             let modified = date::field(headers, &LAST_MODIFIED).and_then(date::format);
             canonical.extend(modified.map(|date| (LAST_MODIFIED, date)));
         }
-        let final_status =
-            status.as_u16() >= 200 && !matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED);
-        if !final_status {
+        if !status_may_be_stored(status) {
             return Err(NotStored::Status);
         }
         // It knows a list of statuses only. RFC 9111 (section 3) allows any final status with explicit freshness.
@@ -295,23 +298,11 @@ impl Policy {
     }
 }
 
-/// Returns the fields of a stored response with those of a 304 or of the response to `HEAD` (RFC 9111, 3.2).
-pub(crate) fn updated(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
-    let mut headers = stored.clone();
-    let update = without_connection_fields(update);
-    let excluded = |name: &HeaderName| {
-        // They describe the stored body, or the connection.
-        matches!(name.as_str(), "content-length" | "content-encoding" | "content-range" | "transfer-encoding")
-    };
-    // The old date would make the response fresh until long after the new `Expires`.
-    headers.remove(DATE);
-    for name in update.keys().filter(|name| !excluded(name)) {
-        headers.remove(name);
-    }
-    for (name, value) in update.iter().filter(|(name, _)| !excluded(name)) {
-        headers.append(name.clone(), value.clone());
-    }
-    headers
+/// Whether a response is final and complete, and not about one request: its length, its condition, its range, its rate
+/// (RFC 6585 forbids to store the last four).
+fn status_may_be_stored(status: StatusCode) -> bool {
+    let of_request = [408, 412, 413, 414, 416, 417, 425, 428, 429, 431, 511];
+    status.as_u16() >= 200 && !matches!(status.as_u16(), 206 | 304) && !of_request.contains(&status.as_u16())
 }
 
 /// The statuses with a meaning that the cache knows (RFC 9110, 15, and its registry).
@@ -319,25 +310,6 @@ const UNDERSTOOD: &[u16] = &[
     200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 413,
     414, 415, 421, 422, 429, 431, 451, 500, 501, 502, 503, 504,
 ];
-
-/// Returns the fields without those that are meant for one connection (RFC 9111, 3.1).
-pub(crate) fn without_connection_fields(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = headers.clone();
-    for value in headers.get_all(CONNECTION) {
-        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if let Ok(name) = HeaderName::from_bytes(name) {
-                kept.remove(name);
-            }
-        }
-    }
-    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        kept.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "proxy-authentication-info"] {
-        kept.remove(name);
-    }
-    kept
-}
 
 /// Returns `corrected_initial_age` (RFC 9111, 4.2.3): what `Age` says with the time that the request took, or the time
 /// since `Date` if that is longer. The first number of `Age` counts; one that is no number is 0.

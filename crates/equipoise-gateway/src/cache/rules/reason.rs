@@ -21,10 +21,12 @@ pub(crate) enum NotStored {
     NoFreshness,
     /// The type of the response contradicts the extension of the path.
     Deception,
+    /// The proxy around the cache refuses the response: its framing is not valid.
+    Invalid,
 }
 
 impl NotStored {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::RequestNoStore,
         Self::NoStore,
         Self::Private,
@@ -34,6 +36,7 @@ impl NotStored {
         Self::Status,
         Self::NoFreshness,
         Self::Deception,
+        Self::Invalid,
     ];
 
     /// Whether it depends on the request of one client: others may get a response to the same URL that is stored.
@@ -52,6 +55,7 @@ impl NotStored {
             Self::Status => "status",
             Self::NoFreshness => "no_freshness",
             Self::Deception => "deception",
+            Self::Invalid => "invalid",
         }
     }
 }
