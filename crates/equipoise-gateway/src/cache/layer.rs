@@ -167,14 +167,16 @@ impl CacheBuilder {
     }
 
     /// Sets for how long a stale response may be used while it is validated in the background, if it does not say
-    /// `stale-while-revalidate` itself (RFC 5861, 3). Default: zero.
+    /// `stale-while-revalidate` itself (RFC 5861, 3). It applies only to responses that were fresh for some time or are
+    /// `public`. Default: zero.
     pub fn stale_while_revalidate(mut self, time: Duration) -> Self {
         self.settings.policy.stale_while_revalidate = time;
         self
     }
 
     /// Sets for how long a stale response may be used when the backend fails or answers 500, 502, 503 or 504, if the
-    /// response does not say `stale-if-error` itself (RFC 5861, 4). Default: zero.
+    /// response does not say `stale-if-error` itself (RFC 5861, 4). It applies only to responses that were fresh for
+    /// some time or are `public`. Default: zero.
     pub fn stale_if_error(mut self, time: Duration) -> Self {
         self.settings.policy.stale_if_error = time;
         self

@@ -214,22 +214,6 @@ async fn a_validation_that_forbids_storing_keeps_the_fields_of_the_body_and_of_t
 }
 
 #[tokio::test]
-async fn a_response_that_arrives_late_does_not_replace_a_newer_one() {
-    let stage = Stage::new();
-    let fresh = [("cache-control", "max-age=60")];
-    let (sender, body) = http_body_util::channel::Channel::new(1);
-    stage.backend.then(async move { Ok(crate::script::response(200, &fresh, body.boxed_unsync())) });
-    let slow = stage.send(crate::script::request("GET", "/", &[])).await.expect("a response");
-    stage.pass(1);
-    stage.backend.answers(200, &fresh, "new");
-    assert_eq!(stage.get("/", &[("cache-control", "no-cache")]).await.body, "new");
-    drop(sender);
-    assert_eq!(crate::script::read(slow).await.expect("a body").body, "");
-    let hit = stage.get("/", &[]).await;
-    assert_eq!((hit.is_hit(), hit.body.as_str()), (true, "new"));
-}
-
-#[tokio::test]
 async fn a_response_that_was_superseded_is_not_used_stale() {
     for (status, control, superseded) in [
         (200, "no-store", true),
@@ -250,5 +234,39 @@ async fn a_response_that_was_superseded_is_not_used_stale() {
         stage.backend.fails();
         let answer = stage.send(crate::script::request("GET", "/", &[])).await;
         assert_eq!(answer.is_err(), superseded, "{status} {control}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_arrives_late_does_not_replace_a_newer_one() {
+    let stage = Stage::new();
+    let fresh = [("cache-control", "max-age=60")];
+    let (sender, body) = http_body_util::channel::Channel::new(1);
+    stage.backend.then(async move { Ok(crate::script::response(200, &fresh, body.boxed_unsync())) });
+    let slow = stage.send(crate::script::request("GET", "/", &[])).await.expect("a response");
+    stage.pass(1);
+    stage.backend.answers(200, &fresh, "new");
+    assert_eq!(stage.get("/", &[("cache-control", "no-cache")]).await.body, "new");
+    drop(sender);
+    assert_eq!(crate::script::read(slow).await.expect("a body").body, "");
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.is_hit(), hit.body.as_str()), (true, "new"));
+}
+
+#[tokio::test]
+async fn settings_do_not_share_responses_that_were_never_fresh() {
+    for (control, shared) in
+        [("", false), ("max-age=0", false), ("max-age=1", true), ("public, max-age=0", true), ("s-maxage=1", false)]
+    {
+        let time = Duration::from_secs(1000);
+        let stage = Stage::with(|cache| cache.stale_while_revalidate(time).stale_if_error(time));
+        let fields = [("cache-control", control), ("etag", "\"a\"")];
+        stage.backend.answers(200, &fields, "of one client").fails().fails();
+        stage.get("/", &[("cookie", "a")]).await;
+        stage.pass(2);
+        for _ in 0..2 {
+            let answer = stage.send(crate::script::request("GET", "/", &[("cookie", "b")])).await;
+            assert_eq!(answer.is_ok(), shared, "{control}");
+        }
     }
 }

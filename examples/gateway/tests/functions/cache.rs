@@ -108,7 +108,7 @@ async fn routes_that_differ_in_more_than_the_url_have_their_own_responses() {
 #[tokio::test]
 async fn stale_responses_are_used_when_the_backend_is_gone() {
     let mut backend =
-        Backend::responding(|_, _| async { response("cache-control: max-age=0\r\netag: \"a\"\r\n", "old") });
+        Backend::responding(|_, _| async { response("cache-control: public, max-age=0\r\netag: \"a\"\r\n", "old") });
     let folder = Folder::new();
     let gateway = start_cached(&folder, "pool = \"web\"\ncache = { stale_if_error = \"1h\" }", &backend).await;
     let mut client = gateway.connect(0).await;

@@ -124,11 +124,15 @@ impl Policy {
             || control.proxy_revalidate
             || control.s_maxage.or_stale().is_some()
             || control.no_cache.is_whole();
-        let stale = |value: control::Seconds, default: Duration| {
+        // A response that was never fresh is not given to other clients because of a setting: it may be for one client,
+        // and the backend has not said that others may get it.
+        let may_extend = !fresh_for.is_zero() || control.public;
+        let stale = |value: control::Seconds, setting: Duration| {
+            let setting = if may_extend { setting } else { Duration::ZERO };
             if never_stale {
                 Duration::ZERO
             } else {
-                value.valid().map_or(default, Duration::from_secs).min(self.max_stale)
+                value.valid().map_or(setting, Duration::from_secs).min(self.max_stale)
             }
         };
 
