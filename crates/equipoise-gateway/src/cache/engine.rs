@@ -184,7 +184,7 @@ impl Engine {
             path: request.uri().path().to_owned(),
             headers: request.headers().clone(),
             authorized: self.is_authorized(request),
-            no_store: control.no_store,
+            no_store: control.no_store || self.settings.key.has_override(request.headers()),
         }
     }
 
@@ -247,6 +247,7 @@ impl Engine {
         }
         let alone = requested
             || control.no_store
+            || self.settings.key.has_override(headers)
             || self.settings.max_wait.is_zero()
             || self.is_uncacheable(key, self.is_authorized(request), now);
         let validates = selected.is_some_and(|entry| entry.head().flags & HAS_VALIDATOR != 0);

@@ -2,25 +2,39 @@ use std::{collections::BTreeSet, fmt, fmt::Write as _, sync::Arc};
 
 use equipoise_core::__private::guarded;
 use equipoise_proxy::headers::ConnectionInfo;
-use http::{HeaderName, Request, Uri, header::HOST};
+use http::{HeaderMap, HeaderName, Request, Uri, header::HOST};
 
 use super::store::Key;
 use crate::Identity;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// See [`KeyPolicy::has_override`].
+const OVERRIDES: [&str; 7] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+];
+
 /// What the cache tells apart: which requests may get the same stored response.
 ///
 /// The key is always made of the scheme, the host, the path and the query. The scheme is the one in
 /// `X-Forwarded-Proto`, which a [`ReverseProxy`](equipoise_proxy::ReverseProxy) sets, or else that of the URI or of the
-/// connection. The host is in lower case, without the default port of the scheme. The path is compared byte by byte as
-/// it is forwarded: `/a%2Fb`, `/a%2fb` and `/a//b` are different keys, so a difference between the cache and the
-/// backend in how paths are normalized cannot poison another path.
+/// connection. The host is in lower case, without the default port of the scheme. A request whose host is written in
+/// another way, such as `Example.com` or `example.com:443`, is not cached: the backend may answer it differently. The
+/// path is compared byte by byte as it is forwarded: `/a%2Fb`, `/a%2fb` and `/a//b` are different keys, so a difference
+/// between the cache and the backend in how paths are normalized cannot poison another path.
 ///
 /// Other fields of the request are not part of the key, unless the response names them in `Vary`. If the backend puts
-/// an unkeyed field into its responses, such as `X-Forwarded-Host` or `X-Original-URL`, a client can poison the cache
-/// with it. A `ReverseProxy` replaces `X-Forwarded-*`; remove other such fields, or add them with
-/// [`field`](Self::field).
+/// an unkeyed field into its responses, such as `X-Forwarded-Host`, a client can poison the cache with it. A
+/// `ReverseProxy` replaces `X-Forwarded-*`; remove other such fields, or add them with [`field`](Self::field). The
+/// responses to requests with `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Method-Override`, `X-Original-URL`,
+/// `X-Rewrite-URL`, `X-Original-Host` or `X-Host` are not stored, unless the field was added: many frameworks take the
+/// method, the path or the host from them.
 ///
 /// ```
 /// use equipoise_gateway::cache::KeyPolicy;
@@ -41,7 +55,7 @@ pub struct KeyPolicy {
     part: Option<Arc<PartFn>>,
 }
 
-type PartFn = dyn Fn(&http::HeaderMap, &Uri) -> Option<String> + Send + Sync;
+type PartFn = dyn Fn(&HeaderMap, &Uri) -> Option<String> + Send + Sync;
 
 #[derive(Clone, Debug, Default)]
 enum Query {
@@ -70,8 +84,8 @@ impl KeyPolicy {
     /// Ignores these parameters of the query, compared as they are written. The backend still gets them. Replaces
     /// another choice of parameters. Default: all count.
     ///
-    /// A parameter with a `;` always counts, because some backends read it as two: in `utm=x;id=2` it could hide another
-    /// one.
+    /// A parameter with a `;` always counts, because some backends read it as two: in `utm=x;id=2` it could hide
+    /// another one.
     #[must_use]
     pub fn without_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.query = Query::Without(names.into_iter().map(Into::into).collect());
@@ -120,7 +134,7 @@ impl KeyPolicy {
     /// Adds what a closure returns for the fields and the URI of a request. If it returns `None` or
     /// panics, the request is not cached. Default: nothing.
     #[must_use]
-    pub fn part(mut self, part: impl Fn(&http::HeaderMap, &Uri) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub fn part(mut self, part: impl Fn(&HeaderMap, &Uri) -> Option<String> + Send + Sync + 'static) -> Self {
         self.part = Some(Arc::new(part));
         self
     }
@@ -143,18 +157,23 @@ impl KeyPolicy {
                 None => "http",
             },
         };
-        // Within a proxy, both are the same.
-        let host = match request.uri().authority() {
-            Some(authority) => authority.as_str(),
-            None => request.headers().get(HOST)?.to_str().ok()?,
-        };
-        self.url(scheme, host, request.uri())
+        self.url(scheme, host_of(request)?, request.uri())
+    }
+
+    /// Whether the request has a field in which many frameworks read the method, the path or the host, and which is not
+    /// a part of the key.
+    pub(super) fn has_override(&self, headers: &HeaderMap) -> bool {
+        let of_key = |name: &str| self.fields.iter().any(|field| field == name);
+        OVERRIDES.into_iter().any(|name| headers.contains_key(name) && !of_key(name))
     }
 
     /// The key of a request. `None` if it cannot be cached: it has no [URL](Self::url_of), the key is too long, it must
     /// differ by identity and the identity has no name, or the closure of [`part`](Self::part) says so.
     pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Key> {
         let url = self.url_of(request)?;
+        if !has_host(&url, host_of(request)?) {
+            return None;
+        }
         let mut extra = Vec::new();
         for name in &self.fields {
             for value in request.headers().get_all(name) {
@@ -225,6 +244,20 @@ impl KeyPolicy {
     }
 }
 
+/// The host of a request. Within a proxy, both places have the same one.
+fn host_of<B>(request: &Request<B>) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST)?.to_str().ok(),
+    }
+}
+
+/// Whether a URL of a key has exactly this host.
+fn has_host(url: &str, host: &str) -> bool {
+    let rest = url.split_once("://").and_then(|(_, rest)| rest.strip_prefix(host));
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
 fn name_of(parameter: &str) -> &str {
     parameter.split('=').next().unwrap_or_default()
 }
@@ -266,7 +299,7 @@ mod tests {
     use crate::Mechanism;
 
     fn request(uri: &str) -> Request<()> {
-        Request::get(uri).header(HOST, "Example.com:80").body(()).expect("a request")
+        Request::get(uri).header(HOST, "example.com").body(()).expect("a request")
     }
 
     fn url(policy: &KeyPolicy, uri: &str) -> String {
@@ -277,15 +310,23 @@ mod tests {
     fn the_url_has_a_normal_host_and_the_exact_path() {
         let policy = KeyPolicy::new();
         assert_eq!(url(&policy, "/a%2Fb//c?x=1&a=2"), "http://example.com/a%2Fb//c?x=1&a=2");
-        assert_eq!(url(&policy, "https://A.example:443/"), "https://a.example/");
-        assert_eq!(url(&policy, "https://A.example:80/"), "https://a.example:80/");
+        for (uri, url, is_cached) in [
+            ("https://a.example/", "https://a.example/", true),
+            ("https://a.example:80/", "https://a.example:80/", true),
+            ("https://A.example/", "https://a.example/", false),
+            ("https://a.example:443/", "https://a.example/", false),
+        ] {
+            // A backend may answer another form of the host differently. Purges know all forms.
+            assert_eq!(policy.url_of(&request(uri)).as_deref(), Some(url));
+            assert_eq!(policy.of(&request(uri)).is_some(), is_cached, "{uri}");
+        }
     }
 
     #[test]
     fn the_scheme_is_the_forwarded_one() {
         let mut tls = request("/");
         tls.headers_mut().insert(X_FORWARDED_PROTO, "https".parse().expect("a value"));
-        assert_eq!(KeyPolicy::new().of(&tls).expect("a key").url(), "https://example.com:80/");
+        assert_eq!(KeyPolicy::new().of(&tls).expect("a key").url(), "https://example.com/");
         tls.headers_mut().insert(X_FORWARDED_PROTO, "https, http".parse().expect("a value"));
         assert_eq!(KeyPolicy::new().of(&tls), None);
     }

@@ -46,6 +46,7 @@
 //! | it has `Vary: *` or more than 16 names in `Vary` | |
 //! | it is partial (206), or its status is not one that may be stored without explicit freshness | |
 //! | its status is about one request: 408, 412, 413, 414, 416, 417, 425, 428, 429, 431, 511; or any error if the request was forwarded with its `Range` | |
+//! | the request has a field such as `X-HTTP-Method-Override` (see [`KeyPolicy`]) | [`KeyPolicy::field`] |
 //! | its type contradicts the extension of the path (`/account/x.css` with HTML) | [`refuse_deception`](CacheBuilder::refuse_deception) |
 //! | its framing is not valid, so a `ReverseProxy` refuses it ([`check_response`](equipoise_proxy::check::check_response)) | |
 //! | it is larger than the limit, or its body fails or has the wrong length | [`max_entry_bytes`](CacheBuilder::max_entry_bytes) |

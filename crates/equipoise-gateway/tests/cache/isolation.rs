@@ -149,6 +149,38 @@ async fn a_private_response_does_not_stop_the_coalescing_of_requests_with_creden
 }
 
 #[tokio::test]
+async fn a_field_that_may_change_the_request_for_the_backend_does_not_poison_the_cache() {
+    for field in
+        ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "x-host"]
+    {
+        let stage = Stage::new();
+        stage.backend.answers(200, FRESH, "poison");
+        stage.get("/", &[(field, "x")]).await;
+        stage.backend.answers(200, FRESH, "body");
+        assert_eq!(stage.get("/", &[]).await.body, "body", "{field}");
+        assert!(stage.get("/", &[(field, "x")]).await.is_hit());
+        let name = http::HeaderName::from_static(field);
+        let stage = Stage::with(|cache| cache.key(KeyPolicy::new().field(name)));
+        stage.backend.answers(200, FRESH, "own");
+        stage.get("/", &[(field, "x")]).await;
+        assert!(stage.get("/", &[(field, "x")]).await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn another_form_of_the_host_does_not_poison_the_cache() {
+    let stage = Stage::new();
+    for host in ["EXAMPLE.com", "example.com:80"] {
+        stage.backend.answers(200, FRESH, "poison");
+        let mut request = script::request("GET", "/", &[]);
+        request.headers_mut().insert("host", host.parse().expect("a value"));
+        script::read(stage.send(request).await.expect("a response")).await.expect("a body");
+    }
+    stage.backend.answers(200, FRESH, "body");
+    assert_eq!(stage.get("/", &[]).await.body, "body");
+}
+
+#[tokio::test]
 async fn head_removes_only_what_a_get_would_not_return_any_more() {
     let varied = [("cache-control", "max-age=60"), ("etag", "\"a\""), ("vary", "x-a")];
     for (status, etag, field, stays) in [

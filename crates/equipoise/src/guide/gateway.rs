@@ -299,7 +299,8 @@
 //!   a whole site gets no hits, look for an endpoint, or for session affinity by cookie, that sets a cookie in many responses.
 //!   Use session affinity only on the routes that need it.
 //! - **Fields that are not in the key.** An endpoint that copies a field of the request into its response, such as
-//!   `X-Original-URL`, lets clients poison the cache. Remove such fields, or add them to the key.
+//!   `X-App-Base`, lets clients poison the cache. Remove such fields, or add them to the key. The responses to requests with
+//!   fields that many frameworks read, such as `X-Original-URL`, are not stored.
 //!
 //! # Changes of messages
 //!
