@@ -65,6 +65,11 @@ pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     read(&Text::deserialize(deserializer)?.0)
 }
 
+/// Reads a time that has no default, and which may be 0.
+pub(crate) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    time(deserializer).map(Some)
+}
+
 /// The text of a time. What is none, such as a number, is refused with an example.
 struct Text(String);
 

@@ -117,9 +117,19 @@ fn layer(
         .key(key(&table.key, place, source)?)
         .max_entry_bytes(table.max_entry_bytes.unwrap_or(store.max_entry_bytes))
         .errors(shared.errors.clone())
-        .strip_tags(table.strip_tags);
-    if let Some(wait) = &table.max_wait {
-        builder = builder.max_wait(*wait.get_ref());
+        .strip_tags(table.strip_tags)
+        .status_key(table.status_key);
+    if let Some(time) = table.max_wait {
+        builder = builder.max_wait(time);
+    }
+    if let Some(time) = &table.fetch_timeout {
+        builder = builder.fetch_timeout(*time.get_ref());
+    }
+    if let Some(time) = &table.fetch_idle_timeout {
+        builder = builder.fetch_idle_timeout(*time.get_ref());
+    }
+    if let Some(time) = table.remember_uncacheable {
+        builder = builder.remember_uncacheable(time);
     }
     if let Some(obey) = table.obey_requests {
         builder = builder.obey_requests(obey);
@@ -149,9 +159,12 @@ fn layer(
     if let Some(refuse) = table.refuse_deception {
         builder = builder.refuse_deception(refuse);
     }
-    if let Some(names) = &table.tag_header {
-        let names = names.iter().map(|name| header_name(name, source)).collect::<Result<Vec<_>, _>>()?;
-        builder = builder.tag_fields(names);
+    let names = |names: &[_]| names.iter().map(|name| header_name(name, source)).collect::<Result<Vec<_>, _>>();
+    if let Some(targeted) = &table.targeted_header {
+        builder = builder.targeted_fields(names(targeted)?);
+    }
+    if let Some(tags) = &table.tag_header {
+        builder = builder.tag_fields(names(tags)?);
     }
     match table.status.as_ref().map(Spanned::get_ref) {
         None | Some(StatusName::Shown(true)) => {}

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use equipoise::{
     gateway::cache::{
         SharedStore,
-        store::{MemoryStore, RedisConnectionStats, RedisStore, StoreStats},
+        store::{MemoryStore, RedisConnectionStats, RedisStore, Store, StoreStats},
     },
     monitor::FunctionReadings,
 };
@@ -37,39 +37,64 @@ pub(crate) fn store(
     functions: &NewFunctions<'_>,
     source: &Source,
 ) -> Result<Arc<CacheStore>, ConfigError> {
-    let CacheStoreTable { max_bytes, max_entry_bytes, redis } = table.get_ref();
     let url = |table: &Spanned<RedisStoreTable>| {
         let RedisStoreTable { url, url_file, .. } = table.get_ref();
         super::redis::url(url.as_ref(), url_file.as_ref(), table.span(), source)
     };
-    let url = redis.as_ref().map(url).transpose()?;
-    functions.keep_or_build(&format!("cache.{name}"), (table.get_ref().clone(), url.clone()), || {
-        let memory = match (max_bytes, redis.as_ref().zip(url)) {
-            (Some(max), None) => MemoryStore::builder(*max),
-            (None, Some((redis, url))) => return in_redis(redis, &url, *max_entry_bytes, source),
-            _ => return Err(source.error(table.span(), "a store has one of max_bytes (in memory) and redis")),
-        };
-        let memory = max_entry_bytes.iter().fold(memory, |memory, max| memory.max_entry_bytes(*max));
-        let store = memory.build().map_err(|error| source.caused(table.span(), &error))?;
-        let max_entry_bytes = store.max_entry_bytes();
-        Ok(CacheStore { max_entry_bytes, store: SharedStore::new(Arc::new(store)), redis: None })
+    let limits = table.get_ref();
+    let url = limits.redis.as_ref().map(url).transpose()?;
+    functions.keep_or_build(&format!("cache.{name}"), (limits.clone(), url.clone()), || {
+        match (limits.max_bytes, limits.redis.as_ref().zip(url)) {
+            (Some(max_bytes), None) => {
+                let mut memory = MemoryStore::builder(max_bytes);
+                if let Some(max) = limits.max_entry_bytes {
+                    memory = memory.max_entry_bytes(max);
+                }
+                if let Some(max) = limits.max_variants {
+                    memory = memory.max_variants(max);
+                }
+                let memory = memory.build().map_err(|error| source.caused(table.span(), &error))?;
+                let max_entry_bytes = memory.max_entry_bytes();
+                Ok(CacheStore { store: shared(Arc::new(memory), limits), max_entry_bytes, redis: None })
+            }
+            (None, Some((redis, url))) => in_redis(redis, &url, limits, source),
+            _ => Err(source.error(table.span(), "a store has one of max_bytes (in memory) and redis")),
+        }
     })
+}
+
+fn shared(store: Arc<dyn Store>, limits: &CacheStoreTable) -> SharedStore {
+    let store = SharedStore::new(store);
+    match limits.max_filling_bytes {
+        Some(max) => store.max_filling_bytes(max),
+        None => store,
+    }
 }
 
 fn in_redis(
     table: &Spanned<RedisStoreTable>,
     url: &str,
-    max_entry_bytes: Option<u64>,
+    limits: &CacheStoreTable,
     source: &Source,
 ) -> Result<CacheStore, ConfigError> {
-    let RedisStoreTable { prefix, lookup_timeout, max_ttl, local, .. } = table.get_ref();
-    let max_entry_bytes = max_entry_bytes.unwrap_or(MAX_ENTRY_BYTES);
+    let RedisStoreTable { prefix, lookup_timeout, write_timeout, connect_timeout, max_ttl, local, .. } =
+        table.get_ref();
+    let max_entry_bytes = limits.max_entry_bytes.unwrap_or(MAX_ENTRY_BYTES);
     let mut builder = RedisStore::builder(url).max_entry_bytes(max_entry_bytes);
     if let Some(prefix) = prefix {
         builder = builder.prefix(prefix);
     }
+    if let Some(max) = limits.max_variants {
+        builder = builder.max_variants(max);
+    }
     if let Some(timeout) = lookup_timeout {
         builder = builder.lookup_timeout(*timeout.get_ref());
+    }
+    if let Some(timeout) = write_timeout {
+        builder = builder.write_timeout(*timeout.get_ref());
+    }
+    if let Some(timeout) = connect_timeout {
+        builder = builder.connect_timeout(*timeout.get_ref());
     }
     if let Some(ttl) = max_ttl {
         builder = builder.max_ttl(*ttl.get_ref());
@@ -78,12 +103,13 @@ fn in_redis(
         builder = builder.local(*max_bytes, *ttl);
     }
     let store = Arc::new(builder.build().map_err(|error| source.caused(table.span(), &error))?);
-    Ok(CacheStore { max_entry_bytes, store: SharedStore::new(store.clone()), redis: Some(store) })
+    Ok(CacheStore { store: shared(store.clone(), limits), max_entry_bytes, redis: Some(store) })
 }
 
 impl Function for CacheStore {
     fn report(&self) -> Value {
         let mut report = of_store(self.store.stats());
+        report["filling_bytes"] = self.store.filling_bytes().into();
         if let Some(redis) = &self.redis {
             report["redis"] = of_connection(&redis.connection_stats());
         }

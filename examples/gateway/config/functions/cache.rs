@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::FunctionTable;
-use crate::config::values::{positive, some_positive, some_timeout, timeout};
+use crate::config::values::{positive, some_positive, some_time, some_timeout, timeout};
 
 /// A store of responses, which listeners and routes name. `gateway.toml` describes each key.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -17,6 +17,12 @@ pub(crate) struct CacheStoreTable {
     pub(crate) max_bytes: Option<u64>,
     #[serde(default, deserialize_with = "some_positive")]
     pub(crate) max_entry_bytes: Option<u64>,
+    /// Of all responses that are being received for the store.
+    #[serde(default, deserialize_with = "some_positive")]
+    pub(crate) max_filling_bytes: Option<u64>,
+    /// Of one key.
+    #[serde(default, deserialize_with = "some_positive")]
+    pub(crate) max_variants: Option<usize>,
     /// The server of a store that several gateways share.
     pub(crate) redis: Option<Spanned<RedisStoreTable>>,
 }
@@ -31,6 +37,10 @@ pub(crate) struct RedisStoreTable {
     pub(crate) prefix: Option<String>,
     #[serde(default, deserialize_with = "some_timeout")]
     pub(crate) lookup_timeout: Option<Spanned<Duration>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) write_timeout: Option<Spanned<Duration>>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) connect_timeout: Option<Spanned<Duration>>,
     #[serde(default, deserialize_with = "some_timeout")]
     pub(crate) max_ttl: Option<Spanned<Duration>>,
     /// What is also kept in memory for a short time.
@@ -57,8 +67,16 @@ pub(crate) struct CacheTable {
     pub(crate) shared: Option<Spanned<bool>>,
     #[serde(deserialize_with = "some_positive")]
     pub(crate) max_entry_bytes: Option<u64>,
+    #[serde(deserialize_with = "some_time")]
+    pub(crate) max_wait: Option<Duration>,
+    /// Until the head of a response.
     #[serde(deserialize_with = "some_timeout")]
-    pub(crate) max_wait: Option<Spanned<Duration>>,
+    pub(crate) fetch_timeout: Option<Spanned<Duration>>,
+    /// Between two pieces of a body.
+    #[serde(deserialize_with = "some_timeout")]
+    pub(crate) fetch_idle_timeout: Option<Spanned<Duration>>,
+    #[serde(deserialize_with = "some_time")]
+    pub(crate) remember_uncacheable: Option<Duration>,
     /// Whether `no-cache` and others in requests are obeyed.
     pub(crate) obey_requests: Option<bool>,
     pub(crate) heuristic: Option<Spanned<HeuristicTable>>,
@@ -72,12 +90,16 @@ pub(crate) struct CacheTable {
     pub(crate) keep_stale: Option<Spanned<Duration>>,
     pub(crate) set_cookie: Option<SetCookieTable>,
     pub(crate) refuse_deception: Option<bool>,
+    /// The fields that replace `Cache-Control` for this cache.
+    pub(crate) targeted_header: Option<Vec<Spanned<String>>>,
     /// The fields with tags.
     pub(crate) tag_header: Option<Vec<Spanned<String>>>,
     /// Whether clients get no tags.
     pub(crate) strip_tags: bool,
     /// The name in `Cache-Status`, or false.
     pub(crate) status: Option<Spanned<StatusName>>,
+    /// Whether `Cache-Status` has the URL of the key.
+    pub(crate) status_key: bool,
 }
 
 impl FunctionTable for CacheTable {

@@ -11,6 +11,7 @@ use std::{
 use super::{config, report};
 use crate::{
     backend::{Backend, response},
+    client::soon,
     process::{Folder, Gateway},
 };
 
@@ -130,5 +131,86 @@ async fn after_a_switch_of_the_pool_no_response_of_the_old_one_is_used() {
     for (pool, name) in [("web", "blue"), ("green", "green"), ("web", "blue"), ("green", "green")] {
         gateway.reload(&folder, &of(pool)).await;
         assert_eq!(client.get("/").await.header("x-pool"), Some(name));
+    }
+}
+
+/// Returns whether the second of two equal requests is answered from the store, and its `Cache-Status`, with a table of the listener's
+/// cache, keys of the store, and fields of the response.
+async fn second(cache: &str, store: &str, fields: &'static str) -> (bool, String) {
+    let backend = Backend::responding(move |_, _| async move { response(fields, &"x".repeat(200)) });
+    let folder = Folder::new();
+    let config =
+        config(&format!("pool = \"web\"\ncache = {cache}\n[cache.main]\nmax_bytes = 1000000\n{store}"), &backend);
+    let gateway = Gateway::start(&folder, &config).await;
+    let mut client = gateway.connect(0).await;
+    client.request("GET /", "x-a: 1\r\n").await.unwrap();
+    client.request("GET /", "x-a: 2\r\n").await.unwrap();
+    let before = backend.served();
+    let answer = client.request("GET /", "x-a: 1\r\n").await.unwrap();
+    (backend.served() == before, answer.header("cache-status").unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn keys_of_the_cache_and_of_its_store_decide_what_is_stored() {
+    const FRESH: &str = "cache-control: max-age=60\r\n";
+    const TARGETED: &str = "cache-control: no-store\r\nx-control: max-age=60\r\n";
+    const VARIED: &str = "cache-control: max-age=60\r\nvary: x-a\r\n";
+    for (cache, store, fields, hit) in [
+        ("true", "", FRESH, true),
+        ("true", "", TARGETED, false),
+        ("{ targeted_header = [\"x-control\"] }", "", TARGETED, true),
+        ("true", "max_filling_bytes = 100", FRESH, false),
+        ("true", "", VARIED, true),
+        ("true", "max_variants = 1", VARIED, false),
+    ] {
+        assert_eq!(second(cache, store, fields).await.0, hit, "{cache} {store} {fields}");
+    }
+    let (_, status) = second("{ status_key = true }", "", FRESH).await;
+    assert!(status.ends_with("; key=\"http://localhost/\""), "{status}");
+}
+
+#[tokio::test]
+async fn keys_of_the_cache_limit_the_time_of_a_fetch() {
+    // A head that does not come, and a body that does not end.
+    let backend = Backend::responding(|head, _| async move {
+        match head.starts_with("GET /head") {
+            true => std::future::pending().await,
+            false => "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\nabc".to_owned(),
+        }
+    });
+    let folder = Folder::new();
+    let listener = "pool = \"web\"\ncache = { fetch_timeout = \"50ms\", fetch_idle_timeout = \"50ms\" }";
+    let gateway = start_cached(&folder, listener, &backend).await;
+    assert_eq!(gateway.connect(0).await.get("/head").await.status, 504);
+    let mut client = gateway.connect(0).await;
+    assert!(client.request("GET /body", "").await.is_err(), "the body has not ended");
+    soon(async { while report(&gateway, "127.0.0.1:0 cache").await["incomplete"] != 1 {} }).await;
+}
+
+#[tokio::test]
+async fn requests_wait_for_each_other_as_the_keys_of_the_cache_say() {
+    for (cache, waited) in [
+        ("{ max_wait = \"20ms\" }", 0),
+        ("{ max_wait = \"20ms\", remember_uncacheable = \"0s\" }", 1),
+        ("{ max_wait = \"0s\", remember_uncacheable = \"0s\" }", 0),
+    ] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let backend = Backend::responding(move |_, _| {
+            let is_second = count.fetch_add(1, Ordering::SeqCst) == 1;
+            async move {
+                match is_second {
+                    true => std::future::pending().await,
+                    false => response("cache-control: private\r\n", "own"),
+                }
+            }
+        });
+        let folder = Folder::new();
+        let gateway = start_cached(&folder, &format!("pool = \"web\"\ncache = {cache}"), &backend).await;
+        gateway.connect(0).await.get("/").await;
+        let mut slow = gateway.connect(0).await;
+        slow.send("GET /", "").await.unwrap();
+        backend.until_served(2).await;
+        assert_eq!(gateway.connect(0).await.get("/").await.body, "own");
+        assert_eq!(report(&gateway, "127.0.0.1:0 cache").await["waited_in_vain"], waited, "{cache}");
     }
 }

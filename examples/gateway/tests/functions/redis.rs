@@ -66,7 +66,7 @@ async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_
         cache = false
         limit = {{ rate = [{{ quota = "1/h", by = "client" }}], redis = {{ url = "redis://127.0.0.1:{port}" }} }}
         [cache.main]
-        redis = {{ url = "redis://127.0.0.1:{port}" }}
+        redis = {{ url = "redis://127.0.0.1:{port}", write_timeout = "2s", connect_timeout = "2s" }}
         "#
     );
     let config = config(&listener, &backend);
