@@ -24,7 +24,7 @@ async fn leaks(path: &str, content_type: &'static str, settings: impl FnOnce(Cac
     gateway.get(path).await.text().contains("ada")
 }
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 16] = [
     "/account/x.css",
     "/account/x.CSS",
     "/account/x.js",
@@ -40,7 +40,6 @@ const FILES: [&str; 17] = [
     "/account/x%2ecss",
     "/account/x.css;y",
     "/account/x.css%3fy=z",
-    "/account/x.css%00",
     "/account/x.css/",
 ];
 
