@@ -5,7 +5,7 @@ use jsonwebtoken::{
     crypto::{CryptoProvider, rust_crypto},
 };
 
-use super::pem;
+use super::{pem, secret::form_of_key};
 use crate::auth::jwt::algorithm::Algorithm;
 
 /// The minimum size of an RSA modulus in bits (RFC 7518, sections 3.3 and 3.5).
@@ -55,6 +55,16 @@ pub enum InvalidKey {
         /// The minimum length in bytes.
         min: usize,
     },
+    /// The secret is the text of a key. Others may know a public key, and could make tokens with it as the secret.
+    #[error(
+        "the secret is the text of a key ({form}), which others may know: use a public key as such, or create a secret \
+         with `openssl rand -hex 64`"
+    )]
+    #[non_exhaustive]
+    KeyAsSecret {
+        /// The form of the key: `PEM`, `OpenSSH` or `JWK`.
+        form: &'static str,
+    },
     /// The modulus of an RSA key is too short to be secure, or so long that each verification would take milliseconds.
     #[error("an RSA key has 2048 to 8192 bits, this one has {bits}")]
     #[non_exhaustive]
@@ -95,11 +105,15 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`InvalidKey::ShortSecret`], or [`InvalidKey::Algorithm`] for an algorithm with public keys.
+    /// [`InvalidKey::ShortSecret`], [`InvalidKey::KeyAsSecret`] for the text of a key in PEM, of OpenSSH or as a JWK, or
+    /// [`InvalidKey::Algorithm`] for an algorithm with public keys.
     pub fn secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, InvalidKey> {
         let (secret, min) = (secret.as_ref(), algorithm.min_secret());
         if !algorithm.is_symmetric() {
             return Err(InvalidKey::Algorithm { algorithm });
+        }
+        if let Some(form) = form_of_key(secret) {
+            return Err(InvalidKey::KeyAsSecret { form });
         }
         if secret.len() < min {
             return Err(InvalidKey::ShortSecret { algorithm, bytes: secret.len(), min });

@@ -8,6 +8,7 @@ mod key;
 mod live;
 mod pem;
 mod refresh;
+mod secret;
 mod set;
 mod url;
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::auth::jwt::VerifyingKey;
+use crate::auth::jwt::{InvalidKey, VerifyingKey};
 
 fn unsigned(header: Value, signature: &str) -> String {
     let claims = URL_SAFE_NO_PAD.encode(claims().to_string());
@@ -35,6 +35,8 @@ async fn a_public_key_is_no_secret() {
         let forms = [pem.as_bytes().to_vec(), pem.trim_end().into(), pem.replace('\n', "\r\n").into()];
         for secret in forms {
             for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
+                let refused = VerifyingKey::secret(algorithm, &secret).map(drop);
+                assert!(matches!(refused, Err(InvalidKey::KeyAsSecret { form: "PEM", .. })), "{refused:?}");
                 let key = EncodingKey::from_secret(&secret).expect("a key");
                 for id in [id, "", "other"] {
                     assert_eq!(verdict(&jwt, token_of(algorithm, id, &key)).await, Err("unknown_key".into()));
