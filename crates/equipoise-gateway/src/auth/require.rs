@@ -75,8 +75,8 @@ impl Requirements {
     }
 
     /// Requires that the attribute `scope`, a list separated by spaces (RFC 6749, section 3.3), contains all of these
-    /// scopes. Default: none. A request without them gets the code `insufficient_scope`. If it came with a token, the
-    /// response has the challenge of RFC 6750, section 3.1.
+    /// scopes. An empty list requires none. Default: none. A request without them gets the code `insufficient_scope`. If
+    /// it came with a token, the response has the challenge of RFC 6750, section 3.1.
     #[must_use]
     pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.scopes.extend(strings(scopes));

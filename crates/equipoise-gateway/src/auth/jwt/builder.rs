@@ -5,11 +5,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
 use super::{
     algorithm::Algorithm,
-    claims::{ClaimPath, is_scope},
+    claims::ClaimPath,
+    error::InvalidJwt,
     keys::Keys,
     memory::Memory,
     rules::Rules,
@@ -18,8 +19,6 @@ use super::{
     stats::Counters,
 };
 
-/// The maximum of [`JwtBuilder::leeway`].
-const MAX_LEEWAY: Duration = Duration::from_secs(600);
 /// The range of [`JwtBuilder::max_length`]. The maximum is what servers allow for all fields of a request.
 const LENGTHS: std::ops::RangeInclusive<usize> = 256..=64 * 1024;
 
@@ -32,8 +31,6 @@ pub struct JwtBuilder {
     keys: Keys,
     rules: Rules,
     source: TokenSource,
-    has_issuer: bool,
-    has_audience: bool,
     max_length: usize,
     remembered: usize,
     name: String,
@@ -44,88 +41,15 @@ pub struct JwtBuilder {
     clock: Arc<WallClock>,
 }
 
-/// Why tokens cannot be verified with these settings.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidJwt {
-    /// No issuer is set.
-    #[error("tokens of any issuer would be accepted: name the issuer, or say `any_issuer`")]
-    NoIssuer,
-    /// No audience is set.
-    #[error("tokens for other services would be accepted: name the audience, or say `any_audience`")]
-    NoAudience,
-    /// The list of algorithms is empty.
-    #[error("no algorithm is allowed: name at least one")]
-    NoAlgorithm,
-    /// None of the keys verifies one of the allowed algorithms.
-    #[error("no key fits to the allowed algorithms")]
-    NoKey,
-    /// The list of types of tokens is empty.
-    #[error("no type of tokens is allowed: name at least one, or say `any_token_type`")]
-    NoTokenType,
-    /// A setting is out of range.
-    #[error("{setting} is {value}: use {expected}")]
-    #[non_exhaustive]
-    Setting {
-        /// The name of the setting.
-        setting: &'static str,
-        /// The value that was refused.
-        value: String,
-        /// What would be right.
-        expected: &'static str,
-    },
-    /// A text is no path to a claim.
-    #[error("{path:?} is no claim: use a name such as `email`, a path such as `a.b`, or a JSON pointer such as `/a/b`")]
-    #[non_exhaustive]
-    Path {
-        /// The text that was refused.
-        path: String,
-    },
-    /// A text is no scope.
-    #[error("{scope:?} is no scope: use printable characters of ASCII except space, `\"` and `\\`")]
-    #[non_exhaustive]
-    Scope {
-        /// The text that was refused.
-        scope: String,
-    },
-    /// A text is no name of a cookie.
-    #[error("{name:?} is no name of a cookie: use letters, digits, `_`, `-` and `.`")]
-    #[non_exhaustive]
-    Cookie {
-        /// The text that was refused.
-        name: String,
-    },
-    /// A list of values of a claim is empty, so that no token has one of them.
-    #[error("no value is allowed for the claim {path}: name at least one")]
-    #[non_exhaustive]
-    NoValue {
-        /// The path of the claim.
-        path: String,
-    },
-}
-
 impl Jwt {
     /// Starts with the keys of the issuer: [`Keys`], a [`KeySet`](super::KeySet) or a
     /// [`VerifyingKey`](super::VerifyingKey). [`issuer`](JwtBuilder::issuer) and [`audience`](JwtBuilder::audience)
     /// have to be set too.
     pub fn builder(keys: impl Into<Keys>) -> JwtBuilder {
-        let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]);
         JwtBuilder {
             keys: keys.into(),
-            rules: Rules {
-                algorithms: all.collect(),
-                token_types: Some(BTreeSet::from(["jwt".to_owned(), "at+jwt".to_owned()])),
-                issuers: Some(BTreeSet::new()),
-                audiences: Some(BTreeSet::new()),
-                leeway: Duration::from_secs(60),
-                max_lifetime: None,
-                all_scopes: BTreeSet::new(),
-                any_scope: BTreeSet::new(),
-                values: Vec::new(),
-            },
+            rules: Rules::new(),
             source: TokenSource::default(),
-            has_issuer: false,
-            has_audience: false,
             max_length: 8192,
             remembered: 1024,
             name: "sub".to_owned(),
@@ -154,7 +78,6 @@ impl JwtBuilder {
     /// [`name_with_issuer`](Self::name_with_issuer), in an [`AnyOf`](crate::auth::AnyOf).
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.rules.issuers.get_or_insert_default().insert(issuer.into());
-        self.has_issuer = true;
         self
     }
 
@@ -162,7 +85,6 @@ impl JwtBuilder {
     /// identities begins with the issuer then. Default: only the named [issuers](Self::issuer).
     pub fn any_issuer(mut self) -> Self {
         self.rules.issuers = None;
-        self.has_issuer = true;
         self
     }
 
@@ -170,7 +92,6 @@ impl JwtBuilder {
     /// No default: set an audience, or [`any_audience`](Self::any_audience).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.rules.audiences.get_or_insert_default().insert(audience.into());
-        self.has_audience = true;
         self
     }
 
@@ -178,13 +99,13 @@ impl JwtBuilder {
     /// use it here. Default: only tokens for the named [audiences](Self::audience).
     pub fn any_audience(mut self) -> Self {
         self.rules.audiences = None;
-        self.has_audience = true;
         self
     }
 
     /// Sets the allowed values of `typ` in the header, in any case, with or without `application/`. A token without
-    /// `typ` is always accepted. Default: `JWT` and `at+jwt` (RFC 9068), so that other tokens of an issuer, such as
-    /// `logout+jwt`, are no access tokens.
+    /// `typ` counts as `JWT`. Default: `JWT` and `at+jwt` (RFC 9068), so that other tokens of an issuer, such as
+    /// `logout+jwt`, are no access tokens. If the issuer marks its access tokens, allow only `at+jwt`: ID tokens, which
+    /// most issuers give the type `JWT` or none, are then refused.
     pub fn token_types<T: AsRef<str>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         let plain = |name: T| {
             let name = name.as_ref().to_ascii_lowercase();
@@ -229,15 +150,16 @@ impl JwtBuilder {
 
     /// Requires all of these scopes. A token without one of them gets status 403, with the scopes in
     /// `WWW-Authenticate`. They are read from `scope`, or from `scp` if there is no `scope`: a text separated by
-    /// spaces, or an array. Default: none.
+    /// spaces, or an array. [`build`](Self::build) refuses an empty list. Default: none.
     pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
-        self.rules.all_scopes.extend(scopes.into_iter().map(Into::into));
+        self.rules.all_scopes.get_or_insert_default().extend(scopes.into_iter().map(Into::into));
         self
     }
 
-    /// Requires at least one of these scopes, besides those of [`scopes`](Self::scopes). Default: none.
+    /// Requires at least one of these scopes, besides those of [`scopes`](Self::scopes). [`build`](Self::build) refuses
+    /// an empty list. Default: none.
     pub fn any_scope<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
-        self.rules.any_scope.extend(scopes.into_iter().map(Into::into));
+        self.rules.any_scope.get_or_insert_default().extend(scopes.into_iter().map(Into::into));
         self
     }
 
@@ -337,7 +259,7 @@ impl JwtBuilder {
             attributes,
             name,
             name_has_issuer: self.name_has_issuer || has_many_issuers,
-            scope_challenge: scope_challenge(&self.rules),
+            scope_challenge: self.rules.scope_challenge(),
             keys: self.keys,
             rules: self.rules,
             source: self.source,
@@ -350,58 +272,21 @@ impl JwtBuilder {
     }
 
     fn check(&self) -> Result<(), InvalidJwt> {
-        let is_empty = |texts: &Option<BTreeSet<String>>| texts.as_ref().is_some_and(|texts| texts.contains(""));
-        if !self.has_issuer || is_empty(&self.rules.issuers) {
-            return Err(InvalidJwt::NoIssuer);
-        }
-        if !self.has_audience || is_empty(&self.rules.audiences) {
-            return Err(InvalidJwt::NoAudience);
-        }
-        if self.rules.algorithms.is_empty() {
-            return Err(InvalidJwt::NoAlgorithm);
-        }
-        let fits = |algorithm: &Algorithm| self.keys.may_verify(*algorithm);
-        if !self.rules.algorithms.iter().any(fits) {
+        self.rules.check()?;
+        self.source.check()?;
+        if !self.rules.algorithms.iter().any(|algorithm| self.keys.may_verify(*algorithm)) {
             return Err(InvalidJwt::NoKey);
         }
-        if self.rules.token_types.as_ref().is_some_and(BTreeSet::is_empty) {
-            return Err(InvalidJwt::NoTokenType);
-        }
-        let wrong = |setting, value: String, expected| Err(InvalidJwt::Setting { setting, value, expected });
-        if self.rules.leeway > MAX_LEEWAY {
-            return wrong("leeway", format!("{:?}", self.rules.leeway), "at most 10 minutes");
-        }
-        let lifetimes = Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
-        if let Some(lifetime) = self.rules.max_lifetime
-            && !lifetimes.contains(&lifetime)
-        {
-            return wrong("max_lifetime", format!("{lifetime:?}"), "from 1 s to 10 years");
-        }
+        let wrong =
+            |setting, value: usize, expected| Err(InvalidJwt::Setting { setting, value: value.to_string(), expected });
         if !LENGTHS.contains(&self.max_length) {
-            return wrong("max_length", self.max_length.to_string(), "from 256 to 65536 bytes");
+            return wrong("max_length", self.max_length, "from 256 to 65536 bytes");
         }
         if self.remembered > MAX_REMEMBERED {
-            return wrong("remembered", self.remembered.to_string(), "at most 1000000");
-        }
-        if let Some(scope) = self.rules.all_scopes.iter().chain(&self.rules.any_scope).find(|scope| !is_scope(scope)) {
-            return Err(InvalidJwt::Scope { scope: scope.clone() });
-        }
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
-        };
-        match &self.source.cookie {
-            Some(name) if !is_name(name) => Err(InvalidJwt::Cookie { name: name.to_string() }),
-            _ => Ok(()),
+            return wrong("remembered", self.remembered, "at most 1000000");
         }
     }
-}
-
-fn scope_challenge(rules: &Rules) -> HeaderValue {
-    let scopes = if rules.all_scopes.is_empty() { &rules.any_scope } else { &rules.all_scopes };
-    let scopes = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-    HeaderValue::try_from(format!(r#"Bearer error="insufficient_scope", scope="{scopes}""#))
-        .unwrap_or(HeaderValue::from_static(r#"Bearer error="insufficient_scope""#))
+        Ok(())
 }
 
 impl fmt::Debug for JwtBuilder {

@@ -1,15 +1,23 @@
 use std::{
     collections::BTreeSet,
+    ops::RangeInclusive,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use http::HeaderValue;
 use serde_json::{Map, Value};
 
 use super::{
     Algorithm, Refusal,
-    claims::{ClaimPath, has_value, scopes, seconds},
+    claims::{ClaimPath, has_value, is_scope, scopes, seconds},
+    error::InvalidJwt,
     token::Token,
 };
+
+/// The maximum difference of clocks.
+const MAX_LEEWAY: Duration = Duration::from_secs(600);
+/// The range of the maximum time from `iat` to `exp`.
+const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
 
 /// What a token has to be so that it is accepted, apart from its signature.
 #[derive(Clone, Debug)]
@@ -17,27 +25,92 @@ pub(super) struct Rules {
     pub(super) algorithms: BTreeSet<Algorithm>,
     /// In lower case, without `application/`. `None`: any.
     pub(super) token_types: Option<BTreeSet<String>>,
-    /// `None`: any.
+    /// `None`: any. Empty: not set yet.
     pub(super) issuers: Option<BTreeSet<String>>,
-    /// `None`: any.
+    /// `None`: any. Empty: not set yet.
     pub(super) audiences: Option<BTreeSet<String>>,
     pub(super) leeway: Duration,
     pub(super) max_lifetime: Option<Duration>,
-    pub(super) all_scopes: BTreeSet<String>,
-    pub(super) any_scope: BTreeSet<String>,
+    /// All of these scopes. `None`: none.
+    pub(super) all_scopes: Option<BTreeSet<String>>,
+    /// One of these scopes. `None`: none.
+    pub(super) any_scope: Option<BTreeSet<String>>,
     /// Each path has to have the value. `None`: any but null.
     pub(super) values: Vec<(ClaimPath, Option<BTreeSet<String>>)>,
 }
 
 impl Rules {
+    /// Begins with all algorithms, and without an issuer and an audience.
+    pub(super) fn new() -> Self {
+        let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]);
+        Self {
+            algorithms: all.collect(),
+            token_types: Some(BTreeSet::from(["jwt".to_owned(), "at+jwt".to_owned()])),
+            issuers: Some(BTreeSet::new()),
+            audiences: Some(BTreeSet::new()),
+            leeway: Duration::from_secs(60),
+            max_lifetime: None,
+            all_scopes: None,
+            any_scope: None,
+            values: Vec::new(),
+        }
+    }
+
+    /// Refuses rules that accept too much, or nothing at all.
+    pub(super) fn check(&self) -> Result<(), InvalidJwt> {
+        let is_unnamed = |texts: &Option<BTreeSet<String>>| {
+            texts.as_ref().is_some_and(|texts| texts.is_empty() || texts.contains(""))
+        };
+        if is_unnamed(&self.issuers) {
+            return Err(InvalidJwt::NoIssuer);
+        }
+        if is_unnamed(&self.audiences) {
+            return Err(InvalidJwt::NoAudience);
+        }
+        if self.algorithms.is_empty() {
+            return Err(InvalidJwt::NoAlgorithm);
+        }
+        if self.token_types.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Err(InvalidJwt::NoTokenType);
+        }
+        let wrong = |setting, value: Duration, expected| {
+            Err(InvalidJwt::Setting { setting, value: format!("{value:?}"), expected })
+        };
+        if self.leeway > MAX_LEEWAY {
+            return wrong("leeway", self.leeway, "at most 10 minutes");
+        }
+        if let Some(lifetime) = self.max_lifetime
+            && !LIFETIMES.contains(&lifetime)
+        {
+            return wrong("max_lifetime", lifetime, "from 1 s to 10 years");
+        }
+        for scopes in [&self.all_scopes, &self.any_scope].into_iter().flatten() {
+            if scopes.is_empty() {
+                return Err(InvalidJwt::NoScope);
+            }
+            if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
+                return Err(InvalidJwt::Scope { scope: scope.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the challenge for a token without the scopes (RFC 6750, section 3.1).
+    pub(super) fn scope_challenge(&self) -> HeaderValue {
+        let scopes = self.all_scopes.as_ref().or(self.any_scope.as_ref()).into_iter().flatten();
+        let scopes = scopes.map(String::as_str).collect::<Vec<_>>().join(" ");
+        HeaderValue::try_from(format!(r#"Bearer error="insufficient_scope", scope="{scopes}""#))
+            .unwrap_or(HeaderValue::from_static(r#"Bearer error="insufficient_scope""#))
+    }
+
     /// Checks the header.
     pub(super) fn check_header(&self, token: &Token<'_>) -> Result<(), Refusal> {
         if !self.algorithms.contains(&token.algorithm) {
             return Err(Refusal::Algorithm);
         }
-        if let (Some(allowed), Some(sent)) = (&self.token_types, &token.token_type) {
-            // RFC 7515, section 4.1.9.
-            let sent = sent.to_ascii_lowercase();
+        if let Some(allowed) = &self.token_types {
+            // RFC 7515, section 4.1.9. A token without a type is a plain JWT, as most of them are.
+            let sent = token.token_type.as_deref().unwrap_or("jwt").to_ascii_lowercase();
             if !allowed.contains(sent.strip_prefix("application/").unwrap_or(&sent)) {
                 return Err(Refusal::TokenType);
             }
@@ -88,10 +161,11 @@ impl Rules {
 
     /// Checks what the token permits.
     pub(super) fn check_rights(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
-        if !self.all_scopes.is_empty() || !self.any_scope.is_empty() {
+        if self.all_scopes.is_some() || self.any_scope.is_some() {
             let sent: BTreeSet<&str> = scopes(claims).into_iter().collect();
             let has = |scope: &String| sent.contains(scope.as_str());
-            if !self.all_scopes.iter().all(has) || (!self.any_scope.is_empty() && !self.any_scope.iter().any(has)) {
+            let has_all = self.all_scopes.iter().flatten().all(has);
+            if !has_all || !self.any_scope.as_ref().is_none_or(|scopes| scopes.iter().any(has)) {
                 return Err(Refusal::Scope);
             }
         }
@@ -124,17 +198,7 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules {
-            algorithms: BTreeSet::from([Algorithm::Es256]),
-            token_types: Some(set(["jwt", "at+jwt"])),
-            issuers: Some(set(["https://issuer.test"])),
-            audiences: Some(set(["api"])),
-            leeway: Duration::from_secs(60),
-            max_lifetime: None,
-            all_scopes: BTreeSet::new(),
-            any_scope: BTreeSet::new(),
-            values: Vec::new(),
-        }
+        Rules { issuers: Some(set(["https://issuer.test"])), audiences: Some(set(["api"])), ..Rules::new() }
     }
 
     fn check(rules: &Rules, changes: Value) -> Result<(), Refusal> {
@@ -218,7 +282,7 @@ mod tests {
 
     #[test]
     fn scopes_and_values_are_required() {
-        let scoped = Rules { all_scopes: set(["read", "list"]), any_scope: set(["a", "b"]), ..rules() };
+        let scoped = Rules { all_scopes: Some(set(["read", "list"])), any_scope: Some(set(["a", "b"])), ..rules() };
         assert_eq!(check(&scoped, json!({ "scope": "list b read" })), Ok(()));
         for scope in ["read list", "read a", "read,list a", "READ list a", "readlist a", ""] {
             assert_eq!(check(&scoped, json!({ "scope": scope })), Err(Refusal::Scope), "{scope}");
@@ -238,20 +302,28 @@ mod tests {
 
     #[test]
     fn types_are_compared_without_case_and_prefix() {
-        let typed = |typ: Option<&str>| {
+        let typed_by = |rules: Rules, typ: Option<&str>| {
             let header = match typ {
                 Some(typ) => json!({ "alg": "ES256", "typ": typ }),
                 None => json!({ "alg": "ES256" }),
             };
             use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
             let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header.to_string()));
-            Token::parse(token.as_bytes()).and_then(|token| rules().check_header(&token))
+            Token::parse(token.as_bytes()).and_then(|token| rules.check_header(&token))
         };
+        let typed = |typ| typed_by(rules(), typ);
         for typ in [None, Some("JWT"), Some("jwt"), Some("at+JWT"), Some("application/at+jwt")] {
             assert_eq!(typed(typ), Ok(()), "{typ:?}");
         }
         for typ in ["", "logout+jwt", "dpop+jwt", "secevent+jwt", "text/jwt", "application/application/jwt"] {
             assert_eq!(typed(Some(typ)), Err(Refusal::TokenType), "{typ:?}");
         }
+        // RFC 9068, section 4: other tokens of the issuer, also those without a type, are no access tokens.
+        let access_only = || Rules { token_types: Some(set(["at+jwt"])), ..rules() };
+        assert_eq!(typed_by(access_only(), Some("at+jwt")), Ok(()));
+        for typ in [None, Some("JWT"), Some("")] {
+            assert_eq!(typed_by(access_only(), typ), Err(Refusal::TokenType), "{typ:?}");
+        }
+        assert_eq!(typed_by(Rules { token_types: None, ..rules() }, Some("logout+jwt")), Ok(()));
     }
 }

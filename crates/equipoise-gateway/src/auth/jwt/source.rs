@@ -3,6 +3,7 @@ use http::{
     header::{AUTHORIZATION, COOKIE},
 };
 
+use super::error::InvalidJwt;
 use crate::auth::{AuthFailure, credentials::authorization};
 
 /// Where the token of a request is. The first place that has one counts.
@@ -14,6 +15,17 @@ pub(super) struct TokenSource {
 }
 
 impl TokenSource {
+    /// Refuses a text that is no name of a cookie.
+    pub(super) fn check(&self) -> Result<(), InvalidJwt> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        match &self.cookie {
+            Some(name) if name.is_empty() || !name.bytes().all(is_plain) => {
+                Err(InvalidJwt::Cookie { name: name.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the token. `None`: the request has none.
     pub(super) fn token<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, AuthFailure> {
         let in_field = match &self.field {

@@ -46,6 +46,8 @@ fn settings_have_a_range() {
     assert_eq!(wrong(start().name_claim("/~2")), path("/~2"));
     assert_eq!(wrong(start().require_value("a", [""; 0])), Some(InvalidJwt::NoValue { path: "a".into() }));
     assert_eq!(wrong(start().token_types([""; 0])), Some(InvalidJwt::NoTokenType));
+    assert_eq!(wrong(start().scopes([""; 0])), Some(InvalidJwt::NoScope));
+    assert_eq!(wrong(start().any_scope([""; 0])), Some(InvalidJwt::NoScope));
     for scope in ["", "a b", "a\"", "ü"] {
         assert_eq!(wrong(start().scopes([scope])), Some(InvalidJwt::Scope { scope: scope.into() }));
         assert_eq!(wrong(start().any_scope([scope])), Some(InvalidJwt::Scope { scope: scope.into() }));
