@@ -209,8 +209,9 @@ impl JwtBuilder {
         self
     }
 
-    /// Also reads the token from a cookie, if `Authorization` has no bearer token. A request with several cookies of
-    /// this name is refused. Default: no cookie.
+    /// Also reads the token from a cookie, if `Authorization` has no bearer token. If it has one, the cookie is removed
+    /// from the request, because the backend could read it. A request with several cookies of this name is refused.
+    /// Default: no cookie.
     ///
     /// Browsers send cookies with requests that other sites cause. So protect such routes against cross-site requests.
     pub fn cookie(mut self, name: impl Into<Box<str>>) -> Self {
@@ -285,8 +286,8 @@ impl JwtBuilder {
         if self.remembered > MAX_REMEMBERED {
             return wrong("remembered", self.remembered, "at most 1000000");
         }
-    }
         Ok(())
+    }
 }
 
 impl fmt::Debug for JwtBuilder {

@@ -129,8 +129,9 @@ impl Authenticate for Jwt {
     }
 
     fn remove_credentials(&self, parts: &mut Parts) {
-        if !self.0.is_forwarded {
-            self.0.source.remove(&mut parts.headers);
+        match self.0.is_forwarded {
+            true => self.0.source.remove_unread(&mut parts.headers),
+            false => self.0.source.remove(&mut parts.headers),
         }
     }
 

@@ -28,20 +28,26 @@ impl TokenSource {
 
     /// Returns the token. `None`: the request has none.
     pub(super) fn token<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, AuthFailure> {
-        let in_field = match &self.field {
-            None => authorization(headers, "Bearer")?,
-            Some(name) => {
-                let mut values = headers.get_all(name).iter();
-                let first = values.next();
-                if values.next().is_some() {
-                    return Err(AuthFailure::invalid("several_fields"));
-                }
-                first.map(|value| value.as_bytes().trim_ascii())
-            }
-        };
-        match (in_field, &self.cookie) {
+        match (self.in_field(headers)?, &self.cookie) {
             (None, Some(name)) => cookie(headers, name),
             (token, _) => Ok(token),
+        }
+    }
+
+    fn in_field<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, AuthFailure> {
+        let Some(name) = &self.field else { return authorization(headers, "Bearer") };
+        let mut values = headers.get_all(name).iter();
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(AuthFailure::invalid("several_fields"));
+        }
+        Ok(first.map(|value| value.as_bytes().trim_ascii()))
+    }
+
+    /// Removes the cookie if the token is in a field: nobody has verified the cookie, and a backend could read it.
+    pub(super) fn remove_unread(&self, headers: &mut HeaderMap) {
+        if !matches!(self.in_field(headers), Ok(None)) {
+            self.remove_cookie(headers);
         }
     }
 
@@ -53,6 +59,10 @@ impl TokenSource {
             None if !matches!(authorization(headers, "Bearer"), Ok(None)) => drop(headers.remove(AUTHORIZATION)),
             None => {}
         }
+        self.remove_cookie(headers);
+    }
+
+    fn remove_cookie(&self, headers: &mut HeaderMap) {
         let Some(name) = &self.cookie else { return };
         let mut fields = cookies(headers).filter(|(found, _)| *found == Some(name.as_bytes())).peekable();
         if fields.peek().is_none() {
@@ -164,6 +174,22 @@ mod tests {
         let mut sent = untouched.clone();
         source.remove(&mut sent);
         assert_eq!(sent, untouched);
+    }
+
+    #[test]
+    fn a_cookie_that_is_not_read_does_not_reach_the_backend() {
+        let source = TokenSource { field: None, cookie: Some("jwt".into()) };
+        for (lines, cookies) in [
+            (vec![("authorization", "Bearer a"), ("cookie", "a=1; jwt=b")], Some("a=1")),
+            (vec![("authorization", "Bearer a"), ("cookie", "jwt=b")], None),
+            (vec![("cookie", "a=1; jwt=b")], Some("a=1; jwt=b")),
+            (vec![("authorization", "Basic a"), ("cookie", "jwt=b")], Some("jwt=b")),
+        ] {
+            let mut sent = headers(&lines);
+            source.remove_unread(&mut sent);
+            assert_eq!(sent.get(COOKIE).map(|value| value.to_str().expect("ASCII")), cookies, "{lines:?}");
+            assert_eq!(sent.get(AUTHORIZATION), headers(&lines).get(AUTHORIZATION));
+        }
     }
 
     proptest! {
