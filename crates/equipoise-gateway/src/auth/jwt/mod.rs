@@ -49,13 +49,14 @@
 //! # Responses
 //!
 //! As RFC 6750, section 3 defines them: 401 without a token and for a token that is not valid (`invalid_token`), 403
-//! for a token without the scopes (`insufficient_scope`). 503 if there are no keys.
+//! for a token without the scopes (`insufficient_scope`). 503 if there are no keys, or if hundreds of requests wait for
+//! new ones.
 
 mod algorithm;
 mod builder;
 mod claims;
-mod json;
 mod error;
+mod json;
 mod keys;
 mod memory;
 mod refusal;

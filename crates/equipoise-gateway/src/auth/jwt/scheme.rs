@@ -114,8 +114,8 @@ impl Authenticate for Jwt {
         AuthFuture::new(async move {
             if inner.keys.current().is_none() {
                 inner.keys.ready().await;
-            } else {
-                inner.keys.refresh().await;
+            } else if !inner.keys.refresh().await {
+                return inner.unavailable();
             }
             match inner.keys.current() {
                 Some(set) => inner.decide(inner.verdict(&token, &set)),

@@ -7,13 +7,17 @@ use std::{
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::AbortHandle,
     time::{Instant, timeout},
 };
 
 use super::{fetch::FetchError, key::VerifyingKey, set::KeySet};
 use crate::auth::jwt::algorithm::Algorithm;
+
+/// How many requests wait at once because the keys of their tokens are not known. Nothing of these tokens is verified, so
+/// anybody could otherwise occupy the gateway with them while the issuer does not respond.
+const MAX_WAITING: usize = 256;
 
 /// The keys with which tokens are verified at present: a fixed set, or a set that a task reads again and again from a
 /// file or a URL.
@@ -55,6 +59,7 @@ pub(super) struct Shared {
     /// The number of attempts that have ended. It changes after their result is stored.
     ended: watch::Sender<u64>,
     pub(super) wake: Notify,
+    waiting: Semaphore,
     settings: Settings,
 }
 
@@ -146,18 +151,16 @@ impl Keys {
     }
 
     /// Reads the keys again because of a token whose key is not known, and waits for the end. If an attempt is running,
-    /// it is that one. Returns whether there was an attempt: if the last one was too short ago, there is none, and it
-    /// returns at once.
+    /// it is that one. If the last one was too short ago, it returns at once. Returns false if it did not wait because
+    /// too many requests do.
     pub(in crate::auth::jwt) async fn refresh(&self) -> bool {
-        if self.0.task.is_none() {
-            return false;
-        }
         let shared = &self.0.shared;
+        let Ok(_permit) = shared.waiting.try_acquire() else { return false };
         let mut ended = shared.ended.subscribe();
-        if !shared.request() {
-            return false;
+        if self.0.task.is_some() && shared.request() {
+            let _ = timeout(self.patience(), ended.changed()).await;
         }
-        matches!(timeout(self.patience(), ended.changed()).await, Ok(Ok(())))
+        true
     }
 
     /// Returns whether [`refresh`](Self::refresh) would wait for an attempt.
@@ -177,6 +180,7 @@ impl Shared {
             state: Mutex::default(),
             ended: watch::Sender::new(0),
             wake: Notify::new(),
+            waiting: Semaphore::new(MAX_WAITING),
             settings,
         }
     }

@@ -187,6 +187,19 @@ async fn a_flood_of_invented_keys_does_not_reach_the_issuer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn few_requests_wait_for_an_issuer_that_does_not_respond() {
+    let issuer = Issuer::new([good(), (0, String::new())]);
+    let (keys, jwt) = started(&issuer);
+    assert!(keys.ready().await);
+    sleep(Duration::from_secs(30)).await;
+    let token = signed(r#"{"alg":"EdDSA","kid":"invented"}"#, &claims().to_string());
+    let verdicts = futures_of((0..300).map(|_| verdict(&jwt, &token))).await;
+    let count = |label: &str| verdicts.iter().filter(|verdict| **verdict == Err(label.into())).count();
+    assert_eq!((count("unknown_key"), count("unavailable")), (256, 44));
+    assert_eq!(verdict(&jwt, recorded_token("EdDSA")).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn tokens_of_others_do_not_cause_requests() {
     let issuer = Issuer::new([good()]);
     let (keys, jwt) = started(&issuer);
