@@ -8,6 +8,8 @@ pub mod cookie;
 pub mod key;
 mod layer;
 pub mod learn;
+#[cfg(feature = "redis")]
+mod link;
 mod members;
 mod mode;
 mod outcome;
@@ -22,6 +24,13 @@ pub mod table;
 pub mod token;
 
 use equipoise_core::__private as guard;
+
+/// What other crates of the workspace use. No part of the interface: it may change with each version.
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(feature = "redis")]
+    pub use crate::link::{Failure, Link, LinkSettings, Live, Script, Server, WrongUrl, explain};
+}
 
 pub use crate::{
     affinity::{Affinity, AffinityExplanation, InvalidMode, OnUnavailable, SessionLimit},

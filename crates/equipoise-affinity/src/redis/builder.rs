@@ -14,19 +14,23 @@ use tokio::{
 #[cfg(doc)]
 use super::RedisStore;
 use super::{
-    link::{Link, LinkSettings},
+    error::InvalidRedisStore,
     local_cache::LocalCache,
-    server::{InvalidRedisStore, Server},
+    script::{self, Scripts},
     shared::{MAX_LOOKUPS, Settings, Shared},
     stats::Counters,
     writer,
 };
+use crate::link::{Link, LinkSettings, Server};
 
 /// Maximum of all times: ten years. Redis adds them to the current time in milliseconds.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const MAX_PREFIX: usize = 128;
 const MAX_CACHED: usize = 1 << 28;
 const MAX_QUEUED: usize = 1 << 20;
+/// Maximum length of a reply, in bytes. A binding has less than 300 bytes. A longer value, which another application
+/// has stored under a key of the store, should not end the connection.
+const MAX_REPLY: usize = 64 * 1024;
 
 /// Settings from which a [`RedisStore`] is created. Returned by [`RedisStore::builder`].
 #[must_use]
@@ -174,43 +178,50 @@ impl RedisStoreBuilder {
 
     /// Checks the settings and starts the tasks of a store.
     pub(super) fn start(self) -> Result<(Arc<Shared>, [AbortHandle; 2]), InvalidRedisStore> {
-        let server = Server::new(
-            &self.url,
-            #[cfg(feature = "redis-tls")]
-            self.tls.clone(),
-        )?;
+        let server = Server::new(&self.url)?;
+        #[cfg(feature = "redis-tls")]
+        let server = match &self.tls {
+            Some(config) => server.tls(Arc::clone(config))?,
+            None => server,
+        };
         self.check()?;
         let runtime = Handle::try_current().map_err(|_| InvalidRedisStore::NoRuntime)?;
         let (writes, queue) = mpsc::channel(self.write_queue);
-        let probe = self.prefix.clone().into_bytes();
+        let (address, scripts) = (server.address().to_string(), Scripts::new());
+        let settings = LinkSettings {
+            server,
+            user: "session store",
+            prefix: self.prefix.clone(),
+            first: scripts.first(&self.prefix),
+            check: script::check,
+            connect_timeout: self.connect_timeout,
+            max_silence: self.connect_timeout,
+            backoff: self.backoff,
+            max_reply: MAX_REPLY,
+        };
+        let (link, connecting) = Link::start(settings, &runtime);
         let shared = Arc::new(Shared {
             settings: Settings {
+                address,
                 prefix: self.prefix,
                 idle: self.idle_timeout,
                 life: self.lifetime,
                 cache_ttl: self.cache_ttl,
-                link: LinkSettings {
-                    server,
-                    probe,
-                    connect_timeout: self.connect_timeout,
-                    lookup_timeout: self.lookup_timeout,
-                    backoff: self.backoff,
-                },
+                lookup_timeout: self.lookup_timeout,
                 clock: self.clock,
                 wall: self.wall_clock,
             },
             cache: LocalCache::new(self.cache_capacity),
-            link: Link::new(),
+            link,
+            scripts,
             counters: Counters::default(),
             open: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             writes,
             runtime: runtime.clone(),
         });
-        let (connecting, writing) = (Arc::clone(&shared), Arc::clone(&shared));
-        let keep = async move { connecting.link.keep(&connecting.settings.link, &connecting.counters).await };
-        let write = async move { writer::write(&writing, queue).await };
-        let tasks = [runtime.spawn(keep).abort_handle(), runtime.spawn(write).abort_handle()];
-        Ok((shared, tasks))
+        let writing = Arc::clone(&shared);
+        let writing = runtime.spawn(async move { writer::write(&writing, queue).await }).abort_handle();
+        Ok((shared, [connecting, writing]))
     }
 
     fn check(&self) -> Result<(), InvalidRedisStore> {

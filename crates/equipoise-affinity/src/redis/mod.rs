@@ -10,7 +10,12 @@
 //! that is stored.
 //!
 //! The server must be Redis 6.2 or later, or any Valkey: a single server, or a service that behaves like one. Redis
-//! Cluster and Sentinel are not supported.
+//! Cluster and Sentinel are not supported. A node of a cluster counts as unavailable. With a hash tag in the
+//! [prefix](RedisStoreBuilder::prefix), such as `{shop}:`, all entries are at the node that has its slot; that node can
+//! be used.
+//!
+//! With an ACL, the user needs the keys with the prefix and the commands `DEL`, `EVAL`, `EVALSHA`, `GET`, `GETEX`,
+//! `PEXPIRE` and `SET`, and `SELECT` if the URL has a database.
 //!
 //! # When the server is unavailable
 //!
@@ -57,22 +62,17 @@
 //!
 //! # What is accepted from the server
 //!
-//! Replies are checked before they are parsed. The connection is closed if a reply is neither a line nor a string, has
-//! more than 64 KiB, or does not belong to a command.
+//! Replies are checked before they are parsed. The connection is closed if a reply is neither a line, a string nor an
+//! array, has more than 64 KiB, or does not belong to a command.
 
 mod builder;
+mod error;
 mod key;
-mod link;
-mod live;
 mod local_cache;
 mod script;
-mod server;
 mod shared;
 mod stats;
-#[cfg(feature = "redis-tls")]
-mod tls;
 mod value;
-mod wire;
 mod writer;
 
 use std::{fmt, sync::Arc};
@@ -80,7 +80,7 @@ use std::{fmt, sync::Arc};
 use equipoise_core::{EndpointId, Timestamp};
 use tokio::{sync::oneshot, task::AbortHandle};
 
-pub use self::{builder::RedisStoreBuilder, server::InvalidRedisStore, stats::RedisStats};
+pub use self::{builder::RedisStoreBuilder, error::InvalidRedisStore, stats::RedisStats};
 use self::{key::StoreKey, local_cache::CacheEntry, shared::Shared};
 use crate::{Lookup, SessionStore, StoreError, StoreStats};
 
@@ -122,7 +122,7 @@ impl RedisStore {
 
     /// Returns how many operations the store has done since it was created, and whether it is connected to the server.
     pub fn stats(&self) -> RedisStats {
-        self.shared.counters.snapshot(self.shared.link.epoch().is_some())
+        self.shared.counters.snapshot(&self.shared.link)
     }
 
     /// Returns the cached entry of a key; `None` if there is none or its session has ended.
@@ -209,7 +209,9 @@ impl SessionStore for RedisStore {
         {
             return self.answer(&key, known, now);
         }
-        let Some(live) = shared.link.live() else { return self.without(known, || shared.link.reason()) };
+        let Some(live) = shared.link.live() else {
+            return self.without(known, || shared.link.reason().unwrap_or_default());
+        };
         let Ok(permit) = Arc::clone(&shared.open).try_acquire_owned() else {
             return self.without(known, || "too many lookups wait for the server".to_owned());
         };
@@ -261,7 +263,7 @@ impl Drop for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("server", &self.shared.settings.link.server.address().to_string())
+            .field("server", &self.shared.settings.address)
             .field("prefix", &self.shared.settings.prefix)
             .field("cached", &self.shared.cache.len())
             .field("stats", &self.stats())

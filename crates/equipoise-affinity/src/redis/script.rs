@@ -3,6 +3,8 @@
 
 use redis::{Cmd, Value, cmd};
 
+use crate::link::{Script, explain};
+
 /// Looks up a binding if sessions have a lifetime. Removes a session whose lifetime is over. For any other session,
 /// starts the idle timeout again; the entry expires no later than the lifetime ends. If the birth is further in the
 /// future than clocks may differ, the current time replaces it, because the session would last too long otherwise.
@@ -68,54 +70,33 @@ redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', left(birth)))
 return value
 ";
 
-/// A script, and its SHA-1 at the server once the script is loaded.
-#[derive(Clone, Debug)]
-pub(super) struct Script {
-    text: &'static str,
-    sha: Option<Vec<u8>>,
+/// The scripts of a store.
+pub(super) struct Scripts {
+    pub(super) touch: Script,
+    pub(super) bind: Script,
 }
 
-impl Script {
-    pub(super) fn touch() -> Self {
-        Self { text: TOUCH, sha: None }
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self { touch: Script::new(TOUCH), bind: Script::new(BIND) }
     }
 
-    pub(super) fn bind() -> Self {
-        Self { text: BIND, sha: None }
+    /// Returns the commands with which each connection begins, for a store with this prefix.
+    pub(super) fn first(&self, prefix: &str) -> Vec<Cmd> {
+        let mut get = cmd("GETEX");
+        get.arg(format!("{prefix}%1"));
+        vec![get, self.touch.load(), self.bind.load()]
     }
+}
 
-    /// Returns the command that loads the script.
-    pub(super) fn load(&self) -> Cmd {
-        let mut load = cmd("SCRIPT");
-        load.arg("LOAD").arg(self.text);
-        load
-    }
-
-    /// Stores the answer to [`load`](Self::load). If the server does not load scripts, each call sends the text.
-    pub(super) fn loaded(&mut self, answer: Value) {
-        self.sha = match answer {
-            Value::BulkString(sha) if sha.len() == 40 => Some(sha),
-            _ => None,
-        };
-    }
-
-    /// Returns the command that runs the script on `key`. It contains the SHA-1 of the script. With `text`, or if the
-    /// SHA-1 is not known, it contains the text.
-    pub(super) fn call(&self, key: &[u8], text: bool) -> Cmd {
-        let mut call = match &self.sha {
-            Some(sha) if !text => {
-                let mut call = cmd("EVALSHA");
-                call.arg(sha.as_slice());
-                call
-            }
-            _ => {
-                let mut call = cmd("EVAL");
-                call.arg(self.text);
-                call
-            }
-        };
-        call.arg(1).arg(key);
-        call
+/// Checks the replies to [`Scripts::first`]. A server that does not load scripts gets their text with each call.
+pub(super) fn check(replies: &[Value]) -> Result<(), String> {
+    match replies.first() {
+        Some(Value::ServerError(error)) if error.code() == "ERR" => {
+            Err("it does not know GETEX: Redis 6.2 or later does, and any Valkey".to_owned())
+        }
+        Some(Value::ServerError(error)) => Err(explain(error)),
+        _ => Ok(()),
     }
 }
 

@@ -16,14 +16,16 @@ use tokio::{
 
 use super::{
     key::StoreKey,
-    link::{Link, LinkSettings},
-    live::{Live, is_unknown_script},
     local_cache::{CacheEntry, LocalCache, SKEW},
-    script,
+    script::{self, Scripts},
     stats::{Counter, Counters},
     value::Binding,
 };
-use crate::{StoreError, read::since_1970};
+use crate::{
+    StoreError,
+    link::{Link, Live, explain},
+    read::since_1970,
+};
 
 /// Maximum number of lookups that wait for the server at the same time. Each takes about 2 KiB. With round trips of 1
 /// ms, this allows 4 million lookups per second.
@@ -33,11 +35,13 @@ type Found = Result<Option<EndpointId>, StoreError>;
 
 /// Settings of a session store in Redis.
 pub(super) struct Settings {
+    /// The address of the server, without user and password.
+    pub(super) address: String,
     pub(super) prefix: String,
     pub(super) idle: Duration,
     pub(super) life: Option<Duration>,
     pub(super) cache_ttl: Duration,
-    pub(super) link: LinkSettings,
+    pub(super) lookup_timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wall: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
@@ -51,7 +55,8 @@ pub(super) struct Write {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) cache: LocalCache,
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
+    pub(super) scripts: Scripts,
     pub(super) counters: Counters,
     pub(super) open: Arc<Semaphore>,
     pub(super) writes: mpsc::Sender<Write>,
@@ -103,8 +108,8 @@ impl Shared {
 
     /// Returns the command that binds `key` to the endpoint of `entry`. With `text`, the command contains the text of
     /// the script instead of its name.
-    pub(super) fn bind_command(&self, live: &Live, key: &StoreKey, entry: &CacheEntry, text: bool) -> Cmd {
-        let mut bind = live.bind.call(&key.under(&self.settings.prefix), text);
+    pub(super) fn bind_command(&self, key: &StoreKey, entry: &CacheEntry, text: bool) -> Cmd {
+        let mut bind = self.scripts.bind.call(&[key.under(&self.settings.prefix)], text);
         bind.arg(entry.bound.as_ref().map_or("", EndpointId::as_str))
             .arg(entry.instead_of.as_ref().map_or("", EndpointId::as_str))
             .arg(self.born(entry))
@@ -121,13 +126,13 @@ impl Shared {
         if let Some(known) = known
             && known.epoch != live.epoch
         {
-            return self.bind_command(live, key, known, text);
+            return self.bind_command(key, known, text);
         }
         let name = key.under(&self.settings.prefix);
         if self.settings.life.is_none() {
             return script::get(&name, self.idle());
         }
-        let mut touch = live.touch.call(&name, text);
+        let mut touch = self.scripts.touch.call(&[name], text);
         touch.arg(self.idle()).arg(self.life()).arg(self.wall()).arg(SKEW * 1000);
         touch
     }
@@ -143,17 +148,9 @@ impl Shared {
         _permit: OwnedSemaphorePermit,
     ) {
         let (asked, answers) = (self.now(), live.answers());
-        let mut answer = std::pin::pin!(async {
-            let first = live.ask(&self.lookup_command(&live, &key, known.as_deref(), false)).await;
-            match first {
-                Ok(answer) if is_unknown_script(&answer) => {
-                    live.ask(&self.lookup_command(&live, &key, known.as_deref(), true)).await
-                }
-                first => first,
-            }
-        });
+        let mut answer = std::pin::pin!(live.run(|text| self.lookup_command(&live, &key, known.as_deref(), text)));
         let stale = || known.as_ref().and_then(|known| known.bound.clone());
-        let found = match timeout(self.settings.link.lookup_timeout, &mut answer).await {
+        let found = match timeout(self.settings.lookup_timeout, &mut answer).await {
             Ok(Ok(answer)) => self.learn(&live, &key, answer, asked),
             Ok(Err(_)) => Err(match live.violation() {
                 Some(violation) => StoreError::Malformed { reason: violation.to_owned() },
@@ -207,7 +204,7 @@ pub(super) fn read(answer: Value) -> Result<Option<Binding>, StoreError> {
         Value::ServerError(error) if error.code() == "WRONGTYPE" => {
             Err(StoreError::Malformed { reason: "the value in Redis is not a string".to_owned() })
         }
-        Value::ServerError(error) => Err(unavailable(&format!("the server refused the command: {}", error.code()))),
+        Value::ServerError(error) => Err(unavailable(&explain(&error))),
         _ => Err(StoreError::Malformed { reason: "the answer of the server has an unexpected type".to_owned() }),
     }
 }

@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::link::Link;
+
 /// Counters of a [`RedisStore`](super::RedisStore) since it was created, and whether it is connected. Returned by
 /// [`RedisStore::stats`](super::RedisStore::stats).
 ///
@@ -61,33 +63,30 @@ macro_rules! counters {
         pub(super) struct Counters { $(pub(super) $name: Counter),* }
 
         impl Counters {
-            pub(super) fn snapshot(&self, connected: bool) -> RedisStats {
-                RedisStats { $($name: self.$name.get(),)* connected }
+            pub(super) fn snapshot(&self, link: &Link) -> RedisStats {
+                RedisStats {
+                    $($name: self.$name.get(),)*
+                    reconnects: link.reconnects(),
+                    protocol_errors: link.protocol_errors(),
+                    connected: link.epoch().is_some(),
+                }
             }
         }
 
         impl RedisStats {
             /// Returns all numbers with the names of their fields.
             pub(super) fn events(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name)),*]
+                vec![
+                    $((stringify!($name), self.$name),)*
+                    ("reconnects", self.reconnects),
+                    ("protocol_errors", self.protocol_errors),
+                ]
             }
         }
     };
 }
 
-counters!(
-    cache_hits,
-    stale_hits,
-    hits,
-    misses,
-    unavailable,
-    malformed,
-    writes,
-    writes_dropped,
-    races_lost,
-    reconnects,
-    protocol_errors
-);
+counters!(cache_hits, stale_hits, hits, misses, unavailable, malformed, writes, writes_dropped, races_lost);
 
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
@@ -112,9 +111,7 @@ mod tests {
 
     #[test]
     fn each_number_is_an_event_with_the_name_of_its_field() {
-        let counters = Counters::default();
-        counters.hits.add(3);
-        let stats = counters.snapshot(true);
+        let stats = RedisStats { hits: 3, ..RedisStats::default() };
         let events = stats.events();
         assert!(events.contains(&("hits", 3)));
         let names: Vec<_> = events.iter().map(|(name, _)| *name).collect();

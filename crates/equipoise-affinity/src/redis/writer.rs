@@ -2,11 +2,13 @@ use redis::Value;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    live::{Live, is_unknown_script},
     script,
     shared::{Shared, Write, read},
 };
-use crate::StoreError;
+use crate::{
+    StoreError,
+    link::{Live, is_unknown_script},
+};
 
 /// Maximum number of writes in one round trip. It is small, so that the lookups behind them are not delayed much.
 const BATCH: usize = 64;
@@ -31,12 +33,12 @@ pub(super) async fn write(shared: &Shared, mut queue: mpsc::Receiver<Write>) {
 /// text of the scripts instead of their names.
 async fn round(shared: &Shared, live: &Live, batch: Vec<Write>, text: bool) -> Vec<Write> {
     let commands = batch.iter().map(|write| match &write.entry.bound {
-        Some(_) => shared.bind_command(live, &write.key, &write.entry, text),
+        Some(_) => shared.bind_command(&write.key, &write.entry, text),
         None => script::end(&write.key.under(&shared.settings.prefix)),
     });
     let before = live.answers();
     let mut answers = std::pin::pin!(live.ask_all(commands.collect()));
-    let answers = match timeout(shared.settings.link.lookup_timeout, &mut answers).await {
+    let answers = match timeout(shared.settings.lookup_timeout, &mut answers).await {
         Ok(answers) => answers,
         Err(_) => {
             live.report_timeout(before);

@@ -37,7 +37,7 @@ async fn introduce(stream: &mut TcpStream) {
         let asked = seen.windows(2).filter(|two| two[0] == b'*' && two[1].is_ascii_digit()).count();
         for question in answered..asked {
             let answer: &[u8] = match question {
-                2 => b"+PONG\r\n",
+                2 => b":0\r\n",
                 3 => b"$-1\r\n",
                 _ => b"-ERR\r\n",
             };

@@ -12,6 +12,8 @@ mod server;
 mod sharing;
 #[cfg(feature = "redis-tls")]
 mod tls;
+#[cfg(feature = "redis-tls")]
+mod tls_server;
 
 use std::time::{Duration, Instant};
 

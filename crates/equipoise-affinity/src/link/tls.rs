@@ -21,15 +21,14 @@ static PUBLIC: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
 /// The TLS configuration, and the name of the server.
 #[derive(Clone)]
 pub(super) struct Tls {
-    config: Arc<ClientConfig>,
+    pub(super) config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
 impl Tls {
     /// Creates the settings for TLS with the server `host`. `None` if `host` cannot be the name in a certificate.
-    pub(super) fn new(config: Option<Arc<ClientConfig>>, host: &str) -> Option<Self> {
-        let name = ServerName::try_from(host.to_owned()).ok()?;
-        Some(Self { config: config.unwrap_or_else(|| Arc::clone(&PUBLIC)), name })
+    pub(super) fn new(host: &str) -> Option<Self> {
+        Some(Self { config: Arc::clone(&PUBLIC), name: ServerName::try_from(host.to_owned()).ok()? })
     }
 
     pub(super) async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
