@@ -12,6 +12,8 @@ struct Parts {
     name: String,
     mechanism: Mechanism,
     attributes: BTreeMap<String, String>,
+    /// Digests of what else the backend learns of the sender, such as the claims of a token that it gets.
+    distinction: Vec<u8>,
 }
 
 /// How an [`Identity`] was verified.
@@ -37,7 +39,7 @@ impl Identity {
     /// or the subject of a token.
     #[must_use]
     pub fn new(name: impl Into<String>, mechanism: Mechanism) -> Self {
-        Self(Arc::new(Parts { name: name.into(), mechanism, attributes: BTreeMap::new() }))
+        Self(Arc::new(Parts { name: name.into(), mechanism, attributes: BTreeMap::new(), distinction: Vec::new() }))
     }
 
     /// Adds an attribute, such as a claim of a token. A later value replaces an earlier one.
@@ -45,6 +47,22 @@ impl Identity {
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.0).attributes.insert(name.into(), value.into());
         self
+    }
+
+    /// Adds a digest of what else the backend learns of the sender. Identities with different digests are not equal, and
+    /// share no stored responses of a cache per identity.
+    #[cfg(feature = "auth")]
+    pub(crate) fn distinguish(mut self, digest: &[u8]) -> Self {
+        if !digest.is_empty() {
+            Arc::make_mut(&mut self.0).distinction.extend(digest);
+        }
+        self
+    }
+
+    /// Returns all digests.
+    #[cfg(any(feature = "auth", feature = "cache"))]
+    pub(crate) fn distinction(&self) -> &[u8] {
+        &self.0.distinction
     }
 
     /// Returns the name.

@@ -2,10 +2,11 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use equipoise_proxy::error::ErrorResponses;
 use http::{
-    HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{AUTHORIZATION, Entry, WWW_AUTHENTICATE},
     request::Parts,
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     AuthFailure, Authenticated, IdentityFields, Realm, Requirements,
@@ -13,7 +14,7 @@ use super::{
     fields::remove_all,
     stats::LayerCounters,
 };
-use crate::{Denial, Identity};
+use crate::{Denial, Identity, Mechanism};
 
 /// The settings of a layer, and what it counts.
 #[derive(Clone)]
@@ -132,8 +133,29 @@ impl Gate {
         for (name, value) in authenticated.fields().filter(|(name, _)| self.written.contains(name)) {
             parts.headers.append(name, value.clone());
         }
-        self.settings.fields.set(&mut parts.headers, authenticated.identity());
-        parts.extensions.insert(authenticated.identity().clone());
+        let identity = authenticated.identity();
+        self.settings.fields.set(&mut parts.headers, identity);
+        parts.extensions.insert(identity.clone().distinguish(&self.distinction(&parts.headers, identity.mechanism())));
+    }
+
+    /// Returns a digest of the credentials that the backend gets, and of the fields that schemes have written: it may
+    /// answer the same identity differently by them. Empty if there are none.
+    fn distinction(&self, headers: &HeaderMap, mechanism: Mechanism) -> Vec<u8> {
+        // The claims of a token count already, and a new token with the same claims is the same sender.
+        let authorization = Some(AUTHORIZATION).filter(|_| mechanism != Mechanism::Jwt);
+        let names = self.written.iter().chain(&authorization);
+        let mut fields = names.flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value))).peekable();
+        if fields.peek().is_none() {
+            return Vec::new();
+        }
+        let mut digest = Sha256::new();
+        for (name, value) in fields {
+            for text in [name.as_str().as_bytes(), value.as_bytes()] {
+                digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+                digest.update(text);
+            }
+        }
+        digest.finalize().to_vec()
     }
 
     fn denial(&self, refused: Refused) -> Box<Denial> {

@@ -172,6 +172,7 @@ impl Authenticated {
 
     /// Adds what another scheme has found: its mechanism and name, attributes that are not there yet, and all fields.
     pub(super) fn merge(mut self, other: &Self) -> Self {
+        self.identity = self.identity.distinguish(other.identity.distinction());
         let found = &other.identity;
         let name = join_list([format!("{}:{}", found.mechanism(), found.name())]);
         let names = [self.identity.get(OTHER_SCHEMES), Some(&name), found.get(OTHER_SCHEMES)];

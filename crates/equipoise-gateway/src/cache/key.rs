@@ -122,7 +122,10 @@ impl KeyPolicy {
     /// responses are stored only if they allow it (RFC 9111, 3.5).
     ///
     /// The whole identity counts: its mechanism, its name and all its attributes, such as a tenant or the scopes of a
-    /// token. An identity with an empty name does not tell clients apart: its requests are not cached.
+    /// token. What else the backend learns counts too: the claims of a token that it gets (except `exp`, `iat`, `jti`
+    /// and `nbf`), other credentials in `Authorization`, and the fields that schemes of the authentication write. Cookies
+    /// and other fields of the client do not count, unless the response names them in `Vary`. An identity with an empty
+    /// name does not tell clients apart: its requests are not cached.
     ///
     /// A request with `Authorization` and without an [`Identity`] is treated as without this setting.
     #[must_use]
@@ -193,6 +196,7 @@ impl KeyPolicy {
                 append(&mut extra, b'a', name.as_bytes());
                 append(&mut extra, b'v', value.as_bytes());
             }
+            append(&mut extra, b'd', identity.distinction());
         }
         if let Some(part) = &self.part {
             let text = guarded(|| part(request.headers(), request.uri())).flatten()?;

@@ -7,6 +7,7 @@ use std::{
 use equipoise_tower::RequestHead;
 use http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE, request::Parts};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{
     claims::{ClaimPath, scopes, text_of},
@@ -192,6 +193,9 @@ impl Inner {
                 identity = identity.attribute(attribute, text);
             }
         }
+        if self.is_forwarded {
+            identity = identity.distinguish(&digest(claims));
+        }
         Ok(Authenticated::new(identity))
     }
 
@@ -226,6 +230,19 @@ impl Inner {
         self.counters.unavailable.fetch_add(1, Relaxed);
         Err(AuthFailure::unavailable("the keys of tokens are not available"))
     }
+}
+
+/// Returns a digest of the claims by which the backend may answer differently: all but those that each token has anew.
+fn digest(claims: &Map<String, Value>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let is_lasting = |(name, _): &(&String, &Value)| !matches!(name.as_str(), "exp" | "iat" | "jti" | "nbf");
+    for (name, value) in claims.iter().filter(is_lasting) {
+        for text in [name.as_str(), &value.to_string()] {
+            digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+            digest.update(text);
+        }
+    }
+    digest.finalize().into()
 }
 
 impl fmt::Debug for Jwt {

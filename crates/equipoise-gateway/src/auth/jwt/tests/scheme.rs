@@ -58,6 +58,22 @@ async fn the_name_is_the_subject_or_another_claim() {
 }
 
 #[tokio::test]
+async fn tokens_with_other_claims_are_other_identities_if_the_backend_gets_them() {
+    let identity = async |jwt: &Jwt, changes| {
+        let decision = decide(jwt, "authorization", format!("Bearer {}", token_with(changes))).await;
+        decision.expect("accepted")
+    };
+    let first = identity(&jwt(), json!({ "org": "a" })).await;
+    let renewed = json!({ "org": "a", "exp": NOW + 7200, "iat": NOW, "nbf": NOW, "jti": "7" });
+    assert_eq!(identity(&jwt(), renewed).await, first);
+    for claims in [json!({ "org": "b" }), json!({}), json!({ "org": ["a"] }), json!({ "org": "a", "act": "x" })] {
+        assert_ne!(identity(&jwt(), claims.clone()).await, first, "{claims}");
+    }
+    let removed = builder(recorded_set()).remove_token().build().expect("a scheme");
+    assert_eq!(identity(&removed, json!({ "org": "a" })).await, identity(&removed, json!({ "org": "b" })).await);
+}
+
+#[tokio::test]
 async fn names_of_several_issuers_do_not_collide() {
     let name = async |jwt: Jwt, changes| {
         let decision = decide(&jwt, "authorization", format!("Bearer {}", token_with(changes))).await;
