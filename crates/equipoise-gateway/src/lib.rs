@@ -20,6 +20,8 @@ mod identity;
 #[cfg(feature = "rate-limit")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rate-limit")))]
 pub mod limit;
+#[cfg(any(feature = "cache-redis", feature = "rate-limit-redis"))]
+mod redis;
 mod reply;
 pub mod stack;
 

@@ -47,7 +47,10 @@ pub enum InvalidRateLimit {
         expected: &'static str,
     },
     /// The URL of the Redis server is invalid. The error does not contain the URL, which may contain a password.
-    #[error("the URL of the Redis server is invalid ({reason}): use redis://[user[:password]@]host[:port][/database]")]
+    #[error(
+        "the URL of the Redis server is invalid ({reason}): use redis[s]://[user[:password]@]host[:port][/database] or \
+         redis+unix:///path[?db=database]"
+    )]
     Url {
         /// What is wrong with the URL, as text.
         reason: String,

@@ -6,7 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod outage;
-#[path = "../redis/server.rs"]
+#[path = "../../../equipoise-affinity/tests/redis/server.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod server;
 mod sharing;
 

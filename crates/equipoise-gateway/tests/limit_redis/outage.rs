@@ -16,7 +16,7 @@ fn quota() -> Quota {
 
 #[tokio::test]
 async fn a_killed_server_is_replaced_by_the_local_share_until_it_is_back() {
-    let Some(mut server) = Server::start().await else { return };
+    let Some(mut server) = Server::start(&[]).await else { return };
     let settings = redis(&server.url()).fallback(RedisFallback::Local { gateways: 3 });
     let layer = connected(settings, [by_key("x", quota())]).await;
     assert_eq!(passed(&layer, "k", 12).await, 9);
@@ -36,15 +36,13 @@ async fn a_killed_server_is_replaced_by_the_local_share_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_waited_for_three_times_and_then_not_at_all() {
-    let Some(server) = Server::start().await else { return };
+async fn a_server_that_hangs_is_waited_for_once_and_then_not_at_all() {
+    let Some(server) = Server::start(&[]).await else { return };
     let timeout = Duration::from_millis(20);
     let settings = redis(&server.url()).timeout(timeout).connect_timeout(Duration::from_millis(100));
     let layer = connected(settings, [by_key("x", Quota::per_hour(1_000_000))]).await;
     server.signal("-STOP");
-    for _ in 0..3 {
-        assert_eq!(status(&layer, "k").await, 200);
-    }
+    assert_eq!(status(&layer, "k").await, 200);
     let start = Instant::now();
     for _ in 0..2_000 {
         assert_eq!(status(&layer, "k").await, 200);
@@ -52,9 +50,9 @@ async fn a_server_that_hangs_is_waited_for_three_times_and_then_not_at_all() {
     // If each of them waited, it would be 40 s.
     assert!(start.elapsed() < timeout * 1_000, "{:?}", start.elapsed());
     let hanging = stats(&layer);
-    assert_eq!((hanging.timeouts, hanging.fallbacks, hanging.connected), (3, 2_003, false), "{hanging:?}");
+    assert_eq!((hanging.timeouts, hanging.fallbacks, hanging.connected), (1, 2_001, false), "{hanging:?}");
     // Attempts to connect in the background fail too, although the system accepts connections.
-    eventually("the reason", || stats(&layer).reason.is_some_and(|reason| reason.contains("in time"))).await;
+    eventually("the reason", || stats(&layer).reason.is_some_and(|reason| reason.contains("within its time"))).await;
     server.signal("-CONT");
     eventually("back", || stats(&layer).connected).await;
     // One at a time, because the machine may be so busy that some of them time out.
@@ -68,7 +66,7 @@ async fn a_server_that_hangs_is_waited_for_three_times_and_then_not_at_all() {
 
 #[tokio::test]
 async fn requests_do_not_queue_up_at_a_server_that_hangs() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let settings = redis(&server.url()).timeout(Duration::from_secs(60)).max_waiting(4);
     let layer = connected(settings, [by_key("x", Quota::per_hour(1_000))]).await;
     server.signal("-STOP");
@@ -114,12 +112,12 @@ async fn the_fallback_can_be_to_allow_or_to_deny() {
 
 #[tokio::test]
 async fn a_server_that_has_become_a_replica_is_left_until_it_is_none() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()), [by_key("x", Quota::per_hour(1_000))]).await;
     let _: String = server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
     assert_eq!(passed(&layer, "k", 3).await, 3);
     eventually("left", || stats(&layer).reason.is_some_and(|reason| reason.contains("READONLY"))).await;
-    assert_eq!(stats(&layer).errors, 3);
+    assert_eq!((stats(&layer).errors, stats(&layer).fallbacks), (1, 3));
     let _: String = server.ask(&["REPLICAOF", "NO", "ONE"]);
     eventually("back", || stats(&layer).connected).await;
     let decisions = stats(&layer).decisions;

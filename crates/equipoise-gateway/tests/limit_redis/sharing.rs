@@ -6,7 +6,7 @@ use super::{by_key, connected, layer, passed, redis, response, server::Server, s
 
 #[tokio::test]
 async fn two_gateways_admit_one_quota() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let quota = || by_key("x", Quota::per_hour(10));
     let one = connected(redis(&server.url()), [quota()]).await;
     let other = connected(redis(&server.url()), [quota()]).await;
@@ -20,7 +20,7 @@ async fn two_gateways_admit_one_quota() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_requests_at_two_gateways_pass_exactly_up_to_the_quota() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let limits = || [by_key("narrow", Quota::per_day(100)), by_key("wide", Quota::per_day(150))];
     let gateways = [connected(redis(&server.url()), limits()).await, connected(redis(&server.url()), limits()).await];
     let requests: Vec<_> = (0..400)
@@ -41,7 +41,7 @@ async fn concurrent_requests_at_two_gateways_pass_exactly_up_to_the_quota() {
 
 #[tokio::test]
 async fn a_request_takes_one_round_trip_for_all_its_limits() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let limits = ["a", "b", "c"].map(|name| by_key(name, Quota::per_hour(1_000)));
     let layer = connected(redis(&server.url()), limits).await;
     let loaded = server.calls("eval");
@@ -51,7 +51,7 @@ async fn a_request_takes_one_round_trip_for_all_its_limits() {
 
 #[tokio::test]
 async fn a_flushed_script_is_loaded_again() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()), [by_key("x", Quota::per_hour(3))]).await;
     assert_eq!(passed(&layer, "k", 2).await, 2);
     let _: () = server.ask(&["SCRIPT", "FLUSH"]);
@@ -62,7 +62,7 @@ async fn a_flushed_script_is_loaded_again() {
 
 #[tokio::test]
 async fn responses_show_what_is_left_and_when_to_retry() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()), [by_key("x", Quota::per_hour(3))]).await;
     for left in ["r=2;t=1200", "r=1;t=2400", "r=0;t=1200"] {
         let response = response(&layer, "k").await;
@@ -78,7 +78,7 @@ async fn responses_show_what_is_left_and_when_to_retry() {
 
 #[tokio::test]
 async fn keys_expire_when_their_bucket_is_full_and_do_not_show_the_key() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()).prefix("{shop}:"), [by_key("x", Quota::per_minute(6))]).await;
     assert_eq!(status(&layer, "secret-api-key").await, 200);
     let names: Vec<String> = server.ask(&["KEYS", "{shop}:x:*"]);
@@ -90,7 +90,7 @@ async fn keys_expire_when_their_bucket_is_full_and_do_not_show_the_key() {
 
 #[tokio::test]
 async fn a_dry_run_and_costs_work_as_they_do_locally() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let dry = by_key("dry", Quota::per_hour(1)).dry_run(true);
     let costly = by_key("costly", Quota::per_hour(4)).cost(|head| match head.headers.get("x-key") {
         Some(key) if key == "huge" => 5,
@@ -108,7 +108,7 @@ async fn a_dry_run_and_costs_work_as_they_do_locally() {
 
 #[tokio::test]
 async fn foreign_values_under_a_key_count_as_a_full_bucket() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()), [by_key("x", Quota::per_hour(1))]).await;
     assert_eq!(status(&layer, "k").await, 200);
     let name = server.ask::<Vec<String>>(&["KEYS", "equipoise:limit:x:*"]).remove(0);
@@ -130,7 +130,7 @@ async fn foreign_values_under_a_key_count_as_a_full_bucket() {
 
 #[tokio::test]
 async fn requests_without_a_key_share_one_bucket_in_redis_too() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()), [by_key("x", Quota::per_hour(2))]).await;
     // An empty value counts as no key.
     assert_eq!(passed(&layer, "", 3).await, 2);
@@ -139,7 +139,7 @@ async fn requests_without_a_key_share_one_bucket_in_redis_too() {
 
 #[tokio::test]
 async fn a_layer_that_is_dropped_closes_its_connection() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let layer = connected(redis(&server.url()), [by_key("x", Quota::per_hour(2))]).await;
     let connections = || server.ask::<String>(&["CLIENT", "LIST", "TYPE", "normal"]).lines().count();
     assert_eq!(connections(), 2);
@@ -152,7 +152,7 @@ async fn invalid_settings_are_refused() {
     let global = |quota| Limit::new("x", LimitKey::global(), quota);
     let build = |redis, quota| RateLimitLayer::builder().limit(global(quota)).redis(redis).build();
     let error = build(redis("http://h"), Quota::per_second(1)).unwrap_err().to_string();
-    assert!(error.contains("use redis://"), "{error}");
+    assert!(error.contains("use redis[s]://"), "{error}");
     let secret = build(redis("redis://u:hunter2@h:port"), Quota::per_second(1)).unwrap_err().to_string();
     assert!(!secret.contains("hunter2"), "{secret}");
     assert!(build(redis("redis://h"), Quota::per_second(2_000_000)).is_err());

@@ -2,7 +2,7 @@ use super::{server::Server, *};
 
 #[tokio::test]
 async fn gateways_with_a_prefix_share_what_is_stored() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (one, two) = (connected(builder(&server.url())).await, connected(builder(&server.url())).await);
     let other = connected(builder(&server.url()).prefix("other:")).await;
     let key = key("https://a/", "");
@@ -19,7 +19,7 @@ async fn gateways_with_a_prefix_share_what_is_stored() {
 
 #[tokio::test]
 async fn keys_that_differ_in_any_part_are_kept_apart() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     let keys = [("https://a/b", ""), ("https://a/", "b"), ("https://a/b", "c"), ("https://a/bc", ""), ("", "x\n*")];
     for (url, extra) in keys {
@@ -32,7 +32,7 @@ async fn keys_that_differ_in_any_part_are_kept_apart() {
 
 #[tokio::test]
 async fn the_newest_variant_is_first_and_the_same_one_is_replaced() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url()).max_variants(3)).await;
     let key = key("https://a/", "");
     for (language, age) in [("en", 30), ("de", 10), ("fr", 20), ("en", 30)] {
@@ -49,7 +49,7 @@ async fn the_newest_variant_is_first_and_the_same_one_is_replaced() {
 
 #[tokio::test]
 async fn the_variants_of_a_key_are_bounded_by_bytes() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url()).max_entry_bytes(10_000)).await;
     let key = key("https://a/", "");
     for i in 0..10 {
@@ -64,7 +64,7 @@ async fn the_variants_of_a_key_are_bounded_by_bytes() {
 
 #[tokio::test]
 async fn a_body_of_megabytes_comes_back_whole() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url()).max_entry_bytes(8 << 20)).await;
     let body: String = (0..700_000).map(|i| format!("{i:07}")).collect();
     assert_eq!(put(&store, &key("https://a/", ""), entry(&body)).await, Stored::Yes);
@@ -73,7 +73,7 @@ async fn a_body_of_megabytes_comes_back_whole() {
 
 #[tokio::test]
 async fn entries_expire_in_redis_and_never_stay_for_ever() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url()).max_ttl(Duration::from_secs(1000))).await;
     let ttl = |url: &str| server.ask::<i64>(&["TTL", &format!("equipoise:cache:e:{}:{url}", url.len())]);
     for (url, expires, range) in [("a", Some(100), 90..=100), ("b", Some(5000), 990..=1000), ("c", None, 990..=1000)] {
@@ -99,7 +99,7 @@ async fn entries_expire_in_redis_and_never_stay_for_ever() {
 
 #[tokio::test]
 async fn foreign_data_is_a_miss_and_is_replaced() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     let (key, name) = (key("a", ""), "equipoise:cache:e:1:a");
     let digest = "00000000000000000000000000000001";
@@ -135,7 +135,7 @@ async fn put_blindly(store: &RedisStore, key: &Key) -> Stored {
 
 #[tokio::test]
 async fn remembered_lookups_ask_no_server_until_this_gateway_changes_them() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let local = builder(&server.url()).local(1 << 20, Duration::from_secs(1000));
     let (one, other) = (connected(local).await, connected(builder(&server.url())).await);
     let key = key("a", "");

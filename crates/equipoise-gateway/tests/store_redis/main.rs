@@ -7,8 +7,8 @@
 mod entries;
 mod outage;
 mod purges;
-#[path = "../redis/server.rs"]
-#[allow(dead_code, reason = "the tests of the store use a part of it")]
+#[path = "../../../equipoise-affinity/tests/redis/server.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod server;
 
 use std::time::{Duration, Instant, SystemTime};

@@ -8,7 +8,7 @@ fn tag(tag: &str) -> Purge {
 
 #[tokio::test]
 async fn a_purged_tag_is_gone_in_all_gateways() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (one, two) = (connected(builder(&server.url())).await, connected(builder(&server.url())).await);
     put(&one, &key("a", ""), tagged("1", &["red", "green"])).await;
     put(&one, &key("b", ""), tagged("1", &["green"])).await;
@@ -22,7 +22,7 @@ async fn a_purged_tag_is_gone_in_all_gateways() {
 
 #[tokio::test]
 async fn a_purged_tag_takes_only_the_variants_that_have_it() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     for (language, name) in [("en", "red"), ("de", "green")] {
         let entry = variant(language, 0);
@@ -36,7 +36,7 @@ async fn a_purged_tag_takes_only_the_variants_that_have_it() {
 
 #[tokio::test]
 async fn a_purged_url_is_gone_with_all_extra_parts() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     let all = [key("a", ""), key("a", "x"), key("a", "y"), key("b", ""), key("b", "x")];
     for key in &all {
@@ -52,7 +52,7 @@ async fn a_purged_url_is_gone_with_all_extra_parts() {
 
 #[tokio::test]
 async fn a_removed_key_is_gone_and_others_stay() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     put(&store, &key("a", "x"), variant("en", 0)).await;
     put(&store, &key("a", "x"), variant("de", 0)).await;
@@ -65,7 +65,7 @@ async fn a_removed_key_is_gone_and_others_stay() {
 
 #[tokio::test]
 async fn a_purged_prefix_takes_only_urls_that_begin_with_it() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     for i in 0..2500 {
         put(&store, &key(&format!("http://a/*/{i}"), if i % 2 == 0 { "x" } else { "" }), entry("1")).await;
@@ -83,7 +83,7 @@ async fn a_purged_prefix_takes_only_urls_that_begin_with_it() {
 
 #[tokio::test]
 async fn a_purge_of_all_leaves_nothing_and_no_table_that_grows() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     for i in 0..50 {
         put(&store, &key(&i.to_string(), ""), tagged("1", &["red"])).await;
@@ -101,7 +101,7 @@ async fn a_purge_of_all_leaves_nothing_and_no_table_that_grows() {
 
 #[tokio::test]
 async fn what_was_requested_before_a_purge_is_not_stored_after_it() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (one, two) = (connected(builder(&server.url())).await, connected(builder(&server.url())).await);
     let key = key("a", "x");
     for purge in [Purge::Url("a".into()), Purge::Prefix("b".into()), tag("red"), Purge::All] {
@@ -121,7 +121,7 @@ async fn what_was_requested_before_a_purge_is_not_stored_after_it() {
 
 #[tokio::test]
 async fn what_was_stored_before_the_table_was_lost_no_longer_counts() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let store = connected(builder(&server.url())).await;
     let before = generation(&store, &key("a", "")).await;
     put(&store, &key("a", ""), entry("1")).await;

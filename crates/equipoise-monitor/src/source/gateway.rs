@@ -270,13 +270,13 @@ impl FunctionReadings {
         self.counters("cache_store_events", "event", events);
     }
 
-    /// Adds the state of a store's connection to Redis, of `RedisStore::connection_stats`. A connection that is lost is a
-    /// [problem](crate::report::FunctionReport::problems).
+    /// Adds the state of a store's connection to Redis, of `RedisStore::connection_stats`. The reason why Redis is not used
+    /// is a [problem](crate::report::FunctionReport::problems).
     #[cfg(feature = "gateway-cache-redis")]
     #[cfg_attr(docsrs, doc(cfg(feature = "gateway-cache-redis")))]
     pub fn cache_redis(&mut self, stats: &RedisConnectionStats) {
-        let RedisConnectionStats { connected, connects, connect_failures, unavailable, timeouts, .. } = *stats;
-        let RedisConnectionStats { refused, invalid, local_hits, .. } = *stats;
+        let RedisConnectionStats { connects, connect_failures, unavailable, timeouts, refused, .. } = *stats;
+        let RedisConnectionStats { connected, invalid, local_hits, .. } = *stats;
         self.gauge("redis_connected", [], connected.into());
         let events = [
             ("connected", connects),
@@ -288,8 +288,8 @@ impl FunctionReadings {
             ("local_hit", local_hits),
         ];
         self.counters("redis_events", "event", events);
-        if !connected {
-            self.problem("Redis: there is no connection");
+        if let Some(reason) = &stats.reason {
+            self.problem(format!("Redis: {reason}"));
         }
     }
 }

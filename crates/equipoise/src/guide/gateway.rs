@@ -350,7 +350,8 @@
 //!
 //! - Interim responses (1xx, such as `103 Early Hints`) are not passed on, neither through the cache nor by the proxy.
 //! - The cache stores no partial responses (206). Ranges are parts of complete stored responses.
-//! - The stores and limits in Redis use one server without TLS. They do not follow the redirections of a Redis cluster.
+//! - The stores and limits in Redis use one server. They do not follow the redirections of a Redis Cluster: a node of one
+//!   counts as unavailable, unless all keys are in its slots because the prefix has a hash tag.
 //! - There are no sessions, login pages or OAuth 2.0 flows. [`External`](crate::gateway::auth::External) asks a service that
 //!   has them.
 //! - There is no firewall for applications (no signatures of attacks), and no list of addresses by country.

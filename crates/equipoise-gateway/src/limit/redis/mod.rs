@@ -1,6 +1,5 @@
 //! Limits that several gateways share in Redis.
 
-mod link;
 mod script;
 mod settings;
 mod shared;

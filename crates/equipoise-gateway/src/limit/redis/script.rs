@@ -1,4 +1,5 @@
-use redis::{Cmd, Script, Value, cmd};
+use equipoise_affinity::__private::Script;
+use redis::{Cmd, Value};
 
 /// Decides on all limits of a request. It takes units from all limits or from none; limits in a dry run are
 /// independent.
@@ -58,8 +59,7 @@ pub(super) struct Answer {
     pub(super) full_in: u64,
 }
 
-/// The script and its SHA-1.
-#[derive(Debug)]
+/// The script.
 pub(super) struct LimitScript(Script);
 
 impl LimitScript {
@@ -69,11 +69,8 @@ impl LimitScript {
 
     /// Returns the command that runs the script. With `text`, the command contains its text instead of its SHA-1.
     pub(super) fn call(&self, questions: &[Question], text: bool) -> Cmd {
-        let mut call = cmd(if text { "EVAL" } else { "EVALSHA" });
-        call.arg(if text { TEXT } else { self.0.get_hash() }).arg(questions.len());
-        for question in questions {
-            call.arg(question.key.as_slice());
-        }
+        let keys: Vec<_> = questions.iter().map(|question| question.key.as_slice()).collect();
+        let mut call = self.0.call(&keys, text);
         for Question { interval, burst, units, dry_run, .. } in questions {
             call.arg(interval).arg(burst).arg(units).arg(u8::from(*dry_run));
         }

@@ -1,9 +1,10 @@
 use std::{fmt, time::Duration};
 
+use equipoise_affinity::__private::Server;
 use equipoise_core::__private::Backoff;
-use redis::Client;
 
 use super::super::InvalidRateLimit;
+use crate::redis::Tls;
 
 /// Maximum of all times. A longer time to wait for a decision makes no sense.
 const MAX_TIME: Duration = Duration::from_secs(60 * 60);
@@ -20,14 +21,19 @@ const MAX_WAITING: usize = 1 << 20;
 ///
 /// Times in Redis are precise to about 30 ns. A limit of more than 10⁶ units per second is refused.
 ///
-/// **Outages.** While the server is unavailable, the [fallback](Self::fallback) decides. After an error of the
-/// connection or three failures in a row (a timeout is one), requests no longer ask the server: they use the fallback
-/// at once. In the background, the layer connects again, with a growing wait between attempts. A connection is used
-/// after the server has answered a script that writes. So a server that hangs, loads its data or is a replica counts as
-/// unavailable.
+/// **Outages.** While the server is unavailable, the [fallback](Self::fallback) decides. If a request times out and
+/// no reply to any other one has arrived meanwhile, requests no longer wait for the server until its next reply: they use
+/// the fallback at once. After an error of the connection or of the script, the layer connects again in the background, with
+/// a growing wait between attempts. A connection is used after the server has answered a script that writes. So a server
+/// that hangs, loads its data, is full or is a replica counts as unavailable.
 ///
-/// **Redis Cluster.** All buckets of a request must be on one server, and the layer connects to one server. If a proxy
-/// distributes the keys, or the limits share a server of a cluster, use a hash tag as the prefix, such as `{limits}:`.
+/// **Redis Cluster.** All buckets of a request must be on one server, and the layer connects to one server and does not
+/// follow redirections. So a node of a cluster counts as unavailable, and
+/// [`RedisLimitStats::reason`](crate::limit::RedisLimitStats::reason) says so. With a hash tag as the prefix, such as
+/// `{limits}:`, all keys are at the node that has its slot; that node can be used.
+///
+/// **Permissions.** With an ACL, the user needs the keys with the prefix and the commands `DEL`, `EVAL`, `EVALSHA`, `GET`,
+/// `SET` and `TIME`, and `SELECT` if the URL has a database.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -55,6 +61,7 @@ pub struct RedisLimits {
     pub(super) backoff: Backoff,
     pub(super) max_waiting: usize,
     pub(super) fallback: RedisFallback,
+    tls: Tls,
 }
 
 /// What decides on requests while Redis is unavailable.
@@ -76,7 +83,11 @@ pub enum RedisFallback {
 }
 
 impl RedisLimits {
-    /// Creates settings for the server at a URL: `redis://[user[:password]@]host[:port][/database]`.
+    /// Creates settings for the server at a URL, which has one of these forms:
+    ///
+    /// - `redis://[user[:password]@]host[:port][/database]`
+    /// - `rediss://…` for TLS, with the feature `redis-tls`. The certificate of the server must be valid for the host.
+    /// - `redis+unix:///path[?db=database&user=…&pass=…]` for a Unix domain socket
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -86,6 +97,7 @@ impl RedisLimits {
             backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) },
             max_waiting: 1_024,
             fallback: RedisFallback::Local { gateways: 1 },
+            tls: Tls::default(),
         }
     }
 
@@ -102,7 +114,8 @@ impl RedisLimits {
         self
     }
 
-    /// Sets the time limit for connecting to the server, including the first script. Range: 1 ms to 1 h. Default: 1 s.
+    /// Sets the time limit for connecting to the server, including the first script, and for any reply after a request
+    /// has timed out; then the connection is closed. Range: 1 ms to 1 h. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -129,12 +142,21 @@ impl RedisLimits {
         self
     }
 
+    /// Sets the configuration for TLS with a `rediss://` URL, for example to set other root certificates or a client
+    /// certificate. Default: the public root certificates that browsers trust, and no client certificate.
+    #[cfg(feature = "redis-tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
+    pub fn tls(mut self, config: impl Into<std::sync::Arc<rustls::ClientConfig>>) -> Self {
+        self.tls.config = Some(config.into());
+        self
+    }
+
     pub(in crate::limit) fn fallback_setting(&self) -> RedisFallback {
         self.fallback
     }
 
-    /// Checks the settings.
-    pub(super) fn client(&self) -> Result<Client, InvalidRateLimit> {
+    /// Checks the settings, and returns the server.
+    pub(super) fn server(&self) -> Result<Server, InvalidRateLimit> {
         let wrong = |setting, value: String, expected| Err(InvalidRateLimit::Setting { setting, value, expected });
         let Backoff { min, max } = self.backoff;
         for (setting, value) in [
@@ -156,7 +178,7 @@ impl RedisLimits {
         if !(1..=MAX_WAITING).contains(&self.max_waiting) {
             return wrong("max_waiting", self.max_waiting.to_string(), "use from 1 to 2²⁰");
         }
-        Client::open(self.url.as_str()).map_err(|error| InvalidRateLimit::Url { reason: error.category().to_owned() })
+        self.tls.server(&self.url).map_err(|reason| InvalidRateLimit::Url { reason })
     }
 }
 

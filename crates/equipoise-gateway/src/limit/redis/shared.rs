@@ -1,10 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use equipoise_affinity::__private::{Failure, Link, LinkSettings, explain};
 use equipoise_core::__private::saturating_nanos;
 use equipoise_tower::RequestHead;
-use redis::{ErrorKind, ServerErrorKind};
+use redis::Value;
 use sha2::{Digest, Sha256};
-use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle};
 
 use super::{
     super::{
@@ -14,13 +15,15 @@ use super::{
         verdict::{LimitResult, Verdict},
     },
     RedisFallback, RedisLimitStats, RedisLimits,
-    link::{Link, LinkSettings, describe},
     script::{Answer, LimitScript, Question, answers},
     stats::RedisCounters,
 };
 
 /// The shortest interval between two units that the times in Redis can express.
 const MIN_INTERVAL: Duration = Duration::from_micros(1);
+/// Maximum size of a reply in bytes. That of the script has two numbers for each limit.
+const MAX_REPLY: usize = 64 * 1024;
+const NOT_OF_THE_SCRIPT: &str = "its answer is not one of the script";
 
 /// The limits of a layer with buckets in Redis.
 pub(in crate::limit) struct SharedLimits {
@@ -41,7 +44,7 @@ struct SharedLimit {
 }
 
 struct Inner {
-    link: Link,
+    link: Arc<Link>,
     counters: RedisCounters,
     script: LimitScript,
     waiting: Arc<Semaphore>,
@@ -73,26 +76,37 @@ impl SharedLimits {
                 return Err(InvalidRateLimit::Quota { name, quota, expected });
             }
         }
-        let client = settings.client()?;
+        let server = settings.server()?;
         let runtime = Handle::try_current().map_err(|_| InvalidRateLimit::NoRuntime)?;
+        let script = LimitScript::new();
+        // It writes, so that a server whose memory is full refuses it. The text loads the script.
+        let key = [settings.prefix.as_bytes(), b"%1"].concat();
+        let probe = Question { key, interval: 1_000_000, burst: u32::MAX, units: 1, dry_run: false };
+        let (link, task) = Link::start(
+            LinkSettings {
+                server,
+                user: "rate limits",
+                prefix: settings.prefix.clone(),
+                first: vec![script.call(&[probe], true)],
+                check: |replies| match replies {
+                    [Value::ServerError(error)] => Err(explain(error)),
+                    [reply] if answers(reply, 1).is_some() => Ok(()),
+                    _ => Err(NOT_OF_THE_SCRIPT.to_owned()),
+                },
+                connect_timeout: settings.connect_timeout,
+                max_silence: settings.connect_timeout,
+                backoff: settings.backoff,
+                max_reply: MAX_REPLY,
+            },
+            &runtime,
+        );
         let inner = Arc::new(Inner {
-            link: Link::new(),
+            link,
             counters: RedisCounters::default(),
-            script: LimitScript::new(),
+            script,
             waiting: Arc::new(Semaphore::new(settings.max_waiting)),
             timeout: settings.timeout,
         });
-        // It writes, so that a replica refuses it. The text loads the script.
-        let key = [settings.prefix.as_bytes(), b":probe"].concat();
-        let probe = Question { key, interval: 1_000_000, burst: u32::MAX, units: 1, dry_run: false };
-        let link = LinkSettings {
-            client,
-            connect_timeout: settings.connect_timeout,
-            backoff: settings.backoff,
-            probe: inner.script.call(&[probe], true),
-        };
-        let keeper = Arc::clone(&inner);
-        let task = runtime.spawn(async move { keeper.link.keep(&link, &keeper.counters).await }).abort_handle();
         let shared = |limit: &Limit| SharedLimit {
             name: limit.name.clone(),
             shape: Shape::new(limit.quota, limit.delay_after),
@@ -156,7 +170,7 @@ impl SharedLimits {
     }
 
     pub(in crate::limit) fn stats(&self) -> RedisLimitStats {
-        self.inner.counters.snapshot(self.inner.link.reason())
+        self.inner.counters.snapshot(&self.inner.link)
     }
 }
 
@@ -181,38 +195,34 @@ impl Inner {
                 question.units = 0;
             }
         }
-        let reply = match timeout(self.timeout, self.run(&live, &questions)).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => {
-                self.counters.errors.count();
-                let ended = error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error();
-                self.link.failed(&live, ended, || describe(&error));
-                return Err(Unavailable::Away);
-            }
-            Err(_) => {
-                self.counters.timeouts.count();
-                self.link.failed(&live, false, || "it has stopped answering in time".to_owned());
-                return Err(Unavailable::Away);
-            }
-        };
-        let Some(answers) = answers(&reply, asked.len()) else {
-            self.counters.errors.count();
-            self.link.failed(&live, true, || "its answer is not one of the script".to_owned());
-            return Err(Unavailable::Away);
-        };
-        Link::succeeded(&live);
-        self.counters.decisions.count();
-        Ok(verdict(&asked, &answers))
-    }
-
-    async fn run(&self, live: &super::link::Live, questions: &[Question]) -> redis::RedisResult<redis::Value> {
-        match live.ask(&self.script.call(questions, false)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+        let call = |text| {
+            if text {
                 self.counters.script_reloads.count();
-                live.ask(&self.script.call(questions, true)).await
             }
-            answered => answered,
-        }
+            self.script.call(&questions, text)
+        };
+        let refusal = match live.run_within(self.timeout, call).await {
+            Ok(reply) => match answers(&reply, asked.len()) {
+                Some(answers) => {
+                    self.counters.decisions.count();
+                    return Ok(verdict(&asked, &answers));
+                }
+                None => NOT_OF_THE_SCRIPT.to_owned(),
+            },
+            Err(Failure::Refused(error)) => explain(&error),
+            Err(Failure::Ended) => {
+                self.counters.errors.count();
+                return Err(Unavailable::Away);
+            }
+            Err(Failure::TimedOut) => {
+                self.counters.timeouts.count();
+                return Err(Unavailable::Away);
+            }
+        };
+        // No request causes this: the server cannot be used, at least for now. It is when it answers the probe again.
+        self.counters.errors.count();
+        live.refuse(refusal);
+        Err(Unavailable::Away)
     }
 }
 

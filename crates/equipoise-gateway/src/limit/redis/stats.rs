@@ -1,3 +1,5 @@
+use equipoise_affinity::__private::Link;
+
 use super::super::stats::Counter;
 
 /// Counters of limits in Redis since the layer was built, and the state of the connection. Returned by
@@ -13,7 +15,7 @@ pub struct RedisLimitStats {
     pub decisions: u64,
     /// Number of requests on which the fallback has decided. Each of them is counted in one of the next four numbers.
     pub fallbacks: u64,
-    /// Number of requests that used the fallback because there was no connection.
+    /// Number of requests that used the fallback because there was no connection, or the server had stopped answering.
     pub disconnected: u64,
     /// Number of requests that used the fallback because the server did not answer in time.
     pub timeouts: u64,
@@ -35,12 +37,12 @@ pub(super) struct RedisCounters {
     pub(super) timeouts: Counter,
     pub(super) errors: Counter,
     pub(super) saturated: Counter,
-    pub(super) connects: Counter,
     pub(super) script_reloads: Counter,
 }
 
 impl RedisCounters {
-    pub(super) fn snapshot(&self, reason: Option<String>) -> RedisLimitStats {
+    pub(super) fn snapshot(&self, link: &Link) -> RedisLimitStats {
+        let reason = link.reason();
         let (disconnected, timeouts) = (self.disconnected.get(), self.timeouts.get());
         let (errors, saturated) = (self.errors.get(), self.saturated.get());
         RedisLimitStats {
@@ -52,7 +54,7 @@ impl RedisCounters {
             timeouts,
             errors,
             saturated,
-            reconnects: self.connects.get().saturating_sub(1),
+            reconnects: link.reconnects(),
             script_reloads: self.script_reloads.get(),
         }
     }

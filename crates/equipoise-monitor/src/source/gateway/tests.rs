@@ -121,7 +121,7 @@ fn all_counters_of_functions_are_read() {
         ("keys", fields(&KeysStats::default()), 7),
         ("cache", fields(&CacheStats::default()), 19),
         ("store", fields(&StoreStats::default()), 13),
-        ("redis of caches", fields(&RedisConnectionStats::default()), 8),
+        ("redis of caches", fields(&RedisConnectionStats::default()), 9),
         ("compression", fields(&CompressionStats::default()), 7),
         ("decompression", fields(&DecompressionStats::default()), 8),
         ("limit", fields(&limits()[0]), 9),
@@ -218,9 +218,9 @@ fn redis_that_is_away_is_a_problem() {
     assert_eq!(limits.value("redis_connected", &[]), Some(0));
     assert_eq!(limits.value("rate_limit_decisions", &["fallback"]), Some(2));
     assert_eq!(limits.problems, ["Redis: the server is away"]);
-    let mut connected = store;
-    connected.connected = true;
-    assert_eq!(report(move |into| into.cache_redis(&store)).problems, ["Redis: there is no connection"]);
+    let (mut away, mut connected) = (store.clone(), store);
+    (away.reason, connected.connected) = (Some("the server is away".to_owned()), true);
+    assert_eq!(report(move |into| into.cache_redis(&away)).problems, ["Redis: the server is away"]);
     let cache = report(move |into| into.cache_redis(&connected));
     assert_eq!((cache.value("redis_connected", &[]), cache.problems.len()), (Some(1), 0));
 }

@@ -1,15 +1,21 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use redis::{Client, IntoConnectionInfo, ProtocolVersion};
+use equipoise_affinity::__private::{LinkSettings, Script};
+use equipoise_core::__private::Backoff;
 use tokio::runtime::Handle;
 
-use super::{Counters, RedisStore, link::Link, local::Local, script::Scripts};
+use super::{Counters, RedisStore, local::Local, operations::Operations, script::Scripts};
+use crate::redis::Tls;
 
 const MAX_PREFIX: usize = 128;
 /// Ten years. Redis adds times to the current time in milliseconds.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// A string in Redis has at most 512 MiB, and a large one delays all others.
 const MAX_ENTRY: u64 = 64 << 20;
+/// What a reply may have in bytes beside the entries of a key. The names that one step of a scan finds are as long as
+/// URLs.
+const MAX_REPLY: usize = 64 << 20;
+const BACKOFF: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) };
 
 /// Settings from which a [`RedisStore`] is created. Returned by [`RedisStore::builder`].
 #[derive(Clone)]
@@ -24,6 +30,7 @@ pub struct RedisStoreBuilder {
     max_entry_bytes: u64,
     max_variants: usize,
     local: Option<(u64, Duration)>,
+    tls: Tls,
 }
 
 /// Why a [`RedisStore`] cannot be created. A server that is away is not an error.
@@ -32,8 +39,8 @@ pub struct RedisStoreBuilder {
 pub enum RedisStoreError {
     /// The URL of the server is invalid. The error does not contain the URL, which may contain a password.
     #[error(
-        "the URL of the cache's Redis server is invalid ({reason}): use redis://[user[:password]@]host[:port][/database] \
-         or redis+unix:///path[?db=database]"
+        "the URL of the cache's Redis server is invalid ({reason}): use \
+         redis[s]://[user[:password]@]host[:port][/database] or redis+unix:///path[?db=database]"
     )]
     Url {
         /// What is wrong with the URL.
@@ -58,8 +65,11 @@ pub enum RedisStoreError {
 }
 
 impl RedisStore {
-    /// Returns a builder for a store at the server with this URL: `redis://[user[:password]@]host[:port][/database]` or
-    /// `redis+unix:///path[?db=database]`.
+    /// Returns a builder for a store at the server with this URL, which has one of these forms:
+    ///
+    /// - `redis://[user[:password]@]host[:port][/database]`
+    /// - `rediss://…` for TLS, with the feature `redis-tls`. The certificate of the server must be valid for the host.
+    /// - `redis+unix:///path[?db=database&user=…&pass=…]` for a Unix domain socket
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url)
     }
@@ -77,6 +87,7 @@ impl RedisStoreBuilder {
             max_entry_bytes: 1 << 20,
             max_variants: 32,
             local: None,
+            tls: Tls::default(),
         }
     }
 
@@ -99,7 +110,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long an attempt to connect may take, with the first answer. Range: 1 ms to 10 years. Default: 1 s.
+    /// Sets how long an attempt to connect may take, with the first answer. The longer one of this time and
+    /// [`write_timeout`](Self::write_timeout) is also how long the store waits for any reply after an operation has timed
+    /// out; then it closes the connection. Range: 1 ms to 10 years. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -135,6 +148,15 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Sets the configuration for TLS with a `rediss://` URL, for example to set other root certificates or a client
+    /// certificate. Default: the public root certificates that browsers trust, and no client certificate.
+    #[cfg(feature = "redis-tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
+    pub fn tls(mut self, config: impl Into<std::sync::Arc<rustls::ClientConfig>>) -> Self {
+        self.tls.config = Some(config.into());
+        self
+    }
+
     /// Builds the store and starts to connect. Until it is connected, lookups are misses.
     ///
     /// # Errors
@@ -142,27 +164,33 @@ impl RedisStoreBuilder {
     /// Returns a [`RedisStoreError`] if the URL or a setting is invalid, or if this is not called in a Tokio runtime.
     pub fn build(self) -> Result<RedisStore, RedisStoreError> {
         self.check()?;
-        let url = |error: redis::RedisError| RedisStoreError::Url { reason: error.to_string() };
-        let info = self.url.as_str().into_connection_info().map_err(url)?;
-        let settings = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_lib_name("equipoise", env!("CARGO_PKG_VERSION"));
-        let client = Client::open(info.set_redis_settings(settings)).map_err(url)?;
+        let server = self.tls.server(&self.url).map_err(|reason| RedisStoreError::Url { reason })?;
         let runtime = Handle::try_current().map_err(|_| RedisStoreError::NoRuntime)?;
-        let link = Link::new(client, runtime, self.connect_timeout);
-        link.connect();
+        let scripts = Scripts::new();
         let max_entry = usize::try_from(self.max_entry_bytes).unwrap_or(usize::MAX);
+        let max_key = max_entry.saturating_mul(4);
+        let settings = LinkSettings {
+            server,
+            user: "cache",
+            prefix: self.prefix.clone(),
+            first: [&scripts.get, &scripts.put, &scripts.purge].map(Script::load).into(),
+            // A server that does not load scripts gets their text with each call.
+            check: |_| Ok(()),
+            connect_timeout: self.connect_timeout,
+            // While a large entry is sent, the server has nothing to answer.
+            max_silence: self.connect_timeout.max(self.write_timeout),
+            backoff: BACKOFF,
+            max_reply: max_key.saturating_add(MAX_REPLY),
+        };
         Ok(RedisStore {
-            link: Arc::clone(&link),
-            scripts: Scripts::new(),
+            server: Operations::start(settings, &runtime),
+            scripts,
             prefix: self.prefix,
             lookup_timeout: self.lookup_timeout,
             write_timeout: self.write_timeout,
             max_ttl: self.max_ttl,
             max_entry,
-            max_key: max_entry.saturating_mul(4),
+            max_key,
             max_variants: self.max_variants,
             local: self.local.map(|(max_bytes, ttl)| Local::new(max_bytes, ttl)),
             counters: Counters::default(),
@@ -247,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn invalid_urls_are_refused_without_their_password() {
-        for url in ["", "http://a", "redis://", "rediss://:secret@a", "redis://:secret@a:x"] {
+        for url in ["", "http://a", "redis://", "rediss://:secret@a b", "redis://:secret@a:x", "redis://:secret@a/x"] {
             let error = RedisStore::builder(url).build().expect_err(url);
             assert!(matches!(error, RedisStoreError::Url { .. }), "{url}: {error}");
             assert!(!error.to_string().contains("secret"), "{error}");

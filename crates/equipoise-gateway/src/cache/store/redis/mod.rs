@@ -1,23 +1,21 @@
 mod builder;
-mod link;
 mod local;
+mod operations;
+mod purge;
 mod script;
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redis::{Value, cmd};
+use redis::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::{
-    link::Link,
     local::Local,
+    operations::Operations,
     script::{Kind, Scripts, place},
 };
 use super::{Entries, Entry, Generation, Head, Key, Lookup, Purge, Store, StoreFuture, StoreStats, Stored, Tag};
@@ -28,16 +26,23 @@ pub use self::builder::{RedisStoreBuilder, RedisStoreError};
 ///
 /// Each operation is one script and one round trip. An entry expires in Redis when nothing may use it any more, after
 /// [`max_ttl`](RedisStoreBuilder::max_ttl) at the latest. The total size is bounded by the server: set its `maxmemory`,
-/// and a `maxmemory-policy` such as `allkeys-lfu`. Redis 5 or later, one primary server; not Redis Cluster, because a
-/// script uses two keys. There is no TLS.
+/// and a `maxmemory-policy` such as `allkeys-lfu`. With the policy `noeviction`, Redis's default, a full server stores
+/// nothing more, and still answers lookups.
+///
+/// The server is Redis 5 or later, or any Valkey: one primary server. A replica counts as unavailable, and so does a node
+/// of a Redis Cluster, because a script uses two keys: see [`RedisConnectionStats::reason`]. With a hash tag as the prefix,
+/// such as `{shop}:cache:`, all keys are at the node of a cluster that has its slot; that node can be used.
+///
+/// With an ACL, the user needs the keys with the prefix and the commands `DEL`, `EVAL`, `EVALSHA`, `HDEL`, `HGET`, `HLEN`,
+/// `HMGET`, `HSET`, `HSTRLEN`, `PEXPIRE`, `PTTL`, `SCAN`, `TIME` and `UNLINK`, and `SELECT` if the URL has a database.
 ///
 /// # When the server is away
 ///
 /// An operation fails if there is no connection, or if no answer comes within
 /// [`lookup_timeout`](RedisStoreBuilder::lookup_timeout). A failed lookup is a miss, a failed `put` stores nothing, and
-/// [`StoreStats::errors`] counts both. Entries that wait to be sent take at most 80 MiB; beyond that, a `put` fails.
-/// After three timeouts in a row (of lookups only if no entry is being sent), or when the connection ends, operations
-/// fail at once while a task connects again, with waits from 50 ms to 5 s.
+/// [`StoreStats::errors`] counts both. Entries that wait to be sent take at most 80 MiB; beyond that, a `put` fails. If an
+/// operation times out and no reply to any other one has arrived meanwhile, operations fail at once until the next reply.
+/// When the connection has ended, a task connects again, with waits from 50 ms to 5 s.
 ///
 /// **A purge that fails is lost**: when the server is back, it may still have the entries, until they expire.
 ///
@@ -62,7 +67,7 @@ pub use self::builder::{RedisStoreBuilder, RedisStoreError};
 /// # }
 /// ```
 pub struct RedisStore {
-    link: Arc<Link>,
+    server: Operations,
     scripts: Scripts,
     prefix: String,
     lookup_timeout: Duration,
@@ -87,17 +92,19 @@ struct Counters {
 }
 
 /// The state of a [`RedisStore`]'s connection, and what went wrong. Counters never decrease.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisConnectionStats {
-    /// Whether there is a connection now.
+    /// Whether there is a connection now, and the server answers.
     pub connected: bool,
+    /// Why there is no connection now, or why the server cannot be used. `None` if it can be used.
+    pub reason: Option<String>,
     /// Total connections that were opened.
     pub connects: u64,
     /// Total attempts to connect that failed.
     pub connect_failures: u64,
-    /// Total operations that failed because there was no connection, or because 1 024 operations or entries of
-    /// 80 MiB were waiting.
+    /// Total operations that failed because there was no connection, because the server had stopped answering, or because
+    /// 1 024 operations or entries of 80 MiB were waiting.
     pub unavailable: u64,
     /// Total operations to which no answer came in time.
     pub timeouts: u64,
@@ -112,14 +119,16 @@ pub struct RedisConnectionStats {
 impl RedisStore {
     /// Returns the state of the connection and what went wrong.
     pub fn connection_stats(&self) -> RedisConnectionStats {
-        let counters = &self.link.counters;
+        let Operations { link, unavailable, timeouts, refused, .. } = &self.server;
+        let reason = link.reason();
         RedisConnectionStats {
-            connected: self.link.is_connected(),
-            connects: counters.connects.load(Relaxed),
-            connect_failures: counters.connect_failures.load(Relaxed),
-            unavailable: counters.unavailable.load(Relaxed),
-            timeouts: counters.timeouts.load(Relaxed),
-            refused: counters.refused.load(Relaxed),
+            connected: reason.is_none(),
+            reason,
+            connects: link.connects(),
+            connect_failures: link.connect_failures(),
+            unavailable: unavailable.load(Relaxed),
+            timeouts: timeouts.load(Relaxed),
+            refused: refused.load(Relaxed),
             invalid: self.counters.invalid.load(Relaxed),
             local_hits: self.counters.local_hits.load(Relaxed),
         }
@@ -132,16 +141,8 @@ impl RedisStore {
         name
     }
 
-    /// Returns the URL in the name of a key.
-    fn url_of<'a>(&self, name: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"e:")?;
-        let colon = rest.iter().take(8).position(|byte| *byte == b':')?;
-        let length: usize = std::str::from_utf8(rest.get(..colon)?).ok()?.parse().ok()?;
-        rest.get(colon + 1..)?.get(..length)
-    }
-
-    fn table(&self) -> String {
-        format!("{}table", self.prefix)
+    fn table(&self) -> Vec<u8> {
+        format!("{}table", self.prefix).into_bytes()
     }
 
     /// The place of the URL, against which entries are checked when they are read. Keys without an extra part need
@@ -152,12 +153,13 @@ impl RedisStore {
 
     async fn lookup(&self, key: Key, now: SystemTime) -> Lookup {
         let changes = self.local.as_ref().map(Local::changes);
-        let mut call = self.scripts.get.prepare_invoke();
-        call.key(self.name(&key)).key(self.table()).arg(millis(now)).arg(Self::url_check(&key)).arg(self.max_key);
-        let answer = self
-            .link
-            .look_up(self.lookup_timeout, |mut connection| async move { call.invoke_async(&mut connection).await })
-            .await;
+        let (keys, url) = ([self.name(&key), self.table()], Self::url_check(&key));
+        let call = |text| {
+            let mut call = self.scripts.get.call(&keys, text);
+            call.arg(millis(now)).arg(&url).arg(self.max_key);
+            call
+        };
+        let answer = self.server.run(self.lookup_timeout, call).await;
         let lookup = match answer.map(|answer| self.read(answer, &key, now)) {
             Some(Some(lookup)) => lookup,
             Some(None) => {
@@ -209,7 +211,7 @@ impl RedisStore {
         if head.tags.len() > Tag::MAX_PER_ENTRY || entry.size().saturating_add(key.size()) > self.max_entry {
             return too_large();
         }
-        let Some(_reserved) = self.link.reserve(entry.size()) else { return Stored::Failed };
+        let Some(_reserved) = self.server.reserve(entry.size()) else { return Stored::Failed };
         let Some(bytes) = entry.to_bytes() else { return too_large() };
         let now = SystemTime::now();
         let left = head.expires.map_or(self.max_ttl, |expires| expires.duration_since(now).unwrap_or_default());
@@ -218,23 +220,25 @@ impl RedisStore {
             // It would expire at once.
             return Stored::Yes;
         }
-        let mut call = self.scripts.put.prepare_invoke();
-        call.key(self.name(&key)).key(self.table());
-        call.arg(millis(now)).arg(Self::url_check(&key)).arg(since.0).arg(digest(head)).arg(millis(head.response_time));
-        call.arg(now.checked_add(ttl).map_or(0, millis)).arg(ttl.as_millis() as u64);
-        call.arg(self.max_variants).arg(self.max_key).arg(&bytes[..]);
-        call.arg(place(Kind::Key, &[key.url().as_bytes(), b"\0", key.extra()].concat()));
-        call.arg(place(Kind::Url, key.url().as_bytes()));
-        for tag in &head.tags {
-            call.arg(place(Kind::Tag, tag.as_str().as_bytes()));
-        }
+        let keys = [self.name(&key), self.table()];
+        let mut places = vec![
+            place(Kind::Key, &[key.url().as_bytes(), b"\0", key.extra()].concat()),
+            place(Kind::Url, key.url().as_bytes()),
+        ];
+        places.extend(head.tags.iter().map(|tag| place(Kind::Tag, tag.as_str().as_bytes())));
+        let call = |text| {
+            let mut call = self.scripts.put.call(&keys, text);
+            call.arg(millis(now)).arg(Self::url_check(&key)).arg(since.0).arg(digest(head));
+            call.arg(millis(head.response_time))
+                .arg(now.checked_add(ttl).map_or(0, millis))
+                .arg(ttl.as_millis() as u64);
+            call.arg(self.max_variants).arg(self.max_key).arg(&bytes[..]).arg(&places);
+            call
+        };
         if let Some(local) = &self.local {
             local.forget(&key);
         }
-        let answer = self
-            .link
-            .ask(self.write_timeout, |mut connection| async move { call.invoke_async(&mut connection).await })
-            .await;
+        let answer = self.server.run(self.write_timeout, call).await;
         if let Some(local) = &self.local {
             local.forget(&key);
         }
@@ -253,91 +257,6 @@ impl RedisStore {
                 Stored::Failed
             }
             None => Stored::Failed,
-        }
-    }
-
-    /// Notes a purge in the table, and removes the entries of one name. Returns how many that were.
-    async fn purge_place(&self, name: Vec<u8>, place: &str) -> usize {
-        let mut call = self.scripts.purge.prepare_invoke();
-        call.key(name).key(self.table()).arg(place);
-        let answer = self
-            .link
-            .ask(self.write_timeout, |mut connection| async move { call.invoke_async(&mut connection).await })
-            .await;
-        match answer {
-            Some(Value::Int(count)) => usize::try_from(count).unwrap_or(0),
-            _ => 0,
-        }
-    }
-
-    async fn remove_key(&self, key: Key) -> usize {
-        if let Some(local) = &self.local {
-            local.forget(&key);
-        }
-        let place = place(Kind::Key, &[key.url().as_bytes(), b"\0", key.extra()].concat());
-        let removed = self.purge_place(self.name(&key), &place).await;
-        if let Some(local) = &self.local {
-            local.forget(&key);
-        }
-        removed
-    }
-
-    async fn remove_all(&self, what: Purge) -> usize {
-        if let Some(local) = &self.local {
-            local.clear();
-        }
-        // A name that no key has.
-        let none = || format!("{}-", self.prefix).into_bytes();
-        let removed = match what {
-            Purge::Url(url) => {
-                let name = Key::new(&url, b"").map_or_else(none, |key| self.name(&key));
-                self.purge_place(name, &place(Kind::Url, url.as_bytes())).await.min(1)
-            }
-            Purge::Tag(tag) => self.purge_place(none(), &place(Kind::Tag, tag.as_str().as_bytes())).await,
-            Purge::All => self.purge_place(none(), "f").await,
-            Purge::Prefix(prefix) => {
-                // First: what is stored from now on was requested after the purge has begun.
-                self.purge_place(none(), "x").await;
-                self.scan(&prefix).await
-            }
-        };
-        if let Some(local) = &self.local {
-            local.clear();
-        }
-        removed
-    }
-
-    /// Removes the keys with URLs that begin with a text. Ends early if the server fails.
-    async fn scan(&self, prefix: &str) -> usize {
-        let pattern = format!("{}e:*:{}*", escape(&self.prefix), escape(prefix));
-        let (mut cursor, mut removed) = (String::from("0"), 0);
-        loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let Some(Value::Array(answer)) = self.link.command(self.write_timeout, scan).await else { return removed };
-            let (Some(Value::BulkString(next)), Some(Value::Array(names))) = (answer.first(), answer.get(1)) else {
-                return removed;
-            };
-            let mut unlink = cmd("UNLINK");
-            let mut any = false;
-            for name in names {
-                if let Value::BulkString(name) = name
-                    && self.url_of(name).is_some_and(|url| url.starts_with(prefix.as_bytes()))
-                {
-                    unlink.arg(&name[..]);
-                    any = true;
-                }
-            }
-            if any {
-                let Some(Value::Int(count)) = self.link.command(self.write_timeout, unlink).await else {
-                    return removed;
-                };
-                removed += usize::try_from(count).unwrap_or(0);
-            }
-            cursor = String::from_utf8_lossy(next).into_owned();
-            if cursor == "0" {
-                return removed;
-            }
         }
     }
 }
@@ -388,7 +307,7 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
             .field("prefix", &self.prefix)
-            .field("connected", &self.link.is_connected())
+            .field("connected", &self.server.link.reason().is_none())
             .finish_non_exhaustive()
     }
 }
@@ -411,16 +330,4 @@ fn digest(head: &Head) -> String {
         text.push(b'\n');
     }
     format!("{:032x}", xxh3_128(&text))
-}
-
-/// Escapes what has a meaning in a pattern of Redis.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
 }

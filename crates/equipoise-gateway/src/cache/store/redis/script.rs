@@ -8,7 +8,7 @@
 //! their text. It has a fixed number of places, so it is bounded. A table that is lost (eviction, a restart) begins
 //! again with a generation from the clock, and everything that was stored before it no longer counts.
 
-use redis::Script;
+use equipoise_affinity::__private::Script;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Number of places for each of tags, URLs and keys. All of them take about 5 MB in Redis.
@@ -128,7 +128,7 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let script = |text: &str| Script::new(&format!("{COMMON}{text}"));
+        let script = |text: &str| Script::new(format!("{COMMON}{text}"));
         Self { get: script(GET), put: script(PUT), purge: script(PURGE) }
     }
 }
