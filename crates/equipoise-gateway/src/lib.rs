@@ -23,10 +23,12 @@ pub mod limit;
 #[cfg(any(feature = "cache-redis", feature = "rate-limit-redis"))]
 mod redis;
 mod reply;
+mod reply_future;
 pub mod stack;
 
 pub use crate::{
     denial::{Denial, DenialCode},
     identity::{Identity, Mechanism},
     reply::ReplyBody,
+    reply_future::ReplyFuture,
 };

@@ -16,8 +16,8 @@ use tower_service::Service;
 
 use super::origin::{InvalidOrigin, OriginPattern};
 use crate::{
-    Denial, ReplyBody,
-    filter::{InvalidPattern, PathPattern, ReplyFuture, UriPolicy},
+    Denial, ReplyBody, ReplyFuture,
+    filter::{InvalidPattern, PathPattern, UriPolicy},
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

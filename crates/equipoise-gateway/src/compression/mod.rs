@@ -84,9 +84,6 @@ pub use self::{
     error::InvalidCompression,
     future::CompressionFuture,
     layer::{Compression, CompressionLayer, CompressionStats},
-    request::{
-        DecompressedBody, Decompression, DecompressionError, DecompressionFuture, DecompressionLayer,
-        DecompressionStats,
-    },
+    request::{DecompressedBody, Decompression, DecompressionError, DecompressionLayer, DecompressionStats},
     stats::EncodingStats,
 };

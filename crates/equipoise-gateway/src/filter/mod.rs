@@ -35,8 +35,6 @@ mod fields;
 mod maintenance;
 mod pattern;
 mod redirect;
-mod reply_future;
-mod reply_head;
 mod rules;
 mod uri;
 
@@ -45,17 +43,16 @@ pub use self::{
     body::{
         BodyEvent, BodyFilter, BodyFilterStats, BodyOutput, BodyRejected, FilterRequest, FilterResponse, FilteredBody,
         FilteredBodyError, FilteredResponse, InvalidTexts, LimitSize, ObserveBody, RejectText, ReplaceText,
-        RequestBodyFilterFuture, RequestBodyFilterLayer, RequestBodyFilters, ResponseBodyFilterFuture,
-        ResponseBodyFilterLayer, ResponseBodyFilters,
+        RequestBodyFilterLayer, RequestBodyFilters, ResponseBodyFilterFuture, ResponseBodyFilterLayer,
+        ResponseBodyFilters,
     },
     fields::{FieldEdits, Fields, FieldsFuture, FieldsLayer, InvalidEdit, SecurityFields},
     maintenance::{InvalidPage, Maintained, Maintenance, MaintenanceLayer, MaintenancePage, MaintenanceStats},
     pattern::{InvalidPattern, PathPattern},
     redirect::{InvalidRedirect, RedirectLayer, RedirectRule, RedirectStats, Redirects},
-    reply_future::ReplyFuture,
     rules::{
-        Filter, FilterFuture, FilterLayer, FilterRules, FilterStats, InvalidRule, LimitedBody, LimitedBodyError, Rule,
-        RuleError, RuleStats,
+        Filter, FilterLayer, FilterRules, FilterStats, InvalidRule, LimitedBody, LimitedBodyError, Rule, RuleError,
+        RuleStats,
     },
     uri::{OriginalPath, PathAction, PathFault, UriLayer, UriPolicy, UriStats, Uris},
 };

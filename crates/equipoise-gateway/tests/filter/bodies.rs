@@ -170,21 +170,40 @@ async fn an_endpoint_that_has_responded_before_is_heard() {
 }
 
 #[test]
-fn encoded_bodies_are_given_only_to_filters_that_change_nothing_or_ask_for_them() {
-    let encoded = || {
-        Request::post("/")
-            .header("content-encoding", "gzip")
-            .header("content-length", "6")
-            .body(Chunks::new(["secret"]))
-            .expect("a request")
+fn encoded_bodies_do_not_pass_by_a_filter_that_cannot_read_them() {
+    let send = |layer: &RequestBodyFilterLayer, encoding: &str, chunks: &[&str]| {
+        let request = Request::post("/").header("content-encoding", encoding).header("content-length", "6");
+        let request = request.body(Chunks::new(chunks)).expect("a request");
+        now(reply(now(layer.layer(mirror()).oneshot(request)).expect("a response")))
     };
-    let text = |layer: RequestBodyFilterLayer| {
-        now(reply(now(layer.layer(mirror()).oneshot(encoded())).expect("a response"))).body
-    };
-    assert_eq!(text(RequestBodyFilterLayer::new(replace())), "secret");
-    assert_eq!(text(RequestBodyFilterLayer::new(replace()).encoded(true)), "");
-    let layer = RequestBodyFilterLayer::new(LimitSize::new(1));
-    assert_eq!(now(layer.layer(mirror()).oneshot(encoded())).expect("a response").status(), 413);
+    let reject = RejectText::new(["${jndi:"]).expect("texts");
+    let append = |_: RequestHead<'_>| Some(Box::new(Append) as Box<dyn BodyFilter>);
+    for layer in [
+        RequestBodyFilterLayer::new(replace()),
+        RequestBodyFilterLayer::new(reject),
+        RequestBodyFilterLayer::new(append),
+    ] {
+        for encoding in ["gzip", "identity, gzip", "x-unknown"] {
+            let refused = send(&layer, encoding, &["secret"]);
+            assert_eq!((refused.status, refused.code), (415, Some("unsupported_content_encoding")), "{encoding}");
+            assert_eq!(refused.headers["accept-encoding"], "identity");
+        }
+        assert_eq!((layer.stats().filtered, layer.stats().rejected), (0, 3));
+        assert_eq!(send(&layer, "Identity", &["text"]).status, 200);
+        // Nothing can hide in no body.
+        assert_eq!(now(layer.layer(mirror()).oneshot(empty("gzip"))).expect("a response").status(), 200);
+    }
+    let all = RequestBodyFilterLayer::new(replace()).encoded(true);
+    assert_eq!(send(&all, "gzip", &["secret"]).body, "");
+    let counting = RequestBodyFilterLayer::new(LimitSize::new(1));
+    assert_eq!(send(&counting, "gzip", &["secret"]).status, 413);
+    let none = RequestBodyFilterLayer::new(|_: RequestHead<'_>| -> Option<Box<dyn BodyFilter>> { None });
+    assert_eq!(send(&none, "gzip", &["secret"]).body, "secret");
+}
+
+/// A request without a body that has an encoding.
+fn empty(encoding: &str) -> Request<Full<Bytes>> {
+    Request::post("/").header("content-encoding", encoding).body(Full::default()).expect("a request")
 }
 
 #[test]

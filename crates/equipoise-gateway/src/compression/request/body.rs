@@ -2,8 +2,8 @@ use std::{
     fmt,
     pin::{Pin, pin},
     sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker, ready},
 };
@@ -19,34 +19,39 @@ use super::{
     error::Failure,
     settings::{Place, Settings, Shared},
 };
-use crate::compression::{Encoding, codec::decoder};
+use crate::{
+    Denial,
+    compression::{Encoding, codec::decoder},
+};
 
 /// How long a decompressed body may be, whatever the ratio.
 const FREE_BYTES: u64 = 1 << 20;
 
-/// The decompression of one body. The service reads from it why the body has failed.
+/// The decompression of one body.
 pub(super) struct Decoding {
     encoding: Encoding,
-    pub(super) settings: Arc<Settings>,
+    settings: Arc<Settings>,
     shared: Arc<Shared>,
-    failure: AtomicU8,
+    /// Why the body has failed.
+    denial: Arc<OnceLock<Denial>>,
     /// How many bytes the decoder has used.
     used: AtomicU64,
 }
 
 impl Decoding {
     pub(super) fn new(encoding: Encoding, settings: Arc<Settings>, shared: Arc<Shared>) -> Self {
-        Self { encoding, settings, shared, failure: AtomicU8::new(0), used: AtomicU64::new(0) }
+        Self { encoding, settings, shared, denial: Arc::default(), used: AtomicU64::new(0) }
     }
 
-    pub(super) fn failure(&self) -> Option<Failure> {
-        Failure::from_u8(self.failure.load(Ordering::Acquire))
+    /// Returns what is set when the body has failed.
+    pub(super) fn denial(&self) -> Arc<OnceLock<Denial>> {
+        Arc::clone(&self.denial)
     }
 
     fn fail(&self, error: DecompressionError) -> BoxError {
         if let Some(failure) = Failure::of(&error) {
             self.shared.on_failure(failure);
-            self.failure.store(failure as u8, Ordering::Release);
+            let _ = self.denial.set(failure.denial());
         }
         error.into()
     }

@@ -27,13 +27,12 @@ pub enum DecompressionError {
     Client(#[source] BoxError),
 }
 
-/// The kinds of errors for which the layer answers, as numbers for an atomic.
+/// The kinds of errors for which the layer answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Failure {
-    TooLarge = 1,
-    Ratio = 2,
-    Malformed = 3,
+    TooLarge,
+    Ratio,
+    Malformed,
 }
 
 impl Failure {
@@ -45,10 +44,6 @@ impl Failure {
             // A body has failed that is not of this layer, and another layer may know more.
             DecompressionError::Client(_) => None,
         }
-    }
-
-    pub(super) fn from_u8(number: u8) -> Option<Self> {
-        [Self::TooLarge, Self::Ratio, Self::Malformed].into_iter().find(|failure| *failure as u8 == number)
     }
 
     pub(super) fn denial(self) -> Denial {

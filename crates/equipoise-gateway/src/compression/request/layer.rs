@@ -15,15 +15,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    DecompressedBody, DecompressionFuture,
+    DecompressedBody,
     body::Decoding,
     error::Failure,
-    future::Head,
     settings::{Place, Settings, Shared, Unsupported},
 };
 use crate::{
-    ReplyBody,
+    ReplyBody, ReplyFuture,
     compression::{Encoding, EncodingStats, InvalidCompression, choice::Preference, head::remove_digests},
+    reply_future::LateDenial,
 };
 
 /// Decompresses the bodies of requests, for backends that cannot.
@@ -103,7 +103,7 @@ impl DecompressionLayer {
             max_bytes: 10 << 20,
             max_ratio: 200,
             max_concurrent: 100,
-            errors: ErrorResponses::new(),
+            errors: Arc::default(),
         };
         Self { settings: Arc::new(settings), shared: Arc::default() }
     }
@@ -155,7 +155,7 @@ impl DecompressionLayer {
     /// Sets how refusals look. Default: [`ErrorResponses::new`].
     #[must_use]
     pub fn errors(mut self, errors: ErrorResponses) -> Self {
-        self.settings_mut().errors = errors;
+        self.settings_mut().errors = Arc::new(errors);
         self
     }
 
@@ -205,7 +205,7 @@ where
 {
     type Response = Response<ReplyBody<R>>;
     type Error = S::Error;
-    type Future = DecompressionFuture<S::Future, R>;
+    type Future = ReplyFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -215,34 +215,33 @@ where
         let encoding = match self.settings.encoding(request.headers()) {
             Ok(Some(encoding)) => encoding,
             Ok(None) => {
-                return DecompressionFuture::untouched(self.inner.call(request.map(DecompressedBody::untouched)));
+                return ReplyFuture::inner(self.inner.call(request.map(DecompressedBody::untouched)));
             }
             Err(Unsupported) => {
                 let denial = self.settings.unsupported();
                 self.shared.unsupported.fetch_add(1, Ordering::Relaxed);
-                return DecompressionFuture::denied(denial.respond(&request, &self.settings.errors));
+                return ReplyFuture::own(denial.respond(&request, &self.settings.errors));
             }
         };
         // Without a body, nothing can be decompressed.
         if request.body().is_end_stream() {
             let mut request = request.map(DecompressedBody::untouched);
             request.headers_mut().remove(CONTENT_ENCODING);
-            return DecompressionFuture::untouched(self.inner.call(request));
+            return ReplyFuture::inner(self.inner.call(request));
         }
         let Some(place) = Place::take(&self.shared, self.settings.max_concurrent) else {
-            return DecompressionFuture::denied(Settings::busy().respond(&request, &self.settings.errors));
+            return ReplyFuture::own(Settings::busy().respond(&request, &self.settings.errors));
         };
-        let head = Head::of(&request);
         let decoding = Arc::new(Decoding::new(encoding, Arc::clone(&self.settings), Arc::clone(&self.shared)));
+        let late = LateDenial::new(&request, decoding.denial(), Arc::clone(&self.settings.errors));
         let (mut parts, body) = request.into_parts();
-        let Some(body) = DecompressedBody::decompressed(body, Arc::clone(&decoding), place) else {
-            let denial = Failure::Malformed.denial();
-            return DecompressionFuture::denied(head.respond(&denial, &self.settings.errors));
+        let Some(body) = DecompressedBody::decompressed(body, decoding, place) else {
+            return ReplyFuture::own(late.respond(&Failure::Malformed.denial()));
         };
         self.shared.encodings.on_message(encoding);
         parts.headers.remove(CONTENT_ENCODING);
         parts.headers.remove(CONTENT_LENGTH);
         remove_digests(&mut parts.headers);
-        DecompressionFuture::decompressing(self.inner.call(Request::from_parts(parts, body)), decoding, head)
+        ReplyFuture::inner_or_denied(self.inner.call(Request::from_parts(parts, body)), late)
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Settings {
     pub(super) max_bytes: u64,
     pub(super) max_ratio: u32,
     pub(super) max_concurrent: usize,
-    pub(super) errors: ErrorResponses,
+    pub(super) errors: Arc<ErrorResponses>,
 }
 
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::traits::{BodyFilter, BodyOutput, BodyRejected};
+use crate::Denial;
 
 pin_project! {
     /// A body whose bytes go through a [`BodyFilter`], or one that is passed on as it is.
@@ -39,8 +40,8 @@ struct Filtering {
 /// What becomes of a filtered body, for its layer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
-    /// The reason for which the filter has ended the message.
-    pub(super) rejected: Arc<OnceLock<BodyRejected>>,
+    /// The denial for which the filter has ended the message.
+    pub(super) denial: Arc<OnceLock<Denial>>,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -57,11 +58,15 @@ pub(super) struct Counts {
 pub struct BodyFilterStats {
     /// The number of bodies that were given to a filter.
     pub filtered: u64,
-    /// The number of messages that a filter has ended.
+    /// The number of messages that a filter has ended, and of requests whose encoding it cannot read.
     pub rejected: u64,
 }
 
 impl Counts {
+    pub(super) fn on_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn stats(&self) -> BodyFilterStats {
         BodyFilterStats {
             filtered: self.filtered.load(Ordering::Relaxed),
@@ -136,8 +141,8 @@ impl Filtering {
     fn fail(&mut self, rejected: BodyRejected) {
         self.state = State::Failed;
         // Set before the body fails, so that the layer knows why the inner service fails.
-        let _ = self.outcome.rejected.set(rejected.clone());
-        self.outcome.counts.rejected.fetch_add(1, Ordering::Relaxed);
+        let _ = self.outcome.denial.set(rejected.denial().clone());
+        self.outcome.counts.on_rejected();
         self.failure = Some(rejected);
     }
 

@@ -53,4 +53,8 @@ impl BodyFilter for Counting {
     fn changes_body(&self) -> bool {
         false
     }
+
+    fn reads_encoded(&self) -> bool {
+        true
+    }
 }

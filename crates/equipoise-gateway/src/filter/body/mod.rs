@@ -16,7 +16,7 @@ pub use self::{
     observe::{BodyEvent, ObserveBody},
     reject::RejectText,
     replace::ReplaceText,
-    request::{RequestBodyFilterFuture, RequestBodyFilterLayer, RequestBodyFilters},
+    request::{RequestBodyFilterLayer, RequestBodyFilters},
     response::{ResponseBodyFilterFuture, ResponseBodyFilterLayer, ResponseBodyFilters},
     search::InvalidTexts,
     traits::{BodyFilter, BodyOutput, BodyRejected, FilterRequest, FilterResponse, FilteredResponse},

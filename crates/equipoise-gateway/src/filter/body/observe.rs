@@ -67,6 +67,10 @@ impl<F: FnMut(BodyEvent<'_>) + Send> BodyFilter for ObserveBody<F> {
     fn changes_body(&self) -> bool {
         false
     }
+
+    fn reads_encoded(&self) -> bool {
+        true
+    }
 }
 
 impl<F: FnMut(BodyEvent<'_>) + Send> Drop for ObserveBody<F> {

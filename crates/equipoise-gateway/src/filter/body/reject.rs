@@ -14,8 +14,9 @@ use crate::Denial;
 /// forwarded: the filter keeps what may be the start of one. The request then fails at the endpoint before it is
 /// complete.
 ///
-/// Encoded bodies (`Content-Encoding`) and other encodings of the text, such as `%3C` for `<`, are not decoded. It is a
-/// guard against known requests, not a firewall for applications.
+/// Requests with an encoded body (`Content-Encoding`) are refused, because the text could hide in it: see
+/// [`RequestBodyFilterLayer`](super::RequestBodyFilterLayer). Other encodings of the text, such as `%3C` for `<`, are not
+/// decoded. It is a guard against known requests, not a firewall for applications.
 ///
 /// ```
 /// use equipoise_gateway::filter::{RejectText, RequestBodyFilterLayer};

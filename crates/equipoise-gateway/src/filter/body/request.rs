@@ -1,36 +1,33 @@
 use std::{
     fmt,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
-use http::{Method, Request, Response, header::CONTENT_LENGTH};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
+};
 use http_body::Body;
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
     filtered::{BodyFilterStats, Counts, FilteredBody, Outcome},
-    traits::{BodyRejected, FilterRequest},
+    traits::FilterRequest,
 };
-use crate::{
-    ReplyBody,
-    filter::{
-        reply_future::ReplyFuture,
-        reply_head::{ReplyHead, is_failure},
-    },
-};
+use crate::{Denial, ReplyBody, ReplyFuture, reply_future::LateDenial};
 
 /// A layer that gives the bodies of requests to [filters](super::BodyFilter).
 ///
 /// Requests without a body are passed on as they are, and so are `CONNECT` requests. A body with `Content-Encoding` is
-/// given to filters that change bodies only if [`encoded`](Self::encoded) is set. If the filter changes the body,
-/// `Content-Length` and the digests of the body are removed.
+/// given only to filters that can [read it](super::BodyFilter::reads_encoded), or if [`encoded`](Self::encoded) is set.
+/// Otherwise, it could hide from the filter what it looks for, so the response has status 415, `Accept-Encoding: identity`,
+/// and the code `unsupported_content_encoding`. A `DecompressionLayer` (feature `compression`) around this one removes the
+/// encoding before. If the filter changes the body, `Content-Length` and the digests of the body are removed.
 ///
 /// If a filter ends the message, the body fails, and the response is the
 /// [denial](super::BodyRejected::denial) of the filter, unless the inner service has responded before.
@@ -49,8 +46,8 @@ impl RequestBodyFilterLayer {
         Self { filters: Arc::new(filters), encoded: false, errors: Arc::default(), counts: Arc::default() }
     }
 
-    /// Sets whether filters that change bodies get encoded ones, such as those with `Content-Encoding: gzip`. Default:
-    /// false.
+    /// Sets whether all filters get encoded bodies, such as those with `Content-Encoding: gzip`, as they are. Default:
+    /// false: requests with such bodies are refused, unless the filter can read them.
     #[must_use]
     pub fn encoded(mut self, encoded: bool) -> Self {
         self.encoded = encoded;
@@ -98,7 +95,7 @@ where
 {
     type Response = Response<ReplyBody<R>>;
     type Error = S::Error;
-    type Future = RequestBodyFilterFuture<S::Future, R>;
+    type Future = ReplyFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -106,64 +103,31 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let has_body = !request.body().is_end_stream() && request.method() != Method::CONNECT;
-        let is_encoded = super::response::is_encoded(request.headers());
         let filter = has_body.then(|| self.layer.filters.filter(RequestHead::of(&request))).flatten();
-        let Some(filter) = filter.filter(|filter| !filter.changes_body() || !is_encoded || self.layer.encoded) else {
-            let future = self.inner.call(request.map(FilteredBody::plain));
-            return RequestBodyFilterFuture { inner: ReplyFuture::inner(future), watch: None };
+        let Some(filter) = filter else {
+            return ReplyFuture::inner(self.inner.call(request.map(FilteredBody::plain)));
         };
+        if !self.layer.encoded && !filter.reads_encoded() && super::response::is_encoded(request.headers()) {
+            self.layer.counts.on_rejected();
+            return ReplyFuture::own(unreadable().respond(&request, &self.layer.errors));
+        }
         if filter.changes_body() {
             request.headers_mut().remove(CONTENT_LENGTH);
             super::response::remove_digests(request.headers_mut());
         }
         let outcome = Outcome { counts: Arc::clone(&self.layer.counts), ..Outcome::default() };
-        let watch = Watch {
-            rejected: Arc::clone(&outcome.rejected),
-            reply: ReplyHead::of(&request),
-            errors: Arc::clone(&self.layer.errors),
-        };
+        let late = LateDenial::new(&request, Arc::clone(&outcome.denial), Arc::clone(&self.layer.errors));
         let future = self.inner.call(request.map(|body| FilteredBody::new(body, filter, outcome)));
-        RequestBodyFilterFuture { inner: ReplyFuture::inner(future), watch: Some(watch) }
+        ReplyFuture::inner_or_denied(future, late)
     }
 }
 
-/// What is kept of a request that a filter may end.
-struct Watch {
-    rejected: Arc<OnceLock<BodyRejected>>,
-    reply: ReplyHead,
-    errors: Arc<ErrorResponses>,
-}
-
-pin_project! {
-    /// The response future of [`RequestBodyFilters`].
-    pub struct RequestBodyFilterFuture<F, R> {
-        #[pin]
-        inner: ReplyFuture<F, R>,
-        watch: Option<Watch>,
-    }
-}
-
-impl<F, R, E> Future for RequestBodyFilterFuture<F, R>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-{
-    type Output = Result<Response<ReplyBody<R>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        let Some(watch) = this.watch.take() else { return Poll::Ready(result) };
-        let Some(rejected) = watch.rejected.get() else { return Poll::Ready(result) };
-        Poll::Ready(match result {
-            Ok(response) if !is_failure(&response) => Ok(response),
-            // The inner service failed because its request did.
-            _ => Ok(watch.reply.respond(rejected.denial(), &watch.errors)),
-        })
-    }
-}
-
-impl<F, R> fmt::Debug for RequestBodyFilterFuture<F, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBodyFilterFuture").field("inner", &self.inner).finish_non_exhaustive()
-    }
+/// The denial of a request whose body is encoded, so that the filter would not see its text (RFC 9110, section 15.5.16).
+fn unreadable() -> Denial {
+    Denial::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_content_encoding",
+        "this Content-Encoding of a request is not supported",
+    )
+    .field(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
 }

@@ -50,9 +50,15 @@ pub trait BodyFilter: Send {
     }
 
     /// Returns whether the filter may change the bytes. If not, the length and the validators of the message stay
-    /// valid, and parts of a body and encoded bodies are given to the filter too. Default: true.
+    /// valid, and parts of a response and encoded responses are given to the filter too. Default: true.
     fn changes_body(&self) -> bool {
         true
+    }
+
+    /// Returns whether the filter does its task with the encoded body of a request too (`Content-Encoding: gzip`), for
+    /// example because it only counts bytes. If not, requests with such bodies are refused. Default: false.
+    fn reads_encoded(&self) -> bool {
+        false
     }
 }
 

@@ -17,11 +17,10 @@ use tower_service::Service;
 
 use super::switch::Maintenance;
 use crate::{
-    ReplyBody,
+    ReplyBody, ReplyFuture,
     filter::{
         address::AddressRanges,
         pattern::{InvalidPattern, PathPattern},
-        reply_future::ReplyFuture,
         uri::UriPolicy,
     },
 };

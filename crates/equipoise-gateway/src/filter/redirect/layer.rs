@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::rule::{InvalidRedirect, Kind, RedirectRule};
-use crate::{ReplyBody, filter::reply_future::ReplyFuture};
+use crate::{ReplyBody, ReplyFuture};
 
 /// A layer that answers requests with redirects. The first [rule](RedirectRule) that applies decides.
 ///

@@ -1,16 +1,19 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use equipoise_tower::BoxError;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+
+use crate::Denial;
 
 pin_project! {
     /// The body of a request behind a [`Filter`](super::Filter). It fails if it is longer than its limit.
@@ -22,11 +25,25 @@ pin_project! {
     }
 }
 
+/// The limit of one body.
 #[derive(Debug)]
-struct Limit {
+pub(super) struct Limit {
     left: u64,
     max: u64,
-    passed: Arc<AtomicBool>,
+    denial: Arc<OnceLock<Denial>>,
+    too_large: Arc<AtomicU64>,
+}
+
+/// The denial of a request whose body is too long.
+pub(super) fn too_large() -> Denial {
+    Denial::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body of the request is too large")
+}
+
+impl Limit {
+    /// Limits a body to `max` bytes. When it is longer, `denial` is set and `too_large` is incremented.
+    pub(super) fn new(max: u64, denial: Arc<OnceLock<Denial>>, too_large: Arc<AtomicU64>) -> Self {
+        Self { left: max, max, denial, too_large }
+    }
 }
 
 /// Why the body of a request behind a [`Filter`](super::Filter) failed.
@@ -45,9 +62,8 @@ pub enum LimitedBodyError {
 }
 
 impl<B> LimitedBody<B> {
-    /// Limits a body to `max` bytes. `passed` becomes true when it is longer.
-    pub(super) fn new(inner: B, limit: Option<(u64, Arc<AtomicBool>)>) -> Self {
-        Self { inner, limit: limit.map(|(max, passed)| Limit { left: max, max, passed }) }
+    pub(super) fn new(inner: B, limit: Option<Limit>) -> Self {
+        Self { inner, limit }
     }
 }
 
@@ -61,7 +77,7 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LimitedBodyError>>> {
         let this = self.project();
         if let Some(limit) = this.limit
-            && limit.passed.load(Ordering::Relaxed)
+            && limit.denial.get().is_some()
         {
             return Poll::Ready(None);
         }
@@ -75,7 +91,8 @@ where
             match limit.left.checked_sub(length) {
                 Some(left) => limit.left = left,
                 None => {
-                    limit.passed.store(true, Ordering::Relaxed);
+                    let _ = limit.denial.set(too_large());
+                    limit.too_large.fetch_add(1, Ordering::Relaxed);
                     return Poll::Ready(Some(Err(LimitedBodyError::TooLarge { max: limit.max })));
                 }
             }

@@ -1,8 +1,8 @@
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
@@ -18,15 +18,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    body::LimitedBody,
+    body::{Limit, LimitedBody, too_large},
     condition::{declared_length, length},
-    future::{FilterFuture, Watch, too_large},
     table::{FilterRules, FilterStats, Verdict},
 };
-use crate::{
-    Denial, ReplyBody,
-    filter::{reply_future::ReplyFuture, reply_head::ReplyHead},
-};
+use crate::{Denial, ReplyBody, ReplyFuture, reply_future::LateDenial};
 
 /// A layer that allows or denies requests by [rules](FilterRules), and limits their sizes.
 ///
@@ -221,7 +217,7 @@ where
 {
     type Response = Response<ReplyBody<R>>;
     type Error = S::Error;
-    type Future = FilterFuture<S::Future, R>;
+    type Future = ReplyFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -231,21 +227,15 @@ where
         let Verdict { denial, max_body } = self.layer.decide(&request);
         if let Some(denial) = denial {
             self.layer.counts.denied.fetch_add(1, Ordering::Relaxed);
-            return FilterFuture::new(ReplyFuture::own(denial.respond(&request, &self.layer.errors)), None);
+            return ReplyFuture::own(denial.respond(&request, &self.layer.errors));
         }
         self.layer.counts.allowed.fetch_add(1, Ordering::Relaxed);
         let Some(max) = max_body.filter(|_| !request.body().is_end_stream()) else {
-            let request = request.map(|body| LimitedBody::new(body, None));
-            return FilterFuture::new(ReplyFuture::inner(self.inner.call(request)), None);
+            return ReplyFuture::inner(self.inner.call(request.map(|body| LimitedBody::new(body, None))));
         };
-        let passed = Arc::new(AtomicBool::new(false));
-        let watch = Watch {
-            passed: Arc::clone(&passed),
-            errors: Arc::clone(&self.layer.errors),
-            too_large: Arc::clone(&self.layer.counts.too_large),
-            reply: ReplyHead::of(&request),
-        };
-        let request = request.map(|body| LimitedBody::new(body, Some((max, passed))));
-        FilterFuture::new(ReplyFuture::inner(self.inner.call(request)), Some(watch))
+        let denial = Arc::new(OnceLock::new());
+        let late = LateDenial::new(&request, Arc::clone(&denial), Arc::clone(&self.layer.errors));
+        let limit = Limit::new(max, denial, Arc::clone(&self.layer.counts.too_large));
+        ReplyFuture::inner_or_denied(self.inner.call(request.map(|body| LimitedBody::new(body, Some(limit)))), late)
     }
 }

@@ -2,14 +2,12 @@
 
 mod body;
 mod condition;
-mod future;
 mod layer;
 mod rule;
 mod table;
 
 pub use self::{
     body::{LimitedBody, LimitedBodyError},
-    future::FilterFuture,
     layer::{Filter, FilterLayer},
     rule::{InvalidRule, Rule, RuleError},
     table::{FilterRules, FilterStats, RuleStats},

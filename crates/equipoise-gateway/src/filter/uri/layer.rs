@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{fault::PathFault, policy::UriPolicy};
-use crate::{Denial, ReplyBody, filter::reply_future::ReplyFuture};
+use crate::{Denial, ReplyBody, ReplyFuture};
 
 /// A layer that refuses or rewrites paths that servers read differently: see [`UriPolicy`].
 ///
