@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::origin::{InvalidOrigin, OriginPattern};
 use crate::{
     Denial, ReplyBody, ReplyFuture,
-    filter::{InvalidPattern, PathPattern, UriPolicy},
+    filter::{ExemptPaths, InvalidPattern},
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -51,7 +51,7 @@ const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key
 #[derive(Clone, Debug, Default)]
 pub struct CsrfLayer {
     check: tower_csrf::CsrfLayer,
-    exempt: Arc<Vec<PathPattern>>,
+    exempt: Arc<ExemptPaths>,
     errors: Arc<ErrorResponses>,
     counts: Arc<Counts>,
 }
@@ -95,15 +95,18 @@ impl CsrfLayer {
         Ok(self)
     }
 
-    /// Adds a [`PathPattern`] of paths whose requests are passed on, such as those of webhooks. They need a protection
-    /// of their own. A path that the default [`UriPolicy`] refuses is never exempt, because servers read it
-    /// differently. Default: none.
+    /// Adds a [`PathPattern`](crate::filter::PathPattern) of paths whose requests are passed on, such as those of webhooks.
+    /// They need a protection of their own. Default: none.
+    ///
+    /// A path that servers read differently is never exempt: one that the default
+    /// [`UriPolicy`](crate::filter::UriPolicy) refuses or rewrites (`/hook/../admin`, `//hook`, `/hook;x`, `/%68ook`), one
+    /// with an encoding after decoding (`/hook/%252e%252e`), and one with an encoded `?` or `#`.
     ///
     /// # Errors
     ///
     /// [`InvalidPattern`] says what is wrong with the pattern.
     pub fn exempt_path(mut self, pattern: &str) -> Result<Self, InvalidPattern> {
-        Arc::make_mut(&mut self.exempt).push(pattern.parse()?);
+        Arc::make_mut(&mut self.exempt).add(pattern)?;
         Ok(self)
     }
 
@@ -128,9 +131,7 @@ impl CsrfLayer {
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !opens_websocket {
             return false;
         }
-        let path = request.uri().path();
-        // The endpoint could read a path that is not plain as another one.
-        if self.exempt.iter().any(|exempt| exempt.matches(path)) && UriPolicy::new().apply(path).is_ok() {
+        if self.exempt.contains(request.uri().path()) {
             return false;
         }
         // tower-http decides about a request with the fields that it reads. It passes on all with a safe method.

@@ -31,6 +31,7 @@
 
 mod address;
 mod body;
+mod exempt;
 mod fields;
 mod maintenance;
 mod pattern;
@@ -38,6 +39,8 @@ mod redirect;
 mod rules;
 mod uri;
 
+#[cfg(feature = "browser")]
+pub(crate) use self::exempt::ExemptPaths;
 pub use self::{
     address::{AddressRanges, InvalidRange},
     body::{

@@ -18,11 +18,7 @@ use tower_service::Service;
 use super::switch::Maintenance;
 use crate::{
     ReplyBody, ReplyFuture,
-    filter::{
-        address::AddressRanges,
-        pattern::{InvalidPattern, PathPattern},
-        uri::UriPolicy,
-    },
+    filter::{address::AddressRanges, exempt::ExemptPaths, pattern::InvalidPattern},
 };
 
 /// A layer that answers requests with status 503 while its [`Maintenance`] is active. The code is `maintenance`.
@@ -51,7 +47,7 @@ pub struct MaintenanceLayer {
 struct Settings {
     client: ClientAddress,
     addresses: AddressRanges,
-    paths: Vec<PathPattern>,
+    paths: ExemptPaths,
     secret: Option<(HeaderName, Box<[u8]>)>,
     read_only: bool,
 }
@@ -90,15 +86,17 @@ impl MaintenanceLayer {
         self
     }
 
-    /// Adds a [`PathPattern`] of paths that are exempt. A path that the default [`UriPolicy`] refuses is never exempt,
-    /// because servers read it differently. Default: none.
+    /// Adds a [`PathPattern`](crate::filter::PathPattern) of paths that are exempt. Default: none.
+    ///
+    /// A path that servers read differently is never exempt: one that the default
+    /// [`UriPolicy`](crate::filter::UriPolicy) refuses or rewrites (`/health/../admin`, `//health`, `/health;x`,
+    /// `/%68ealth`), one with an encoding after decoding (`/health/%252e%252e`), and one with an encoded `?` or `#`.
     ///
     /// # Errors
     ///
     /// [`InvalidPattern`] says what is wrong with the pattern.
     pub fn exempt_path(mut self, pattern: &str) -> Result<Self, InvalidPattern> {
-        let pattern = pattern.parse()?;
-        Arc::make_mut(&mut self.settings).paths.push(pattern);
+        Arc::make_mut(&mut self.settings).paths.add(pattern)?;
         Ok(self)
     }
 
@@ -148,9 +146,7 @@ impl Settings {
         if self.read_only && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return true;
         }
-        let path = request.uri().path();
-        // The endpoint could read a path that is not plain as another one.
-        if self.paths.iter().any(|exempt| exempt.matches(path)) && UriPolicy::new().apply(path).is_ok() {
+        if self.paths.contains(request.uri().path()) {
             return true;
         }
         if let Some((name, secret)) = &self.secret
