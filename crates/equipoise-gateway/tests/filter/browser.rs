@@ -73,7 +73,15 @@ async fn only_allowed_origins_may_read_responses() {
         let answer = send(&cors(), with(request("GET", "/x"), &[("origin", origin)])).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, "/x"), "{origin}");
         assert_eq!(field(&answer, "access-control-allow-origin"), allowed.then_some(origin), "{origin}");
+        assert_eq!(field(&answer, "access-control-allow-credentials"), allowed.then_some("true"), "{origin}");
         assert_eq!(field(&answer, "vary"), Some("origin"));
+        let preflight = [("origin", origin), ("access-control-request-method", "PUT")];
+        let answer = send(&cors(), with(request("OPTIONS", "/x"), &preflight)).await;
+        for name in ["origin", "credentials", "methods", "headers"] {
+            let name = format!("access-control-allow-{name}");
+            assert_eq!(field(&answer, &name).is_some(), allowed, "{origin} {name}");
+        }
+        assert_eq!(field(&answer, "access-control-max-age").is_some(), allowed);
     }
     let answer = send(&cors(), request("GET", "/x")).await;
     assert_eq!((field(&answer, "access-control-allow-origin"), field(&answer, "vary")), (None, Some("origin")));

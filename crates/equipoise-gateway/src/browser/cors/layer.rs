@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
     header::{self, ORIGIN, VARY},
 };
 use pin_project_lite::pin_project;
@@ -148,18 +148,22 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(self.project().inner.poll(cx))?;
-        for name in [
-            header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderName::from_static("access-control-allow-private-network"),
-        ] {
-            response.headers_mut().remove(name);
-        }
+        remove_permissions(response.headers_mut());
         Poll::Ready(Ok(response.map(|body| CorsBody(ReplyBody::inner(body)))))
+    }
+}
+
+fn remove_permissions(fields: &mut HeaderMap) {
+    for name in [
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderName::from_static("access-control-allow-private-network"),
+    ] {
+        fields.remove(name);
     }
 }
 
@@ -195,6 +199,10 @@ where
         let varies = *this.varies;
         Poll::Ready(response.map(|response| {
             let mut response = response.map(|CorsBody(body)| body);
+            // tower-http adds the other fields whatever the origin is.
+            if !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+                remove_permissions(response.headers_mut());
+            }
             if varies {
                 response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
             }
