@@ -1,4 +1,4 @@
-//! The functions of a listener and of its routes, in their order.
+//! The functions of a listener and of its routes.
 
 use super::{
     auth, body, browser, cache,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Shared<'_> {
-    /// Builds the functions of a route, in the safe order: the first one is the outermost. `pool` is its pool, if it has one.
+    /// Builds the functions of a route. `Functions` of the crate has their order. `pool` is the pool of the route, if it has one.
     pub(crate) fn route(
         &self,
         tables: Tables<'_>,

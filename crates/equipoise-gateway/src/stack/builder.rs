@@ -38,14 +38,14 @@ pub struct Functions {
     filter: Option<FilterLayer>,
     maintenance: Option<MaintenanceLayer>,
     redirect: Option<RedirectLayer>,
+    #[cfg(feature = "browser")]
+    csrf: Option<CsrfLayer>,
     #[cfg(feature = "rate-limit")]
     limits: Limits,
     #[cfg(feature = "auth")]
     auth: Option<AuthLayer>,
     #[cfg(feature = "rate-limit")]
     identity_limits: Limits,
-    #[cfg(feature = "browser")]
-    csrf: Option<CsrfLayer>,
     #[cfg(feature = "compression")]
     compression: Option<CompressionLayer>,
     #[cfg(feature = "cache")]
@@ -152,7 +152,14 @@ impl Functions {
         self
     }
 
-    /// Limits the rate of requests before the authentication (step 5), by the address of the client or any key that needs no
+    /// Denies requests that other sites make browsers send (step 5).
+    #[cfg(feature = "browser")]
+    pub fn csrf(mut self, layer: CsrfLayer) -> Self {
+        self.csrf = Some(layer);
+        self
+    }
+
+    /// Limits the rate of requests before the authentication (step 6), by the address of the client or any key that needs no
     /// identity.
     #[cfg(feature = "rate-limit")]
     pub fn rate_limit(mut self, layer: RateLimitLayer) -> Self {
@@ -160,38 +167,31 @@ impl Functions {
         self
     }
 
-    /// Limits the number of requests in flight before the authentication (step 5, after the rate limit).
+    /// Limits the number of requests in flight before the authentication (step 6, after the rate limit).
     #[cfg(feature = "rate-limit")]
     pub fn limit_in_flight(mut self, layer: InFlightLayer) -> Self {
         self.limits.in_flight = Some(layer);
         self
     }
 
-    /// Passes on only requests with an identity (step 6).
+    /// Passes on only requests with an identity (step 7).
     #[cfg(feature = "auth")]
     pub fn authenticate(mut self, layer: AuthLayer) -> Self {
         self.auth = Some(layer);
         self
     }
 
-    /// Limits the rate of requests after the authentication (step 7), by identity or any other key.
+    /// Limits the rate of requests after the authentication (step 8), by identity or any other key.
     #[cfg(feature = "rate-limit")]
     pub fn rate_limit_identities(mut self, layer: RateLimitLayer) -> Self {
         self.identity_limits.rate = Some(layer);
         self
     }
 
-    /// Limits the number of requests in flight after the authentication (step 7, after the rate limit).
+    /// Limits the number of requests in flight after the authentication (step 8, after the rate limit).
     #[cfg(feature = "rate-limit")]
     pub fn limit_identities_in_flight(mut self, layer: InFlightLayer) -> Self {
         self.identity_limits.in_flight = Some(layer);
-        self
-    }
-
-    /// Denies requests that other sites make browsers send (step 8).
-    #[cfg(feature = "browser")]
-    pub fn csrf(mut self, layer: CsrfLayer) -> Self {
-        self.csrf = Some(layer);
         self
     }
 
@@ -327,14 +327,14 @@ impl Functions {
         let service = service.answer_errors(self.errors.clone());
         #[cfg(feature = "compression")]
         let service = service.wrap(self.compression.as_ref());
-        #[cfg(feature = "browser")]
-        let service = service.wrap(self.csrf.as_ref());
         #[cfg(feature = "rate-limit")]
         let service = service.wrap(self.identity_limits.in_flight.as_ref()).wrap(self.identity_limits.rate.as_ref());
         #[cfg(feature = "auth")]
         let service = service.wrap(self.auth.as_ref());
         #[cfg(feature = "rate-limit")]
         let service = service.wrap(self.limits.in_flight.as_ref()).wrap(self.limits.rate.as_ref());
+        #[cfg(feature = "browser")]
+        let service = service.wrap(self.csrf.as_ref());
         let service = service
             .wrap(self.redirect.as_ref())
             .wrap(self.maintenance.as_ref())

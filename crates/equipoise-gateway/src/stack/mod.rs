@@ -8,10 +8,10 @@
 //! | 2 | [`cors`](Functions::cors) | a page may read all errors below, and a preflight request has no credentials |
 //! | 3 | [`uri`](Functions::uri), [`filter`](Functions::filter) | all others see the path that the backend sees |
 //! | 4 | [`maintenance`](Functions::maintenance), [`redirect`](Functions::redirect) | they need to know nothing of the client |
-//! | 5 | [`rate_limit`](Functions::rate_limit), [`limit_in_flight`](Functions::limit_in_flight) | they limit how often credentials are guessed |
-//! | 6 | [`authenticate`](Functions::authenticate) | nothing below is reached without it |
-//! | 7 | [`rate_limit_identities`](Functions::rate_limit_identities), [`limit_identities_in_flight`](Functions::limit_identities_in_flight) | the identity is known and not claimed |
-//! | 8 | [`csrf`](Functions::csrf) | |
+//! | 5 | [`csrf`](Functions::csrf) | requests that other sites cause must not use up the limits of their visitor |
+//! | 6 | [`rate_limit`](Functions::rate_limit), [`limit_in_flight`](Functions::limit_in_flight) | they limit how often credentials are guessed |
+//! | 7 | [`authenticate`](Functions::authenticate) | nothing below is reached without it |
+//! | 8 | [`rate_limit_identities`](Functions::rate_limit_identities), [`limit_identities_in_flight`](Functions::limit_identities_in_flight) | the identity is known and not claimed |
 //! | 9 | [`compress`](Functions::compress) | one stored response serves all clients |
 //! | | [`errors`](Functions::errors) | failures have the fields that the functions above add |
 //! | 10 | [`cache`](Functions::cache) | a stored response needs no backend |

@@ -48,22 +48,10 @@
 //!
 //! # The order
 //!
-//! `Functions` applies the functions in this order, the outermost first. A stack that is composed by hand should have the
-//! same order.
-//!
-//! | step | functions | reason |
-//! | --- | --- | --- |
-//! | 1 | request id, fields for the client | all responses have them, also denials |
-//! | 2 | paths, filter | all later functions and the endpoint read the same path |
-//! | 3 | maintenance, redirects | they are the same for all clients |
-//! | 4 | CORS | a preflight request has no credentials |
-//! | 5 | limits by address | they bound how often credentials are guessed |
-//! | 6 | authentication | no later function is reached without it |
-//! | 7 | limits by identity | the identity is verified |
-//! | 8 | CSRF | only requests that would be served are checked |
-//! | 9 | compression | one stored response serves clients with and without compression |
-//! | 10 | cache | a stored response needs no endpoint |
-//! | 11 | fields for the endpoint, decompression, body filters | the cache stores what they have made |
+//! `Functions` applies the functions in the order of the table in its [module](crate::gateway::stack), the outermost first.
+//! A stack that is composed by hand should have the same order. Three rules decide it: all responses have the fields for
+//! browsers and the request id, also denials; what needs to know nothing of the client comes before the limits, and these
+//! before the authentication, which they protect; and no cache or endpoint is reached without authentication.
 //!
 //! The functions belong inside of a [`ReverseProxy`](crate::proxy::ReverseProxy), as above. It has then refused requests
 //! that two parsers could read differently, removed the fields of the connection, and set `X-Forwarded-*`.
