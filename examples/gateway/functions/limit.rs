@@ -1,6 +1,6 @@
 //! Limits of rates and of requests in flight.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use equipoise::{
     SourcePrefix,
@@ -19,6 +19,7 @@ use super::{
     filter::status,
     kept::Function,
     names::header_name,
+    redis::{Server, ServerKeys},
     service::RoutePlace,
 };
 use crate::{
@@ -89,11 +90,12 @@ pub(super) fn add(
     let suffix = if stage == Stage::AfterAuthentication { " by identity" } else { "" };
     // Other limits of the same name in Redis must not share its buckets.
     let of_table = table.redis.is_some().then(|| shared.place(placed.place).as_str().to_owned());
-    let url = |table: &Spanned<RedisTable>| {
-        let RedisTable { url, url_file, .. } = table.get_ref();
-        super::redis::url(url.as_ref(), url_file.as_ref(), table.span(), source)
+    let server = |table: &Spanned<RedisTable>| {
+        let RedisTable { url, url_file, ca_file, .. } = table.get_ref();
+        let keys = ServerKeys { url: url.as_ref(), url_file: url_file.as_ref(), ca_file: ca_file.as_ref() };
+        Server::read(&keys, table.span(), source)
     };
-    let redis = table.redis.as_ref().map(url).transpose()?;
+    let redis = table.redis.as_ref().map(server).transpose()?;
     let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone(), of_table.clone());
     let function = context.functions.keep_or_build(&format!("{} limit{suffix}", placed.place), key, || {
         if let Some(second) = in_flight.get(1) {
@@ -102,7 +104,7 @@ pub(super) fn add(
             return Err(source.error(second.span(), message));
         }
         let in_flight = in_flight.first().map(|limit| self::in_flight(limit, table, shared, source)).transpose()?;
-        let redis = table.redis.as_ref().zip(redis).map(|(table, url)| self::redis(table.get_ref(), url));
+        let redis = table.redis.as_ref().zip(redis).map(|(table, server)| self::redis(table.get_ref(), server));
         Ok(LimitFunction { rate: rate(&rates, (table, redis, of_table), shared, source)?, in_flight })
     })?;
     if let Some(layer) = function.in_flight.clone() {
@@ -186,12 +188,16 @@ fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTa
     }
 }
 
-fn redis(table: &RedisTable, url: String) -> RedisLimits {
-    let mut redis = RedisLimits::new(url).fallback(match table.fallback {
+fn redis(table: &RedisTable, server: Server) -> RedisLimits {
+    let tls = server.tls();
+    let mut redis = RedisLimits::new(server.url).fallback(match table.fallback {
         Fallback::Local => RedisFallback::Local { gateways: table.gateways },
         Fallback::Allow => RedisFallback::Allow,
         Fallback::Deny => RedisFallback::Deny,
     });
+    if let Some(tls) = tls {
+        redis = redis.tls(Arc::clone(tls.config()));
+    }
     if let Some(prefix) = &table.prefix {
         redis = redis.prefix(prefix);
     }

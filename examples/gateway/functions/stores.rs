@@ -12,7 +12,10 @@ use equipoise::{
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::kept::{Function, NewFunctions};
+use super::{
+    kept::{Function, NewFunctions},
+    redis::{Server, ServerKeys},
+};
 use crate::{
     config::{CacheStoreTable, LocalTable, RedisStoreTable},
     source::{ConfigError, Source},
@@ -37,14 +40,15 @@ pub(crate) fn store(
     functions: &NewFunctions<'_>,
     source: &Source,
 ) -> Result<Arc<CacheStore>, ConfigError> {
-    let url = |table: &Spanned<RedisStoreTable>| {
-        let RedisStoreTable { url, url_file, .. } = table.get_ref();
-        super::redis::url(url.as_ref(), url_file.as_ref(), table.span(), source)
+    let server = |table: &Spanned<RedisStoreTable>| {
+        let RedisStoreTable { url, url_file, ca_file, .. } = table.get_ref();
+        let keys = ServerKeys { url: url.as_ref(), url_file: url_file.as_ref(), ca_file: ca_file.as_ref() };
+        Server::read(&keys, table.span(), source)
     };
     let limits = table.get_ref();
-    let url = limits.redis.as_ref().map(url).transpose()?;
-    functions.keep_or_build(&format!("cache.{name}"), (limits.clone(), url.clone()), || {
-        match (limits.max_bytes, limits.redis.as_ref().zip(url)) {
+    let server = limits.redis.as_ref().map(server).transpose()?;
+    functions.keep_or_build(&format!("cache.{name}"), (limits.clone(), server.clone()), || {
+        match (limits.max_bytes, limits.redis.as_ref().zip(server)) {
             (Some(max_bytes), None) => {
                 let mut memory = MemoryStore::builder(max_bytes);
                 if let Some(max) = limits.max_entry_bytes {
@@ -57,7 +61,7 @@ pub(crate) fn store(
                 let max_entry_bytes = memory.max_entry_bytes();
                 Ok(CacheStore { store: shared(Arc::new(memory), limits), max_entry_bytes, redis: None })
             }
-            (None, Some((redis, url))) => in_redis(redis, &url, limits, source),
+            (None, Some((redis, server))) => in_redis(redis, &server, limits, source),
             _ => Err(source.error(table.span(), "a store has one of max_bytes (in memory) and redis")),
         }
     })
@@ -73,14 +77,17 @@ fn shared(store: Arc<dyn Store>, limits: &CacheStoreTable) -> SharedStore {
 
 fn in_redis(
     table: &Spanned<RedisStoreTable>,
-    url: &str,
+    server: &Server,
     limits: &CacheStoreTable,
     source: &Source,
 ) -> Result<CacheStore, ConfigError> {
     let RedisStoreTable { prefix, lookup_timeout, write_timeout, connect_timeout, max_ttl, local, .. } =
         table.get_ref();
     let max_entry_bytes = limits.max_entry_bytes.unwrap_or(MAX_ENTRY_BYTES);
-    let mut builder = RedisStore::builder(url).max_entry_bytes(max_entry_bytes);
+    let mut builder = RedisStore::builder(&server.url).max_entry_bytes(max_entry_bytes);
+    if let Some(tls) = server.tls() {
+        builder = builder.tls(Arc::clone(tls.config()));
+    }
     if let Some(prefix) = prefix {
         builder = builder.prefix(prefix);
     }
@@ -145,6 +152,7 @@ fn of_store(stats: StoreStats) -> Value {
 fn of_connection(stats: &RedisConnectionStats) -> Value {
     json!({
         "connected": stats.connected,
+        "reason": stats.reason,
         "connects": stats.connects,
         "connect_failures": stats.connect_failures,
         "unavailable": stats.unavailable,

@@ -26,6 +26,8 @@ pub(crate) struct RedisTable {
     pub(crate) url: Option<Spanned<String>>,
     /// A file with the URL, which may have a password.
     pub(crate) url_file: Option<Spanned<PathBuf>>,
+    /// The root certificates of a server with a `rediss://` URL. Default: the public ones.
+    pub(crate) ca_file: Option<Spanned<PathBuf>>,
     pub(crate) prefix: Option<String>,
     #[serde(default, deserialize_with = "some_timeout")]
     pub(crate) timeout: Option<Spanned<Duration>>,

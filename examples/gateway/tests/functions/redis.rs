@@ -1,11 +1,6 @@
 //! Rates and responses that two gateways share in Redis.
 
-use std::{env, net::TcpListener, process::Stdio};
-
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use std::time::Duration;
 
 use super::{config, report};
 use crate::{
@@ -14,28 +9,18 @@ use crate::{
     process::{Folder, Gateway},
 };
 
-/// Starts a Redis server without persistence on a free port. If none is installed, prints a message and returns `None`.
-async fn redis(folder: &Folder) -> Option<(Child, u16)> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    if !env::split_paths(&path).any(|folder| folder.join("redis-server").is_file()) {
-        eprintln!("SKIPPED: no redis-server on PATH (Debian: apt-get install redis-server)");
-        return None;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut child = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string(), "--dir"])
-        .arg(folder.path())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    while let Some(line) = soon(lines.next_line()).await.unwrap() {
-        if line.contains("Ready to accept connections") {
-            return Some((child, port));
+#[path = "../../../../crates/equipoise-affinity/tests/redis/server.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
+mod server;
+
+/// Polls until the condition holds, because the state of another process has no event.
+async fn eventually(_: &str, mut is_so: impl FnMut() -> bool) {
+    soon(async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-    }
-    panic!("redis-server has ended");
+    })
+    .await;
 }
 
 /// Waits until a gateway is connected to Redis, or is not any more.
@@ -51,7 +36,8 @@ async fn until(gateway: &Gateway, place: &str, is_met: impl Fn(&serde_json::Valu
 #[tokio::test]
 async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_is_away() {
     let folders = [Folder::new(), Folder::new()];
-    let Some((mut redis, port)) = redis(&folders[0]).await else { return };
+    let Some(mut redis) = server::Server::start(&[]).await else { return };
+    let port = redis.port();
     let backend = Backend::responding(|_, _| async { response("cache-control: max-age=60\r\n", "fresh") });
     let listener = format!(
         r#"
@@ -89,7 +75,7 @@ async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_
     connected(&gateways[0], "127.0.0.1:0 /own limit", true).await;
     assert_eq!([clients[0].get("/own").await.status, clients[0].get("/own").await.status], [200, 429]);
 
-    redis.kill().await.unwrap();
+    redis.kill();
     // The gateway admits its half of the quota by itself, and caches nothing.
     assert_eq!((clients[0].get("/").await.status, backend.served()), (200, 3));
     assert_eq!(clients[0].get("/").await.status, 429);
