@@ -4,7 +4,7 @@ use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::__private::is_grpc;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY},
 };
 
@@ -76,9 +76,8 @@ impl MaintenancePage {
 
     /// Returns the response for a request.
     pub(super) fn respond<B, R>(&self, request: &Request<B>, errors: &ErrorResponses) -> Response<ReplyBody<R>> {
-        let is_call = request.version() >= Version::HTTP_2 && is_grpc(request.headers());
         let mut response = match &self.html {
-            Some(html) if !is_call && accepts_html(request.headers()) => {
+            Some(html) if !is_grpc(request.headers()) && accepts_html(request.headers()) => {
                 let is_head = request.method() == http::Method::HEAD;
                 let mut response = Response::new(ReplyBody::own(if is_head { Bytes::new() } else { html.clone() }));
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
