@@ -20,7 +20,7 @@ use crate::ReplyBody;
 ///
 /// let denial = Denial::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this resource can only be read")
 ///     .field(ALLOW, HeaderValue::from_static("GET, HEAD"));
-/// let request = Request::post("/").header("accept", "application/json").body(())?;
+/// let request = Request::post("/").body(())?;
 /// let response: Response<ReplyBody<()>> = denial.respond(&request, &ErrorResponses::new());
 /// assert_eq!(response.status(), 405);
 /// assert_eq!(response.headers()["allow"], "GET, HEAD");
@@ -75,7 +75,7 @@ impl Denial {
         &self.fields
     }
 
-    /// Returns the response for a request. `errors` decides its form: plain text, JSON, or a status of gRPC. The
+    /// Returns the response for a request. `errors` decides its form: JSON, plain text, or a status of gRPC. The
     /// response to `HEAD` has no body. The fields of the denial are in every form. O(length of the message).
     pub fn respond<B, R>(&self, request: &Request<B>, errors: &ErrorResponses) -> Response<ReplyBody<R>> {
         self.respond_to(request.method(), request.headers(), request.version(), errors)
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn problem_documents_have_the_code() {
-        let request = Request::get("/").header("accept", "application/json").body(()).expect("a request");
+        let request = Request::get("/").body(()).expect("a request");
         let response: Response<ReplyBody<()>> = denial().respond(&request, &ErrorResponses::new());
         assert_eq!(response.headers()[http::header::RETRY_AFTER], "3");
         assert_eq!(response.extensions().get(), Some(&DenialCode("rate_limited")));
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_response_to_head_has_no_body_and_its_length() {
-        let request = Request::head("/").body(()).expect("a request");
+        let request = Request::head("/").header("accept", "text/plain").body(()).expect("a request");
         let response: Response<ReplyBody<()>> = denial().respond(&request, &ErrorResponses::new());
         assert_eq!(response.headers()[CONTENT_LENGTH], "18");
         assert_eq!(response.into_body().into_own().expect("an own body"), "");

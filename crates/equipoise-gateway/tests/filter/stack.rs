@@ -49,6 +49,7 @@ async fn send(target: &str, body: &'static [&'static str]) -> Reply {
     let proxy = ReverseProxy::new(layers.service(endpoint()));
     let mut request = Request::post(target)
         .header("host", "app.test")
+        .header("accept", "text/plain")
         .header("x-internal", "1")
         .header("transfer-encoding", "chunked")
         .body(Chunks::new(body))

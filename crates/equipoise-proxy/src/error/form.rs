@@ -17,8 +17,8 @@ const NOT_IN_GRPC: &AsciiSet = &CONTROLS.add(b'%');
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorFormat {
-    /// Clients that prefer JSON (`Accept: application/json` or `application/problem+json`) get JSON, and all others plain
-    /// text. This is the default.
+    /// Clients that prefer text to JSON, such as browsers (`Accept: text/html, */*;q=0.8`), get plain text. All others get a
+    /// problem document: those whose `Accept` prefers JSON, contains only `*/*`, or is missing. This is the default.
     #[default]
     Negotiated,
     /// One line of plain text.
@@ -64,24 +64,26 @@ impl WantedForm {
         match format {
             _ if self.is_grpc => Form::Grpc,
             ErrorFormat::Json => Form::Json,
-            ErrorFormat::Negotiated if prefers_json(self.accept.iter().chain(&self.more_accept)) => Form::Json,
-            ErrorFormat::Negotiated | ErrorFormat::Text => Form::Text,
+            ErrorFormat::Negotiated if prefers_text(self.accept.iter().chain(&self.more_accept)) => Form::Text,
+            ErrorFormat::Negotiated => Form::Json,
+            ErrorFormat::Text => Form::Text,
         }
     }
 }
 
 impl Form {
-    /// Returns a response that must not be cached. `code` is the label of the reason in JSON.
-    pub(crate) fn response(self, status: StatusCode, message: &str, code: Option<&str>) -> Response<Bytes> {
+    /// Returns a response that must not be cached. `code` is the stable label of the reason in JSON, of letters, digits and
+    /// `_`.
+    pub(crate) fn response(self, status: StatusCode, message: &str, code: &str) -> Response<Bytes> {
         let (kind, body) = match self {
             Self::Grpc => ("application/grpc", String::new()),
             Self::Json => {
                 let title = status.canonical_reason().unwrap_or("Error");
-                let code = code.map(|code| format!(",\"code\":\"{}\"", escaped_for_json(code))).unwrap_or_default();
                 let document = format!(
-                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{}\"{code}}}\n",
+                    "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{}\",\"code\":\"{}\"}}\n",
                     status.as_u16(),
                     escaped_for_json(message),
+                    escaped_for_json(code),
                 );
                 ("application/problem+json", document)
             }
@@ -138,28 +140,24 @@ fn grpc_status(status: StatusCode) -> u16 {
     }
 }
 
-/// Returns whether a client prefers JSON to plain text: it names a type of JSON with a quality that is not below the
-/// quality of plain text.
-fn prefers_json<'a>(accept: impl Iterator<Item = &'a HeaderValue>) -> bool {
-    let (mut json, mut text) = (0, 0);
+/// Returns whether a client prefers text to JSON: it refuses JSON, or names a type of text with a higher quality. Whether it
+/// takes anything (`*/*`) counts for JSON only.
+fn prefers_text<'a>(accept: impl Iterator<Item = &'a HeaderValue>) -> bool {
+    let (mut json, mut any, mut text) = (None, None, None);
     for element in accept.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
         let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let Some(kind) = parts.next() else { continue };
         let quality = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
-        let quality = quality.map_or(1000, thousandths);
-        match () {
-            () if kind.eq_ignore_ascii_case(b"application/problem+json")
-                || kind.eq_ignore_ascii_case(b"application/json") =>
-            {
-                json = json.max(quality);
-            }
-            () if kind.eq_ignore_ascii_case(b"text/plain") || kind.eq_ignore_ascii_case(b"text/html") => {
-                text = text.max(quality);
-            }
-            () => {}
+        let quality = Some(quality.map_or(1000, thousandths));
+        match &*kind.to_ascii_lowercase() {
+            b"application/problem+json" | b"application/json" => json = json.max(quality),
+            b"text/plain" | b"text/html" | b"text/*" => text = text.max(quality),
+            b"*/*" | b"application/*" => any = any.max(quality),
+            _ => {}
         }
     }
-    json > 0 && json >= text
+    let json = json.or(any);
+    json == Some(0) || text.unwrap_or(0) > json.unwrap_or(0)
 }
 
 /// Parses a quality such as `0.5` into thousandths. A quality that is invalid counts as 0.
@@ -181,30 +179,39 @@ mod tests {
     }
 
     #[test]
-    fn json_is_sent_to_clients_that_prefer_it() {
+    fn json_is_sent_unless_the_client_prefers_text() {
         for (accept, json) in [
             ("application/json", true),
             ("application/problem+json;q=0.1", true),
             ("text/html, application/json", true),
             ("text/html, application/json;q=0.9", false),
-            ("*/*", false),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", false),
+            ("Text/Plain", false),
+            ("text/*, */*;q=0.1", false),
+            ("*/*", true),
+            ("text/css,*/*;q=0.1", true),
+            ("application/*", true),
+            ("image/png", true),
             ("application/json;q=0", false),
+            ("application/json;q=0, */*", false),
             ("application/json;q=2", false),
-            ("", false),
+            ("*/*;q=0", false),
+            ("", true),
         ] {
             let form = if json { Form::Json } else { Form::Text };
             assert_eq!(form_of(&accepting(accept), Version::HTTP_11), form, "{accept}");
         }
+        assert_eq!(form_of(&HeaderMap::new(), Version::HTTP_11), Form::Json);
         let mut lines = accepting("text/plain;q=0.5");
         lines.append(ACCEPT, HeaderValue::from_static("application/json"));
         assert_eq!(form_of(&lines, Version::HTTP_11), Form::Json);
-        let response = Form::Json.response(StatusCode::BAD_REQUEST, "the request has no Host", None);
+        let response = Form::Json.response(StatusCode::BAD_REQUEST, "the request has no Host", "host_missing");
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(
-            (document["status"].as_u64(), document["detail"].as_str()),
-            (Some(400), Some("the request has no Host"))
+            (document["status"].as_u64(), document["detail"].as_str(), document["code"].as_str()),
+            (Some(400), Some("the request has no Host"), Some("host_missing"))
         );
     }
 
@@ -220,23 +227,23 @@ mod tests {
     #[test]
     fn any_text_can_be_written_into_json_and_grpc() {
         let text = "\"a\" \\ 50 %\r\nä";
-        let response = Form::Json.response(StatusCode::BAD_GATEWAY, text, None);
+        let response = Form::Json.response(StatusCode::BAD_GATEWAY, text, "service");
         let document: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(document["detail"], text);
-        let response = Form::Grpc.response(StatusCode::BAD_GATEWAY, text, None);
+        let response = Form::Grpc.response(StatusCode::BAD_GATEWAY, text, "service");
         assert_eq!(response.headers()[GRPC_MESSAGE], "\"a\" \\ 50 %25%0D%0A%C3%A4");
     }
 
     #[test]
     fn grpc_calls_get_a_status_in_the_head_and_no_body() {
         let grpc = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"))]);
-        assert_eq!(form_of(&grpc, Version::HTTP_11), Form::Text);
+        assert_eq!(form_of(&grpc, Version::HTTP_11), Form::Json);
         let web = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc-web"))]);
-        assert_eq!(form_of(&web, Version::HTTP_2), Form::Text);
+        assert_eq!(form_of(&web, Version::HTTP_2), Form::Json);
         assert_eq!(form_of(&grpc, Version::HTTP_2), Form::Grpc);
         for (status, grpc_status) in [(502, "14"), (503, "14"), (504, "4"), (404, "12"), (413, "3"), (508, "13")] {
             let status = StatusCode::from_u16(status).expect("a status");
-            let response = Form::Grpc.response(status, "some text", None);
+            let response = Form::Grpc.response(status, "some text", "service");
             assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
             let headers = response.headers();
             assert_eq!(headers[CONTENT_TYPE], "application/grpc");

@@ -135,6 +135,27 @@ impl ProxyError {
         }
     }
 
+    /// Returns the kind of this error as a stable label for clients: the member `code` of problem documents. It is that of
+    /// [`as_str`](Self::as_str), except for [`ProxyError::Service`]:
+    ///
+    /// | status | code |
+    /// | --- | --- |
+    /// | 503 | `backend_unavailable` |
+    /// | 504 | `backend_timeout` |
+    /// | 502 | `backend_failed` |
+    /// | any other | `request_failed` |
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Service(_) => match self.status() {
+                StatusCode::SERVICE_UNAVAILABLE => "backend_unavailable",
+                StatusCode::GATEWAY_TIMEOUT => "backend_timeout",
+                StatusCode::BAD_GATEWAY => "backend_failed",
+                _ => "request_failed",
+            },
+            _ => self.as_str(),
+        }
+    }
+
     /// Converts the error of an inner service. A `ProxyError`, such as that of a router, becomes this error again, also if
     /// the layers between have put it into an error of their own.
     pub(crate) fn of_service(error: BoxError) -> Self {

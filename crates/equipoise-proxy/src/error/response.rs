@@ -25,10 +25,11 @@ pub(crate) fn without_body(response: &mut Response<Bytes>) {
 
 /// Makes the responses that clients get for errors.
 ///
-/// The body is one line of plain text, such as `no backend can take the request now`. Clients that prefer JSON
-/// (`Accept: application/json` or `application/problem+json`) get a problem document (RFC 9457) instead, unless
-/// [`format`](Self::format) sets one form for all. [`message`](Self::message) replaces the text. Responses are not
-/// cached (`Cache-Control: no-store`). After a malformed HTTP/1 request, the connection is closed.
+/// The body is a problem document (RFC 9457) in JSON. Its member `detail` has a text, such as `no backend can take the
+/// request now`, and its member `code` the stable [label](ProxyError::code) of the reason. Clients that prefer text, such as
+/// browsers, get the text alone, unless [`format`](Self::format) sets one form for all: see [`ErrorFormat`].
+/// [`message`](Self::message) replaces the text. Responses are not cached (`Cache-Control: no-store`). After a malformed
+/// HTTP/1 request, the connection is closed.
 ///
 /// gRPC calls (HTTP/2 requests with the content type `application/grpc`) get a response without a body, with HTTP status
 /// 200 and the text in `grpc-message`. `grpc-status` depends on the [status](ProxyError::status) of the error:
@@ -45,13 +46,16 @@ pub(crate) fn without_body(response: &mut Response<Bytes>) {
 /// | any other | `INTERNAL` |
 ///
 /// ```
-/// use std::time::Duration;
 /// use equipoise_proxy::error::{ErrorResponses, ProxyError};
-/// use http::{HeaderMap, Version};
+/// use http::{HeaderMap, HeaderValue, Version, header::ACCEPT};
 ///
-/// let response = ErrorResponses::new().respond(&ProxyError::NoRoute, &HeaderMap::new(), Version::HTTP_11);
+/// let browser = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("text/html, */*;q=0.8"))]);
+/// let response = ErrorResponses::new().respond(&ProxyError::NoRoute, &browser, Version::HTTP_11);
 /// assert_eq!(response.status(), 404);
 /// assert_eq!(response.body(), "this server has no such resource\n");
+///
+/// let response = ErrorResponses::new().respond(&ProxyError::NoRoute, &HeaderMap::new(), Version::HTTP_11);
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ErrorResponses {
@@ -167,15 +171,15 @@ impl ErrorResponses {
         version: Version,
     ) -> Response<Bytes> {
         let message = self.messages.get(&status.as_u16()).map_or(message, String::as_str);
-        WantedForm::of(request, version).form(self.format).response(status, message, Some(code))
+        WantedForm::of(request, version).form(self.format).response(status, message, code)
     }
 
     pub(crate) fn respond_as(&self, error: &ProxyError, form: &WantedForm, version: Version) -> Response<Bytes> {
         let status = error.status();
         let form = form.form(self.format);
         let mut response = match self.messages.get(&status.as_u16()) {
-            Some(message) => form.response(status, message, None),
-            None => form.response(status, &error.public_message(), None),
+            Some(message) => form.response(status, message, error.code()),
+            None => form.response(status, &error.public_message(), error.code()),
         };
         let headers = response.headers_mut();
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -203,6 +207,7 @@ impl ErrorResponses {
 mod tests {
     use equipoise_core::PickError;
     use equipoise_tower::{BoxError, Error};
+    use http::header::ACCEPT;
 
     use super::*;
     use crate::check::Refusal;
@@ -221,7 +226,8 @@ mod tests {
     #[test]
     fn the_text_of_a_status_can_be_replaced() {
         let responses = ErrorResponses::new().message(StatusCode::NOT_FOUND, "nothing here");
-        let respond = |error| responses.respond(&error, &HeaderMap::new(), Version::HTTP_11).into_body();
+        let text = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("text/plain"))]);
+        let respond = |error| responses.respond(&error, &text, Version::HTTP_11).into_body();
         assert_eq!(respond(ProxyError::NoRoute), "nothing here\n");
         assert_eq!(respond(ProxyError::NoHost), "this server does not serve the host of the request\n");
     }

@@ -49,6 +49,18 @@ impl Rejection {
         }
     }
 
+    /// Returns the stable label of the reason, for clients.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Timeout => "request_timeout",
+            Self::Malformed => "malformed_request",
+            Self::TargetTooLong => Refusal::UriTooLong.as_str(),
+            Self::FieldsTooLarge => Refusal::FieldsTooLarge.as_str(),
+            Self::Overloaded => "overloaded",
+            Self::Misdirected => "misdirected",
+        }
+    }
+
     fn message(self) -> String {
         match self {
             Self::Timeout => "the request did not arrive in time".to_owned(),
@@ -65,7 +77,7 @@ impl Rejection {
         let mut response = WantedForm::of(request, version).form(ErrorFormat::default()).response(
             self.status(),
             &self.message(),
-            None,
+            self.code(),
         );
         if self == Self::Overloaded {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -97,9 +109,13 @@ mod tests {
     #[test]
     fn each_reason_has_a_status_and_a_body() {
         for (rejection, first, last) in [
-            (Rejection::Timeout, "HTTP/1.1 408 Request Timeout\r\n", "the request did not arrive in time\n"),
-            (Rejection::TargetTooLong, "HTTP/1.1 414 URI Too Long\r\n", "the request target is too long\n"),
-            (Rejection::FieldsTooLarge, "HTTP/1.1 431 Request Header Fields Too Large\r\n", "are too large\n"),
+            (Rejection::Timeout, "HTTP/1.1 408 Request Timeout\r\n", "\"code\":\"request_timeout\"}\n"),
+            (Rejection::TargetTooLong, "HTTP/1.1 414 URI Too Long\r\n", "\"code\":\"uri_too_long\"}\n"),
+            (
+                Rejection::FieldsTooLarge,
+                "HTTP/1.1 431 Request Header Fields Too Large\r\n",
+                "\"code\":\"fields_too_large\"}\n",
+            ),
         ] {
             let text = String::from_utf8(rejection.bytes()).expect("text");
             assert!(text.starts_with(first) && text.ends_with(last), "{text}");

@@ -136,7 +136,7 @@ async fn clients_learn_nothing_of_endpoints() {
     assert_eq!(
         text(response).await,
         "{\"type\":\"about:blank\",\"title\":\"Bad Gateway\",\"status\":502,\"detail\":\"the backend could not be \
-         reached or failed\"}\n"
+         reached or failed\",\"code\":\"backend_failed\"}\n"
     );
 }
 

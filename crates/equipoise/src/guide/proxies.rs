@@ -175,7 +175,8 @@
 //!
 //! # Error responses
 //!
-//! Clients get a status and a short text that names no endpoint. `Accept` decides between plain text and JSON, unless
+//! Clients get a status and a problem document (RFC 9457) with a short text that names no endpoint, and a stable `code`.
+//! Those that prefer text, such as browsers, get the text alone, unless
 //! [`ErrorResponses`](crate::proxy::error::ErrorResponses) sets a format, and other texts. The response has the extension
 //! [`Failed`](crate::proxy::Failed) with the cause, which belongs into the log: see [observing](super::observing). With
 //! errors of a balancer, the status is:

@@ -16,8 +16,8 @@ const CODE: &str = "maintenance";
 /// What clients get while a [`Maintenance`](super::Maintenance) is active.
 ///
 /// The response has status 503 and `Cache-Control: no-store`. Browsers (`Accept` with `text/html`) get the
-/// [HTML](Self::html) page if there is one. Clients that prefer JSON get a problem document, and all others one line of
-/// text, as for other errors; both have the [message](Self::message). gRPC calls get the status `UNAVAILABLE`.
+/// [HTML](Self::html) page if there is one. Other clients that prefer text get one line of text, and all others a problem
+/// document, as for other errors; both have the [message](Self::message). gRPC calls get the status `UNAVAILABLE`.
 #[derive(Clone, Debug)]
 pub struct MaintenancePage {
     message: String,
