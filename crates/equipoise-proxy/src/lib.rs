@@ -62,7 +62,7 @@ pub mod __private {
         route::{self, Redirect},
     };
 
-    pub use crate::service::Unanswered;
+    pub use crate::service::{LateResponse, Unanswered, refuse_invalid};
 
     /// Returns the path with which patterns are compared: ASCII is decoded, repeated slashes are one, and `.` and `..` are
     /// resolved.

@@ -249,8 +249,8 @@ impl Functions {
     /// Sets the responses for errors of the service, such as 502 for a backend that cannot be reached, and 404 for a request
     /// without a route. They are made just outside of the cache, which may serve a stored response instead, so all functions
     /// of the steps 1 to 9 apply to them. The denials of each function have a setting of their own. Give a `ReverseProxy`
-    /// around the functions the same responses: it answers the requests that it refuses and its own timeouts. Default:
-    /// [`ErrorResponses::new`].
+    /// around the functions the same responses, and [`own_responses`](Self::own_responses): it answers the requests that it
+    /// refuses and its own timeouts. Default: [`ErrorResponses::new`].
     pub fn errors(mut self, errors: ErrorResponses) -> Self {
         self.errors = errors;
         self
@@ -339,12 +339,24 @@ impl Functions {
             .wrap(self.redirect.as_ref())
             .wrap(self.maintenance.as_ref())
             .wrap_body(self.filter.as_ref())
-            .wrap(self.uri.as_ref());
+            .wrap(self.uri.as_ref())
+            .take_late_responses();
+        FunctionsService::new(self.toward_client(service))
+    }
+
+    /// Puts the functions of the steps 1 and 2 around a service.
+    pub(super) fn toward_client<B, R>(&self, service: Erased<B, R>) -> Erased<B, R>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
         #[cfg(feature = "browser")]
         let service = service.wrap(self.cors.as_ref());
         let service = service.wrap(self.client_fields.as_ref());
         #[cfg(feature = "browser")]
         let service = service.wrap(self.request_id.as_ref());
-        FunctionsService::new(service)
+        service
     }
 }

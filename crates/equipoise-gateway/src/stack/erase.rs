@@ -1,14 +1,18 @@
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use equipoise_proxy::{__private::Unanswered, error::ErrorResponses};
+use equipoise_proxy::{
+    __private::{LateResponse, Unanswered, refuse_invalid},
+    error::ErrorResponses,
+};
 use equipoise_tower::BoxError;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tower::ServiceExt;
 use tower_layer::Layer;
@@ -91,6 +95,11 @@ where
         Self(Arc::new(Answered { service: self, errors: Arc::new(errors) }))
     }
 
+    /// Takes the responses that a proxy around leaves for requests for which this service is too late.
+    pub(super) fn take_late_responses(self) -> Self {
+        Self(Arc::new(LateResponses(self)))
+    }
+
     /// Puts a function around it that passes on requests with another body.
     pub(super) fn wrap_body<L, C>(self, layer: Option<&L>) -> Self
     where
@@ -115,11 +124,47 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: Send + 'static,
-    R: 'static,
+    R: Body + 'static,
 {
     fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+        // A proxy around would refuse an invalid response without the fields of the functions.
+        let is_head = LateResponse::of(&request).map(|_| *request.method() == Method::HEAD);
         let response = self.0.clone().oneshot(request);
-        Box::pin(async { Ok(response.await.map_err(Into::into)?.map(AnyBody::untouched)) })
+        Box::pin(async move {
+            let response = response.await.map_err(Into::into)?;
+            let response = match is_head {
+                Some(is_head) => refuse_invalid(response, is_head)?,
+                None => response,
+            };
+            Ok(response.map(AnyBody::untouched))
+        })
+    }
+}
+
+struct LateResponses<B, R>(Erased<B, R>);
+
+impl<B: 'static, R: 'static> Answers<B, R> for LateResponses<B, R> {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+        let late = LateResponse::of(&request);
+        let answer = self.0.0.answer(request);
+        let Some(late) = late else { return answer };
+        let mut waiting = Some(answer);
+        Box::pin(poll_fn(move |cx| {
+            if let Some(answer) = &mut waiting
+                // First, because functions of a route inside may take the response.
+                && let Poll::Ready(response) = answer.as_mut().poll(cx)
+            {
+                return Poll::Ready(response);
+            }
+            match late.take() {
+                Some(response) => {
+                    // Now, while the proxy has noted why.
+                    waiting = None;
+                    Poll::Ready(Ok(response.map(AnyBody::own)))
+                }
+                None => Poll::Pending,
+            }
+        }))
     }
 }
 

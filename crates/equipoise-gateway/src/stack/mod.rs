@@ -50,9 +50,14 @@
 //! # Failures
 //!
 //! If the inner service fails, the client gets the response of [`errors`](Functions::errors), for example 502 or 404. It has
-//! the extension [`Failed`](equipoise_proxy::Failed). What the `ReverseProxy` around the functions answers itself has not
-//! passed through them, so it has no field of theirs: requests that it refuses, its own timeouts
-//! ([`Timeouts`](equipoise_proxy::Timeouts)) and invalid responses of backends.
+//! the extension [`Failed`](equipoise_proxy::Failed).
+//!
+//! The `ReverseProxy` around the functions answers some requests itself: it refuses requests, and has
+//! [`Timeouts`](equipoise_proxy::Timeouts). Give it [`own_responses`](Functions::own_responses), so that these responses have
+//! the request id, the changes of fields, and the fields of CORS too. Without these, a page cannot read why its request
+//! has failed. They are missing only in responses to a backend that switches to a wrong protocol or whose first chunk is
+//! malformed (502), and in those of the [server](equipoise_proxy::server): malformed requests, which it cannot read, and
+//! requests above its limits (503) or for another certificate (421).
 //!
 //! # Several routes
 //!
@@ -97,14 +102,16 @@
 //!
 //! # Cost
 //!
-//! Each function costs one allocation for each request, and so do [`errors`](Functions::errors) and the innermost service. Bodies are boxed only if a function limits,
-//! changes or watches them, and they are not empty. Without the builder, the layers can be composed by hand without
-//! allocations, but then their order is not checked.
+//! Each function costs one allocation for each request, and so do [`errors`](Functions::errors),
+//! [`own_responses`](Functions::own_responses) and the innermost service. Bodies are boxed only if a function limits, changes
+//! or watches them, and they are not empty. Without the builder, the layers can be composed by hand without allocations,
+//! but then their order is not checked.
 
 mod body;
 mod builder;
 mod erase;
 mod layer;
+mod own_responses;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -16,5 +16,5 @@ pub(crate) use self::{
     request::Arrived,
     response::First,
     timer::{Elapsed, Timer},
-    watch::ResponseWatch,
+    watch::{BodyWatch, ResponseWatch},
 };

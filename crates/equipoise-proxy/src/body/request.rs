@@ -93,6 +93,11 @@ where
         self.reading.as_ref().map(|reading| ResponseWatch::new(Arc::clone(&reading.watch)))
     }
 
+    /// Returns what the inner service learns of the failure of this body. `None` if the body is empty.
+    pub(crate) fn failure_watch(&self) -> Option<Arc<BodyWatch>> {
+        self.reading.as_ref().map(|reading| Arc::clone(&reading.watch))
+    }
+
     /// Reads one frame if it has arrived, and keeps it.
     pub(crate) fn read_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Arrived, RequestBodyError> {
         let mut this = self.project();

@@ -6,7 +6,7 @@ mod form;
 mod proxy_status;
 mod response;
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 
 use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 
@@ -174,6 +174,11 @@ impl ProxyError {
             _ => None,
         };
         found.unwrap_or(Self::Service(error))
+    }
+
+    /// Returns whether the connection of the client is closed after the response, because its request may go on.
+    pub(crate) fn closes(&self, version: Version) -> bool {
+        matches!(self, Self::Refused(_) | Self::RequestBody(_)) && version < Version::HTTP_2
     }
 
     /// Returns whether a later attempt may succeed.

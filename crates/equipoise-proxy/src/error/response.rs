@@ -185,7 +185,7 @@ impl ErrorResponses {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
         }
-        if matches!(error, ProxyError::Refused(_) | ProxyError::RequestBody(_)) && version < Version::HTTP_2 {
+        if error.closes(version) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(proxy_status) = &self.proxy_status {

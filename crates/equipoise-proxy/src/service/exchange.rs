@@ -10,48 +10,22 @@ use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::unanswered::Unanswered;
+use super::{
+    inspect::inspect,
+    settings::Settings,
+    unanswered::{Failed, Unanswered},
+};
 use crate::{
-    body::{First, ProxyBody, RequestBody, ResponseWatch, Timeouts},
-    check::{InvalidResponse, Refusal, RequestChecks, inspect_response, is_extended_connect},
-    error::{ErrorResponses, ProxyError},
+    body::{First, ProxyBody, RequestBody, ResponseWatch},
+    check::{InvalidResponse, Refusal, is_extended_connect},
+    error::ProxyError,
     headers::{
-        ForwardingFields, HostRule, OriginalHost, Via, is_contradicted, join_cookies, normalize_request,
-        normalize_response, remove_hop_by_hop, remove_unusual_names, requested_upgrade, te_trailers,
+        HostRule, OriginalHost, join_cookies, normalize_request, normalize_response, remove_hop_by_hop,
+        remove_unusual_names, requested_upgrade, te_trailers,
     },
     seen::Seen,
-    tunnel::{Tunnels, WebSocketKey},
+    tunnel::WebSocketKey,
 };
-
-/// All settings of a proxy.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) checks: RequestChecks,
-    pub(super) max_body_bytes: Option<u64>,
-    pub(super) host: HostRule,
-    pub(super) forwarding: ForwardingFields,
-    pub(super) via: Option<Via>,
-    pub(super) timeouts: Timeouts,
-    pub(super) upgrades: bool,
-    pub(super) tunnels: Tunnels,
-    pub(super) errors: ErrorResponses,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            checks: RequestChecks::default(),
-            max_body_bytes: None,
-            host: HostRule::default(),
-            forwarding: ForwardingFields::default(),
-            via: None,
-            timeouts: Timeouts::default(),
-            upgrades: true,
-            tunnels: Tunnels::default(),
-            errors: ErrorResponses::default(),
-        }
-    }
-}
 
 /// What a proxy keeps of a request until the response.
 #[derive(Debug)]
@@ -99,8 +73,8 @@ impl Exchange {
         let mut exchange = Self { settings, asked, total, upgrade: None };
         let next = match exchange.prepare(&mut request) {
             Ok(None) => Next::Forward(request.map(|body| exchange.limited(body))),
-            Ok(Some(response)) => Next::Respond(response),
-            Err(refusal) => Next::Respond(exchange.failed(refusal.into())),
+            Ok(Some(response)) => Next::Respond(exchange.completed(&request, response)),
+            Err(refusal) => Next::Respond(exchange.completed(&request, exchange.failed(refusal.into()))),
         };
         (exchange, next)
     }
@@ -260,14 +234,7 @@ impl Exchange {
 
     /// Checks whether the response can be forwarded. Returns which fields it has.
     fn inspect<B: Body>(&self, response: &Response<B>) -> Result<Seen, InvalidResponse> {
-        let (seen, stated) = inspect_response(response)?;
-        // The client would wait for the rest, or take the next response for it.
-        let tells_length = !seen.transfer_encoding && !self.asked.is_head();
-        let has_none = matches!(response.status(), StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT)
-            || response.status().is_informational();
-        if tells_length && !has_none && is_contradicted(stated, response.body().size_hint().exact()) {
-            return Err(InvalidResponse::ContentLength);
-        }
+        let seen = inspect(response, self.asked.is_head())?;
         if response.status().is_success() && self.upgrade.as_ref().is_some_and(|upgrade| upgrade.key.is_some()) {
             return Err(InvalidResponse::NotSwitched);
         }
@@ -286,9 +253,14 @@ impl Exchange {
         B::Error: Into<BoxError>,
     {
         let (received, status) = (response.version(), response.status());
+        // A layer inside has responded for the proxy. The field is removed with those of the connection to the endpoint.
+        let closes = response.extensions().get().is_some_and(|Failed(error)| error.closes(self.asked.version()));
         let headers = response.headers_mut();
         if seen.hop_by_hop || seen.transfer_encoding {
             remove_hop_by_hop(headers);
+        }
+        if closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if seen.content_length {
             normalize_response(status, headers, seen.transfer_encoding);
@@ -338,8 +310,17 @@ impl Exchange {
         self.failed(error).map(ProxyBody::from_bytes)
     }
 
-    fn failed(&self, error: ProxyError) -> Response<Bytes> {
+    /// Returns the response for an error, as its parts that the proxy knows.
+    pub(super) fn failed(&self, error: ProxyError) -> Response<Bytes> {
         self.asked.respond_to(error, &self.settings.errors)
+    }
+
+    /// Completes the response to a request that the inner service has not got.
+    pub(super) fn completed<B>(&self, request: &Request<B>, response: Response<Bytes>) -> Response<Bytes> {
+        match &self.settings.complete {
+            Some(complete) => complete.apply(request, response),
+            None => response,
+        }
     }
 }
 

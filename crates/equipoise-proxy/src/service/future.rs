@@ -17,7 +17,9 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    exchange::{Exchange, Next, Settings},
+    exchange::{Exchange, Next},
+    own_response::LateResponse,
+    settings::Settings,
     unanswered::Failed,
 };
 use crate::{
@@ -35,6 +37,8 @@ pin_project! {
         exchange: Exchange,
         timer: Timer,
         watch: Option<ResponseWatch>,
+        // `None` if no layer inside completes responses of the proxy.
+        late: Option<LateResponse>,
         #[pin]
         state: State<S, B, S::Future, S::Response>,
     }
@@ -84,14 +88,20 @@ where
             && !request.headers().contains_key(EXPECT);
         let (exchange, next) = Exchange::begin(settings, request);
         let timer = Timer::new(exchange.settings().timeouts.head, exchange.total);
+        let mut late = None;
         let (watch, state) = match next {
             Next::Respond(response) => (None, State::Respond { response: Some(response) }),
-            Next::Forward(request) => {
+            Next::Forward(mut request) => {
                 let look = if is_looked_at { Look::First } else { Look::Done };
+                if exchange.settings().complete.is_some() {
+                    let place = LateResponse::new(request.body().failure_watch());
+                    request.extensions_mut().insert(place.clone());
+                    late = Some(place);
+                }
                 (request.body().watch(), State::Begin { service, request: Some(request), look })
             }
         };
-        Self { exchange, timer, watch, state }
+        Self { exchange, timer, watch, late, state }
     }
 }
 
@@ -108,7 +118,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let result = loop {
+        let answer = loop {
             match this.state.as_mut().project() {
                 StateProject::Respond { response } => {
                     let response = response.take().map(|response| response.map(ProxyBody::from_bytes));
@@ -129,13 +139,18 @@ where
                                 return Poll::Pending;
                             }
                             (Ok(_), _) => *look = Look::Done,
-                            (Err(error), _) => break Err(ProxyError::RequestBody(error)),
+                            (Err(error), _) => {
+                                let response = this.exchange.failed(ProxyError::RequestBody(error));
+                                break Answer::Own(this.exchange.completed(request, response));
+                            }
                         }
                     }
                     match service.poll_ready(cx) {
                         Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => break Err(ProxyError::of_service(error.into())),
-                        Poll::Pending => break Err(endpoint_late(ready!(this.timer.poll_elapsed(cx, None)))),
+                        Poll::Ready(Err(error)) => break Answer::Failed(ProxyError::of_service(error.into())),
+                        Poll::Pending => {
+                            break Answer::Failed(endpoint_late(ready!(this.timer.poll_elapsed(cx, None))));
+                        }
                     }
                     // The time of the head begins now. The next wait notices if the whole time has passed.
                     let _ = this.timer.progress();
@@ -147,21 +162,21 @@ where
                     let future = service.call(request);
                     this.state.set(State::Call { future });
                 }
-                StateProject::Call { future } => match poll_checked(|| future.poll(cx)) {
+                StateProject::Call { mut future } => match poll_checked(|| future.as_mut().poll(cx)) {
                     Poll::Ready(Ok(response)) if failed_to_deliver(&response) => {
                         // A layer between has answered, and does not know why.
                         break match this.watch.as_ref().and_then(|watch| watch.failure()) {
-                            Some(failure) => Err(ProxyError::RequestBody(failure)),
-                            None => Ok((response, First::Unread)),
+                            Some(failure) => Answer::Failed(ProxyError::RequestBody(failure)),
+                            None => Answer::Forward(response, First::Unread),
                         };
                     }
                     Poll::Ready(Ok(response)) if this.exchange.reads_ahead(&response) => {
                         this.state.set(State::Read { response: Some(response), asked: false });
                     }
-                    Poll::Ready(Ok(response)) => break Ok((response, First::Unread)),
+                    Poll::Ready(Ok(response)) => break Answer::Forward(response, First::Unread),
                     Poll::Ready(Err(error)) => {
                         let failure = this.watch.as_ref().and_then(|watch| watch.failure());
-                        break Err(match failure {
+                        break Answer::Failed(match failure {
                             Some(failure) => ProxyError::RequestBody(failure),
                             None => ProxyError::of_service(error.into()),
                         });
@@ -169,7 +184,7 @@ where
                     Poll::Pending => {
                         let latest = this.watch.as_ref().map(|watch| watch.latest());
                         let elapsed = ready!(this.timer.poll_elapsed(cx, latest));
-                        break Err(match this.watch.as_ref() {
+                        let error = match this.watch.as_ref() {
                             Some(watch) => match watch.failure() {
                                 // The inner service has not noticed.
                                 Some(failure) => ProxyError::RequestBody(failure),
@@ -177,7 +192,25 @@ where
                                 None => endpoint_late(elapsed),
                             },
                             None => endpoint_late(elapsed),
-                        });
+                        };
+                        let Some(late) = this.late.as_ref() else { break Answer::Failed(error) };
+                        // A layer inside drops what it waits for, and takes the response.
+                        let is_late = is_late(&error);
+                        let own = this.exchange.failed(error);
+                        late.leave(own.clone());
+                        let mut polled = Poll::Pending;
+                        let mut poll = || polled = future.as_mut().poll(cx);
+                        if is_late {
+                            drop_late(poll)
+                        } else {
+                            poll()
+                        }
+                        let is_taken = late.take().is_none();
+                        break match polled {
+                            Poll::Ready(Ok(response)) if is_taken => Answer::Completed(response),
+                            _ if is_late => Answer::Late(own),
+                            _ => Answer::Own(own),
+                        };
                     }
                 },
                 StateProject::Read { response, asked } => {
@@ -190,13 +223,13 @@ where
                             cx.waker().wake_by_ref();
                             return Poll::Pending;
                         }
-                        Poll::Pending => break Ok((read, First::Unread)),
-                        Poll::Ready(None) => break Ok((read, First::End)),
-                        Poll::Ready(Some(Ok(frame))) => break Ok((read, First::Frame(frame))),
+                        Poll::Pending => break Answer::Forward(read, First::Unread),
+                        Poll::Ready(None) => break Answer::Forward(read, First::End),
+                        Poll::Ready(Some(Ok(frame))) => break Answer::Forward(read, First::Frame(frame)),
                         Poll::Ready(Some(Err(error))) => {
                             tracing::debug!(error = %error.into(), "the body of a response could not be read");
                             refuse_response(read);
-                            break Err(ProxyError::InvalidResponse(InvalidResponse::Body));
+                            break Answer::Failed(ProxyError::InvalidResponse(InvalidResponse::Body));
                         }
                     }
                 }
@@ -205,21 +238,42 @@ where
             }
         };
         // The inner future, and with it the connection to the endpoint, is dropped before the response is sent.
-        if matches!(result, Err(ProxyError::HeadTimeout | ProxyError::TotalTimeout)) {
-            drop_late(|| this.state.set(State::Done));
-        } else {
-            this.state.set(State::Done);
+        match &answer {
+            Answer::Failed(error) if is_late(error) => drop_late(|| this.state.set(State::Done)),
+            Answer::Late(_) => drop_late(|| this.state.set(State::Done)),
+            _ => this.state.set(State::Done),
         }
-        Poll::Ready(Ok(match result {
-            Ok((response, first)) => {
+        Poll::Ready(Ok(match answer {
+            Answer::Forward(response, first) => {
                 if let Some(watch) = this.watch.as_ref() {
                     watch.respond();
                 }
                 this.exchange.finish(response, first, this.watch.take())
             }
-            Err(error) => this.exchange.fail(error),
+            Answer::Completed(response) => response.map(ProxyBody::unlimited),
+            Answer::Own(response) | Answer::Late(response) => response.map(ProxyBody::from_bytes),
+            Answer::Failed(error) => this.exchange.fail(error),
         }))
     }
+}
+
+/// What the client gets.
+enum Answer<R> {
+    /// The response of the inner service, of whose body this has been read.
+    Forward(Response<R>, First),
+    /// The response of the proxy, which layers of the inner service have completed.
+    Completed(Response<R>),
+    /// The response of the proxy.
+    Own(Response<Bytes>),
+    /// The response of the proxy, because the endpoint was late.
+    Late(Response<Bytes>),
+    /// The response of the proxy for this error.
+    Failed(ProxyError),
+}
+
+/// Returns whether the endpoint was late.
+fn is_late(error: &ProxyError) -> bool {
+    matches!(error, ProxyError::HeadTimeout | ProxyError::TotalTimeout)
 }
 
 /// Returns whether a layer inside of the proxy has made this response of the error of its service.

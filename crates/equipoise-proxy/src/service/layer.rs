@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use tower_layer::Layer;
 
-use super::{exchange::Settings, proxy::ReverseProxy};
+use super::{own_response::Complete, proxy::ReverseProxy, settings::Settings};
 use crate::{
     body::Timeouts,
     check::RequestChecks,
@@ -106,6 +108,32 @@ impl ReverseProxyLayer {
     #[must_use]
     pub fn errors(mut self, errors: ErrorResponses) -> Self {
         self.settings.errors = errors;
+        self
+    }
+
+    /// Sets what completes the responses that the proxy makes itself before the inner service gets a request, for example
+    /// with the fields that a layer inside adds to all other responses. The closure gets the head of the request, and must
+    /// not wait for anything. Default: these responses have the fields of [`ErrorResponses`] only.
+    ///
+    /// The proxy then also lets the functions of `equipoise-gateway` inside complete the responses that it makes later, for
+    /// example after a timeout. `Functions::own_responses` in that crate returns the closure.
+    ///
+    /// ```
+    /// use equipoise_proxy::ReverseProxyLayer;
+    /// use http::HeaderValue;
+    ///
+    /// let layer = ReverseProxyLayer::new().own_responses(|_, mut response| {
+    ///     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    ///     response
+    /// });
+    /// # drop(layer);
+    /// ```
+    #[must_use]
+    pub fn own_responses(
+        mut self,
+        complete: impl Fn(Request<()>, Response<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.complete = Some(Complete::new(complete));
         self
     }
 }

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{exchange::Settings, future::ProxyFuture};
+use super::{future::ProxyFuture, settings::Settings};
 use crate::{
     body::{ProxyBody, RequestBody},
     tunnel::Tunnels,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use equipoise_tower::BoxError;
 use http::{Method, Request, Response, Version};
 
+use super::own_response::{LateResponse, reason};
 use crate::{
     error::{ErrorResponses, ProxyError, WantedForm, without_body},
     route::RouteNote,
@@ -33,6 +34,8 @@ pub struct Unanswered {
     form: WantedForm,
     /// Where a router notes the route, if the request has such a note.
     route: Option<RouteNote>,
+    /// Where the proxy around tells why the body has failed.
+    late: Option<LateResponse>,
 }
 
 /// A request extension: the request is a gRPC call. Behind a proxy, the version of the request does not tell this.
@@ -45,12 +48,12 @@ impl Unanswered {
         let version = client_version(request);
         let form = WantedForm::of(request.headers(), version);
         let is_head = *request.method() == Method::HEAD;
-        Self { version, is_head, form, route: request.extensions().get().cloned() }
+        Self { version, is_head, form, route: request.extensions().get().cloned(), late: LateResponse::of(request) }
     }
 
     /// Returns the response for the error of a service, with the extension [`Failed`].
     pub fn respond(&self, error: BoxError, errors: &ErrorResponses) -> Response<Bytes> {
-        self.respond_to(ProxyError::of_service(error), errors)
+        self.respond_to(reason(self.late.as_ref(), ProxyError::of_service(error)), errors)
     }
 
     pub(super) fn respond_to(&self, error: ProxyError, errors: &ErrorResponses) -> Response<Bytes> {

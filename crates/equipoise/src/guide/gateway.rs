@@ -24,7 +24,8 @@
 //!     limit::{Quota, RateLimitLayer},
 //!     stack::Functions,
 //! };
-//! use equipoise::proxy::ReverseProxy;
+//! use equipoise::proxy::{ReverseProxy, ReverseProxyLayer};
+//! use tower::Layer;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = Pool::default();
@@ -39,7 +40,8 @@
 //!     .authenticate(AuthLayer::new(ApiKey::header(keys)))
 //!     .compress(CompressionLayer::new())
 //!     .cache(CacheLayer::builder(64 << 20).key(KeyPolicy::new().per_identity()).build()?);
-//! let proxy = ReverseProxy::new(functions.layer(HttpClient::new(pool))?);
+//! let proxy = ReverseProxyLayer::new().own_responses(functions.own_responses());
+//! let proxy = proxy.layer(functions.layer(HttpClient::new(pool))?);
 //! # let service: ReverseProxy<equipoise::gateway::stack::FunctionsService<String, _>> = proxy;
 //! # drop(service);
 //! # Ok(())
@@ -54,7 +56,9 @@
 //! before the authentication, which they protect; and no cache or endpoint is reached without authentication.
 //!
 //! The functions belong inside of a [`ReverseProxy`](crate::proxy::ReverseProxy), as above. It has then refused requests
-//! that two parsers could read differently, removed the fields of the connection, and set `X-Forwarded-*`.
+//! that two parsers could read differently, removed the fields of the connection, and set `X-Forwarded-*`. Give its layer
+//! [`Functions::own_responses`](crate::gateway::stack::Functions::own_responses), so that the responses to requests that it
+//! refuses, and those after its timeouts, have the request id and the fields for browsers too.
 //!
 //! # Filters
 //!

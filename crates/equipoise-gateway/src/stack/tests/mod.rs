@@ -2,6 +2,8 @@
 mod failures;
 #[cfg(all(feature = "auth", feature = "browser", feature = "cache", feature = "compression", feature = "rate-limit"))]
 mod order;
+#[cfg(feature = "browser")]
+mod own_responses;
 
 use std::{convert::Infallible, error::Error};
 
