@@ -3,6 +3,7 @@
 //! installed print `SKIPPED` and pass.
 
 mod bombs;
+mod browser;
 mod clients;
 mod deception;
 mod escaping;

@@ -7,11 +7,13 @@
 //! - [`Reserved`]: an address that refuses connections.
 //! - [`Recorder`]: a strategy with predictable picks that records leases, verdicts and calls of hooks.
 //! - [`Raw`]: a codec of gRPC whose messages are bytes.
+//! - [`Browser`]: a Chromium that is driven by scripts.
 //! - [`program`], [`python_with`] and [`run`]: real clients and servers, if they are installed.
 //!
 //! Nothing here sleeps to wait for a state: tests wait for events.
 
 mod backend;
+mod browser;
 mod program;
 mod raw;
 mod recorder;
@@ -20,6 +22,7 @@ mod scripted;
 
 pub use crate::{
     backend::{Answer, Backend, Seen},
+    browser::Browser,
     program::{Output, program, python_with, run},
     raw::Raw,
     recorder::{Hook, Log, Recorder},
