@@ -126,7 +126,7 @@ fn function(
             schemes.extend(if all { alternatives(places) } else { places });
         }
         if let Some(table) = &table.client_certificate {
-            schemes.push(Arc::new(schemes::certificates(table.get_ref())));
+            schemes.push(Arc::new(schemes::certificates(table.get_ref(), source)?));
         }
         let external = table.external.as_ref().map(|table| schemes::external(table, context)).transpose()?;
         schemes.extend(external.iter().map(|external| Arc::new(external.clone()) as Scheme));

@@ -52,7 +52,7 @@ pub(super) fn basic(table: &BasicTable, users: &Live<Users>) -> Basic {
     basic.forward_credentials(*forward)
 }
 
-pub(super) fn certificates(table: &CertificateAuthTable) -> ClientCertificates {
+pub(super) fn certificates(table: &CertificateAuthTable, source: &Source) -> Result<ClientCertificates, ConfigError> {
     let CertificateAuthTable { name, allow, issuer, fingerprint, revoked, check_expiry } = table;
     let name = match name {
         CertificateNameKind::Subject => CertificateName::Subject,
@@ -62,17 +62,20 @@ pub(super) fn certificates(table: &CertificateAuthTable) -> ClientCertificates {
         CertificateNameKind::Email => CertificateName::Email,
         CertificateNameKind::Fingerprint => CertificateName::Fingerprint,
     };
-    let mut allowed = AllowedCertificates::new().revoked(revoked);
+    let mut allowed = AllowedCertificates::new();
     if let Some(names) = allow {
         allowed = allowed.names(names.iter().cloned());
     }
     if let Some(issuers) = issuer {
         allowed = allowed.issuers(issuers.iter().cloned());
     }
-    if let Some(fingerprints) = fingerprint {
-        allowed = allowed.fingerprints(fingerprints);
+    if let Some(list) = fingerprint {
+        allowed = allowed.fingerprints(list.get_ref()).map_err(|error| source.caused(list.span(), &error))?;
     }
-    ClientCertificates::new(name).allow(allowed).check_expiry(*check_expiry)
+    if let Some(list) = revoked {
+        allowed = allowed.revoked(list.get_ref()).map_err(|error| source.caused(list.span(), &error))?;
+    }
+    Ok(ClientCertificates::new(name).allow(allowed).check_expiry(*check_expiry))
 }
 
 /// Checks that the endpoints of a pool are asked by https, if the URL of the requests says so.

@@ -56,9 +56,8 @@ pub(crate) struct CertificateAuthTable {
     /// The names that are accepted.
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) issuer: Option<Vec<String>>,
-    pub(crate) fingerprint: Option<Vec<String>>,
-    #[serde(default)]
-    pub(crate) revoked: Vec<String>,
+    pub(crate) fingerprint: Option<Spanned<Vec<String>>>,
+    pub(crate) revoked: Option<Spanned<Vec<String>>>,
     /// Whether a certificate that has expired since the handshake is refused.
     #[serde(default)]
     pub(crate) check_expiry: bool,

@@ -39,34 +39,32 @@ impl AllowedCertificates {
     /// Requires that the fingerprint is one of these: the SHA-256 hash of the certificate in 64 hexadecimal digits,
     /// with or without `:` between bytes, as `openssl x509 -fingerprint -sha256` prints it. Default: any fingerprint.
     /// An empty list accepts no certificate.
-    #[must_use]
-    pub fn fingerprints<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
-        self.fingerprints = Some(fingerprints.into_iter().map(|text| normal(text.as_ref())).collect());
-        self
-    }
-
-    /// The fingerprint must not be one of these, which are written as for [`fingerprints`](Self::fingerprints).
-    /// Default: none. Use it for a certificate that was lost, while clients have connections with it.
-    ///
-    /// A text that is no fingerprint could mean any certificate, so the list then accepts none: see
-    /// [`check`](Self::check).
-    #[must_use]
-    pub fn revoked<T: AsRef<str>>(mut self, fingerprints: impl IntoIterator<Item = T>) -> Self {
-        self.revoked.extend(fingerprints.into_iter().map(|text| normal(text.as_ref())));
-        self
-    }
-
-    /// Checks that all fingerprints, also the revoked ones, have 64 hexadecimal digits. Call it when the list is made.
     ///
     /// # Errors
     ///
     /// [`InvalidFingerprint`] with the first text that is no fingerprint.
-    pub fn check(&self) -> Result<(), InvalidFingerprint> {
-        let mut all = self.fingerprints.iter().flatten().chain(&self.revoked);
-        match all.find(|text| !is_fingerprint(text)) {
-            Some(text) => Err(InvalidFingerprint { text: text.clone() }),
-            None => Ok(()),
+    pub fn fingerprints<T: AsRef<str>>(
+        mut self,
+        fingerprints: impl IntoIterator<Item = T>,
+    ) -> Result<Self, InvalidFingerprint> {
+        self.fingerprints = Some(fingerprints.into_iter().map(normal).collect::<Result<_, _>>()?);
+        Ok(self)
+    }
+
+    /// Refuses certificates with these fingerprints, which are written as for [`fingerprints`](Self::fingerprints).
+    /// Default: none. Use it for a certificate that was lost, while clients have connections with it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFingerprint`] with the first text that is no fingerprint.
+    pub fn revoked<T: AsRef<str>>(
+        mut self,
+        fingerprints: impl IntoIterator<Item = T>,
+    ) -> Result<Self, InvalidFingerprint> {
+        for text in fingerprints {
+            self.revoked.insert(normal(text)?);
         }
+        Ok(self)
     }
 
     pub(super) fn contain(&self, name: &str, certificate: &ClientCertificate) -> bool {
@@ -77,17 +75,17 @@ impl AllowedCertificates {
             && is_in(&self.issuers, certificate.issuer())
             && is_in(&self.fingerprints, &fingerprint)
             && !self.revoked.contains(&fingerprint)
-            && self.revoked.iter().all(|text| is_fingerprint(text))
     }
 }
 
 /// Returns a fingerprint in lower case and without colons.
-fn normal(fingerprint: &str) -> String {
-    fingerprint.chars().filter(|char| *char != ':').map(|char| char.to_ascii_lowercase()).collect()
-}
-
-fn is_fingerprint(normal: &str) -> bool {
-    normal.len() == 64 && normal.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn normal(text: impl AsRef<str>) -> Result<String, InvalidFingerprint> {
+    let digits = text.as_ref().chars().filter(|char| *char != ':').map(|char| char.to_ascii_lowercase());
+    let fingerprint: String = digits.collect();
+    match fingerprint.len() == 64 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(fingerprint),
+        false => Err(InvalidFingerprint { text: text.as_ref().to_owned() }),
+    }
 }
 
 /// A text is no fingerprint of a certificate.
@@ -95,6 +93,6 @@ fn is_fingerprint(normal: &str) -> bool {
 #[non_exhaustive]
 #[error("{text:?} is no fingerprint: use the 64 hexadecimal digits of the certificate's SHA-256 hash")]
 pub struct InvalidFingerprint {
-    /// The text, in lower case and without colons.
+    /// The text that was refused.
     pub text: String,
 }
