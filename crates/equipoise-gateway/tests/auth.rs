@@ -125,7 +125,8 @@ async fn an_external_service_decides() {
     let external = External::new(HttpClient::new(pool), "/auth")
         .expect("a URI")
         .timeout(Duration::from_secs(30))
-        .forward_fields([HeaderName::from_static("x-token")]);
+        .forward_fields([HeaderName::from_static("x-token")])
+        .expect("fields");
     let address = gateway(AuthLayer::new(external.clone())).await;
     let ask = async |fields: &str| send(address, &format!("GET /private?a=b HTTP/1.1\r\n{fields}")).await;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use equipoise::{
-    gateway::auth::{
-        AllOf, AnyOf, ApiKeys, AuthLayer, Basic, External, IdentityFields, Live, Realm, Requirements, Users,
+    gateway::{
+        Mechanism,
+        auth::{AllOf, AnyOf, ApiKeys, AuthLayer, Basic, External, IdentityFields, Live, Realm, Requirements, Users},
     },
     monitor::FunctionReadings,
 };
@@ -18,7 +19,7 @@ use super::{
     schemes::{self, Scheme},
 };
 use crate::{
-    config::{AuthTable, ExternalTable, HttpListener, Mode, Placed, RequireTable, Setting, Tables},
+    config::{AuthTable, ExternalTable, HttpListener, MechanismKind, Mode, Placed, RequireTable, Setting, Tables},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -116,6 +117,11 @@ fn function(
         tokens.push(jwt::of_file((table, names_issuer), span, source)?);
     }
     let place = format!("{} auth", placed.place);
+    let running = context.functions.running::<AuthFunction>(&place);
+    let keys_of = |jwks| match running.iter().flat_map(|function| &function.jwts).find_map(|jwt| jwt.keys_of(jwks)) {
+        Some(keys) => Ok(keys),
+        None => jwt::keys(jwks, context),
+    };
     let function = context.functions.keep_or_build(&place, (table.clone(), all_fields.to_vec()), || {
         let (users, keys) = (Live::default(), Live::default());
         let (mut schemes, all) = (Vec::<Scheme>::new(), table.all);
@@ -133,7 +139,10 @@ fn function(
         let mut jwts = Vec::new();
         for ((table, span), of_file) in all_tokens.zip(&tokens) {
             jwts.push(match (of_file, &table.jwks) {
-                (None, Some(jwks)) => LiveJwt::of_url(table, jwt::of_url(jwks, (table, names_issuer), span, context)?),
+                (None, Some(jwks)) => {
+                    let jwt = jwt::of_url(keys_of(jwks)?, (table, names_issuer), span, source)?;
+                    LiveJwt::of_url(table, jwt)
+                }
                 (Some(jwt), _) => LiveJwt::of_file(table, jwt.clone()),
                 (None, None) => continue,
             });
@@ -189,17 +198,30 @@ fn layer(
         None => layer,
     };
     let layer = if table.optional { layer.optional() } else { layer };
-    Ok(layer.require(requirements(&table.require)))
+    Ok(layer.require(requirements(&table.require, source)?))
 }
 
-fn requirements(table: &RequireTable) -> Requirements {
-    let RequireTable { name, scope, attribute, contains } = table;
+fn requirements(table: &RequireTable, source: &Source) -> Result<Requirements, ConfigError> {
+    let RequireTable { name, mechanism, scope, attribute, contains } = table;
     let mut requirements = Requirements::new();
     if let Some(names) = name {
         requirements = requirements.names(names.iter().cloned());
     }
+    if let Some(mechanisms) = mechanism {
+        requirements = requirements.mechanisms(mechanisms.iter().map(|kind| match kind {
+            MechanismKind::Basic => Mechanism::Basic,
+            MechanismKind::ApiKey => Mechanism::ApiKey,
+            MechanismKind::Jwt => Mechanism::Jwt,
+            MechanismKind::ClientCertificate => Mechanism::ClientCertificate,
+            MechanismKind::External => Mechanism::External,
+        }));
+    }
     if let Some(scopes) = scope {
-        requirements = requirements.scopes(scopes.iter().cloned());
+        if scopes.get_ref().is_empty() {
+            let message = "scope has no scope, so it would require nothing: name at least one, or leave it out";
+            return Err(source.error(scopes.span(), message));
+        }
+        requirements = requirements.scopes(scopes.get_ref());
     }
     for (name, values) in attribute {
         requirements = requirements.attribute(name.as_str(), values.iter().cloned());
@@ -207,7 +229,7 @@ fn requirements(table: &RequireTable) -> Requirements {
     for (name, elements) in contains {
         requirements = requirements.attribute_contains(name.as_str(), elements.iter().cloned());
     }
-    requirements
+    Ok(requirements)
 }
 
 /// Returns the fields that tell backends about the identity, and removes those of other routes too.

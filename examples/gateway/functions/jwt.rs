@@ -12,7 +12,7 @@ use std::{
 use equipoise::{
     gateway::auth::{
         AuthFuture, Authenticate, Live, Realm,
-        jwt::{Algorithm, Jwt, JwtBuilder, KeySet, Keys, VerifyingKey},
+        jwt::{Algorithm, InvalidKey, Jwt, JwtBuilder, KeySet, Keys, VerifyingKey},
     },
     monitor::FunctionReadings,
     tower::RequestHead,
@@ -36,6 +36,8 @@ pub(super) struct LiveJwt {
     jwt: Live<Jwt>,
     /// The hash of the file with the keys.
     file: Arc<AtomicU64>,
+    /// What the keys of a URL are read by.
+    jwks: Option<JwksTable>,
 }
 
 /// Tokens with the keys of a file, and the hash of the file.
@@ -47,11 +49,17 @@ pub(super) struct FileJwt {
 
 impl LiveJwt {
     pub(super) fn of_url(table: &JwtTable, jwt: Jwt) -> Self {
-        Self { name: name(table), jwt: Live::new(jwt), file: Arc::default() }
+        Self { name: name(table), jwt: Live::new(jwt), file: Arc::default(), jwks: table.jwks.clone() }
     }
 
     pub(super) fn of_file(table: &JwtTable, FileJwt { jwt, file }: FileJwt) -> Self {
-        Self { name: name(table), jwt: Live::new(jwt), file: Arc::new(file.into()) }
+        Self { name: name(table), jwt: Live::new(jwt), file: Arc::new(file.into()), jwks: None }
+    }
+
+    /// Returns the keys of a URL, if they are read by an equal table. So a reload of other settings keeps the last good
+    /// keys while the issuer is away.
+    pub(super) fn keys_of(&self, jwks: &JwksTable) -> Option<Keys> {
+        self.jwks.as_ref().filter(|own| *own == jwks).map(|_| self.jwt.current().keys().clone())
     }
 
     /// Uses the keys of a file from now on, unless they are the same.
@@ -71,6 +79,7 @@ impl LiveJwt {
         let refused = stats.refused.iter().map(|(reason, count)| (reason.as_str().to_owned(), json!(count)));
         json!({
             "accepted": stats.accepted,
+            "remembered": stats.remembered,
             "missing": stats.missing,
             "refused": refused.collect::<serde_json::Map<_, _>>(),
             "unavailable": stats.unavailable,
@@ -137,8 +146,15 @@ pub(super) fn of_file(
                 return Err(source.error(path.span(), message));
             };
             let text = file::read(path, source)?;
-            let key = VerifyingKey::secret(*algorithm, text.trim());
-            (Keys::fixed(key.map_err(|error| file::wrong(path, &error, source))?), file::hash(&text))
+            let key = VerifyingKey::secret(*algorithm, text.trim()).map_err(|error| match error {
+                InvalidKey::KeyAsSecret { .. } => {
+                    let file = source.path(path.get_ref());
+                    let message = "a file with public keys belongs in keys_file";
+                    source.error(path.span(), format_args!("{}: {error}; {message}", file.display()))
+                }
+                error => file::wrong(path, &error, source),
+            })?;
+            (Keys::fixed(key), file::hash(&text))
         }
         (None, Some(_), None) => return Ok(None),
         (None, None, None) => {
@@ -171,13 +187,18 @@ pub(super) fn check_url(jwks: &JwksTable, context: Context<'_>) -> Result<(), Co
     Ok(())
 }
 
-/// Starts to read the keys of a URL.
+/// Returns tokens with the keys of a URL.
 pub(super) fn of_url(
-    jwks: &JwksTable,
+    keys: Keys,
     (table, names_issuer): (&JwtTable, bool),
     span: Range<usize>,
-    context: Context<'_>,
+    source: &Source,
 ) -> Result<Jwt, ConfigError> {
+    built(Jwt::builder(keys), (table, names_issuer), algorithms(table, source)?, span, source)
+}
+
+/// Starts to read the keys of a URL.
+pub(super) fn keys(jwks: &JwksTable, context: Context<'_>) -> Result<Keys, ConfigError> {
     let source = context.source;
     let (uri, parsed) = (&jwks.uri, url(jwks, source)?);
     let mut keys = Keys::url(parsed, context.clients.client(jwks.pool.get_ref()));
@@ -193,8 +214,7 @@ pub(super) fn of_url(
     if let Some(age) = &jwks.max_age {
         keys = keys.max_age(*age.get_ref());
     }
-    let keys = keys.start().map_err(|error| source.caused(uri.span(), &error))?;
-    built(Jwt::builder(keys), (table, names_issuer), algorithms(table, source)?, span, source)
+    keys.start().map_err(|error| source.caused(uri.span(), &error))
 }
 
 /// Returns whether requests to all endpoints of a pool stay on this host, or are encrypted.
@@ -231,6 +251,15 @@ fn built(
     if let Some(algorithms) = algorithms {
         jwt = jwt.algorithms(algorithms);
     }
+    for (any, is_any, names, has_names) in [
+        ("any_issuer", table.any_issuer, "issuer", !table.issuer.is_empty()),
+        ("any_audience", table.any_audience, "audience", !table.audience.is_empty()),
+        ("any_token_type", table.any_token_type, "token_type", table.token_type.is_some()),
+    ] {
+        if is_any && has_names {
+            return Err(source.error(span, format_args!("{any} accepts more than {names}: leave one of them out")));
+        }
+    }
     jwt = table.issuer.iter().fold(jwt, JwtBuilder::issuer);
     jwt = table.audience.iter().fold(jwt, JwtBuilder::audience);
     if table.any_issuer {
@@ -242,6 +271,9 @@ fn built(
     if let Some(types) = &table.token_type {
         jwt = jwt.token_types(types);
     }
+    if table.any_token_type {
+        jwt = jwt.any_token_type();
+    }
     if let Some(leeway) = &table.leeway {
         jwt = jwt.leeway(*leeway.get_ref());
     }
@@ -251,12 +283,16 @@ fn built(
     if let Some(max) = table.max_bytes {
         jwt = jwt.max_length(max);
     }
-    if !table.scope.is_empty() {
-        jwt = jwt.scopes(table.scope.iter().cloned());
+    if let Some(max) = table.max_cached {
+        jwt = jwt.remembered(max);
     }
-    if !table.any_scope.is_empty() {
-        jwt = jwt.any_scope(table.any_scope.iter().cloned());
+    if let Some(scopes) = &table.scope {
+        jwt = jwt.scopes(scopes);
     }
+    if let Some(scopes) = &table.any_scope {
+        jwt = jwt.any_scope(scopes);
+    }
+    jwt = table.require_present.iter().fold(jwt, JwtBuilder::require);
     for (claim, values) in &table.require {
         jwt = jwt.require_value(claim.as_str(), values.iter().cloned());
     }

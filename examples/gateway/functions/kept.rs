@@ -105,6 +105,12 @@ impl<'o> NewFunctions<'o> {
         Ok(function)
     }
 
+    /// Returns the running function at a place, whatever it was built from.
+    pub(crate) fn running<F: Function>(&self, place: &str) -> Option<Arc<F>> {
+        let function: Arc<dyn Any + Send + Sync> = self.old.0.get(place)?.function.clone();
+        function.downcast().ok()
+    }
+
     /// Changes a function when the configuration is applied. A configuration that is not applied changes nothing.
     pub(crate) fn on_apply(&self, change: impl FnOnce() + 'static) {
         self.changes.borrow_mut().push(Box::new(change));

@@ -1,15 +1,15 @@
 //! The schemes of authentication, except tokens.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use equipoise::{
     affinity::source::ClientAddress,
     gateway::auth::{
         AllowedCertificates, ApiKey, ApiKeys, Authenticate, Basic, CertificateName, ClientCertificates, DecisionCache,
-        External, Live, Users,
+        External, InvalidExternal, Live, Users,
     },
 };
-use http::uri;
+use http::{HeaderName, uri};
 use toml::Spanned;
 
 use super::{file, names::header_name};
@@ -38,10 +38,13 @@ pub(super) fn users(table: &BasicTable, source: &Source) -> Result<Users, Config
 }
 
 pub(super) fn basic(table: &BasicTable, users: &Live<Users>) -> Basic {
-    let BasicTable { forward, cache_time, max_verifications, max_waiting, .. } = table;
+    let BasicTable { forward, cache_time, max_cached, max_verifications, max_waiting, .. } = table;
     let mut basic = Basic::new(users.clone());
     if let Some(time) = cache_time {
         basic = basic.cache_ttl(*time.get_ref());
+    }
+    if let Some(max) = max_cached {
+        basic = basic.cache_capacity(*max);
     }
     if let Some(max) = max_verifications {
         basic = basic.max_verifications(*max);
@@ -104,23 +107,31 @@ pub(super) fn check_pool(
 
 pub(super) fn external(table: &Spanned<ExternalTable>, context: Context<'_>) -> Result<External, ConfigError> {
     let (span, table, source) = (table.span(), table.get_ref(), context.source);
-    let names =
-        |names: &[Spanned<String>]| names.iter().map(|name| header_name(name, source)).collect::<Result<Vec<_>, _>>();
     let client = context.clients.client(table.pool.get_ref());
     let mut external = External::new(client, table.uri.get_ref())
         .map_err(|error| source.caused(table.uri.span(), &error))?
         .client_address(ClientAddress::connection().peer(client_address))
-        .forward_fields(names(&table.forward_headers)?)
-        .response_fields(names(&table.response_headers)?)
+        .ambiguous_paths(table.ambiguous_paths)
         .fail_open(table.fail_open);
+    external = with(&table.forward_headers, &span, source, |names| external.forward_fields(names))?;
+    external = with(&table.response_headers, &span, source, |names| external.response_fields(names))?;
+    if let Some(headers) = &table.denial_headers {
+        external = with(headers, &span, source, |names| external.denial_fields(names))?;
+    }
     if table.with_method {
         external = external.with_method();
     }
     if table.with_path {
         external = external.with_path();
     }
-    if let Some(headers) = &table.send_headers {
-        external = external.send_fields(names(headers)?);
+    match &table.send_headers {
+        Some(_) if table.send_all_headers => {
+            let message = "send_headers names the fields that are sent: leave it or send_all_headers out";
+            return Err(source.error(span, message));
+        }
+        Some(headers) => external = with(headers, &span, source, |names| external.send_fields(names))?,
+        None if table.send_all_headers => external = external.send_all_fields(),
+        None => {}
     }
     if let Some(name) = &table.name_header {
         external = external.name_from(header_name(name, source)?);
@@ -136,14 +147,33 @@ pub(super) fn external(table: &Spanned<ExternalTable>, context: Context<'_>) -> 
         Some(max) => external = external.max_requests(max),
         None => {}
     }
+    if let Some(challenge) = &table.challenge {
+        let wrong = |_| {
+            let message =
+                "a challenge is a scheme of WWW-Authenticate, such as \"Bearer\", and has characters of ASCII";
+            source.error(challenge.span(), message)
+        };
+        external = external.challenge(challenge.get_ref().parse().map_err(wrong)?);
+    }
     if let Some(DecisionCacheTable { time, by_headers, max_decisions }) = &table.cache {
         let mut cache = DecisionCache::new(*time);
         if let Some(headers) = by_headers {
-            cache = cache.by_fields(names(headers)?);
+            cache = with(headers, &span, source, |names| cache.by_fields(names))?;
         }
         external = external.cache(max_decisions.iter().fold(cache, |cache, max| cache.capacity(*max)));
     }
     Ok(external)
+}
+
+/// Passes names of fields on to a setting. `span` is the place of an error about a list without names.
+fn with<T>(
+    names: &[Spanned<String>],
+    span: &Range<usize>,
+    source: &Source,
+    set: impl FnOnce(Vec<HeaderName>) -> Result<T, InvalidExternal>,
+) -> Result<T, ConfigError> {
+    let fields = names.iter().map(|name| header_name(name, source)).collect::<Result<_, _>>()?;
+    set(fields).map_err(|error| source.caused(names.first().map_or_else(|| span.clone(), Spanned::span), &error))
 }
 
 /// Reads a file with API keys.

@@ -12,8 +12,9 @@ use crate::Mechanism;
 
 /// Several schemes, of which one has to accept a request.
 ///
-/// They are asked in order, and the first that accepts the request gives the identity. If none does, the client gets
-/// the failure of the highest rank: a response that a scheme wants to send, then that the decision is not possible at
+/// They are asked in order, and the first that accepts the request gives the identity. What an
+/// [`External`](super::External) passes because its service is not available counts last, and only if no scheme has
+/// found credentials that are not valid. If no scheme accepts the request, the client gets the failure of the highest rank: a response that a scheme wants to send, then that the decision is not possible at
 /// present, then invalid credentials, then missing ones.
 ///
 /// [`AuthLayer::or`](super::AuthLayer::or) does this for the schemes of a layer. This type is for parts of an
@@ -120,7 +121,7 @@ impl Schemes {
 
     /// Asks the schemes in order, until one accepts the request.
     pub(super) fn decide(&self, head: RequestHead<'_>) -> Decided {
-        let mut refused = Refused { failure: AuthFailure::Missing, challenges: Vec::new() };
+        let mut search = Search::default();
         let mut members = self.members.iter().enumerate();
         for (at, member) in &mut members {
             let result = match member.ask(head).into_ready() {
@@ -129,34 +130,32 @@ impl Schemes {
                     // The head is gone when this future ends, so that the schemes after it are asked now.
                     let later = members.map(|(at, member)| (at, member.ask(head)));
                     let futures: Vec<_> = std::iter::once((at, future)).chain(later).collect();
-                    return Decided::Later(Box::pin(Self::decide_later(self.members.clone(), futures, refused)));
+                    return Decided::Later(Box::pin(Self::decide_later(self.members.clone(), futures, search)));
                 }
             };
             member.counters.count(&result);
-            match result {
-                Ok(authenticated) => return Decided::Now(Ok(authenticated)),
-                Err(failure) => refused.add(at, failure),
+            if let Some(authenticated) = search.add(at, result) {
+                return Decided::Now(Ok(authenticated));
             }
         }
-        Decided::Now(Err(refused))
+        Decided::Now(search.end())
     }
 
     async fn decide_later(
         members: Arc<Vec<Member>>,
         futures: Vec<(usize, AuthFuture)>,
-        mut refused: Refused,
+        mut search: Search,
     ) -> Decision {
         for (at, future) in futures {
             let result = ended(future).await;
             if let Some(member) = members.get(at) {
                 member.counters.count(&result);
             }
-            match result {
-                Ok(authenticated) => return Ok(authenticated),
-                Err(failure) => refused.add(at, failure),
+            if let Some(authenticated) = search.add(at, result) {
+                return Ok(authenticated);
             }
         }
-        Err(refused)
+        search.end()
     }
 
     /// Returns the challenges of the schemes that have one, with the places of the schemes.
@@ -192,14 +191,45 @@ impl Member {
     }
 }
 
-impl Refused {
-    fn add(&mut self, at: usize, failure: AuthFailure) {
+/// What the schemes that were asked have decided, if none of them has accepted the request.
+struct Search {
+    refused: Refused,
+    /// The first acceptance without a verification.
+    last_resort: Option<Authenticated>,
+    /// A scheme has found credentials that are not valid, or do not allow the request.
+    is_denied: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        let refused = Refused { failure: AuthFailure::Missing, challenges: Vec::new() };
+        Self { refused, last_resort: None, is_denied: false }
+    }
+}
+
+impl Search {
+    /// Adds the decision of the scheme at a place. `Some` ends the search.
+    fn add(&mut self, at: usize, result: AuthResult) -> Option<Authenticated> {
+        let failure = match result {
+            Ok(authenticated) if authenticated.is_last_resort() => {
+                self.last_resort.get_or_insert(authenticated);
+                return None;
+            }
+            Ok(authenticated) => return Some(authenticated),
+            Err(failure) => failure,
+        };
+        self.is_denied |= matches!(failure, AuthFailure::Invalid { .. } | AuthFailure::Denied(_));
         if let AuthFailure::Invalid { challenge: Some(challenge), .. } = &failure {
-            self.challenges.push((at, challenge.clone()));
+            self.refused.challenges.push((at, challenge.clone()));
         }
-        if failure.rank() > self.failure.rank() {
-            self.failure = failure;
+        if failure.rank() > self.refused.failure.rank() {
+            self.refused.failure = failure;
         }
+        None
+    }
+
+    fn end(self) -> Decision {
+        self.last_resort.filter(|_| !self.is_denied).ok_or(self.refused)
     }
 }
 

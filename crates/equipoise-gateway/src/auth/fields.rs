@@ -143,7 +143,7 @@ impl IdentityFields {
 }
 
 /// Returns whether a field is one of the connection, of routing, or of what proxies tell about clients.
-fn is_reserved(field: &HeaderName) -> bool {
+pub(super) fn is_reserved(field: &HeaderName) -> bool {
     let name = field.as_str();
     name.starts_with("x-forwarded-")
         || matches!(

@@ -69,7 +69,8 @@ impl AuthLayer {
     }
 
     /// Adds a scheme. One of the schemes has to accept a request: see [`AnyOf`](super::AnyOf). For schemes that all
-    /// have to accept it, use [`AllOf`](super::AllOf).
+    /// have to accept it, use [`AllOf`](super::AllOf). Names of different schemes can be equal: compare the
+    /// [mechanism](Requirements::mechanisms) too if the names of one scheme can be chosen by others.
     #[must_use]
     pub fn or(mut self, scheme: impl Authenticate) -> Self {
         self.settings.schemes.push(scheme);

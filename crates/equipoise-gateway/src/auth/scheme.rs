@@ -123,6 +123,8 @@ pub struct Authenticated {
     identity: Identity,
     /// Most requests have none, and should not pay for them.
     fields: Option<Box<Fields>>,
+    /// Nothing was verified: it counts only if no other scheme has found credentials.
+    is_last_resort: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,7 +137,7 @@ impl Authenticated {
     /// Creates the acceptance of a request from this identity, without fields.
     #[must_use]
     pub const fn new(identity: Identity) -> Self {
-        Self { identity, fields: None }
+        Self { identity, fields: None, is_last_resort: false }
     }
 
     /// Adds a field to the request that the backend gets. A name can be used several times. The name has to be among
@@ -170,8 +172,19 @@ impl Authenticated {
         self.fields.iter().flat_map(|fields| &fields.response)
     }
 
+    /// Makes it count only if no other scheme accepts the request or has found credentials that are not valid.
+    pub(super) fn last_resort(mut self) -> Self {
+        self.is_last_resort = true;
+        self
+    }
+
+    pub(super) fn is_last_resort(&self) -> bool {
+        self.is_last_resort
+    }
+
     /// Adds what another scheme has found: its mechanism and name, attributes that are not there yet, and all fields.
     pub(super) fn merge(mut self, other: &Self) -> Self {
+        self.is_last_resort |= other.is_last_resort;
         self.identity = self.identity.distinguish(other.identity.distinction());
         let found = &other.identity;
         let name = join_list([format!("{}:{}", found.mechanism(), found.name())]);

@@ -44,6 +44,8 @@ pub(crate) struct BasicTable {
     /// For how long a verified password is not verified again.
     #[serde(default, deserialize_with = "some_timeout")]
     pub(crate) cache_time: Option<Spanned<Duration>>,
+    /// How many verified passwords are remembered.
+    pub(crate) max_cached: Option<usize>,
     pub(crate) max_verifications: Option<usize>,
     pub(crate) max_waiting: Option<usize>,
 }
@@ -87,8 +89,14 @@ pub(crate) struct ExternalTable {
     pub(crate) with_method: bool,
     #[serde(default)]
     pub(crate) with_path: bool,
+    /// Whether requests pass whose path has several meanings.
+    #[serde(default)]
+    pub(crate) ambiguous_paths: bool,
     /// The fields that the service gets. Default: those for authentication.
     pub(crate) send_headers: Option<Vec<Spanned<String>>>,
+    /// Whether the service gets all fields, instead of those in `send_headers`.
+    #[serde(default)]
+    pub(crate) send_all_headers: bool,
     /// The field of its response with the name of the identity.
     pub(crate) name_header: Option<Spanned<String>>,
     /// The attributes of the identity, with the fields of the response that have them.
@@ -97,7 +105,9 @@ pub(crate) struct ExternalTable {
     /// The fields of the response that the backend gets.
     #[serde(default)]
     pub(crate) forward_headers: Vec<Spanned<String>>,
-    /// The fields of the response that the client gets.
+    /// The fields of a denying response that the client gets. Default: those for logins.
+    pub(crate) denial_headers: Option<Vec<Spanned<String>>>,
+    /// The fields of an allowing response that the client gets.
     #[serde(default)]
     pub(crate) response_headers: Vec<Spanned<String>>,
     #[serde(default, deserialize_with = "some_timeout")]
@@ -105,6 +115,8 @@ pub(crate) struct ExternalTable {
     pub(crate) max_requests: Option<usize>,
     #[serde(default)]
     pub(crate) fail_open: bool,
+    /// The challenge of responses with status 401.
+    pub(crate) challenge: Option<Spanned<String>>,
     pub(crate) cache: Option<DecisionCacheTable>,
 }
 
@@ -139,10 +151,23 @@ pub(crate) struct ApiKeyTable {
 pub(crate) struct RequireTable {
     /// One of these names.
     pub(crate) name: Option<Vec<String>>,
+    /// One of these mechanisms.
+    pub(crate) mechanism: Option<Vec<MechanismKind>>,
     /// All of these scopes.
-    pub(crate) scope: Option<Vec<String>>,
+    pub(crate) scope: Option<Spanned<Vec<String>>>,
     /// For each attribute, one of these values.
     pub(crate) attribute: BTreeMap<String, Vec<String>>,
     /// For each attribute that is a list, one of these elements.
     pub(crate) contains: BTreeMap<String, Vec<String>>,
+}
+
+/// How an identity was verified.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MechanismKind {
+    Basic,
+    ApiKey,
+    Jwt,
+    ClientCertificate,
+    External,
 }

@@ -22,17 +22,22 @@ pub(crate) struct JwtTable {
     pub(crate) audience: Vec<String>,
     pub(crate) any_audience: bool,
     pub(crate) token_type: Option<Vec<String>>,
+    pub(crate) any_token_type: bool,
     #[serde(deserialize_with = "some_timeout")]
     pub(crate) leeway: Option<Spanned<Duration>>,
     #[serde(deserialize_with = "some_timeout")]
     pub(crate) max_lifetime: Option<Spanned<Duration>>,
     pub(crate) max_bytes: Option<usize>,
+    /// How many verified tokens are remembered.
+    pub(crate) max_cached: Option<usize>,
     /// All of these scopes.
-    pub(crate) scope: Vec<String>,
+    pub(crate) scope: Option<Vec<String>>,
     /// One of these scopes.
-    pub(crate) any_scope: Vec<String>,
+    pub(crate) any_scope: Option<Vec<String>>,
     /// For each claim, one of these values.
     pub(crate) require: BTreeMap<String, Vec<String>>,
+    /// The claims that must be there, with any value.
+    pub(crate) require_present: Vec<String>,
     /// The claim with the name of the identity.
     pub(crate) name_claim: Option<String>,
     /// Whether the name also has the issuer. Default: true if there are several tables.

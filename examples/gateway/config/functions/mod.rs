@@ -20,7 +20,7 @@ use toml::Spanned;
 pub(crate) use self::{
     auth::{
         ApiKeyTable, AuthTable, BasicTable, CertificateAuthTable, CertificateNameKind, DecisionCacheTable,
-        ExternalTable, RequireTable,
+        ExternalTable, MechanismKind, RequireTable,
     },
     body::{ReplaceTable, RequestBodyTable, ResponseBodyTable},
     browser::{CorsTable, CsrfTable, Names, RequestIdTable},

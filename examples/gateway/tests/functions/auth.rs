@@ -4,9 +4,9 @@ use std::fs;
 
 use super::{config, echo, report, start};
 use crate::{
-    backend::{Backend, response},
+    backend::Backend,
     client::header,
-    pki::{Authority, connect},
+    pki::{Authority, Issued, connect},
     process::{Folder, Gateway},
     tls::get,
 };
@@ -167,51 +167,143 @@ async fn a_user_of_basic_authentication_reaches_the_backend_without_the_password
     }
     let report = report(&gateway, "127.0.0.1:0 auth").await;
     assert_eq!([&report["basic"]["verifications"], &report["basic"]["cache_hits"]], [2, 1]);
+
+    let basic = "{ users_file = \"users\", forward = true, cache_time = \"1h\", max_cached = 9, max_verifications = 1, max_waiting = 9 }";
+    let listener = format!("pool = \"web\"\nauth = {{ basic = {basic} }}");
+    let gateway = start(&folder, &listener, &backend).await;
+    let basic = "authorization: Basic YWRhOnBhc3N3b3Jk\r\n";
+    let passed = gateway.connect(0).await.request("GET /", basic).await.unwrap();
+    assert!(passed.status == 200 && passed.body.contains(basic), "{}", passed.body);
 }
 
 #[tokio::test]
-async fn a_service_in_a_pool_decides_about_requests() {
-    let backend = echo();
-    let service = Backend::responding(|head, _| async move {
-        match header(&head, "authorization") {
-            Some("token 1") if head.contains("x-original-uri: /a?b\r\n") => response("x-auth-user: ada\r\n", ""),
-            _ => "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n".to_owned(),
-        }
-    });
-    let pool = format!("[pool.auth]\nendpoints = [{{ address = \"{}\" }}]\n", service.address());
-    let listener = "pool = \"web\"\nauth = { external = { pool = \"auth\", uri = \"/check\" } }";
-    let folder = Folder::new();
-    let mut gateway = Gateway::start(&folder, &(pool + &config(listener, &backend))).await;
+async fn a_key_can_be_a_bearer_token_that_the_backend_gets() {
+    let (backend, folder) = (echo(), folder());
+    let listener = "pool = \"web\"\nauth = { api_key = { keys_file = \"keys\", bearer = true, forward = true } }";
+    let gateway = start(&folder, listener, &backend).await;
     let mut client = gateway.connect(0).await;
-    let passed = client.request("GET /a?b", "authorization: token 1\r\nx-auth-user: root\r\n").await.unwrap();
-    assert!(passed.status == 200 && passed.body.contains("x-auth-user: ada\r\n"), "{}", passed.body);
-    let denied = client.request("GET /a?b", "authorization: token 2\r\n").await.unwrap();
-    assert_eq!((denied.status, denied.header("location"), backend.served()), (302, Some("/login"), 1));
-    // A reload that replaces the endpoint of the pool.
-    let pool = "[pool.auth]\nendpoints = [{ address = \"127.0.0.1:1\" }]\n".to_owned();
-    gateway.reload(&folder, &(pool + &config(listener, &backend))).await;
-    let denied = client.request("GET /a?b", "authorization: token 1\r\n").await.unwrap();
-    assert_eq!((denied.status, backend.served()), (503, 1));
-    assert_eq!(report(&gateway, "127.0.0.1:0 auth").await["external"]["failures"], 1);
+    let bearer = "authorization: Bearer secret\r\n";
+    let passed = client.request("GET /", bearer).await.unwrap();
+    assert!(passed.status == 200 && passed.body.contains(bearer), "{}", passed.body);
+    assert_eq!(client.request("GET /", "x-api-key: secret\r\n").await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn an_optional_authentication_passes_requests_without_credentials_only() {
+    let (backend, folder) = (echo(), folder());
+    let listener = "pool = \"web\"\nauth = { api_key = { keys_file = \"keys\" }, optional = true }";
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    for (fields, status, user) in [
+        ("x-auth-user: root\r\n", 200, None),
+        ("x-api-key: secret\r\n", 200, Some("ada")),
+        ("x-api-key: wrong\r\n", 401, None),
+    ] {
+        let answer = client.request("GET /", fields).await.unwrap();
+        assert_eq!((answer.status, header(&answer.body, "x-auth-user")), (status, user), "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn identities_meet_the_requirements_of_their_route() {
+    let (backend, folder) = (echo(), Folder::new());
+    let keys = format!("ada:{SECRET}:scope=read write:groups=ops,dev\nbob:{OTHER}:scope=read:groups=dev\n");
+    fs::write(folder.path().join("keys"), keys).unwrap();
+    let cases = [
+        ("name = [\"ada\"]", 200, 403),
+        ("scope = [\"write\", \"read\"]", 200, 403),
+        ("scope = [\"read\"]", 200, 200),
+        ("contains = { groups = [\"ops\", \"admin\"] }", 200, 403),
+        ("attribute = { groups = [\"dev\"] }", 403, 200),
+        ("mechanism = [\"api_key\", \"jwt\"]", 200, 200),
+        ("mechanism = [\"basic\", \"client_certificate\", \"external\"]", 403, 403),
+    ];
+    let routes = cases.iter().enumerate().map(|(at, (require, ..))| {
+        let auth = format!("auth = {{ api_key = {{ keys_file = \"keys\" }}, require = {{ {require} }} }}");
+        format!("[[listener.route]]\npath_prefix = \"/{at}\"\npool = \"web\"\n{auth}\n")
+    });
+    let gateway = start(&folder, &routes.collect::<String>(), &backend).await;
+    let mut client = gateway.connect(0).await;
+    for (at, (require, ada, bob)) in cases.into_iter().enumerate() {
+        for (key, status) in [("secret", ada), ("other", bob)] {
+            let answer = client.request(&format!("GET /{at}"), &format!("x-api-key: {key}\r\n")).await.unwrap();
+            assert_eq!(answer.status, status, "{require} {key}");
+        }
+    }
+}
+
+/// The server and the clients of a listener with TLS, whose clients can have certificates.
+struct Certificates {
+    folder: Folder,
+    authority: Authority,
+    backend: Backend,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let (backend, folder, authority) = (echo(), Folder::new(), Authority::new());
+        authority.write(folder.path(), "a", &["a.test"]);
+        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        Self { folder, authority, backend }
+    }
+
+    /// A configuration in which certificates have to meet rules.
+    fn config(&self, rules: &str) -> String {
+        let listener = format!(
+            r#"
+            pool = "web"
+            tls = {{ certificate = "a.pem", key = "a.key", client_ca = "ca.pem", client_auth = "optional" }}
+            [listener.auth]
+            identity_headers = {{ x-user = "name", x-print = "attribute:fingerprint" }}
+            client_certificate = {{ {rules} }}
+            "#
+        );
+        config(&listener, &self.backend)
+    }
+
+    async fn get(&self, gateway: &Gateway, identity: Option<&Issued>) -> String {
+        let client = self.authority.client(&["http/1.1"], identity);
+        let mut stream = connect(&gateway.addresses[0], "a.test", &client).await.unwrap();
+        get(&mut stream, "a.test", "x-user: root\r\n").await
+    }
 }
 
 #[tokio::test]
 async fn the_certificate_of_a_client_is_its_identity() {
-    let (backend, folder, authority) = (echo(), Folder::new(), Authority::new());
-    authority.write(folder.path(), "a", &["a.test"]);
-    fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-    let listener = r#"
-        pool = "web"
-        tls = { certificate = "a.pem", key = "a.key", client_ca = "ca.pem", client_auth = "optional" }
-        auth = { client_certificate = { name = "dns", allow = ["ada.test"] } }
-    "#;
-    let gateway = start(&folder, listener, &backend).await;
+    let test = Certificates::new();
+    let config = test.config("name = \"dns\", allow = [\"ada.test\"], check_expiry = true");
+    let gateway = Gateway::start(&test.folder, &config).await;
     for (name, status) in [(Some("ada.test"), "200"), (Some("bob.test"), "403"), (None, "403")] {
-        let issued = name.map(|name| authority.issue(&[name]));
-        let client = authority.client(&["http/1.1"], issued.as_ref());
-        let mut stream = connect(&gateway.addresses[0], "a.test", &client).await.unwrap();
-        let answer = get(&mut stream, "a.test", "x-auth-user: root\r\n").await;
+        let issued = name.map(|name| test.authority.issue(&[name]));
+        let answer = test.get(&gateway, issued.as_ref()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
-        assert!(status == "403" || answer.contains("x-auth-user: ada.test\r\n"), "{answer}");
+        assert!(status == "403" || answer.contains("x-user: ada.test\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn lists_of_certificates_have_fingerprints_only() {
+    let (test, start) = (Certificates::new(), "name = \"dns\"");
+    let ada = test.authority.issue(&["ada.test"]);
+    let mut gateway = Gateway::start(&test.folder, &test.config(start)).await;
+    let answer = test.get(&gateway, Some(&ada)).await;
+    let print = header(&answer, "x-print").unwrap().to_owned();
+    for (rule, status) in [
+        (format!("fingerprint = [\"{print}\"]"), "200"),
+        (format!("revoked = [\"{}\"]", print.to_uppercase()), "403"),
+        (format!("revoked = [\"{}\"]", "0".repeat(64)), "200"),
+        ("issuer = [\"CN=other\"]".to_owned(), "403"),
+    ] {
+        gateway.reload(&test.folder, &test.config(&format!("{start}, {rule}"))).await;
+        let answer = test.get(&gateway, Some(&ada)).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{rule} {answer}");
+    }
+    // A list with an error revokes nothing by mistake.
+    for list in ["revoked", "fingerprint"] {
+        let wrong = format!("{start}, {list} = [\"{print}\", \"{}\"]", &print[1..]);
+        test.folder.write(&test.config(&wrong));
+        gateway.signal("-HUP").await;
+        let line = gateway.logs("the old configuration stays").await;
+        assert!(line.contains("is no fingerprint: use the 64 hexadecimal digits"), "{line}");
     }
 }

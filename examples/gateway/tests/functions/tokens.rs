@@ -145,7 +145,10 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
     assert_eq!(client.request("GET /", &token(&old, "1")).await.unwrap().status, 401);
     // Neither a reload nor a failure loses the keys.
     server.stop().await;
-    gateway.reload(&folder, &(pool + &config(&listener, &backend))).await;
+    gateway.reload(&folder, &(pool.clone() + &config(&listener, &backend))).await;
+    assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
+    let changed = listener.replace("audience = [\"api\"]", "audience = [\"api\"]\nleeway = \"1s\"");
+    gateway.reload(&folder, &(pool + &config(&changed, &backend))).await;
     assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
     let failures = async || {
         let report = report(&gateway, "127.0.0.1:0 auth").await;
@@ -186,4 +189,156 @@ async fn the_same_name_of_two_issuers_is_two_identities() {
         let passed = client.request("GET /", &bearer(&token)).await.unwrap();
         assert!(passed.status == 200 && passed.body.contains(&format!("x-auth-user: {name}\r\n")), "{}", passed.body);
     }
+}
+
+#[tokio::test]
+async fn a_token_is_found_in_a_cookie_or_in_a_field_and_can_be_removed() {
+    let (backend, folder, issuer) = (echo(), Folder::new(), Issuer::new());
+    fs::write(folder.path().join("key.pem"), issuer.pem()).unwrap();
+    let table = "keys_file = \"key.pem\", issuer = [\"https://issuer.test\"], audience = [\"api\"]";
+    let listener = format!(
+        r#"
+        [[listener.route]]
+        path_prefix = "/cookie"
+        pool = "web"
+        csrf = true
+        auth = {{ jwt = {{ {table}, cookie = "session", forward = false }} }}
+        [[listener.route]]
+        path_prefix = "/field"
+        pool = "web"
+        auth = {{ jwt = {{ {table}, header = "x-token" }} }}
+        "#
+    );
+    let gateway = start(&folder, &listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let token = issuer.token("ada", &json!({}));
+    let cookie = format!("cookie: a=1; session={token}\r\n");
+    let field = format!("x-token: {token}\r\n");
+    for (line, fields, status) in [
+        ("GET /cookie", cookie.clone(), 200),
+        ("GET /cookie", bearer(&token), 200),
+        ("GET /cookie", field.clone(), 401),
+        ("GET /cookie", format!("{cookie}cookie: session=other\r\n"), 401),
+        ("POST /cookie", format!("{cookie}sec-fetch-site: cross-site\r\ncontent-length: 0\r\n"), 403),
+        ("GET /field", field, 200),
+        ("GET /field", bearer(&token), 401),
+    ] {
+        let answer = client.request(line, &fields).await.unwrap();
+        assert_eq!(answer.status, status, "{line} {fields}");
+        if status == 200 {
+            let is_forwarded = answer.body.contains(&token);
+            assert!(answer.body.contains("\r\nx-auth-user: ada\r\n"), "{}", answer.body);
+            assert_eq!(is_forwarded, line == "GET /field", "{}", answer.body);
+        }
+    }
+    let passed = client.request("GET /cookie", &cookie).await.unwrap();
+    assert!(passed.body.contains("\r\ncookie: a=1\r\n"), "{}", passed.body);
+}
+
+#[tokio::test]
+async fn types_of_tokens_are_those_of_the_table() {
+    let (backend, folder, issuer) = (echo(), Folder::new(), Issuer::new());
+    fs::write(folder.path().join("key.pem"), issuer.pem()).unwrap();
+    let table = "keys_file = \"key.pem\", issuer = [\"https://issuer.test\"], audience = [\"api\"]";
+    let route = |(at, types): (usize, &str)| {
+        let auth = format!("auth = {{ jwt = {{ {table}{types} }} }}");
+        format!("[[listener.route]]\npath_prefix = \"/{at}\"\npool = \"web\"\n{auth}\n")
+    };
+    let types = ["", ", token_type = [\"at+jwt\"]", ", any_token_type = true"];
+    let routes: String = types.into_iter().enumerate().map(route).collect();
+    let gateway = start(&folder, &routes, &backend).await;
+    let mut client = gateway.connect(0).await;
+    for (typ, statuses) in [
+        (None, [200, 401, 200]),
+        (Some("JWT"), [200, 401, 200]),
+        (Some("at+jwt"), [200, 200, 200]),
+        (Some("logout+jwt"), [401, 401, 200]),
+    ] {
+        let token = match typ {
+            Some(typ) => issuer.token_with(&json!({ "alg": "EdDSA", "typ": typ }), "ada", &json!({})),
+            None => issuer.token("ada", &json!({})),
+        };
+        for (at, status) in statuses.into_iter().enumerate() {
+            let answer = client.request(&format!("GET /{at}"), &bearer(&token)).await.unwrap();
+            assert_eq!(answer.status, status, "{typ:?} {}", types[at]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn claims_are_required_and_make_the_name() {
+    let (backend, folder, issuer) = (echo(), Folder::new(), Issuer::new());
+    fs::write(folder.path().join("key.pem"), issuer.pem()).unwrap();
+    let listener = r#"
+        pool = "web"
+        [listener.auth.jwt]
+        keys_file = "key.pem"
+        algorithm = ["EdDSA"]
+        issuer = ["https://issuer.test"]
+        any_audience = true
+        any_scope = ["read", "write"]
+        require = { tenant = ["a", "b"] }
+        require_present = ["email"]
+        name_claim = "client.id"
+        name_with_issuer = true
+        leeway = "10m"
+        max_lifetime = "1h"
+        max_bytes = 1000
+        max_cached = 0
+    "#;
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let good = json!({
+        "aud": "other", "scope": "write", "tenant": "b", "email": "", "client": { "id": 7 },
+        "iat": now - 3000, "exp": now - 300,
+    });
+    let passed = client.request("GET /", &bearer(&issuer.token("ada", &good))).await.unwrap();
+    assert!(passed.body.contains("\r\nx-auth-user: https://issuer.test#7\r\n"), "{} {}", passed.status, passed.body);
+    for (claim, value, status) in [
+        ("scope", json!("list"), 403),
+        ("tenant", json!("c"), 403),
+        ("email", json!(null), 403),
+        ("client", json!({}), 401),
+        ("exp", json!(now - 660), 401),
+        ("exp", json!(now + 660), 401),
+        ("iat", json!(null), 401),
+        ("long", json!("a".repeat(1000)), 401),
+    ] {
+        let mut claims = good.clone();
+        claims[claim] = value.clone();
+        let denied = client.request("GET /", &bearer(&issuer.token("ada", &claims))).await.unwrap();
+        assert_eq!(denied.status, status, "{claim} {value}");
+    }
+    // Nothing is remembered with `max_cached = 0`.
+    assert_eq!(client.request("GET /", &bearer(&issuer.token("ada", &good))).await.unwrap().status, 200);
+    assert_eq!(report(&gateway, "127.0.0.1:0 auth").await["jwt"][0]["remembered"], 0);
+    assert_eq!(backend.served(), 2);
+}
+
+#[tokio::test]
+async fn a_secret_verifies_tokens_of_its_algorithm() {
+    let (backend, folder) = (echo(), Folder::new());
+    fs::write(folder.path().join("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let listener = r#"
+        pool = "web"
+        [listener.auth.jwt]
+        secret_file = "secret"
+        algorithm = ["HS256"]
+        any_issuer = true
+        audience = ["api"]
+    "#;
+    let gateway = start(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    // The HMAC was computed with `hmac` and `hashlib` of Python.
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0IiwiYXVkIjoiYXBpIiwic3ViIjoiYWRhIiwiZXhwIjo0MTAyNDQ0ODAwfQ.\
+                 twlyhD-dnjFyM7zO96bijDLmyPxhrSr_ea6X1RHIZZA";
+    let passed = client.request("GET /", &bearer(token)).await.unwrap();
+    assert!(passed.body.contains("\r\nx-auth-user: https://issuer.test#ada\r\n"), "{} {}", passed.status, passed.body);
+    let forged = token.replace("twly", "twlz");
+    assert_eq!(client.request("GET /", &bearer(&forged)).await.unwrap().status, 401);
+    // The second time, the signature is not verified again.
+    assert_eq!(client.request("GET /", &bearer(token)).await.unwrap().status, 200);
+    let report = &report(&gateway, "127.0.0.1:0 auth").await["jwt"][0];
+    assert_eq!([&report["accepted"], &report["remembered"]], [2, 1]);
 }

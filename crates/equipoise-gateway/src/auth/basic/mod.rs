@@ -32,8 +32,8 @@ use crate::Mechanism;
 /// - The result of a verification is kept [for a minute](Self::cache_ttl): that a password is wrong, for 10 s. It is
 ///   found by a SHA-256 of name, password and stored hash, with a secret of the process. Neither passwords nor names
 ///   are kept.
-/// - A name that is not in the list costs the same verification as one that is, with the hash of another user. So the
-///   time of a response does not tell which names exist.
+/// - A name that is not in the list costs a verification too, with the hash of another user. So the time of a response
+///   does not tell which names exist, if all hashes have the same kind and parameters.
 /// - Names and passwords are UTF-8 without control characters, and have at most 1024 bytes together. They are compared
 ///   as they are: nothing is normalised.
 ///

@@ -5,6 +5,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use super::error::{InvalidExternal, deciding};
 use crate::auth::{AuthFailure, AuthResult};
 
 /// The maximum size of the fields and attributes of a decision that is kept, in bytes.
@@ -30,8 +31,9 @@ pub(super) type Key = [u8; 32];
 /// use equipoise_gateway::auth::DecisionCache;
 /// use http::header::AUTHORIZATION;
 ///
-/// let cache = DecisionCache::new(Duration::from_secs(10)).by_fields([AUTHORIZATION]);
+/// let cache = DecisionCache::new(Duration::from_secs(10)).by_fields([AUTHORIZATION])?;
 /// # drop(cache);
+/// # Ok::<(), equipoise_gateway::auth::InvalidExternal>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct DecisionCache {
@@ -57,12 +59,16 @@ impl DecisionCache {
 
     /// Declares that the service decides by these fields of the client's request only: neither by method, host, target
     /// nor address. Fields that the service [does not get](super::External::send_fields) have no effect. For a
-    /// request with none of the fields, the service is always asked; so nothing is kept if the list is empty. Default:
-    /// decisions depend on everything that the service gets.
-    #[must_use]
-    pub fn by_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.fields = Some(fields.into_iter().collect());
-        self
+    /// request with none of the fields, the service is always asked. Default: decisions depend on everything that the
+    /// service gets.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternal::Framing`] for a field that the service never gets, and [`InvalidExternal::NoCredential`] for a
+    /// list that is empty or has only `Accept`, `Accept-Encoding`, `Accept-Language`, `User-Agent` and `X-Request-Id`.
+    pub fn by_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Result<Self, InvalidExternal> {
+        self.fields = Some(deciding(fields)?);
+        Ok(self)
     }
 }
 
@@ -147,7 +153,7 @@ impl Decisions {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{AUTHORIZATION, COOKIE};
+    use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, USER_AGENT};
 
     use super::*;
 
@@ -174,14 +180,27 @@ mod tests {
 
     #[test]
     fn decisions_can_depend_on_some_fields_only() {
-        let decisions = Decisions::new(DecisionCache::new(Duration::from_secs(1)).by_fields([AUTHORIZATION]));
+        let cache = DecisionCache::new(Duration::from_secs(1)).by_fields([AUTHORIZATION]).expect("fields");
+        let decisions = Decisions::new(cache);
         let first = key(&decisions, "/a", &[(AUTHORIZATION, "x"), (COOKIE, "a")]);
         assert_eq!(first, key(&decisions, "/b", &[(AUTHORIZATION, "x"), (COOKIE, "b")]));
         assert_ne!(first, key(&decisions, "/a", &[(AUTHORIZATION, "y")]));
         assert_eq!(key(&decisions, "/a", &[]), None);
         assert_eq!(key(&decisions, "/a", &[(COOKIE, "a")]), None);
-        let empty = Decisions::new(DecisionCache::new(Duration::from_secs(1)).by_fields([]));
-        assert_eq!(key(&empty, "/a", &[(AUTHORIZATION, "x")]), None);
+    }
+
+    #[test]
+    fn fields_that_cannot_decide_are_refused() {
+        let refused = |fields: &[HeaderName]| {
+            DecisionCache::new(Duration::from_secs(1)).by_fields(fields.iter().cloned()).map(drop)
+        };
+        assert_eq!(refused(&[AUTHORIZATION, COOKIE]), Ok(()));
+        assert_eq!(refused(&[AUTHORIZATION, HOST]), Err(InvalidExternal::Framing { field: HOST }));
+        // Everybody could get the decision about one client.
+        for fields in [&[][..], &[ACCEPT_LANGUAGE], &[HeaderName::from_static(X_REQUEST_ID), USER_AGENT]] {
+            assert_eq!(refused(fields), Err(InvalidExternal::NoCredential), "{fields:?}");
+        }
+        assert_eq!(refused(&[ACCEPT_LANGUAGE, HeaderName::from_static("x-forwarded-for")]), Ok(()));
     }
 
     #[test]

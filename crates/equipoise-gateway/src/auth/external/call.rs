@@ -1,13 +1,16 @@
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error, iter::successors, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_tower::BoxError;
+use equipoise_core::PickError;
+use equipoise_tower::{BoxError, Error as BalanceError, FailureStage};
 use http::{Request, Response, response::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use tokio::time::timeout;
 use tower::util::Oneshot;
 use tower_service::Service;
+
+use crate::auth::AuthFailure;
 
 /// The maximum size of a response's body that is read so that the connection can be used again, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -19,6 +22,28 @@ const MAX_BODY_TIME: Duration = Duration::from_millis(100);
 pub(super) enum CallError {
     Failed(BoxError),
     TimedOut,
+}
+
+impl CallError {
+    /// Returns whether clients could have caused it, with many requests or with one that cannot be sent.
+    pub(super) fn is_of_clients(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        let error: &(dyn Error + 'static) = &**error;
+        let is_full = |error: &(dyn Error + 'static)| {
+            matches!(error.downcast_ref(), Some(BalanceError::Pick(PickError::Saturated | PickError::Declined)))
+        };
+        matches!(FailureStage::of(error), FailureStage::Overloaded | FailureStage::Caller)
+            || successors(Some(error), |&error| error.source()).any(is_full)
+    }
+}
+
+impl From<CallError> for AuthFailure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Failed(error) => Self::unavailable(format!("the external service has failed: {error}")),
+            CallError::TimedOut => Self::unavailable("the external service has not responded in time"),
+        }
+    }
 }
 
 type CallFuture = Pin<Box<dyn Future<Output = Result<Parts, CallError>> + Send>>;

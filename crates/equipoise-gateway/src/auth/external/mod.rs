@@ -1,6 +1,7 @@
 mod answer;
 mod cache;
 mod call;
+mod error;
 mod request;
 mod stats;
 
@@ -23,11 +24,12 @@ use self::{
     answer::{Reading, is_reusable},
     cache::{Decisions, Key},
     call::{Call, CallError, call},
+    error::{copied, written},
     request::Template,
     stats::Counters,
 };
-pub use self::{cache::DecisionCache, stats::ExternalStats};
-use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm, fields::is_framing};
+pub use self::{cache::DecisionCache, error::InvalidExternal, stats::ExternalStats};
+use super::{AuthFailure, AuthFuture, AuthResult, Authenticate, Authenticated, Realm};
 use crate::{Denial, Identity, Mechanism, filter::UriPolicy};
 
 /// The attribute of identities that were allowed because the service was not available.
@@ -53,10 +55,11 @@ const FAIL_OPEN: &str = "fail_open";
 /// | 2xx | The request is passed on. |
 /// | 401, 403 | The client gets this status, with the fields `WWW-Authenticate` and `Set-Cookie`. |
 /// | 301, 302, 303, 307, 308 with `Location` | The client gets this status, with `Location` and `Set-Cookie`. |
-/// | any other, an error, a timeout | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
+/// | 5xx, an error, a timeout | The client gets status 503, unless [`fail_open`](Self::fail_open) is set. |
+/// | any other | The client gets status 503. |
 ///
-/// Lists of fields never contain those of the connection, of the body's length and coding, and `Host`: they are left
-/// out.
+/// Lists of fields cannot contain those of the connection, of the body's length and coding, and `Host`:
+/// [`InvalidExternal::Framing`] refuses them.
 ///
 /// The service also decides about requests without credentials, so that an [optional](super::AuthLayer::optional) layer
 /// passes on none that the service denies.
@@ -73,7 +76,7 @@ const FAIL_OPEN: &str = "fail_open";
 /// let client = HttpClient::new(Pool::default());
 /// let external = External::new(client, "/auth")?
 ///     .attribute_from(HeaderName::from_static("x-auth-groups"), "groups")
-///     .forward_fields([HeaderName::from_static("x-auth-token")]);
+///     .forward_fields([HeaderName::from_static("x-auth-token")])?;
 /// let layer = AuthLayer::new(external);
 /// # drop(layer);
 /// # Ok::<(), equipoise_gateway::auth::InvalidExternal>(())
@@ -85,23 +88,12 @@ pub struct External {
     reading: Arc<Reading>,
     timeout: Duration,
     fail_open: bool,
+    ambiguous_paths: bool,
     challenge: Option<HeaderValue>,
     max_requests: usize,
     running: Arc<Semaphore>,
     decisions: Option<Arc<Decisions>>,
     counters: Arc<Counters>,
-}
-
-/// The URI of an external service cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidExternal {
-    /// The text is neither a path nor a complete URI.
-    #[error("{uri:?} is no URI of a service: write a path such as \"/auth\", or \"http://auth.internal/auth\"")]
-    Uri {
-        /// The text that was refused.
-        uri: String,
-    },
 }
 
 impl External {
@@ -110,7 +102,7 @@ impl External {
     ///
     /// # Errors
     ///
-    /// [`InvalidExternal`] if `uri` is neither.
+    /// [`InvalidExternal::Uri`] if `uri` is neither.
     pub fn new<S, R>(service: S, uri: &str) -> Result<Self, InvalidExternal>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + Sync + 'static,
@@ -133,6 +125,7 @@ impl External {
             reading: Arc::default(),
             timeout: Duration::from_secs(1),
             fail_open: false,
+            ambiguous_paths: false,
             challenge: None,
             max_requests,
             running: Arc::new(Semaphore::new(max_requests)),
@@ -152,10 +145,21 @@ impl External {
     /// `/a?b` becomes one for `/check/a?b`. Default: the URI as it is.
     ///
     /// A request whose path [`UriPolicy::new`] refuses, such as one with `..`, is denied with status 400 and the code
-    /// `ambiguous_path`: the service could take it for another path than that below the URI.
+    /// `ambiguous_path`, also with [`ambiguous_paths`](Self::ambiguous_paths): the service could take it for another path
+    /// than that below the URI.
     #[must_use]
     pub fn with_path(mut self) -> Self {
         self.template.with_path = true;
+        self
+    }
+
+    /// Sets whether requests are passed on whose path [`UriPolicy::new`] refuses, such as one with `..`. A service that
+    /// decides by the path in `X-Original-URI` and `X-Forwarded-Uri` could take it for another path than the backend
+    /// does. So set it only if the service does not look at paths, or if a [`UriPolicy`] around this layer refuses them.
+    /// Default: false. The request is then denied with status 400 and the code `ambiguous_path`.
+    #[must_use]
+    pub fn ambiguous_paths(mut self, pass: bool) -> Self {
+        self.ambiguous_paths = pass;
         self
     }
 
@@ -164,10 +168,13 @@ impl External {
     ///
     /// The service believes what this scheme says about the request in `X-Forwarded-…` and `X-Original-…`. Name such a
     /// field only if a proxy around this layer writes it, such as a `ReverseProxy`. Then the service gets it as it is.
-    #[must_use]
-    pub fn send_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.template.fields = Some(without_framing(fields).collect());
-        self
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternal::Framing`] for a field that cannot be copied to another message.
+    pub fn send_fields(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Result<Self, InvalidExternal> {
+        self.template.fields = Some(copied(fields)?);
+        Ok(self)
     }
 
     /// Sends all fields of the client's request to the service, except those of the connection, `Host`, those of the
@@ -200,23 +207,36 @@ impl External {
 
     /// Sets which fields of an allowing response the backend gets. The client's fields with these names are removed.
     /// `Authorization` may be one of them: the service then decides what the backend gets instead. Default: none.
-    #[must_use]
-    pub fn forward_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.reading(|reading| reading.backend = without_framing(fields).collect())
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternal::Framing`] for a field that cannot be copied to another message, and
+    /// [`InvalidExternal::Reserved`] for one in which proxies tell about clients, such as `X-Forwarded-For`.
+    pub fn forward_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Result<Self, InvalidExternal> {
+        let fields = written(fields)?;
+        Ok(self.reading(|reading| reading.backend = fields))
     }
 
     /// Sets which fields of a denying response the client gets. Default: `WWW-Authenticate`, `Set-Cookie` and
     /// `Location`. Without `Location`, redirections are not passed on.
-    #[must_use]
-    pub fn denial_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.reading(|reading| reading.denied = without_framing(fields).collect())
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternal::Framing`] for a field that cannot be copied to another message.
+    pub fn denial_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Result<Self, InvalidExternal> {
+        let fields = copied(fields)?;
+        Ok(self.reading(|reading| reading.denied = fields))
     }
 
     /// Sets which fields of an allowing response the client gets, beside those of the backend, such as `Set-Cookie`
     /// with a renewed session. Default: none.
-    #[must_use]
-    pub fn response_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.reading(|reading| reading.allowed = without_framing(fields).collect())
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternal::Framing`] for a field that cannot be copied to another message.
+    pub fn response_fields(self, fields: impl IntoIterator<Item = HeaderName>) -> Result<Self, InvalidExternal> {
+        let fields = copied(fields)?;
+        Ok(self.reading(|reading| reading.allowed = fields))
     }
 
     /// Sets the maximum time until the head of the service's response. Default: 1 s. The head decides. The body is read
@@ -237,8 +257,12 @@ impl External {
     }
 
     /// Sets whether requests are passed on **without authentication** when the service is not available: an error, a
-    /// timeout or an unexpected status. Their identity has an empty name and the attribute `fail_open` with the value
-    /// `true`. If [too many requests](Self::max_requests) wait, requests are denied nevertheless. Default: false.
+    /// timeout or a status 5xx. Their identity has an empty name and the attribute `fail_open` with the value `true`.
+    /// Default: false.
+    ///
+    /// Requests are denied nevertheless if another scheme of the layer has found credentials that are not valid, and if
+    /// clients could have caused the failure: [too many requests](Self::max_requests) wait, all endpoints of the service
+    /// are at their limit, or the response has another status, such as 400 or 429.
     #[must_use]
     pub fn fail_open(mut self, open: bool) -> Self {
         self.fail_open = open;
@@ -281,20 +305,21 @@ impl External {
         counters.requests.fetch_add(1, Relaxed);
         let response = match (self.call)(request, self.timeout).await {
             Ok(response) => response,
-            Err(CallError::Failed(error)) => {
-                counters.failures.fetch_add(1, Relaxed);
-                return self.opened(AuthFailure::unavailable(format!("the external service has failed: {error}")));
-            }
-            Err(CallError::TimedOut) => {
-                counters.timeouts.fetch_add(1, Relaxed);
-                return self.opened(AuthFailure::unavailable("the external service has not responded in time"));
+            Err(error) => {
+                let counter = match error {
+                    CallError::Failed(_) => &counters.failures,
+                    CallError::TimedOut => &counters.timeouts,
+                };
+                counter.fetch_add(1, Relaxed);
+                return if error.is_of_clients() { Err(error.into()) } else { self.opened(error.into()) };
             }
         };
         let decision = self.reading.decide(&response);
         match decision {
             Err(failure @ AuthFailure::Unavailable { .. }) => {
                 counters.failures.fetch_add(1, Relaxed);
-                self.opened(failure)
+                // Never open for another status: a client could cause it, as with a request that is too large.
+                if response.status.is_server_error() { self.opened(failure) } else { Err(failure) }
             }
             decision => {
                 if let (Some(decisions), Some(key)) = (&self.decisions, key)
@@ -316,19 +341,16 @@ impl External {
             tracing::debug!(%reason, "a request is allowed without authentication");
         }
         self.counters.fail_open.fetch_add(1, Relaxed);
-        Ok(Authenticated::new(Identity::new("", Mechanism::External).attribute(FAIL_OPEN, "true")))
+        let identity = Identity::new("", Mechanism::External).attribute(FAIL_OPEN, "true");
+        Ok(Authenticated::new(identity).last_resort())
     }
-}
-
-/// Leaves out the fields that belong to one connection, to one body or to the target of one request.
-fn without_framing(fields: impl IntoIterator<Item = HeaderName>) -> impl Iterator<Item = HeaderName> {
-    fields.into_iter().filter(|field| !is_framing(field))
 }
 
 impl Authenticate for External {
     fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
         let path = head.uri.path();
-        if self.template.with_path && path != "*" && UriPolicy::new().apply(path).is_err() {
+        let is_read = self.template.with_path || !self.ambiguous_paths;
+        if is_read && path != "*" && UriPolicy::new().apply(path).is_err() {
             let message = "the path of the request has several meanings";
             return AuthFuture::ready(Err(AuthFailure::denied(Denial::new(
                 StatusCode::BAD_REQUEST,
@@ -368,6 +390,7 @@ impl fmt::Debug for External {
             .field("reading", &self.reading)
             .field("timeout", &self.timeout)
             .field("fail_open", &self.fail_open)
+            .field("ambiguous_paths", &self.ambiguous_paths)
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use tower::{ServiceExt, service_fn};
 
 use crate::{
     DenialCode, Identity,
-    auth::{ApiKey, ApiKeys, AuthLayer, GeneratedKey},
+    auth::{ApiKey, ApiKeys, AuthLayer, External, GeneratedKey},
     browser::{CorsPolicy, CsrfLayer, RequestIdLayer},
     cache::{CacheLayer, KeyPolicy},
     compression::{CompressionLayer, DecompressionLayer},
@@ -142,6 +142,37 @@ async fn each_identity_has_its_own_stored_responses() {
         assert!(text(response).await.starts_with(&format!("public of {name} ")));
     }
     assert_eq!(rig.calls(), 2);
+}
+
+#[tokio::test]
+async fn what_the_backend_learns_of_an_identity_tells_stored_responses_apart() {
+    // The service knows ann in two tenants.
+    let service = service_fn(async |request: Request<Full<Bytes>>| {
+        let response =
+            Response::builder().header("x-auth-user", "ann").header("x-tenant", &request.headers()["cookie"]);
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).expect("valid"))
+    });
+    let external =
+        External::new(service, "/auth").expect("a URI").forward_fields([HeaderName::from_static("x-tenant")]);
+    let backend = service_fn(async |request: Request<AnyBody<Full<Bytes>>>| {
+        let text = |name| request.headers().get(name).map_or("", |value: &HeaderValue| value.to_str().expect("text"));
+        let body = format!("{} {}", text("x-tenant"), text("authorization"));
+        let response = Response::builder().header("cache-control", "max-age=60");
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::from(body)).expect("valid"))
+    });
+    let functions = Functions::new().authenticate(AuthLayer::new(external.expect("fields")));
+    let service = functions.cache(cache(KeyPolicy::new().per_identity())).layer(backend).expect("valid");
+    for (tenant, token, is_hit) in
+        [("a", "1", false), ("b", "1", false), ("a", "2", false), ("a", "1", true), ("b", "1", true)]
+    {
+        let request =
+            Request::get("/").header("host", "app.test").header("cookie", tenant).header("authorization", token);
+        let response = service.clone().oneshot(request.body(Full::<Bytes>::default()).expect("a request")).await;
+        let response = response.expect("a response");
+        let status = response.headers()["cache-status"].to_str().expect("text").to_owned();
+        assert_eq!(status.contains("; hit"), is_hit, "{tenant} {token} {status}");
+        assert_eq!(text(response).await, format!("{tenant} {token}"));
+    }
 }
 
 #[tokio::test]

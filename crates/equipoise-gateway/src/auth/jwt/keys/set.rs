@@ -61,7 +61,6 @@ pub enum InvalidKeySet {
         /// The number of the block, from 1.
         number: usize,
         /// What is wrong with it.
-        #[source]
         error: InvalidKey,
     },
 }
