@@ -33,8 +33,9 @@
 //! - The signature. It is verified in the task of the request, without waiting, in about 5 µs (HS256), 60 µs (EdDSA),
 //!   80 µs (RS256), 300 µs (ES256) or 1 ms (ES384) of CPU time. [Verified tokens are
 //!   remembered](JwtBuilder::remembered), so that only the first request with a token costs that. Requests with invalid
-//!   signatures always cost it: put rate limits by address before the authentication. Applications that install the
-//!   `CryptoProvider` of another library for the crate `jsonwebtoken` get its speed.
+//!   signatures always cost it, and up to four times as much if their tokens have no `kid` and several keys fit: put
+//!   rate limits by address before the authentication. Applications that install the `CryptoProvider` of another library
+//!   for the crate `jsonwebtoken` get its speed.
 //! - The claims: `iss`, `aud`, `exp`, and if they are there `nbf` and `iat`, with a [leeway](JwtBuilder::leeway) for
 //!   clocks. Then scopes and other claims, if the [builder](JwtBuilder) requires them.
 //!
