@@ -15,7 +15,8 @@ use crate::{
 #[tokio::test]
 async fn a_static_site_is_served_from_the_cache_compressed_and_while_its_servers_are_away() {
     let page = |_, _| async {
-        let fields = "cache-control: max-age=0\r\netag: \"1\"\r\ncache-tag: news\r\ncontent-type: text/html\r\n";
+        let fields =
+            "cache-control: public, max-age=0\r\netag: \"1\"\r\ncache-tag: news\r\ncontent-type: text/html\r\n";
         response(fields, &"<p>news</p>".repeat(500))
     };
     let mut backends = [Backend::responding(page), Backend::responding(page)];
