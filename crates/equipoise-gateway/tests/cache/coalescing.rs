@@ -274,6 +274,23 @@ async fn the_fetch_of_a_large_response_ends_with_its_last_reader() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_joins_a_chunked_response_gets_no_wrong_length() {
+    let stage = Stage::new();
+    let fields = [("cache-control", "max-age=60"), ("transfer-encoding", "chunked"), ("content-length", "3")];
+    let (mut sender, body) = channel();
+    stage.backend.then(async move { Ok(script::response(200, &fields, body)) });
+    let first = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    let joined = stage.send(script::request("GET", "/", &[])).await.expect("a response");
+    assert!(!joined.headers().contains_key("content-length"), "{:?}", joined.headers());
+    sender.send_data(Bytes::from_static(b"first")).await.expect("a reader");
+    drop(sender);
+    for response in [first, joined] {
+        assert_eq!(script::read(response).await.expect("a complete body").body, "first");
+    }
+    assert_eq!(stage.backend.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_incomplete_body_is_an_error_for_all_and_not_stored() {
     let stage = Stage::new();
     let fields = [("cache-control", "max-age=60"), ("content-length", "10")];
