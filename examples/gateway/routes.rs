@@ -32,12 +32,12 @@ pub(crate) type Routed = Functional<Balanced, RouteBody<ListenerBody>, RoutedBod
 /// The name of the route of requests that no other route matches.
 pub(crate) const NO_ROUTE: &str = "-";
 
-/// Builds the table of routes, and the functions before them. Routes with the same conditions share their requests by weight, and their functions.
+/// Builds the table of routes, the functions before them, and those for the responses of the proxy itself. Routes with the same conditions share their requests by weight, and their functions.
 pub(crate) fn new(
     (listener, number): (&HttpListener, usize),
     errors: &ErrorResponses,
     context: Context<'_>,
-) -> Result<(Routes<Routed>, Chain), ConfigError> {
+) -> Result<(Routes<Routed>, Chain, Option<Chain>), ConfigError> {
     let (source, bind) = (context.source, listener.bind.get_ref().to_string());
     let service = |pool: &Spanned<String>| {
         let backend = context.pool(pool, *listener.bind.get_ref(), Mode::Http)?;
@@ -98,7 +98,8 @@ pub(crate) fn new(
         None => {}
     }
     let routes = Routes::new(routes).map_err(|error| source.caused(listener.bind.span(), &error))?;
-    Ok((routes, shared.before_routes(listener, &bind, context)?))
+    let own_responses = shared.own_responses(listener, &bind, context)?;
+    Ok((routes, shared.before_routes(listener, &bind, context)?, own_responses))
 }
 
 /// Puts the functions of a route around its pool.

@@ -56,7 +56,7 @@ impl Site {
     pub(crate) fn new((listener, number): (&HttpListener, usize), context: Context<'_>) -> Result<Self, ConfigError> {
         let source = context.source;
         let errors = errors(&listener.errors, source)?;
-        let (routes, before) = routes::new((listener, number), &errors, context)?;
+        let (routes, before, own_responses) = routes::new((listener, number), &errors, context)?;
         let router = Router::new(routes);
         let before = before.around(router.clone()).map_err(|error| source.caused(listener.bind.span(), &error))?;
         let forwarding = forwarding(listener, source)?;
@@ -65,6 +65,10 @@ impl Site {
         let layer = layer.timeouts(timeouts(listener));
         let layer = match listener.limits.max_body_bytes {
             Some(max) => layer.max_body_bytes(max),
+            None => layer,
+        };
+        let layer = match own_responses {
+            Some(functions) => layer.own_responses(functions.own_responses()),
             None => layer,
         };
         let limits = listener.limits.server(listener.timeouts.idle);

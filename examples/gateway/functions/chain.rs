@@ -37,6 +37,13 @@ impl Chain {
         self.is_empty
     }
 
+    /// Returns what completes the responses of the proxy itself.
+    pub(crate) fn own_responses(
+        &self,
+    ) -> impl Fn(Request<()>, Response<Bytes>) -> Response<Bytes> + Send + Sync + 'static + use<> {
+        self.functions.own_responses()
+    }
+
     /// Puts the functions around a service. They share their states with those around other services.
     ///
     /// # Errors

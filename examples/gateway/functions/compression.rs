@@ -66,6 +66,9 @@ pub(super) fn add_decompression(
         if let Some(ratio) = &table.max_ratio {
             layer = layer.max_ratio(*ratio.get_ref()).map_err(|error| source.caused(ratio.span(), &error))?;
         }
+        if let Some(max) = &table.max_concurrent {
+            layer = layer.max_concurrent(*max.get_ref()).map_err(|error| source.caused(max.span(), &error))?;
+        }
         Ok(table.max_bytes.iter().fold(layer, |layer, max| layer.max_bytes(*max)))
     })?;
     let layer = (*layer).clone().errors(shared.errors.clone());
@@ -117,6 +120,8 @@ impl Function for DecompressionLayer {
             "too_large": stats.too_large,
             "ratio": stats.ratio,
             "malformed": stats.malformed,
+            "busy": stats.busy,
+            "concurrent": stats.concurrent,
         })
     }
 

@@ -51,4 +51,27 @@ impl Shared<'_> {
         filter::add_paths(&mut chain, (listener.paths.as_ref(), place), self, context)?;
         Ok(chain)
     }
+
+    /// Builds the functions that add fields to the responses of the proxy itself, which pass no route. `None` if no route has
+    /// such a function.
+    pub(crate) fn own_responses(
+        &self,
+        listener: &HttpListener,
+        place: &str,
+        context: Context<'_>,
+    ) -> Result<Option<Chain>, ConfigError> {
+        let tables = Tables::of_listener(listener, place);
+        let add_fields = |tables: Tables<'_>| {
+            tables.cors.is_some() || tables.response_headers.is_some() || tables.security_headers.is_some()
+        };
+        let mut routes = listener.route.iter().map(|route| tables.of_route(route.get_ref(), place, false));
+        if listener.request_id.is_none() && !add_fields(tables) && !routes.any(add_fields) {
+            return Ok(None);
+        }
+        let mut chain = Chain::new(self.errors);
+        browser::add_request_ids(&mut chain, (listener, place), context)?;
+        headers::add_of_responses(&mut chain, tables, context)?;
+        browser::add_cors(&mut chain, tables, context)?;
+        Ok(Some(chain))
+    }
 }

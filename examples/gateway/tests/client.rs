@@ -55,8 +55,8 @@ impl Client {
     }
 
     /// Sends a request with a body and header lines, and reads the response.
-    pub(crate) async fn request_with_body(&mut self, line: &str, headers: &str, body: &str) -> Answer {
-        let headers = format!("{headers}content-length: {}\r\n", body.len());
+    pub(crate) async fn request_with_body(&mut self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+        let headers = format!("{headers}content-length: {}\r\n", body.as_ref().len());
         self.send_with_body(line, &headers, body).await.unwrap();
         self.answer().await.unwrap()
     }
@@ -65,9 +65,15 @@ impl Client {
         self.send_with_body(line, headers, "").await
     }
 
-    pub(crate) async fn send_with_body(&mut self, line: &str, headers: &str, body: &str) -> io::Result<()> {
+    pub(crate) async fn send_with_body(&mut self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> io::Result<()> {
         let host = if headers.starts_with("host:") { "" } else { "host: localhost\r\n" };
-        self.0.write_all(format!("{line} HTTP/1.1\r\n{host}{headers}\r\n{body}").as_bytes()).await
+        let head = format!("{line} HTTP/1.1\r\n{host}{headers}\r\n");
+        self.send_more([head.as_bytes(), body.as_ref()].concat()).await
+    }
+
+    /// Sends more of a request that has begun.
+    pub(crate) async fn send_more(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.0.write_all(bytes.as_ref()).await
     }
 
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {

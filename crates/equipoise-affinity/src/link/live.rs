@@ -79,6 +79,10 @@ impl Live {
     }
 
     /// Sends several commands in one round trip. Returns their replies in order.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended.
     pub async fn ask_all(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
         self.replies.expected.fetch_add(commands.len() as u64, Ordering::Relaxed);
         let mut pipeline = Pipeline::with_capacity(commands.len());
@@ -94,6 +98,10 @@ impl Live {
     /// Runs a command, which may be a call of a script. `command` gets whether it has to contain the text of the script:
     /// the server has forgotten scripts if it was restarted. Returns when the reply has arrived or the connection has
     /// ended.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended.
     pub async fn run(&self, command: impl Fn(bool) -> Cmd) -> RedisResult<Value> {
         let answer = self.ask(&command(false)).await?;
         if is_unknown_script(&answer) { self.ask(&command(true)).await } else { Ok(answer) }

@@ -38,6 +38,7 @@ pub(crate) struct DecompressionTable {
     #[serde(deserialize_with = "some_positive")]
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_ratio: Option<Spanned<u32>>,
+    pub(crate) max_concurrent: Option<Spanned<usize>>,
 }
 
 impl FunctionTable for DecompressionTable {

@@ -130,6 +130,27 @@ async fn redirects_keep_the_rest_of_the_path_and_do_not_leave_the_site() {
 }
 
 #[tokio::test]
+async fn a_slash_at_the_end_of_paths_is_added_or_removed() {
+    let (backend, folder) = (echo(), Folder::new());
+    for (kind, path, status, location) in [
+        ("add", "/docs?a=b", 308, Some("/docs/?a=b")),
+        ("add", "/docs/", 200, None),
+        ("add", "/docs/x.css", 200, None),
+        ("add", "/api/x", 200, None),
+        ("remove", "/docs/", 308, Some("/docs")),
+        ("remove", "/docs", 200, None),
+        ("remove", "/", 200, None),
+        ("remove", "/api/x/", 200, None),
+    ] {
+        let listener =
+            format!("pool = \"web\"\nredirect = [{{ trailing_slash = \"{kind}\", except = [\"/api/**\"] }}]");
+        let gateway = start(&folder, &listener, &backend).await;
+        let answer = gateway.connect(0).await.get(path).await;
+        assert_eq!((answer.status, answer.header("location")), (status, location), "{kind} {path}");
+    }
+}
+
+#[tokio::test]
 async fn header_fields_of_requests_and_of_all_responses_are_changed() {
     let backend = Backend::responding(|head, _| async move { response("server: backend\r\nx-a: 1\r\n", &head) });
     let folder = Folder::new();

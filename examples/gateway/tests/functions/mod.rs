@@ -4,6 +4,7 @@ mod auth;
 mod browser;
 mod cache;
 mod content;
+mod errors;
 mod external;
 mod filter;
 mod limit;
