@@ -11,6 +11,12 @@ use crate::{
 /// Reads the networks of trusted proxies. Without any, no peer is trusted.
 pub(crate) fn trusted(networks: Option<&Spanned<Vec<String>>>, source: &Source) -> Result<TrustedProxies, ConfigError> {
     let Some(networks) = networks else { return Ok(TrustedProxies::none()) };
+    let is_everything =
+        |network: &&String| network.rsplit_once('/').is_some_and(|(_, bits)| bits.trim().parse() == Ok(0));
+    if let Some(network) = networks.get_ref().iter().find(is_everything) {
+        let message = "would trust each client to choose its own address: name the networks of the proxies";
+        return Err(source.error(networks.span(), format_args!("{network} {message}")));
+    }
     networks.get_ref().join(",").parse().map_err(|error| source.caused(networks.span(), &error))
 }
 

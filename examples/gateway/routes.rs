@@ -19,7 +19,7 @@ use crate::{
     conditions::Conditions,
     config::{HttpListener, Mode, ProxyTimeouts, RouteTable, Tables},
     context::Context,
-    functions::{Chain, Functional, Shared, Unmatched},
+    functions::{self, Chain, Functional, Shared, Unmatched},
     source::{ConfigError, Source},
 };
 
@@ -57,6 +57,9 @@ pub(crate) fn new(
             groups.iter().zip(&places).filter_map(|((_, group), place)| Some((group.first()?, place, group.len())));
         firsts.map(|(route, place, len)| of_listener.of_route(route.get_ref(), place, len > 1))
     };
+    let firsts = groups.iter().filter_map(|(_, group)| group.first().copied());
+    let of_groups: Vec<_> = firsts.zip(of_routes()).collect();
+    functions::check_open(of_listener, listener.pool.as_ref(), of_groups.iter().copied(), source)?;
     let shared = Shared::new(listener, number, errors);
     let mut routes = Vec::new();
     for ((_, group), tables) in groups.iter().zip(of_routes()) {

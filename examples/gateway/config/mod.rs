@@ -21,7 +21,7 @@ pub(crate) use self::{
     functions::{
         AllowedDuringMaintenance, ApiKeyTable, AuthTable, BasicTable, CacheKeyTable, CacheStoreTable, CacheTable,
         CertificateAuthTable, CertificateNameKind, CompressionTable, CorsTable, DecisionCacheTable, EachPath,
-        EncodingName, ExternalTable, Fallback, FilterAction, FilterRule, HeadersTable, InFlightTable, JwksTable,
+        EncodingName, ExternalTable, Fallback, FilterRule, FilterTable, HeadersTable, InFlightTable, JwksTable,
         JwtTable, KeyTable, LimitHeaders, LimitTable, LocalTable, MaintenanceTable, Matching, MechanismKind, Missing,
         Names, PartTable, PathsAction, PathsTable, Placed, QueryKey, QueryTable, Rate, RateTable, RedirectTable,
         RedirectTables, RedisStoreTable, RedisTable, ReplaceTable, RequireTable, RuleAction, SecurityTable,

@@ -45,6 +45,29 @@ where
     positive(deserializer).map(Some)
 }
 
+/// Reads a list of one or more elements. An empty one would demand nothing, or match everything.
+pub(crate) fn filled<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    match Vec::deserialize(deserializer)? {
+        empty if empty.is_empty() => {
+            Err(D::Error::custom("the list is empty: write at least one, or leave the key out"))
+        }
+        list => Ok(list),
+    }
+}
+
+/// Reads a list of one or more elements that has no default.
+pub(crate) fn some_filled<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    filled(deserializer).map(Some)
+}
+
 pub(crate) fn header_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     at_least(deserializer, MIN_HEADER_BYTES)
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     client::client_address,
-    config::{EachPath, FilterAction, FilterRule, Matching, PartTable, PathsAction, PathsTable, RuleAction, Tables},
+    config::{EachPath, FilterRule, Matching, PartTable, PathsAction, PathsTable, RuleAction, Tables},
     context::Context,
     source::{ConfigError, Source},
 };
@@ -53,8 +53,17 @@ pub(super) fn add(
     let Some((placed, (table, span))) = tables.filter.and_then(|placed| Some((placed, placed.table()?))) else {
         return Ok(());
     };
+    if table.is_empty() {
+        let message = "filter lets each request through: add rule, default = \"deny\", max_body_bytes or another limit";
+        return Err(context.source.error(span, message));
+    }
+    if let Some(after) = table.rule.iter().skip_while(|rule| !rule.get_ref().decides_all()).nth(1) {
+        let message =
+            "no request gets to this rule, because an earlier one decides on all of them: write it before that one";
+        return Err(context.source.error(after.span(), message));
+    }
     let only_allows = |rule: &Spanned<FilterRule>| rule.get_ref().action == RuleAction::Allow;
-    if let Some(rule) = table.rule.first().filter(|_| table.default == FilterAction::Allow)
+    if let Some(rule) = table.rule.first().filter(|_| !table.denies_others())
         && table.rule.iter().all(only_allows)
     {
         let message = "the rules change nothing, because other requests pass too: add default = \"deny\" to filter";
@@ -67,7 +76,7 @@ pub(super) fn add(
             rules.push(self::rule(&name, rule, context.source)?);
         }
         let rules = FilterRules::new(rules).map_err(|error| context.source.error(span.clone(), error))?;
-        Ok(rules.deny_others(table.default == FilterAction::Deny))
+        Ok(rules.deny_others(table.denies_others()))
     };
     // The addresses in files, in one hash.
     let files = || {

@@ -15,6 +15,7 @@ mod kept;
 mod limit;
 mod maintenance;
 mod names;
+mod open;
 mod order;
 mod redirect;
 mod redis;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     chain::{Chain, Shared},
     clients::PoolClients,
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
+    open::check as check_open,
     service::Functional,
     stores::{CacheStores, store},
     unmatched::Unmatched,

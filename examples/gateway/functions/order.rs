@@ -1,4 +1,4 @@
-//! The functions of a listener and of its routes.
+//! The functions of a listener and of its routes. `stack::Functions` puts them into their order, which is in its documentation.
 
 use super::{
     auth, body, browser, cache,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Shared<'_> {
-    /// Builds the functions of a route. `Functions` of the crate has their order. `pool` is the pool of the route, if it has one.
+    /// Builds the functions of a route. `pool` is its pool, if it has one.
     pub(crate) fn route(
         &self,
         tables: Tables<'_>,

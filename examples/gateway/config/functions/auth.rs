@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{FunctionTable, OneOrMany, jwt::JwtTable};
-use crate::config::values::{some_timeout, timeout};
+use crate::config::values::{some_filled, some_timeout, timeout};
 
 /// How requests are authenticated. `gateway.toml` describes each key.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -150,6 +150,7 @@ pub(crate) struct ApiKeyTable {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RequireTable {
     /// One of these names.
+    #[serde(deserialize_with = "some_filled")]
     pub(crate) name: Option<Vec<String>>,
     /// One of these mechanisms.
     pub(crate) mechanism: Option<Vec<MechanismKind>>,

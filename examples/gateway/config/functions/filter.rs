@@ -9,6 +9,7 @@ use serde::{
 use toml::Spanned;
 
 use super::FunctionTable;
+use crate::config::values::filled;
 
 /// Which requests are let through. `gateway.toml` describes each key.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -16,13 +17,41 @@ use super::FunctionTable;
 pub(crate) struct FilterTable {
     pub(crate) rule: Vec<Spanned<FilterRule>>,
     /// Whether requests without a matching rule are denied.
-    pub(crate) default: FilterAction,
+    pub(crate) default: Option<FilterAction>,
     /// Whether rules are only counted.
     pub(crate) dry_run: bool,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) max_uri_bytes: Option<usize>,
     pub(crate) max_headers: Option<usize>,
     pub(crate) max_header_bytes: Option<usize>,
+}
+
+impl FilterTable {
+    /// Returns whether requests without a matching rule are denied.
+    pub(crate) fn denies_others(&self) -> bool {
+        self.default == Some(FilterAction::Deny)
+    }
+
+    /// Returns whether the filter lets each request through.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self { default: self.default, dry_run: self.dry_run, ..Self::default() } && !self.denies_others()
+    }
+}
+
+impl FilterRule {
+    /// Returns whether the rule decides on each request, so that no later rule is looked at.
+    pub(crate) fn decides_all(&self) -> bool {
+        let decides = matches!(self.action, RuleAction::Allow | RuleAction::Deny) && !self.dry_run;
+        let has_addresses = [&self.address, &self.not_address].into_iter().any(Option::is_some)
+            || [&self.address_file, &self.not_address_file].into_iter().any(Option::is_some);
+        let has_fields = !self.header.is_empty() || !self.query.is_empty();
+        decides
+            && self.method.is_empty()
+            && self.host.is_empty()
+            && (self.path.is_empty() || self.path.iter().any(|path| path == "/**"))
+            && !has_fields
+            && !has_addresses
+    }
 }
 
 impl FunctionTable for FilterTable {
@@ -41,11 +70,11 @@ pub(crate) struct FilterRule {
     pub(crate) dry_run: bool,
     /// The limit of a rule that limits bodies.
     pub(crate) max_body_bytes: Option<Spanned<u64>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(crate) method: Vec<Spanned<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(crate) host: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "filled")]
     pub(crate) path: Vec<String>,
     #[serde(default)]
     pub(crate) header: BTreeMap<String, Matching>,
@@ -57,10 +86,9 @@ pub(crate) struct FilterRule {
     pub(crate) not_address_file: Option<Spanned<PathBuf>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FilterAction {
-    #[default]
     Allow,
     Deny,
 }

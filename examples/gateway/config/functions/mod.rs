@@ -28,9 +28,7 @@ pub(crate) use self::{
         CacheKeyTable, CacheStoreTable, CacheTable, LocalTable, QueryKey, RedisStoreTable, SetCookieTable, StatusName,
     },
     compression::{CompressionTable, DecompressionTable, EncodingName},
-    filter::{
-        EachPath, FilterAction, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, RuleAction,
-    },
+    filter::{EachPath, FilterRule, FilterTable, Matching, PartTable, PathsAction, PathsTable, RuleAction},
     headers::{HeadersTable, SecurityTable, WordOrOff},
     jwt::{JwksTable, JwtTable},
     limit::{Fallback, InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable, RedisTable},
