@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::values::{filled, some_timeout};
+use crate::config::values::some_timeout;
 
 /// Which JSON Web Tokens are accepted. It has one of `keys_file`, `jwks` and `secret_file`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
