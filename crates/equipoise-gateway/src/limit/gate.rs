@@ -52,7 +52,7 @@ pub(super) struct Undecided;
 pub(super) struct KeyRequired;
 
 impl Gate {
-    pub(super) fn new(limits: Vec<Limit>, settings: GateSettings) -> Result<Self, InvalidRateLimit> {
+    pub(super) fn new(mut limits: Vec<Limit>, settings: GateSettings) -> Result<Self, InvalidRateLimit> {
         #[cfg(feature = "rate-limit-redis")]
         let gateways = match settings.redis.as_ref().map(RedisLimits::fallback_setting) {
             Some(RedisFallback::Local { gateways }) => gateways,
@@ -60,6 +60,9 @@ impl Gate {
         };
         #[cfg(not(feature = "rate-limit-redis"))]
         let gateways = 1;
+        for limit in &mut limits {
+            limit.quota = limit.bounded(limit.quota);
+        }
         Ok(Self {
             #[cfg(feature = "rate-limit-redis")]
             shared: settings.redis.as_ref().map(|redis| SharedLimits::start(redis, &limits)).transpose()?,

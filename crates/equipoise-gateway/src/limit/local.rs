@@ -50,7 +50,8 @@ impl LocalLimits {
     /// Creates full buckets. `quota_of` returns the quota of a limit in this process.
     pub(super) fn new(limits: &[Limit], quota_of: impl Fn(&Limit) -> Quota) -> Result<Self, InvalidRateLimit> {
         let build = |limit: &Limit| {
-            let quota = quota_of(limit);
+            // A part of a quota has longer delays.
+            let quota = limit.bounded(quota_of(limit));
             let governor_quota =
                 quota.checked().map_err(|expected| InvalidRateLimit::quota(&limit.name, quota, expected))?;
             let keys = if limit.key.is_constant() { 1 } else { limit.max_keys };

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use equipoise_core::__private::guarded;
 use equipoise_tower::RequestHead;
@@ -30,6 +30,7 @@ pub struct Limit {
     pub(super) quota: Quota,
     pub(super) missing: MissingKey,
     pub(super) delay_after: Option<u32>,
+    pub(super) max_delay: Duration,
     pub(super) max_keys: usize,
     pub(super) dry_run: bool,
     pub(super) announce: bool,
@@ -48,6 +49,7 @@ impl Limit {
             quota,
             missing: MissingKey::default(),
             delay_after: None,
+            max_delay: Duration::from_secs(10),
             max_keys: 65_536,
             dry_run: false,
             cost: None,
@@ -75,12 +77,31 @@ impl Limit {
     /// quota. Requests beyond the burst are denied, as always. With 0, all requests are spread evenly. Default: no
     /// request is delayed.
     ///
+    /// No request waits for longer than [`max_delay`](Self::max_delay): those that would are denied at once.
+    ///
     /// nginx does the same with `burst=… delay=…` (and without `nodelay`, if `units` is 0). If its client goes away, a
     /// waiting request has used its units all the same. At most as many requests of a key wait as the burst has units.
     #[must_use]
     pub fn delay_after(mut self, units: u32) -> Self {
         self.delay_after = Some(units);
         self
+    }
+
+    /// Sets the longest time that a request is delayed by [`delay_after`](Self::delay_after). Default: 10 s. A request
+    /// that would have to wait for longer is denied, because its client or a proxy would give it up, and its units would
+    /// be used in vain. So the burst is at most what comes back in this time, besides the units that pass at once.
+    #[must_use]
+    pub fn max_delay(mut self, max: Duration) -> Self {
+        self.max_delay = max;
+        self
+    }
+
+    /// Returns a quota with the burst that is left if no request is delayed for longer than the maximum.
+    pub(super) fn bounded(&self, quota: Quota) -> Quota {
+        let Some(free) = self.delay_after else { return quota };
+        let delayed = self.max_delay.as_nanos() / u128::from(quota.interval_nanos()).max(1);
+        let delayed = u32::try_from(delayed).unwrap_or(u32::MAX);
+        quota.burst(quota.max_burst().min(free.saturating_add(1).saturating_add(delayed)))
     }
 
     /// Sets how many keys can be told apart. If more keys are in use (their buckets are not full), a new key starts
@@ -149,6 +170,7 @@ impl fmt::Debug for Limit {
             .field("quota", &self.quota)
             .field("missing", &self.missing)
             .field("delay_after", &self.delay_after)
+            .field("max_delay", &self.max_delay)
             .field("max_keys", &self.max_keys)
             .field("dry_run", &self.dry_run)
             .field("announce", &self.announce)

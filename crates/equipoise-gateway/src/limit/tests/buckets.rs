@@ -238,6 +238,19 @@ fn requests_of_a_burst_are_delayed_to_the_rate_after_the_free_ones() {
 }
 
 #[test]
+fn requests_that_would_wait_for_too_long_are_denied_at_once() {
+    let pass = |secs| Action::Pass { delay: Duration::from_secs(secs) };
+    let denied = Action::Deny { retry_in: Duration::from_secs(60) };
+    let limit = || limit("x", Quota::per_minute(1).burst(1000)).delay_after(1);
+    let outcomes = |limits: LocalLimits| [(); 5].map(|()| ask(&limits, [Some((1, 1))], 1).action(|_| true));
+    assert_eq!(outcomes(limits(&[limit()])), [pass(0), pass(0), denied, denied, denied]);
+    let patient = limit().max_delay(Duration::from_secs(120));
+    assert_eq!(outcomes(limits(&[patient])), [pass(0), pass(0), pass(60), pass(120), denied]);
+    let endless = limit().max_delay(Duration::MAX);
+    assert_eq!(outcomes(limits(&[endless])), [pass(0), pass(0), pass(60), pass(120), pass(180)]);
+}
+
+#[test]
 fn extreme_times_and_quotas_do_not_overflow() {
     let limits = limits(&[limit("x", Quota::per_day(1).burst(3650)), limit("y", Quota::per_second(u32::MAX))]);
     for now in [0, 1, u64::MAX / 4, super::super::local::nanos_of(equipoise_core::Timestamp::from_nanos(u64::MAX))] {
