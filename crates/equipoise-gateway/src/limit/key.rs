@@ -49,7 +49,9 @@ impl LimitKey {
     /// because a client chooses the other 64 bits itself. An IPv4-mapped IPv6 address counts as the IPv4 address.
     ///
     /// `source` determines the address. Behind proxies, it should trust exactly these proxies. The key is missing if
-    /// the address of the peer is unknown.
+    /// the address of the peer is unknown: the server has not set
+    /// [`PeerAddr`](equipoise_affinity::source::PeerAddr) in the extensions of the request, as `axum::serve` does not. Then
+    /// [`MissingKey`](super::MissingKey) decides, and by default all such requests share one bucket.
     #[must_use]
     pub fn client(source: ClientAddress) -> Self {
         Self::network(source, SourcePrefix::default())

@@ -48,6 +48,9 @@ impl RateLimitLayer {
     /// all clients of a proxy would share a bucket: use [`builder`](Self::builder) and a
     /// [`ClientAddress`] that trusts the proxies.
     ///
+    /// The server has to set the address of the peer ([`PeerAddr`](equipoise_affinity::source::PeerAddr)) in the extensions of
+    /// requests. That of `equipoise_proxy` does, and `axum::serve` does not. Without it, all clients share one bucket.
+    ///
     /// # Errors
     ///
     /// [`InvalidRateLimit`] if the quota is invalid.
