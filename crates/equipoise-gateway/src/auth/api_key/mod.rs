@@ -70,7 +70,9 @@ impl ApiKey {
     /// query, with regard to case.
     ///
     /// Prefer a field: URIs are stored in histories, access logs and `Referer`. Layers around this one, and their logs,
-    /// see the URI with the key. The key is removed from the URI that is passed on.
+    /// see the URI with the key. The key is removed from the URI that is passed on. An
+    /// [external service](crate::auth::External) that is asked beside this scheme gets the URI as it came, with the key
+    /// or a mistyped one.
     #[must_use]
     pub fn query(parameter: impl Into<Box<str>>, keys: impl Into<Live<ApiKeys>>) -> Self {
         Self { keys: keys.into(), place: Place::Query(parameter.into()), forward: false }
