@@ -224,7 +224,8 @@ pub(super) fn add_paths(
 ) -> Result<(), ConfigError> {
     let Some(table) = table.map(Spanned::get_ref) else { return Ok(()) };
     let policy = match table {
-        PathsTable::Refuse => UriPolicy::new(),
+        // A route without authentication must not have requests that a backend reads as those for another one.
+        PathsTable::Refuse => UriPolicy::new().on(PathFault::DoubleEncoding, PathAction::Refuse),
         PathsTable::Normalize => UriPolicy::normalizing(),
         PathsTable::Each(each) => each_path(each),
     };

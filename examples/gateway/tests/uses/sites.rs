@@ -79,6 +79,8 @@ async fn an_api_needs_tokens_and_gives_users_fair_shares() {
     let answer = client.request("OPTIONS /v1/orders", preflight).await.unwrap();
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("https://app.test")));
     assert_eq!(client.get("/v1/..%2fhealth").await.status, 400);
+    // A backend that decodes twice would read it as /v1/orders.
+    assert_eq!(client.get("/health/%252e%252e/v1/orders").await.status, 400);
 }
 
 #[tokio::test]
