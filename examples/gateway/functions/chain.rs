@@ -1,6 +1,6 @@
 //! What all functions of a route are added to, and what they are built from.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use equipoise::{
@@ -92,6 +92,8 @@ pub(crate) struct Shared<'e> {
     pub(super) errors: &'e ErrorResponses,
     /// What the errors were built from.
     pub(super) errors_table: &'e Errors,
+    /// How long the proxy waits for the head of a response.
+    pub(super) head: Duration,
     /// Whether clients are asked for certificates.
     pub(super) has_client_ca: bool,
 }
@@ -104,6 +106,7 @@ impl<'e> Shared<'e> {
             number,
             errors,
             errors_table: &listener.errors,
+            head: *listener.timeouts.head.get_ref(),
             has_client_ca: tls.into_iter().any(|tls| tls.client_ca.is_some()),
         }
     }

@@ -1,6 +1,6 @@
 //! Limits of rates and of requests in flight.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use equipoise::{
     SourcePrefix,
@@ -25,7 +25,8 @@ use super::{
 use crate::{
     client::client_address,
     config::{
-        Fallback, InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Rate, RateTable, RedisTable, Tables,
+        Fallback, InFlightTable, KeyTable, LimitHeaders, LimitTable, Missing, Placed, Rate, RateTable, RedisTable,
+        Tables,
     },
     context::Context,
     source::{ConfigError, Source},
@@ -40,6 +41,9 @@ pub(super) enum Stage {
 
 /// The fields in which proxies tell the address of the client. Clients could write them.
 const OF_PROXIES: [&str; 5] = ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+
+/// For how long requests are delayed by default.
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
 /// The limits of a route before or after its authentication.
 struct LimitFunction {
@@ -65,6 +69,12 @@ pub(super) fn add(
     }
     if rates.is_empty() && in_flight.is_empty() {
         return Ok(());
+    }
+    let is_optional = tables.auth.and_then(Placed::table).is_some_and(|(auth, _)| auth.optional);
+    if let Some(span) = skips_anonymous(table).filter(|_| is_optional) {
+        let message = "auth is optional, and nothing limits requests without an identity: add a limit by \"client\", or write \
+                       missing = \"shared\" or \"deny\"";
+        return Err(source.error(span, message));
     }
     let of_identities = rates.iter().map(|rate| &rate.get_ref().by);
     let of_identities = of_identities.chain(in_flight.iter().map(|limit| &limit.get_ref().by)).flatten().next();
@@ -96,7 +106,7 @@ pub(super) fn add(
         Server::read(&keys, table.span(), source)
     };
     let redis = table.redis.as_ref().map(server).transpose()?;
-    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone(), of_table.clone());
+    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone(), of_table.clone(), shared.head);
     let function = context.functions.keep_or_build(&format!("{} limit{suffix}", placed.place), key, || {
         if let Some(second) = in_flight.get(1) {
             let message =
@@ -120,6 +130,16 @@ pub(super) fn add(
         });
     }
     Ok(())
+}
+
+/// Returns the place of the first limit if each of them counts by the identity and skips requests without one.
+fn skips_anonymous(table: &LimitTable) -> Option<Range<usize>> {
+    let rates = table.rate.iter().map(|rate| (rate.span(), rate.get_ref().by(), rate.get_ref().missing));
+    let in_flight = table.in_flight.iter().map(|limit| (limit.span(), limit.get_ref().by(), limit.get_ref().missing));
+    let mut limits = rates.chain(in_flight);
+    let skips = |by, missing| stage_of(by) == Stage::AfterAuthentication && missing == Missing::Skip;
+    let (span, by, missing) = limits.next()?;
+    Some(span).filter(|_| skips(by, missing) && limits.all(|(_, by, missing)| skips(by, missing)))
 }
 
 /// Returns the limits of a stage.
@@ -167,7 +187,7 @@ fn rate(
         builder = builder.status(self::status(status, "400 to 599", source)?);
     }
     for limit in limits {
-        let built = self::limit(limit, place.as_deref(), source)?;
+        let built = self::limit(limit, place.as_deref(), shared.head, source)?;
         // Checked alone, so that the error has the line of this limit.
         let checked = RateLimitLayer::builder().limit(built.clone()).build();
         checked.map_err(|error| source.caused(limit.span(), &error))?;
@@ -207,9 +227,15 @@ fn redis(table: &RedisTable, server: Server) -> RedisLimits {
     redis
 }
 
-/// Creates a limit. `place` is what sets it apart from others in Redis.
-fn limit(table: &Spanned<RateTable>, place: Option<&str>, source: &Source) -> Result<Limit, ConfigError> {
-    let RateTable { name, quota, burst, by, missing, delay_after, max_keys, announce, dry_run } = table.get_ref();
+/// Creates a limit. `place` is what sets it apart from others in Redis. `head` is the time in which a request needs a response.
+fn limit(
+    table: &Spanned<RateTable>,
+    place: Option<&str>,
+    head: Duration,
+    source: &Source,
+) -> Result<Limit, ConfigError> {
+    let RateTable { name, quota, burst, by, missing, delay_after, max_delay, max_keys, announce, dry_run } =
+        table.get_ref();
     let (key, by) = key(by.as_ref(), table.span(), source)?;
     let key = match place.map(str::to_owned) {
         Some(place) => key.and(LimitKey::custom(move |_| Some(place.clone()))),
@@ -220,12 +246,26 @@ fn limit(table: &Spanned<RateTable>, place: Option<&str>, source: &Source) -> Re
     let name = name.clone().unwrap_or_else(|| by.join("-").replace([':', '/'], "-"));
     let mut limit = Limit::new(name, key, quota).missing(missing_key(*missing)).dry_run(*dry_run);
     if let Some(units) = delay_after {
-        limit = limit.delay_after(*units);
+        limit = limit.delay_after(*units).max_delay(self::max_delay(max_delay.as_ref(), head, source)?);
+    } else if let Some(max) = max_delay {
+        return Err(source.error(max.span(), "max_delay has no effect without delay_after: leave it out"));
     }
     if let Some(max) = max_keys {
         limit = limit.max_keys(*max);
     }
     Ok(announce.iter().fold(limit, |limit, announce| limit.announce(*announce)))
+}
+
+/// Returns for how long requests may be delayed. The proxy waits for `head` only, and then they would have failed in vain.
+fn max_delay(max: Option<&Spanned<Duration>>, head: Duration, source: &Source) -> Result<Duration, ConfigError> {
+    match max {
+        None => Ok(MAX_DELAY.min(head / 2)),
+        Some(max) if *max.get_ref() >= head => {
+            let message = format!("max_delay must be shorter than the timeout head of the listener ({head:?})");
+            Err(source.error(max.span(), message))
+        }
+        Some(max) => Ok(*max.get_ref()),
+    }
 }
 
 fn in_flight(

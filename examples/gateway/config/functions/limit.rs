@@ -68,6 +68,8 @@ pub(crate) struct RateTable {
     #[serde(default)]
     pub(crate) missing: Missing,
     pub(crate) delay_after: Option<u32>,
+    #[serde(default, deserialize_with = "some_timeout")]
+    pub(crate) max_delay: Option<Spanned<Duration>>,
     pub(crate) max_keys: Option<usize>,
     pub(crate) announce: Option<bool>,
     #[serde(default)]
