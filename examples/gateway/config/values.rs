@@ -117,7 +117,11 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 fn read<E: Error>(text: &str) -> Result<Duration, E> {
-    let invalid = || E::custom(format_args!("{text:?} is not a duration: write a number and a unit, such as \"30s\""));
+    let invalid = || {
+        E::custom(format_args!(
+            "{text:?} is not a duration: write a number and one of the units ms, s, m and h, such as \"30s\""
+        ))
+    };
     equipoise::spec::time::read(text).ok_or_else(invalid)
 }
 

@@ -3,6 +3,7 @@
 use equipoise::{
     affinity::source::ClientAddress,
     gateway::filter::{FieldEdits, FieldsLayer, InvalidEdit, SecurityFields},
+    proxy::headers::HostRule,
 };
 use toml::Spanned;
 
@@ -21,6 +22,7 @@ pub(super) fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: C
         edits = security(table).map_err(|error| context.source.caused(span, &error))?;
     }
     if let Some((table, _)) = tables.response_headers.and_then(Placed::table) {
+        check_known(table, context.source)?;
         edits = edits.and(self::edits(table, context.source)?);
     }
     if !edits.is_empty() {
@@ -43,8 +45,33 @@ fn layer() -> FieldsLayer {
     FieldsLayer::new().client_address(ClientAddress::connection().peer(client_address))
 }
 
+/// Refuses values that are not known where responses are changed, outside of the authentication.
+fn check_known(table: &HeadersTable, source: &Source) -> Result<(), ConfigError> {
+    if let Some(host) = &table.host {
+        return Err(source.error(host.span(), "responses have no Host: write this in request_headers"));
+    }
+    let HeadersTable { set, set_if_absent, append, .. } = table;
+    let of_identity = |value: &&Spanned<String>| {
+        let text = value.get_ref().replace("{{", "");
+        text.contains("{identity}") || text.contains("{attribute:")
+    };
+    match [set, set_if_absent, append].into_iter().flat_map(|changes| changes.values()).find(of_identity) {
+        None => Ok(()),
+        Some(value) => {
+            let message = "{identity} and {attribute:NAME} are not known in changes of responses: leave them out";
+            Err(source.error(value.span(), message))
+        }
+    }
+}
+
 fn edits(table: &HeadersTable, source: &Source) -> Result<FieldEdits, ConfigError> {
-    let HeadersTable { remove_prefix, remove, rename, set, set_if_absent, append } = table;
+    let HeadersTable { remove_prefix, remove, rename, host, set, set_if_absent, append } = table;
+    for (name, value) in [set, set_if_absent, append].into_iter().flatten() {
+        if name.eq_ignore_ascii_case("host") {
+            let message = "Host has a key of its own: write host = \"backend.test\" beside set";
+            return Err(source.error(value.span(), message));
+        }
+    }
     let mut edits = FieldEdits::new();
     let wrong = |value: &Spanned<String>| {
         let span = value.span();
@@ -58,6 +85,11 @@ fn edits(table: &HeadersTable, source: &Source) -> Result<FieldEdits, ConfigErro
     }
     for (from, to) in rename {
         edits = edits.rename(from, to.get_ref()).map_err(wrong(to))?;
+    }
+    if let Some(host) = host {
+        let message = "is no host: write a name with or without a port, such as \"backend.test:8080\"";
+        let wrong = |_| source.error(host.span(), format_args!("{:?} {message}", host.get_ref()));
+        edits = edits.host(HostRule::set(host.get_ref()).map_err(wrong)?);
     }
     for (name, value) in set {
         edits = edits.set(name, value.get_ref()).map_err(wrong(value))?;

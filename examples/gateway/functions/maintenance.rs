@@ -1,7 +1,7 @@
 //! Maintenance pages.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -52,6 +52,12 @@ pub(super) fn add(
     let source = context.source;
     let page = page(table, source)?;
     let secret = secret(&table.allow, source)?;
+    if let Some(file) = &table.file
+        && source.path(file.get_ref()).parent().is_some_and(|folder| folder != Path::new("") && !folder.is_dir())
+    {
+        let message = "is in a folder that does not exist, so the maintenance could never begin: make the folder";
+        return Err(source.error(file.span(), format_args!("{} {message}", file.get_ref().display())));
+    }
     // The switch and the page can change while the function stays.
     let unswitched =
         MaintenanceTable { active: None, message: None, page_file: None, retry_after: None, ..table.clone() };

@@ -15,6 +15,8 @@ pub(crate) struct HeadersTable {
     pub(crate) remove: Vec<Spanned<String>>,
     /// The old names, with the new ones.
     pub(crate) rename: BTreeMap<String, Spanned<String>>,
+    /// The `Host` of requests.
+    pub(crate) host: Option<Spanned<String>>,
     pub(crate) set: BTreeMap<String, Spanned<String>>,
     pub(crate) set_if_absent: BTreeMap<String, Spanned<String>>,
     pub(crate) append: BTreeMap<String, Spanned<String>>,

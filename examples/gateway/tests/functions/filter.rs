@@ -159,6 +159,7 @@ async fn header_fields_of_requests_and_of_all_responses_are_changed() {
         security_headers = { frame_options = "SAMEORIGIN", referrer_policy = false }
         [listener.request_headers]
         remove_prefix = ["x-internal-"]
+        host = "backend.test"
         set = { x-client = "{client_address} {host}" }
         [listener.response_headers]
         remove = ["server"]
@@ -173,6 +174,7 @@ async fn header_fields_of_requests_and_of_all_responses_are_changed() {
     let mut client = gateway.connect(0).await;
     let answer = client.request("GET /", "x-internal-a: 1\r\nx-client: forged\r\n").await.unwrap();
     assert!(answer.body.contains("x-client: 127.0.0.1 localhost\r\n"), "{}", answer.body);
+    assert!(answer.body.contains("host: backend.test\r\n"), "{}", answer.body);
     assert!(!answer.body.contains("x-internal") && !answer.body.contains("forged"), "{}", answer.body);
     assert_eq!((answer.header("server"), answer.header("x-a"), answer.header("x-b")), (None, None, Some("1")));
     for path in ["/", "/denied"] {
