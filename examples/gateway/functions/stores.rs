@@ -60,7 +60,9 @@ pub(crate) fn store(
                 let memory = memory.build().map_err(|error| source.caused(table.span(), &error))?;
                 let max_entry_bytes = memory.max_entry_bytes();
                 if max_entry_bytes == 0 {
-                    return Err(source.error(table.span(), "max_bytes is too small for any response: use 1000000 or more"));
+                    return Err(
+                        source.error(table.span(), "max_bytes is too small for any response: use 1000000 or more")
+                    );
                 }
                 Ok(CacheStore { store: shared(Arc::new(memory), limits), max_entry_bytes, redis: None })
             }

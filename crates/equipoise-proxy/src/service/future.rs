@@ -201,9 +201,9 @@ where
                         let mut polled = Poll::Pending;
                         let mut poll = || polled = future.as_mut().poll(cx);
                         if is_late {
-                            drop_late(poll)
+                            drop_late(poll);
                         } else {
-                            poll()
+                            poll();
                         }
                         let is_taken = late.take().is_none();
                         break match polled {
