@@ -10,7 +10,7 @@ use bytes::Bytes;
 use equipoise::gateway::stack::{AnyBody, FunctionsFuture, FunctionsService};
 use futures::{
     TryFutureExt,
-    future::{Either, MapErr, MapOk},
+    future::{Either, ErrInto, MapOk},
 };
 use http::{Request, Response};
 use hyper::body::Body;
@@ -48,7 +48,7 @@ impl<S: Clone, B, R> Clone for Functional<S, B, R> {
     }
 }
 
-type Plain<F, R, E> = MapErr<MapOk<F, fn(Response<R>) -> Response<AnyBody<R>>>, fn(E) -> BoxError>;
+type Plain<F, R> = MapOk<F, fn(Response<R>) -> Response<AnyBody<R>>>;
 
 impl<S, B, R> Service<Request<B>> for Functional<S, B, R>
 where
@@ -58,12 +58,12 @@ where
 {
     type Response = Response<AnyBody<R>>;
     type Error = BoxError;
-    type Future = Either<Plain<S::Future, R, S::Error>, FunctionsFuture<R>>;
+    type Future = Either<ErrInto<Plain<S::Future, R>, BoxError>, ErrInto<FunctionsFuture<R>, BoxError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
             Self::Plain(service) => service.poll_ready(cx).map_err(Into::into),
-            Self::With(service, _) => service.poll_ready(cx),
+            Self::With(service, _) => service.poll_ready(cx).map_err(Into::into),
         }
     }
 
@@ -71,14 +71,13 @@ where
         match self {
             Self::Plain(service) => {
                 let untouched: fn(_) -> _ = |response: Response<R>| response.map(AnyBody::untouched);
-                let error: fn(_) -> _ = Into::into;
-                Either::Left(service.call(request.map(AnyBody::untouched)).map_ok(untouched).map_err(error))
+                Either::Left(service.call(request.map(AnyBody::untouched)).map_ok(untouched).err_into())
             }
             Self::With(service, place) => {
                 if let Some(place) = place {
                     request.extensions_mut().insert(place.clone());
                 }
-                Either::Right(service.call(request))
+                Either::Right(service.call(request).err_into())
             }
         }
     }

@@ -120,6 +120,11 @@
 //!
 //! # Place in a stack
 //!
+//! A [`Cache`] returns the errors of the inner service, as a [`CacheError`], because a
+//! [`ReverseProxy`](equipoise_proxy::ReverseProxy) around it answers them. A router of axum accepts only services without
+//! errors: give it [`Functions::new().cache(layer).into_layer()?`](crate::stack::Functions::into_layer), which answers them
+//! too.
+//!
 //! Put the cache behind authentication: it knows no permissions, except for the rules above. Inside of a
 //! [`ReverseProxy`](equipoise_proxy::ReverseProxy), requests are already checked (one host, no request smuggling).
 //! Without one, a request without a usable host is forwarded and not cached. Responses of functions behind the cache,

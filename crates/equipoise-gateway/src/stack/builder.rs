@@ -1,3 +1,5 @@
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::BoxError;
@@ -345,7 +347,7 @@ impl Functions {
     }
 
     /// Puts the functions of the steps 1 and 2 around a service.
-    pub(super) fn toward_client<B, R>(&self, service: Erased<B, R>) -> Erased<B, R>
+    pub(super) fn toward_client<B, R>(&self, service: Erased<B, R, Infallible>) -> Erased<B, R, Infallible>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,

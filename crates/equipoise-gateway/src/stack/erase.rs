@@ -1,4 +1,5 @@
 use std::{
+    convert::Infallible,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -21,49 +22,47 @@ use tower_service::Service;
 use super::body::{AnyBody, IntoAny};
 
 /// The future of an [`Erased`] service.
-pub(super) type Answer<R> = Pin<Box<dyn Future<Output = Result<Response<AnyBody<R>>, BoxError>> + Send>>;
+pub(super) type Answer<R, E> = Pin<Box<dyn Future<Output = Result<Response<AnyBody<R>>, E>> + Send>>;
 
 /// A service behind a pointer that is cheap to clone. All functions have this type, so the type of the whole does not
-/// depend on which functions there are.
-pub(super) struct Erased<B, R>(Arc<dyn Answers<B, R>>);
+/// depend on which functions there are. Its errors are of type `E`: none outside of [`answer_errors`](Self::answer_errors).
+pub(super) struct Erased<B, R, E>(Arc<dyn Answers<B, R, E>>);
 
-trait Answers<B, R>: Send + Sync {
-    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R>;
+trait Answers<B, R, E>: Send + Sync {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, E>;
 }
 
-impl<B, R> Clone for Erased<B, R> {
+impl<B, R, E> Clone for Erased<B, R, E> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<B, R> fmt::Debug for Erased<B, R> {
+impl<B, R, E> fmt::Debug for Erased<B, R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Erased(..)")
     }
 }
 
-impl<B, R> Service<Request<AnyBody<B>>> for Erased<B, R> {
+impl<B, R, E> Service<Request<AnyBody<B>>> for Erased<B, R, E> {
     type Response = Response<AnyBody<R>>;
-    type Error = BoxError;
-    type Future = Answer<R>;
+    type Error = E;
+    type Future = Answer<R, E>;
 
     /// Always ready. The inner service is cloned for each request, and waited for in the future.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<AnyBody<B>>) -> Answer<R> {
+    fn call(&mut self, request: Request<AnyBody<B>>) -> Answer<R, E> {
         self.0.answer(request)
     }
 }
 
-impl<B, R> Erased<B, R>
+impl<B, R> Erased<B, R, BoxError>
 where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
+    B: Send + 'static,
+    R: Body + 'static,
 {
     /// Erases the innermost service.
     pub(super) fn backend<S>(service: S) -> Self
@@ -75,12 +74,26 @@ where
         Self(Arc::new(Backend(service)))
     }
 
+    /// Answers the errors of the service, so that the functions around it see a response.
+    pub(super) fn answer_errors(self, errors: ErrorResponses) -> Erased<B, R, Infallible> {
+        Erased(Arc::new(Answered { service: self, errors: Arc::new(errors) }))
+    }
+}
+
+impl<B, R, E> Erased<B, R, E>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+    E: 'static,
+{
     /// Puts a function around it, if there is one.
     pub(super) fn wrap<L, C>(self, layer: Option<&L>) -> Self
     where
         L: Layer<Self>,
         L::Service: Service<Request<AnyBody<B>>, Response = Response<C>> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Request<AnyBody<B>>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<AnyBody<B>>>>::Error: Into<E>,
         <L::Service as Service<Request<AnyBody<B>>>>::Future: Send + 'static,
         C: IntoAny<R>,
     {
@@ -88,11 +101,6 @@ where
             Some(layer) => Self(Arc::new(Function(layer.layer(self)))),
             None => self,
         }
-    }
-
-    /// Answers the errors of the service, so that the functions around it see a response.
-    pub(super) fn answer_errors(self, errors: ErrorResponses) -> Self {
-        Self(Arc::new(Answered { service: self, errors: Arc::new(errors) }))
     }
 
     /// Takes the responses that a proxy around leaves for requests for which this service is too late.
@@ -105,7 +113,7 @@ where
     where
         L: Layer<AnyRequest<Self>>,
         L::Service: Service<Request<AnyBody<B>>, Response = Response<C>> + Clone + Send + Sync + 'static,
-        <L::Service as Service<Request<AnyBody<B>>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<AnyBody<B>>>>::Error: Into<E>,
         <L::Service as Service<Request<AnyBody<B>>>>::Future: Send + 'static,
         C: IntoAny<R>,
     {
@@ -118,7 +126,7 @@ where
 
 struct Backend<S>(S);
 
-impl<S, B, R> Answers<B, R> for Backend<S>
+impl<S, B, R> Answers<B, R, BoxError> for Backend<S>
 where
     S: Service<Request<AnyBody<B>>, Response = Response<R>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
@@ -126,7 +134,7 @@ where
     B: Send + 'static,
     R: Body + 'static,
 {
-    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, BoxError> {
         // A proxy around would refuse an invalid response without the fields of the functions.
         let is_head = LateResponse::of(&request).map(|_| *request.method() == Method::HEAD);
         let response = self.0.clone().oneshot(request);
@@ -141,10 +149,10 @@ where
     }
 }
 
-struct LateResponses<B, R>(Erased<B, R>);
+struct LateResponses<B, R, E>(Erased<B, R, E>);
 
-impl<B: 'static, R: 'static> Answers<B, R> for LateResponses<B, R> {
-    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+impl<B: 'static, R: 'static, E: 'static> Answers<B, R, E> for LateResponses<B, R, E> {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, E> {
         let late = LateResponse::of(&request);
         let answer = self.0.0.answer(request);
         let Some(late) = late else { return answer };
@@ -170,28 +178,29 @@ impl<B: 'static, R: 'static> Answers<B, R> for LateResponses<B, R> {
 
 struct Function<S>(S);
 
-impl<S, B, R, C> Answers<B, R> for Function<S>
+impl<S, B, R, C, E> Answers<B, R, E> for Function<S>
 where
     S: Service<Request<AnyBody<B>>, Response = Response<C>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
+    S::Error: Into<E>,
     S::Future: Send + 'static,
     B: Send + 'static,
     R: 'static,
     C: IntoAny<R>,
+    E: 'static,
 {
-    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, E> {
         let response = self.0.clone().oneshot(request);
         Box::pin(async { Ok(response.await.map_err(Into::into)?.map(IntoAny::into_any)) })
     }
 }
 
 struct Answered<B, R> {
-    service: Erased<B, R>,
+    service: Erased<B, R, BoxError>,
     errors: Arc<ErrorResponses>,
 }
 
-impl<B: 'static, R: 'static> Answers<B, R> for Answered<B, R> {
-    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R> {
+impl<B: 'static, R: 'static> Answers<B, R, Infallible> for Answered<B, R> {
+    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, Infallible> {
         let (asked, errors) = (Unanswered::of(&request), Arc::clone(&self.errors));
         let response = self.service.0.answer(request);
         Box::pin(async move {
@@ -205,20 +214,20 @@ impl<B: 'static, R: 'static> Answers<B, R> for Answered<B, R> {
 #[derive(Clone, Debug)]
 pub(super) struct AnyRequest<S>(S);
 
-impl<B, R, C> Service<Request<C>> for AnyRequest<Erased<B, R>>
+impl<B, R, E, C> Service<Request<C>> for AnyRequest<Erased<B, R, E>>
 where
     C: Body<Data = Bytes> + Send + 'static,
     C::Error: Into<BoxError>,
 {
     type Response = Response<AnyBody<R>>;
-    type Error = BoxError;
-    type Future = Answer<R>;
+    type Error = E;
+    type Future = Answer<R, E>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<C>) -> Answer<R> {
+    fn call(&mut self, request: Request<C>) -> Answer<R, E> {
         self.0.call(request.map(AnyBody::changed))
     }
 }

@@ -16,7 +16,9 @@ pub struct FunctionsLayer<B, R> {
 }
 
 impl Functions {
-    /// Creates a tower layer, for services with these types of bodies.
+    /// Creates a tower layer, for services with these types of bodies. The compiler infers the types. The inner service takes
+    /// requests with the body [`AnyBody`], as those of axum do. The layered service returns no errors, so a router of axum
+    /// accepts the layer: `Router::new().route("/", get(handler)).layer(functions.into_layer()?)`.
     ///
     /// # Errors
     /// [`InvalidFunctions`] says which functions do not fit together.

@@ -49,8 +49,9 @@
 //!
 //! # Failures
 //!
-//! If the inner service fails, the client gets the response of [`errors`](Functions::errors), for example 502 or 404. It has
-//! the extension [`Failed`](equipoise_proxy::Failed).
+//! If the inner service or the cache fails, the client gets the response of [`errors`](Functions::errors), for example 502 or
+//! 404. It has the extension [`Failed`](equipoise_proxy::Failed). So a [`FunctionsService`] returns no errors, and
+//! [`into_layer`](Functions::into_layer) makes a layer for a router of axum.
 //!
 //! The `ReverseProxy` around the functions answers some requests itself: it refuses requests, and has
 //! [`Timeouts`](equipoise_proxy::Timeouts). Give it [`own_responses`](Functions::own_responses), so that these responses have

@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use equipoise_proxy::error::ErrorResponses;
 use http::{Request, Response, header::ACCESS_CONTROL_REQUEST_METHOD};
 use http_body_util::Empty;
 use tower::service_fn;
@@ -57,7 +58,8 @@ impl Functions {
             let answer = head.clone();
             let refused =
                 service_fn(move |_: Request<AnyBody<Empty<Bytes>>>| ready(Ok::<_, Infallible>(answer.clone())));
-            let mut service = FunctionsService::new(functions.toward_client(Erased::backend(refused)));
+            let refused = Erased::backend(refused).answer_errors(ErrorResponses::new());
+            let mut service = FunctionsService::new(functions.toward_client(refused));
             let mut completed = service.call(request.map(|()| Empty::new()));
             // These functions wait for nothing.
             match std::pin::Pin::new(&mut completed).poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,10 +1,10 @@
 use std::{
+    convert::Infallible,
     fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use equipoise_tower::BoxError;
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -15,23 +15,23 @@ use super::{
 
 /// A service with the functions of [`Functions`](super::Functions) around it. It is always ready and cheap to clone.
 ///
-/// `B` is the body of the requests that it gets, `R` is that of the responses of the innermost service. An error
-/// of the innermost service becomes a response (see [`Functions::errors`](super::Functions::errors)) with the extension
-/// [`Failed`](equipoise_proxy::Failed). A function may return an error of its own.
-pub struct FunctionsService<B, R>(Erased<B, R>);
+/// `B` is the body of the requests that it gets, `R` is that of the responses of the innermost service. It never fails:
+/// an error of the innermost service or of the cache becomes a response (see
+/// [`Functions::errors`](super::Functions::errors)) with the extension [`Failed`](equipoise_proxy::Failed).
+pub struct FunctionsService<B, R>(Erased<B, R, Infallible>);
 
 impl<B, R> FunctionsService<B, R> {
-    pub(super) fn new(service: Erased<B, R>) -> Self {
+    pub(super) fn new(service: Erased<B, R, Infallible>) -> Self {
         Self(service)
     }
 }
 
 impl<B, R> Service<Request<B>> for FunctionsService<B, R> {
     type Response = Response<AnyBody<R>>;
-    type Error = BoxError;
+    type Error = Infallible;
     type Future = FunctionsFuture<R>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
@@ -53,10 +53,10 @@ impl<B, R> fmt::Debug for FunctionsService<B, R> {
 }
 
 /// The response future of a [`FunctionsService`].
-pub struct FunctionsFuture<R>(Answer<R>);
+pub struct FunctionsFuture<R>(Answer<R, Infallible>);
 
 impl<R> Future for FunctionsFuture<R> {
-    type Output = Result<Response<AnyBody<R>>, BoxError>;
+    type Output = Result<Response<AnyBody<R>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)

@@ -75,6 +75,16 @@ async fn an_error_of_the_service_becomes_a_response() {
 }
 
 #[tokio::test]
+async fn the_service_has_no_errors() {
+    let service = Functions::new().layer(service_fn(async |_: Request<AnyBody<Full<Bytes>>>| {
+        Err::<Response<Full<Bytes>>, _>(std::io::Error::other("broken"))
+    }));
+    let result: Result<_, Infallible> = service.expect("valid").oneshot(post("")).await;
+    let Ok(response) = result;
+    assert_eq!(response.status(), 502);
+}
+
+#[tokio::test]
 async fn a_body_that_is_limited_fails_at_its_limit() {
     let rules = FilterRules::new([Rule::deny("none").path("/none")]).expect("valid");
     let functions = Functions::new().filter(FilterLayer::new(rules).max_body_bytes(3));
