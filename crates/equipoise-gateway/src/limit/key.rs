@@ -2,7 +2,10 @@ use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use equipoise_affinity::source::ClientAddress;
@@ -36,7 +39,7 @@ pub struct LimitKey {
 
 #[derive(Clone)]
 enum Part {
-    Client(ClientAddress, SourcePrefix),
+    Client(ClientAddress, SourcePrefix, Arc<AtomicBool>),
     Header(HeaderName),
     Identity,
     Route,
@@ -50,8 +53,12 @@ impl LimitKey {
     ///
     /// `source` determines the address. Behind proxies, it should trust exactly these proxies. The key is missing if
     /// the address of the peer is unknown: the server has not set
-    /// [`PeerAddr`](equipoise_affinity::source::PeerAddr) in the extensions of the request, as `axum::serve` does not. Then
-    /// [`MissingKey`](super::MissingKey) decides, and by default all such requests share one bucket.
+    /// [`PeerAddr`](equipoise_affinity::source::PeerAddr) in the extensions of the request. Then
+    /// [`MissingKey`](super::MissingKey) decides, and by default all such requests share one bucket. The first such request
+    /// writes a warning to the log.
+    ///
+    /// The server of `equipoise-proxy` sets the address. `axum::serve` does not. With axum, serve the router with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, and read axum's extension with [`ClientAddress::peer`].
     #[must_use]
     pub fn client(source: ClientAddress) -> Self {
         Self::network(source, SourcePrefix::default())
@@ -60,7 +67,7 @@ impl LimitKey {
     /// Counts by the network of the client: by the first bits of its address. Otherwise as [`client`](Self::client).
     #[must_use]
     pub fn network(source: ClientAddress, prefix: SourcePrefix) -> Self {
-        Self::part(Part::Client(source, prefix))
+        Self::part(Part::Client(source, prefix, Arc::default()))
     }
 
     /// Counts by the value of a request header, such as that of an API key. The value is compared byte by byte. The key
@@ -134,8 +141,17 @@ impl LimitKey {
 impl Part {
     fn write(&self, head: RequestHead<'_>, sink: &mut dyn FnMut(&[u8])) -> Option<()> {
         match self {
-            Self::Client(source, prefix) => {
-                let address: IpAddr = source.of(head)?;
+            Self::Client(source, prefix, has_warned) => {
+                let Some(address): Option<IpAddr> = source.of(head) else {
+                    if !has_warned.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            "a limit by client cannot tell clients apart, because a request has no address of its peer: \
+                             the server must set the extension PeerAddr, or ClientAddress::peer must read another one \
+                             (axum::serve sets none without into_make_service_with_connect_info)"
+                        );
+                    }
+                    return None;
+                };
                 sink(&prefix.key(address));
             }
             Self::Header(name) => {
@@ -174,7 +190,7 @@ impl fmt::Debug for LimitKey {
 impl fmt::Debug for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Client(source, prefix) => f.debug_tuple("Client").field(source).field(prefix).finish(),
+            Self::Client(source, prefix, _) => f.debug_tuple("Client").field(source).field(prefix).finish(),
             Self::Header(name) => f.debug_tuple("Header").field(name).finish(),
             Self::Identity => f.write_str("Identity"),
             Self::Route => f.write_str("Route"),

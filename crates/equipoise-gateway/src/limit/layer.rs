@@ -46,7 +46,8 @@ pub struct RateLimitLayer {
 impl RateLimitLayer {
     /// Creates a layer with one limit, named `client`, for each client address of the connection. Behind other proxies,
     /// all clients of a proxy would share a bucket: use [`builder`](Self::builder) and a
-    /// [`ClientAddress`] that trusts the proxies.
+    /// [`ClientAddress`] that trusts the proxies. All clients also share a bucket if the server does not set
+    /// [`PeerAddr`](equipoise_affinity::source::PeerAddr), as `axum::serve`: see [`LimitKey::client`].
     ///
     /// The server has to set the address of the peer ([`PeerAddr`](equipoise_affinity::source::PeerAddr)) in the extensions of
     /// requests. That of `equipoise_proxy` does, and `axum::serve` does not. Without it, all clients share one bucket.

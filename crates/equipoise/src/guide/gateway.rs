@@ -139,6 +139,9 @@
 //! request passes if all of them admit it. [`InFlightLayer`](crate::gateway::limit::InFlightLayer) limits the requests at
 //! the same time. Limits by address need a server that sets the address: see [Inside axum](#inside-axum).
 //!
+//! `axum::serve` does not tell the address of the client, so all clients would share one bucket of a limit by client, and a
+//! warning in the log says so: see [below](#inside-axum).
+//!
 //! Behind other proxies, all requests come from the addresses of these proxies. Say which proxies are
 //! trusted and which field they append to, or all clients share one bucket. Do not trust more addresses: a client at a
 //! trusted address can write `X-Forwarded-For` itself, and has a new bucket for each request.
@@ -372,6 +375,61 @@
 //! assert_eq!(send("/old").await?.headers()["location"], "/new");
 //! maintenance.switch(true);
 //! assert_eq!(send("/").await?.status(), 503);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Inside axum
+//!
+//! `Functions` are a layer of an axum router: for all routes of the router with `layer`, or for those that have been added with
+//! `route_layer`. The functions answer all errors, so no `HandleErrorLayer` is needed. That also holds for a cache alone:
+//! `Functions::new().cache(cache)`. There is no `ReverseProxy` around them, so nothing checks requests before them except the
+//! parser of the server.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use axum::{Router, body::Body, extract::ConnectInfo, http::Request, routing::get};
+//! use equipoise::affinity::source::ClientAddress;
+//! use equipoise::gateway::{
+//!     cache::CacheLayer,
+//!     filter::{FilterLayer, FilterRules, Rule},
+//!     limit::{Limit, LimitKey, Quota, RateLimitLayer},
+//!     stack::Functions,
+//! };
+//! use http_body_util::BodyExt;
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let rules = FilterRules::new([Rule::deny("admin").path("/admin/**")])?;
+//! // The address that axum's server tells. Without it, all clients share one bucket.
+//! let client = ClientAddress::connection()
+//!     .peer(|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()));
+//! let limit = Limit::new("client", LimitKey::client(client), Quota::per_minute(1).burst(3));
+//! let functions = Functions::new()
+//!     .filter(FilterLayer::new(rules))
+//!     .rate_limit(RateLimitLayer::builder().limit(limit).build()?)
+//!     .cache(CacheLayer::new(64 << 20)?);
+//! let app: Router = Router::new()
+//!     .route("/orders", get(async || ([("cache-control", "max-age=60")], "orders")))
+//!     .layer(functions.into_layer()?);
+//! // Then `axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())`.
+//!
+//! let send = async |peer: [u8; 4], path: &str| {
+//!     let request = Request::get(path).header("host", "api.test").extension(ConnectInfo(SocketAddr::from((peer, 40312))));
+//!     let request = request.body(Body::empty()).expect("a valid request");
+//!     let Ok(response) = app.clone().oneshot(request).await;
+//!     let (head, body) = response.into_parts();
+//!     body.collect().await.map(|body| (head, body.to_bytes()))
+//! };
+//! assert_eq!(send([192, 0, 2, 7], "/admin/users").await?.0.status, 403);
+//! for result in ["fwd=uri-miss", "hit", "hit"] {
+//!     let (head, body) = send([192, 0, 2, 7], "/orders").await?;
+//!     assert_eq!(body, "orders");
+//!     assert!(head.headers["cache-status"].to_str()?.contains(result));
+//! }
+//! assert_eq!(send([192, 0, 2, 7], "/orders").await?.0.status, 429);
+//! assert_eq!(send([192, 0, 2, 8], "/orders").await?.0.status, 200);
 //! # Ok(())
 //! # }
 //! ```

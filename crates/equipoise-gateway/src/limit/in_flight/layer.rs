@@ -37,7 +37,8 @@ pub struct InFlightLayer {
 
 impl InFlightLayer {
     /// Creates a layer that limits the requests of each client address of the connection. Behind other proxies, use
-    /// [`builder`](Self::builder) and a [`ClientAddress`] that trusts the proxies.
+    /// [`builder`](Self::builder) and a [`ClientAddress`] that trusts the proxies. Under a server that does not set
+    /// [`PeerAddr`](equipoise_affinity::source::PeerAddr), such as `axum::serve`, see [`LimitKey::client`].
     ///
     /// # Errors
     ///

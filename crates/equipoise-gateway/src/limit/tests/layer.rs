@@ -1,5 +1,9 @@
 use std::{
     convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -8,6 +12,7 @@ use equipoise_affinity::source::ClientAddress;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::{Limited, field, from, with};
 use crate::{
@@ -31,6 +36,41 @@ async fn a_client_is_denied_after_its_burst_until_a_unit_is_back() {
     assert_eq!(limited.statuses(2, || from("192.0.2.7")).await, [200, 429]);
     let stats = &limited.layer.stats()[0];
     assert_eq!((stats.name.as_str(), stats.admitted, stats.denied, stats.keys), ("client", 5, 3, 2));
+}
+
+/// Counts the warnings in the log.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn the_first_request_without_an_address_writes_a_warning() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let limited =
+        Limited::new(RateLimitLayer::builder().limit(Limit::new("client", client(), Quota::per_second(9).burst(9))));
+    for (request, expected) in [(from("192.0.2.7"), 0), (Request::new(()), 1), (Request::new(()), 1)] {
+        limited.ask(request).await;
+        assert_eq!(warnings.0.load(Ordering::Relaxed), expected);
+    }
 }
 
 #[tokio::test]
