@@ -75,8 +75,8 @@ pub(super) fn add(
             let name = rule.get_ref().name.clone().unwrap_or_else(|| format!("rule {}", at + 1));
             rules.push(self::rule(&name, rule, context.source)?);
         }
-        let rules = FilterRules::new(rules).map_err(|error| context.source.error(span.clone(), error))?;
-        Ok(rules.deny_others(table.denies_others()))
+        let rules = if table.denies_others() { FilterRules::denying_others(rules) } else { FilterRules::new(rules) };
+        rules.map_err(|error| context.source.error(span.clone(), error))
     };
     // The addresses in files, in one hash.
     let files = || {
@@ -171,8 +171,8 @@ fn rule(name: &str, table: &Spanned<FilterRule>, source: &Source) -> Result<Rule
     if let Some(ranges) = addresses(table.not_address.as_ref(), table.not_address_file.as_ref(), source)? {
         rule = rule.not_addresses(ranges);
     }
-    // Checked alone, so that the error has the line of this rule.
-    let checked = FilterRules::new([rule.clone()]);
+    // Checked alone, so that the error has the line of this rule. It may be one that allows.
+    let checked = FilterRules::denying_others([rule.clone()]);
     checked.map(|_| rule.dry_run(table.dry_run)).map_err(|error| source.error(span, error))
 }
 

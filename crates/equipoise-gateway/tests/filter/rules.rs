@@ -179,13 +179,24 @@ async fn a_dry_run_counts_and_denies_nothing() {
 
 #[tokio::test]
 async fn requests_that_no_rule_allows_can_be_denied() {
-    let rules = FilterRules::new([Rule::allow("api").path("/api/**")]).expect("rules").deny_others(true);
+    let rules = FilterRules::denying_others([Rule::allow("api").path("/api/**")]).expect("rules");
     let layer = FilterLayer::new(rules);
     assert_eq!(send(&layer, request("GET", "/api/x")).await.status, 200);
     let denied = send(&layer, request("GET", "/x")).await;
     assert_eq!((denied.status, denied.code), (403, Some("not_allowed")));
     layer.replace(FilterRules::default());
     assert_eq!(send(&layer, request("GET", "/x")).await.status, 200, "the rules were exchanged");
+}
+
+#[test]
+fn rules_that_only_allow_need_the_others_to_be_denied() {
+    let rules = || [Rule::allow("office").path("/admin/**"), Rule::allow("api").path("/api/**")];
+    let error = FilterRules::new(rules()).expect_err("other requests pass too");
+    assert_eq!((error.rule.as_str(), error.error.setting), ("office", "action"));
+    assert!(error.to_string().contains("FilterRules::denying_others"), "{error}");
+    FilterRules::denying_others(rules()).expect("other requests are denied");
+    FilterRules::new(rules().into_iter().chain([Rule::limit("uploads", 9)])).expect("a limit");
+    FilterRules::new([]).expect("no rules, for a layer that has only limits");
 }
 
 #[tokio::test]

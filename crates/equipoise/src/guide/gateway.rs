@@ -60,44 +60,6 @@
 //! [`Functions::own_responses`](crate::gateway::stack::Functions::own_responses), so that the responses to requests that it
 //! refuses, and those after its timeouts, have the request id and the fields for browsers too.
 //!
-//! # Inside axum
-//!
-//! `Functions` works around a router of axum, too. The error of the resulting service is a
-//! `BoxError`, but a router of axum accepts only services and layers that cannot fail. So put a `ReverseProxy` around, which
-//! turns errors into responses:
-//!
-//! ```
-//! use std::net::SocketAddr;
-//!
-//! use axum::{Router, extract::{ConnectInfo, Request}, routing::get};
-//! use equipoise::affinity::source::PeerAddr;
-//! use equipoise::gateway::{limit::{Quota, RateLimitLayer}, stack::Functions};
-//! use equipoise::proxy::ReverseProxy;
-//! use tower::ServiceBuilder;
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let orders = Router::new().route("/orders", get(async || "orders"));
-//! let functions = Functions::new().rate_limit(RateLimitLayer::per_client(Quota::per_second(10))?);
-//! let gateway = ServiceBuilder::new()
-//!     .map_request(|mut request: Request| {
-//!         if let Some(&ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-//!             request.extensions_mut().insert(PeerAddr(peer));
-//!         }
-//!         request
-//!     })
-//!     .service(ReverseProxy::new(functions.layer(orders)?));
-//! let app: Router = Router::new().fallback_service(gateway);
-//! // Then `axum::serve(listener, app)`.
-//! let app = app.into_make_service_with_connect_info::<SocketAddr>();
-//! # drop(app);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! `axum::serve` does not set the address of the client, [`PeerAddr`](crate::affinity::source::PeerAddr). Without the closure
-//! above, all clients share one bucket of a limit by address, rules about addresses know no address, and nothing warns.
-//! [`Server`](crate::proxy::server::Server) sets it.
-//!
 //! # Filters
 //!
 //! [`UriLayer`](crate::gateway::filter::UriLayer) refuses or rewrites paths that servers read differently (`..`, `//`,
@@ -137,7 +99,7 @@
 //!
 //! A [`RateLimitLayer`](crate::gateway::limit::RateLimitLayer) has up to eight limits. Each has a key and a quota, and a
 //! request passes if all of them admit it. [`InFlightLayer`](crate::gateway::limit::InFlightLayer) limits the requests at
-//! the same time. Limits by address need a server that sets the address: see [Inside axum](#inside-axum).
+//! the same time.
 //!
 //! `axum::serve` does not tell the address of the client, so all clients would share one bucket of a limit by client, and a
 //! warning in the log says so: see [below](#inside-axum).

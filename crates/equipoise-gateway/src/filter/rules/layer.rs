@@ -26,11 +26,14 @@ use crate::{Denial, ReplyBody, ReplyFuture, reply_future::LateDenial};
 
 /// A layer that allows or denies requests by [rules](FilterRules), and limits their sizes.
 ///
+/// The inner service gets requests with the body [`LimitedBody`](super::LimitedBody), whatever the body is that the layered service
+/// gets. Write `Request<_>` for the request of a handler, not one type of body: otherwise, the layered service is no service.
+///
 /// | reason | status | code |
 /// | --- | --- | --- |
 /// | a rule that denies | that of the rule | `forbidden`, or one for the status, such as `not_found` |
 /// | [`Rule::only_methods`](super::Rule::only_methods) | 405 with `Allow` | `method_not_allowed` |
-/// | no rule, and [`FilterRules::deny_others`] | 403 | `not_allowed` |
+/// | no rule, with [`FilterRules::denying_others`] | 403 | `not_allowed` |
 /// | the client's address decides, and is not known | 403 | `client_address_unknown` |
 /// | an ambiguous path | 400 | `ambiguous_path` |
 /// | the body is too long | 413 | `body_too_large` |

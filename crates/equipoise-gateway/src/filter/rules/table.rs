@@ -21,7 +21,7 @@ use crate::Denial;
 /// The rules of a filter, in the order in which they are looked at.
 ///
 /// The first rule that allows or denies, and whose conditions are met, decides. A request that meets the conditions of
-/// none is allowed, unless [`deny_others`](Self::deny_others) is set.
+/// none is allowed by [`new`](Self::new), and denied by [`denying_others`](Self::denying_others).
 ///
 /// Rules compare the path that a server acts on, as the [routes](equipoise_proxy::route) of a proxy do. Servers
 /// disagree about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule has a path, the request gets status
@@ -105,12 +105,41 @@ enum By {
 }
 
 impl FilterRules {
-    /// Creates rules. The names of rules are unique.
+    /// Creates rules that allow the requests which meet the conditions of none. The names of rules are unique.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRule`] names the first rule that is invalid, and says what would be valid. Rules that only allow are
+    /// invalid, because they would change nothing.
+    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Result<Self, InvalidRule> {
+        let table = Self::checked(rules)?;
+        let first = table.rules.first().map(|counted| &counted.rule);
+        let only_allow = table.rules.iter().all(|counted| matches!(counted.rule.action, Action::Allow));
+        match first.filter(|_| only_allow) {
+            Some(rule) => Err(InvalidRule {
+                rule: rule.name.to_string(),
+                error: RuleError {
+                    setting: "action",
+                    text: "allow".to_owned(),
+                    valid: "other requests pass too, so rules that only allow change nothing: add a rule that denies, or \
+                            use FilterRules::denying_others",
+                },
+            }),
+            None => Ok(table),
+        }
+    }
+
+    /// Creates rules that deny the requests which meet the conditions of none with status 403. The names of rules are
+    /// unique.
     ///
     /// # Errors
     ///
     /// [`InvalidRule`] names the first rule that is invalid, and says what would be valid.
-    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Result<Self, InvalidRule> {
+    pub fn denying_others(rules: impl IntoIterator<Item = Rule>) -> Result<Self, InvalidRule> {
+        Ok(Self { denies_others: true, ..Self::checked(rules)? })
+    }
+
+    fn checked(rules: impl IntoIterator<Item = Rule>) -> Result<Self, InvalidRule> {
         let mut table = Self::default();
         let mut names = HashSet::new();
         for mut rule in rules {
@@ -127,13 +156,6 @@ impl FilterRules {
             table.rules.push(Counted { rule, met: AtomicU64::new(0) });
         }
         Ok(table)
-    }
-
-    /// Sets whether requests that meet the conditions of no rule are denied with status 403. Default: false.
-    #[must_use]
-    pub fn deny_others(mut self, deny: bool) -> Self {
-        self.denies_others = deny;
-        self
     }
 
     /// Sets whether rules with paths also decide about paths that servers read differently. Default: false, so that
