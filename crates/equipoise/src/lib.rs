@@ -35,6 +35,9 @@ pub use equipoise_affinity as affinity;
 #[doc(inline)]
 pub use equipoise_core::*;
 /// Functions of proxies and API gateways as tower layers: caching, compression, rate limits, authentication, filters.
+///
+/// A feature of `equipoise-gateway` has the prefix `gateway-` here: the compiler and the documentation name `auth-basic`, and
+/// the feature of this crate is `gateway-auth-basic`.
 #[cfg(feature = "gateway")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gateway")))]
 #[doc(inline)]

@@ -25,6 +25,11 @@ impl OriginPattern {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidOrigin> {
         let refused = |valid| InvalidOrigin { origin: text.to_owned(), valid };
         const VALID: &str = "write an origin as browsers send it: https://app.test, without a slash at the end";
+        if text == "*" {
+            return Err(refused(
+                "a list of origins has no `*`; to allow all sites to read responses, use CorsPolicy::any_origin",
+            ));
+        }
         if text == "null" {
             return Err(refused("any page can send this origin, from a sandbox; write the origin of the page"));
         }
@@ -100,6 +105,12 @@ mod tests {
             assert!(!below.matches(origin.as_bytes()), "{origin}");
         }
         assert!(OriginPattern::parse("http://localhost:3000").expect("an origin").matches(b"http://localhost:3000"));
+    }
+
+    #[test]
+    fn the_refusal_of_a_star_says_how_to_allow_all_sites() {
+        let error = OriginPattern::parse("*").expect_err("no origin");
+        assert!(error.valid.contains("CorsPolicy::any_origin"), "{error}");
     }
 
     #[test]

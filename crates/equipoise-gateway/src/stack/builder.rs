@@ -291,7 +291,8 @@ impl Functions {
         false
     }
 
-    /// Puts the functions around a service. The service is cloned for each request, and waited for until it is ready.
+    /// Puts the functions around a service. The service is cloned for each request, and waited for until it is ready. It
+    /// gets requests with the body [`AnyBody`]: write `Request<_>` for the request of a handler, not one type of body.
     ///
     /// # Errors
     /// [`InvalidFunctions`] says which functions do not fit together.

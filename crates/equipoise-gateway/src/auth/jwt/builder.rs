@@ -43,8 +43,9 @@ pub struct JwtBuilder {
 
 impl Jwt {
     /// Starts with the keys of the issuer: [`Keys`], a [`KeySet`](super::KeySet) or a
-    /// [`VerifyingKey`](super::VerifyingKey). [`issuer`](JwtBuilder::issuer) and [`audience`](JwtBuilder::audience)
-    /// have to be set too.
+    /// [`VerifyingKey`](super::VerifyingKey). A text is not among them: [`Keys::url`] fetches a JWK set, [`Keys::file`]
+    /// reads a file, and [`KeySet::read`](super::KeySet::read) reads a text with keys. [`issuer`](JwtBuilder::issuer) and
+    /// [`audience`](JwtBuilder::audience) have to be set too.
     pub fn builder(keys: impl Into<Keys>) -> JwtBuilder {
         JwtBuilder {
             keys: keys.into(),

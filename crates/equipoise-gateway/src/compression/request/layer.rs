@@ -28,6 +28,9 @@ use crate::{
 
 /// Decompresses the bodies of requests, for backends that cannot.
 ///
+/// The inner service gets requests with the body [`DecompressedBody`](super::DecompressedBody), whatever the body is that the layered service
+/// gets. Write `Request<_>` for the request of a handler, not one type of body: otherwise, the layered service is no service.
+///
 /// A request with `Content-Encoding: gzip`, `x-gzip`, `br`, `zstd` or `deflate` reaches the inner service without this
 /// field and without `Content-Length`, and its body is decompressed while it is read. Requests without an encoding pass as
 /// they are. The decompressed body is not kept, so the memory for each request is that of the decoder, whose size the client

@@ -23,6 +23,9 @@ use crate::{Denial, ReplyBody, ReplyFuture, reply_future::LateDenial};
 
 /// A layer that gives the bodies of requests to [filters](super::BodyFilter).
 ///
+/// The inner service gets requests with the body [`FilteredBody`](super::FilteredBody), whatever the body is that the layered service
+/// gets. Write `Request<_>` for the request of a handler, not one type of body: otherwise, the layered service is no service.
+///
 /// Requests without a body are passed on as they are, and so are `CONNECT` requests. A body with `Content-Encoding` is
 /// given only to filters that can [read it](super::BodyFilter::reads_encoded), or if [`encoded`](Self::encoded) is set.
 /// Otherwise, it could hide from the filter what it looks for, so the response has status 415, `Accept-Encoding: identity`,

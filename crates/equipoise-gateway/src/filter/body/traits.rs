@@ -13,7 +13,7 @@ use crate::Denial;
 ///
 /// ```
 /// use bytes::Bytes;
-/// use equipoise_gateway::filter::{BodyFilter, BodyOutput, BodyRejected};
+/// use equipoise_gateway::filter::{BodyFilter, BodyOutput, BodyRejected, FilteredResponse, ResponseBodyFilterLayer};
 ///
 /// /// Changes letters to upper case.
 /// struct Upper;
@@ -24,6 +24,11 @@ use crate::Denial;
 ///         Ok(())
 ///     }
 /// }
+///
+/// // Each body gets a filter of its own.
+/// let layer = ResponseBodyFilterLayer::new(|_: &FilteredResponse<'_>| Some(Box::new(Upper) as Box<dyn BodyFilter>))
+///     .content_types(["text/plain"]);
+/// # drop(layer);
 /// ```
 pub trait BodyFilter: Send {
     /// Takes the next bytes, which are not empty, and passes on bytes with [`BodyOutput::push`].
@@ -104,6 +109,10 @@ impl BodyRejected {
 }
 
 /// Creates filters for the bodies of requests. Closures that take a [`RequestHead`] implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not create filters for the bodies of requests",
+    note = "each body needs a filter of its own: use a closure `|_: RequestHead<'_>| Some(Box::new(filter) as Box<dyn BodyFilter>)` that creates it"
+)]
 pub trait FilterRequest: Send + Sync {
     /// Returns the filter for a request, or `None` if its body is passed on as it is.
     fn filter(&self, head: RequestHead<'_>) -> Option<Box<dyn BodyFilter>>;
@@ -133,6 +142,10 @@ pub struct FilteredResponse<'r> {
 }
 
 /// Creates filters for the bodies of responses. Closures that take a [`FilteredResponse`] implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not create filters for the bodies of responses",
+    note = "each body needs a filter of its own: use a closure `|_: &FilteredResponse<'_>| Some(Box::new(filter) as Box<dyn BodyFilter>)` that creates it"
+)]
 pub trait FilterResponse: Send + Sync {
     /// Returns the filter for a response, or `None` if its body is passed on as it is.
     fn filter(&self, response: &FilteredResponse<'_>) -> Option<Box<dyn BodyFilter>>;

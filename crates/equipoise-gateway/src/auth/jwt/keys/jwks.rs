@@ -175,7 +175,8 @@ mod tests {
         assert_eq!(with("alg", json!("RSA-OAEP")), Some(IgnoredReason::UnknownAlgorithm));
         assert_eq!(with("alg", json!("none")), Some(IgnoredReason::UnknownAlgorithm));
         assert_eq!(with("alg", json!(1)), Some(IgnoredReason::Member { member: "alg" }));
-        let algorithm = |algorithm| Some(IgnoredReason::Key(InvalidKey::Algorithm { algorithm }));
+        let fits = "RS256, RS384, RS512, PS256, PS384 or PS512";
+        let algorithm = |algorithm| Some(IgnoredReason::Key(InvalidKey::Algorithm { algorithm, fits }));
         assert_eq!(with("alg", json!("HS256")), algorithm(Algorithm::Hs256));
         assert_eq!(with("alg", json!("ES256")), algorithm(Algorithm::Es256));
         assert_eq!(with("kid", json!(1)), Some(IgnoredReason::Member { member: "kid" }));

@@ -73,11 +73,13 @@ pub enum InvalidKey {
         bits: usize,
     },
     /// The algorithm is one of another kind of key.
-    #[error("{algorithm} does not fit to this kind of key")]
+    #[error("{algorithm} does not fit to this kind of key: use {fits}")]
     #[non_exhaustive]
     Algorithm {
         /// The algorithm that was refused.
         algorithm: Algorithm,
+        /// What would fit to the key.
+        fits: &'static str,
     },
     /// The text has no PEM block.
     #[error("there is no PEM block: a key begins with `-----BEGIN PUBLIC KEY-----`")]
@@ -110,7 +112,8 @@ impl VerifyingKey {
     pub fn secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, InvalidKey> {
         let (secret, min) = (secret.as_ref(), algorithm.min_secret());
         if !algorithm.is_symmetric() {
-            return Err(InvalidKey::Algorithm { algorithm });
+            let fits = "HS256, HS384 or HS512 with a secret, and a public key for other algorithms";
+            return Err(InvalidKey::Algorithm { algorithm, fits });
         }
         if let Some(form) = form_of_key(secret) {
             return Err(InvalidKey::KeyAsSecret { form });
@@ -219,10 +222,22 @@ impl VerifyingKey {
     /// [`InvalidKey::Algorithm`] if the algorithm does not fit to the key.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Result<Self, InvalidKey> {
         if !self.verifies(algorithm) {
-            return Err(InvalidKey::Algorithm { algorithm });
+            return Err(InvalidKey::Algorithm { algorithm, fits: self.fits() });
         }
         self.algorithm = Some(algorithm);
         Ok(self)
+    }
+
+    /// Names the algorithms that the key verifies.
+    fn fits(&self) -> &'static str {
+        match (self.algorithm, self.kind) {
+            (Some(only), _) => only.as_str(),
+            (None, Kind::Secret) => "HS256, HS384 or HS512",
+            (None, Kind::Rsa) => "RS256, RS384, RS512, PS256, PS384 or PS512",
+            (None, Kind::P256) => "ES256",
+            (None, Kind::P384) => "ES384",
+            (None, Kind::Ed25519) => "EdDSA",
+        }
     }
 
     /// Returns the id, if there is one.
@@ -302,8 +317,19 @@ mod tests {
             }
             assert!(!format!("{key:?}").contains('7'), "{key:?}");
         }
-        let refused = VerifyingKey::secret(Algorithm::Rs256, [7; 64]).map(drop);
-        assert_eq!(refused, Err(InvalidKey::Algorithm { algorithm: Algorithm::Rs256 }));
+        let refused = VerifyingKey::secret(Algorithm::Rs256, [7; 64]).map(drop).expect_err("no algorithm of a secret");
+        let text = "RS256 does not fit to this kind of key: use HS256, HS384 or HS512 with a secret, and a public key for \
+                    other algorithms";
+        assert_eq!(refused.to_string(), text);
+    }
+
+    #[test]
+    fn the_refusal_of_an_algorithm_names_those_of_the_key() {
+        let rsa = VerifyingKey::rsa(&[0xff; 256], &[1, 0, 1]).expect("a key");
+        let refused = rsa.clone().algorithm(Algorithm::EdDsa).map(drop).expect_err("another kind");
+        assert!(refused.to_string().ends_with("use RS256, RS384, RS512, PS256, PS384 or PS512"), "{refused}");
+        let refused = rsa.algorithm(Algorithm::Ps256).expect("it fits").algorithm(Algorithm::Rs256).map(drop);
+        assert!(refused.expect_err("only PS256").to_string().ends_with("use PS256"));
     }
 
     #[test]
