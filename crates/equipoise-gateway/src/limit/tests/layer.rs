@@ -193,10 +193,10 @@ async fn a_delayed_request_reaches_the_backend_at_the_rate_of_the_quota() {
 #[tokio::test]
 async fn a_denied_request_neither_clones_into_nor_calls_the_backend() {
     let layer = RateLimitLayer::per_client(Quota::per_hour(1)).expect("a layer");
-    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counter = std::sync::Arc::clone(&calls);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
     let mut service = layer.layer(service_fn(move |_: Request<()>| {
-        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
         std::future::ready(Ok::<_, Infallible>(Response::new(())))
     }));
     assert!(service.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready());
@@ -205,7 +205,7 @@ async fn a_denied_request_neither_clones_into_nor_calls_the_backend() {
         let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Ready(Ok(_))));
     }
-    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
