@@ -17,7 +17,7 @@ use super::{
         control::RequestControl,
         freshness::{self, Use},
         policy::{Asked, HAS_VALIDATOR, Policy},
-        vary::{self, Selecting},
+        vary::{self, Selecting, Selector},
     },
     sharing::{
         fill::Budget,
@@ -217,7 +217,8 @@ impl Engine {
         now: SystemTime,
     ) -> Plan {
         let headers = request.headers();
-        let selected = lookup.entries.iter().find(|entry| vary::matches(&entry.head().vary, headers));
+        let mut selector = Selector::new(headers);
+        let selected = lookup.entries.iter().find(|entry| selector.selects(&entry.head().vary));
         let mut why = if lookup.entries.is_empty() { Forwarded::UriMiss } else { Forwarded::VaryMiss };
         let mut requested = false;
         if let Some(entry) = selected {

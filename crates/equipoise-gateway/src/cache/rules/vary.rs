@@ -68,7 +68,32 @@ pub(crate) fn select_like(selecting: &Selecting, request: &HeaderMap) -> Selecti
 
 /// Returns whether a request selects a stored response.
 pub(crate) fn matches(selecting: &Selecting, request: &HeaderMap) -> bool {
-    selecting.iter().all(|(name, values)| values.first() == normal(name, request).as_ref())
+    Selector::new(request).selects(selecting)
+}
+
+/// Compares a request with the variants of a key. The value of a field is brought into its normal form once.
+pub(crate) struct Selector<'a> {
+    request: &'a HeaderMap,
+    known: Vec<(HeaderName, Option<HeaderValue>)>,
+}
+
+impl<'a> Selector<'a> {
+    pub(crate) fn new(request: &'a HeaderMap) -> Self {
+        Self { request, known: Vec::new() }
+    }
+
+    /// Returns whether the request selects a stored response.
+    pub(crate) fn selects(&mut self, selecting: &Selecting) -> bool {
+        selecting.iter().all(|(name, values)| values.first() == self.value(name))
+    }
+
+    fn value(&mut self, name: &HeaderName) -> Option<&HeaderValue> {
+        let at = self.known.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.known.push((name.clone(), normal(name, self.request)));
+            self.known.len() - 1
+        });
+        self.known.get(at)?.1.as_ref()
+    }
 }
 
 /// Returns the values of a field as one value, in a form in which values that mean the same are equal: without spaces
@@ -100,7 +125,7 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     }
     let mut list = Vec::with_capacity(joined.len());
     compact(&joined, &mut list);
-    if weighted {
+    if weighted && list.len() <= MAX_ORDERED_LEN {
         list = by_weight(list);
     }
     // The bytes are those of valid values, so this does not fail.
@@ -111,6 +136,9 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
 /// the values that were seen last.
 static KNOWN: LazyLock<quick_cache::sync::Cache<Box<[u8]>, HeaderValue>> =
     LazyLock::new(|| quick_cache::sync::Cache::new(512));
+
+/// The members of a longer list stay in their order, because sorting them takes long and no browser sends such a list.
+const MAX_ORDERED_LEN: usize = 1024;
 
 /// A longer value is not remembered.
 const MAX_KNOWN_LEN: usize = 256;
@@ -281,6 +309,26 @@ mod tests {
         assert!(!same("foo", &["a b"], &["ab"]));
         assert!(!same("foo", &["\"a, b\""], &["\"a,b\""]));
         assert!(!same("foo", &[], &[""]));
+    }
+
+    #[test]
+    fn a_long_list_is_compared_in_its_order() {
+        let list = |names: &mut dyn Iterator<Item = u32>| names.map(|i| format!("t{i}")).collect::<Vec<_>>().join(", ");
+        let (forward, backward) = (list(&mut (0..300)), list(&mut (0..300).rev()));
+        assert!(same("accept-encoding", &[&forward], &[&forward]));
+        assert!(!same("accept-encoding", &[&forward], &[&backward]));
+    }
+
+    #[test]
+    fn the_values_of_a_request_are_compared_with_all_variants() {
+        let mut request = HeaderMap::new();
+        request.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, br"));
+        let variant = |value| vec![(ACCEPT_ENCODING, vec![HeaderValue::from_static(value)])];
+        let mut selector = Selector::new(&request);
+        assert!(!selector.selects(&variant("gzip")));
+        assert!(selector.selects(&variant("br,gzip")));
+        assert!(!selector.selects(&vec![(ACCEPT_LANGUAGE, vec![HeaderValue::from_static("de")])]));
+        assert_eq!(selector.known.len(), 2);
     }
 
     #[test]
