@@ -248,13 +248,6 @@ fn built(
     span: Range<usize>,
     source: &Source,
 ) -> Result<Jwt, ConfigError> {
-    let contradictions =
-        [("issuer", &table.issuer, table.any_issuer), ("audience", &table.audience, table.any_audience)];
-    if let Some((key, ..)) = contradictions.into_iter().find(|(_, named, any)| *any && !named.is_empty()) {
-        let message =
-            format!("{key} has no effect with any_{key} = true, which accepts each {key}: leave one of them out");
-        return Err(source.error(span, message));
-    }
     if let Some(algorithms) = algorithms {
         jwt = jwt.algorithms(algorithms);
     }

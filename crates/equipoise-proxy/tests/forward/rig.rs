@@ -110,13 +110,14 @@ impl Proxy {
 
     /// Sends a request without a body for a URL. `fields` end with line ends.
     pub(crate) async fn get(&self, url: &str, fields: &str) -> Reply {
-        self.send(&format!("GET {url} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n")).await
+        self.send(&format!("GET {url} HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: text/plain\r\n{fields}\r\n"))
+            .await
     }
 
     /// Asks for a tunnel. Returns it if it was opened.
     pub(crate) async fn tunnel(&self, target: &str, fields: &str) -> Result<TcpStream, Reply> {
         let mut stream = self.connect().await;
-        let request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{fields}\r\n");
+        let request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\naccept: text/plain\r\n{fields}\r\n");
         stream.write_all(request.as_bytes()).await.expect("open");
         opened(stream).await
     }
