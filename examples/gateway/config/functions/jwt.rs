@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::values::some_timeout;
+use crate::config::values::{some_filled, some_timeout};
 
 /// Which JSON Web Tokens are accepted. It has one of `keys_file`, `jwks` and `secret_file`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -31,8 +31,10 @@ pub(crate) struct JwtTable {
     /// How many verified tokens are remembered.
     pub(crate) max_cached: Option<usize>,
     /// All of these scopes.
+    #[serde(deserialize_with = "some_filled")]
     pub(crate) scope: Option<Vec<String>>,
     /// One of these scopes.
+    #[serde(deserialize_with = "some_filled")]
     pub(crate) any_scope: Option<Vec<String>>,
     /// For each claim, one of these values.
     pub(crate) require: BTreeMap<String, Vec<String>>,
