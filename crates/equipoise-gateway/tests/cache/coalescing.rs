@@ -459,17 +459,20 @@ async fn a_client_that_does_not_read_does_not_stop_the_others() {
     assert_eq!((stage.cache.stats().filling_bytes, stage.backend.count()), (0, 1));
 }
 
+/// Begins a request whose response never comes, and leaves.
+async fn abandon(stage: &Stage, path: String) {
+    stage.backend.then(std::future::pending());
+    let stage = stage.clone();
+    let client = tokio::spawn(async move { stage.get(&path, &[]).await });
+    settle().await;
+    client.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn fetches_without_clients_are_bounded() {
     let stage = Stage::new();
     for i in 0..1000 {
-        stage.backend.then(std::future::pending());
-        let client = tokio::spawn({
-            let stage = stage.clone();
-            async move { stage.get(&format!("/{i}"), &[]).await }
-        });
-        settle().await;
-        client.abort();
+        abandon(&stage, format!("/{i}")).await;
     }
     settle().await;
     assert_eq!((stage.backend.count(), stage.cache.stats().fetches), (1000, 256));
@@ -482,13 +485,7 @@ async fn clients_that_leave_do_not_stop_validations_in_the_background() {
     stage.get("/", &[]).await;
     stage.pass(2);
     for i in 0..256 {
-        stage.backend.then(std::future::pending());
-        let client = tokio::spawn({
-            let stage = stage.clone();
-            async move { stage.get(&format!("/{i}"), &[]).await }
-        });
-        settle().await;
-        client.abort();
+        abandon(&stage, format!("/{i}")).await;
     }
     settle().await;
     stage.backend.answers(200, FRESH, "new");
