@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use equipoise_gateway::{Identity, Mechanism, cache::KeyPolicy};
 
-use crate::script::{self, Stage};
+use crate::script::{self, FRESH, Stage};
 
-const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 const VALIDATED: &[(&str, &str)] = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];
 
 #[tokio::test]

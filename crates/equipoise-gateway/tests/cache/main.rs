@@ -2,6 +2,7 @@
 #![cfg(feature = "cache")]
 
 mod coalescing;
+mod filling;
 mod invalidation;
 mod isolation;
 mod proxy;

@@ -15,7 +15,11 @@ use std::{
 use bytes::Bytes;
 use equipoise_gateway::cache::{Cache, CacheBody, CacheBuilder, CacheError, CacheLayer};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Collected, Empty, Full, combinators::UnsyncBoxBody};
+use http_body_util::{
+    BodyExt, Collected, Empty, Full,
+    channel::{Channel, Sender},
+    combinators::UnsyncBoxBody,
+};
 use parking_lot::Mutex;
 use tower::{Layer, Service, ServiceExt};
 
@@ -24,6 +28,9 @@ pub(crate) type ScriptBody = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) type Answer = Result<Response<ScriptBody>, BoxError>;
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Script = Boxed<Answer>;
+
+/// The fields of a response that is fresh for a minute.
+pub(crate) const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
 /// Answers requests in the order of the script, and keeps their heads. Without a next line it panics.
 #[derive(Clone, Default)]
@@ -198,4 +205,17 @@ pub(crate) fn response(status: u16, fields: &[(&str, &str)], body: ScriptBody) -
 
 pub(crate) fn full(body: &str) -> ScriptBody {
     Full::new(Bytes::from(body.to_owned())).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// A body that the test writes, and its writing end.
+pub(crate) fn channel() -> (Sender<Bytes, BoxError>, ScriptBody) {
+    let (sender, body) = Channel::<Bytes, BoxError>::new(64);
+    (sender, body.boxed_unsync())
+}
+
+/// Lets all tasks do what they can do without the test.
+pub(crate) async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-
 use crate::script::Stage;
 
 #[tokio::test]
@@ -241,8 +239,8 @@ async fn a_response_that_was_superseded_is_not_used_stale() {
 async fn a_response_that_arrives_late_does_not_replace_a_newer_one() {
     let stage = Stage::new();
     let fresh = [("cache-control", "max-age=60")];
-    let (sender, body) = http_body_util::channel::Channel::new(1);
-    stage.backend.then(async move { Ok(crate::script::response(200, &fresh, body.boxed_unsync())) });
+    let (sender, body) = crate::script::channel();
+    stage.backend.then(async move { Ok(crate::script::response(200, &fresh, body)) });
     let slow = stage.send(crate::script::request("GET", "/", &[])).await.expect("a response");
     stage.pass(1);
     stage.backend.answers(200, &fresh, "new");
