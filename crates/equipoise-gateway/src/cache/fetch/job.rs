@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    io,
     sync::Arc,
     task::Poll,
     time::{Duration, SystemTime},
@@ -74,7 +75,7 @@ impl Job {
             conditional::ask_for_all(request.headers_mut());
         }
         let request_time = engine.now();
-        let response = inner.oneshot(request).await.map_err(CacheError::service);
+        let response = ask(engine, inner, request).await.map_err(CacheError::service);
         let now = engine.now();
         let response = match response {
             Ok(response) => response,
@@ -340,6 +341,20 @@ impl Job {
         if stored == Stored::Yes {
             engine.counters.stored.add();
         }
+    }
+}
+
+/// Sends a request, and fails if the head of the response does not come in time.
+async fn ask<S, B, R>(engine: &Engine, inner: S, request: Request<B>) -> Result<Response<R>, BoxError>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+{
+    let response = inner.oneshot(request);
+    let Some(limit) = engine.settings.fetch_timeout else { return response.await.map_err(Into::into) };
+    match tokio::time::timeout(limit, response).await {
+        Ok(response) => response.map_err(Into::into),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no response to the cache in time").into()),
     }
 }
 

@@ -9,7 +9,7 @@ use tower::Service;
 use super::{
     client::{Client, Shared},
     job::Job,
-    task::{Reply, fetch_alone, spawn_fetch},
+    task::{Fetcher, Reply},
 };
 use crate::cache::{
     CacheBody, CacheError,
@@ -45,6 +45,7 @@ where
     R::Error: Into<BoxError>,
 {
     let asked = Arc::new(engine.asked(&request, &control));
+    let fetcher = Fetcher { engine: Arc::clone(&engine), inner, request };
     let mut known: Option<Selecting> = None;
     let mut waits = 0;
     loop {
@@ -53,7 +54,7 @@ where
             Some(found) => found,
             None => engine.store.get(&key, now).await,
         };
-        let plan = engine.plan(&request, &control, &key, &found, now);
+        let plan = engine.plan(&fetcher.request, &control, &key, &found, now);
         let serve = |entry: &Entry, handling: &Handling| {
             engine.count(handling);
             engine.serve(&asked.method, &asked.headers, &key, entry, handling, now)
@@ -67,7 +68,7 @@ where
                     Fetch { stale: Some(entry), why: Forwarded::Stale, coalesce: true, ask_for_all: true, variant };
                 (fetch, Some(response))
             }
-            Plan::Unavailable => return Ok(engine.unavailable(&request, &key)),
+            Plan::Unavailable => return Ok(engine.unavailable(&fetcher.request, &key)),
             Plan::Fetch(fetch) => (fetch, None),
         };
         let Fetch { stale, why, coalesce, ask_for_all, variant } = fetch;
@@ -77,24 +78,24 @@ where
         let job = Job { key: key_too, asked: asked_too, control, stale, generation, ask_for_all };
         let client = Client { engine: &engine, asked: &asked, key: &key, why };
         if !coalesce || waits == MAX_WAITS {
-            return client.finish(fetch_alone(&engine, inner, request, job).await);
+            return client.finish(fetcher.alone(job).await);
         }
         let flight = engine.flight(&key, known.clone().unwrap_or(variant), asked.authorized);
         match engine.flights.join(&flight) {
             Part::Leads(lead) => {
                 if let Some(response) = background {
                     engine.counters.background.add();
-                    drop(spawn_fetch::<_, _, R>(&engine, inner, request, job, lead, |engine| &engine.validations));
+                    drop(fetcher.spawn(job, lead, |engine| &engine.validations));
                     return Ok(response);
                 }
                 // Another fetch may have ended between the lookup and now.
                 if let Ok(again) = engine.store.get(&key, now).into_ready()
-                    && !matches!(engine.plan(&request, &control, &key, &again, now), Plan::Fetch(_))
+                    && !matches!(engine.plan(&fetcher.request, &control, &key, &again, now), Plan::Fetch(_))
                 {
                     lookup = Some(again);
                     continue;
                 }
-                let fetched = spawn_fetch(&engine, inner, request, job, lead, |engine| &engine.orphans);
+                let fetched = fetcher.spawn(job, lead, |engine| &engine.orphans);
                 return client.finish(fetched.await.unwrap_or(Reply::Shared(Outcome::Failed(CacheError::Lost))));
             }
             Part::Waits(_) if background.is_some() => return background.ok_or(CacheError::Lost),
@@ -117,7 +118,7 @@ where
                     let max_stale = engine.settings.policy.max_stale;
                     match freshness::judge(&filling.head, &control, max_stale, engine.now()) {
                         Use::Fresh | Use::AcceptedStale => {}
-                        Use::Requested => return client.finish(fetch_alone(&engine, inner, request, job).await),
+                        Use::Requested => return client.finish(fetcher.alone(job).await),
                         Use::WhileRevalidate | Use::Stale => {
                             engine.flights.end(&flight, &receiver);
                             continue;
@@ -130,7 +131,7 @@ where
                     Shared::OtherVariant(selecting) => known = Some(selecting),
                     Shared::Nothing => {
                         engine.counters.waited_in_vain.add();
-                        return client.finish(fetch_alone(&engine, inner, request, job).await);
+                        return client.finish(fetcher.alone(job).await);
                     }
                 }
             }
