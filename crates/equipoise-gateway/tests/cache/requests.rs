@@ -1,6 +1,6 @@
 //! Directives, conditions and ranges of requests (RFC 9111, 4.3 and 5.2.1; RFC 9110, 13 and 14).
 
-use crate::script::Stage;
+use crate::script::{Stage, request};
 
 /// A stage with a fresh response to `/`, 5 seconds old.
 async fn filled(fields: &[(&str, &str)]) -> Stage {
@@ -85,6 +85,20 @@ async fn a_condition_of_the_client_does_not_keep_the_cache_from_filling() {
     assert_eq!((got.status, got.body.as_str(), stage.backend.last("if-none-match")), (304, "", None));
     let hit = stage.get("/", &[]).await;
     assert_eq!((hit.status, hit.body.as_str()), (200, "body"));
+}
+
+#[tokio::test]
+async fn a_304_that_was_not_asked_for_is_an_error() {
+    let stage = Stage::new();
+    // The cache removes the condition of the second one.
+    for (method, fields) in [("GET", &[][..]), ("GET", &[("if-none-match", "\"a\"")]), ("HEAD", &[])] {
+        stage.backend.answers(304, &[], "");
+        assert!(stage.send(request(method, "/", fields)).await.is_err(), "{method} {fields:?}");
+    }
+    // The condition of this one is forwarded.
+    stage.backend.answers(304, &[], "");
+    let fields = [("cache-control", "no-store"), ("if-none-match", "\"a\"")];
+    assert_eq!(stage.get("/", &fields).await.status, 304);
 }
 
 #[tokio::test]

@@ -344,18 +344,26 @@ impl Job {
     }
 }
 
-/// Sends a request, and fails if the head of the response does not come in time.
+/// Sends a request. It fails if the head of the response does not come in time, and if it is a 304 for which the request
+/// has not asked: nothing is known that it could stand for.
 async fn ask<S, B, R>(engine: &Engine, inner: S, request: Request<B>) -> Result<Response<R>, BoxError>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
 {
+    let is_conditional = conditional::asks_for_304(request.headers());
     let response = inner.oneshot(request);
-    let Some(limit) = engine.settings.fetch_timeout else { return response.await.map_err(Into::into) };
-    match tokio::time::timeout(limit, response).await {
-        Ok(response) => response.map_err(Into::into),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no response to the cache in time").into()),
+    let response = match engine.settings.fetch_timeout {
+        None => response.await,
+        Some(limit) => tokio::time::timeout(limit, response)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no response to the cache in time"))?,
+    };
+    let response = response.map_err(Into::into)?;
+    if response.status() == StatusCode::NOT_MODIFIED && !is_conditional {
+        return Err("status 304 to a request without a condition".into());
     }
+    Ok(response)
 }
 
 /// Whether a response that has just arrived may answer other requests that wait for it.

@@ -50,6 +50,11 @@ pub(crate) fn range_applies(request: &HeaderMap, stored: &HeaderMap) -> bool {
     strong && since == modified
 }
 
+/// Returns whether the response to a request may be a 304 (RFC 9110, 15.4.5).
+pub(crate) fn asks_for_304(request: &HeaderMap) -> bool {
+    request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
+}
+
 /// Removes the conditions and the range, so that the response is complete.
 pub(crate) fn ask_for_all(request: &mut HeaderMap) {
     for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE, RANGE] {
