@@ -65,7 +65,7 @@
 //! | `If-None-Match`, `If-Modified-Since` | 304 if the stored response has not changed for the client |
 //! | `Range`, also with `If-Range` and a strong validator | 206 with the range, or 416. Several ranges get `multipart/byteranges`; more than 16, ranges that overlap, and those of a response with `Content-Encoding` get the whole response |
 //! | `HEAD` | the head of the stored response to `GET` |
-//! | a stale response with a validator is stored | the backend is asked with this validator; 304 updates the stored fields |
+//! | a stale response with a validator is stored | the backend is asked with this validator; 304 updates the stored fields. After a 304 with another validator, it is asked again without one |
 //! | a stale response within `stale-while-revalidate` | that one, and one request validates it in the background |
 //! | the backend fails or answers 500, 502, 503, 504 within `stale-if-error` | the stale response |
 //! | `no-cache`, `max-age`, `min-fresh`, `max-stale` | as the client asks, unless [`obey_requests`](CacheBuilder::obey_requests) is off |

@@ -28,6 +28,11 @@ use super::{
 ///
 /// It is always ready: a hit does not wait for the inner service. The inner service is cloned for each request that is
 /// forwarded.
+///
+/// The type of the bodies of requests has a default, the empty body: if an endpoint answers a validation with a 304 about
+/// another response, the cache asks again without a condition. Bodies of axum, `http-body-util` and the reverse proxy
+/// have one. `Incoming` of hyper has none, so put the cache inside of a
+/// [`ReverseProxy`](equipoise_proxy::ReverseProxy), or box the body.
 #[derive(Clone)]
 pub struct Cache<S> {
     inner: S,
@@ -96,7 +101,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
+    B: Body + Default + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {

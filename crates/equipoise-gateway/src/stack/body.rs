@@ -49,9 +49,16 @@ impl<B> AnyBody<B> {
         C::Error: Into<BoxError>,
     {
         if body.is_end_stream() {
-            return Self::own(Bytes::new());
+            return Self::default();
         }
         Self { kind: Kind::Changed { body: body.map_err(Into::into).boxed_unsync() } }
+    }
+}
+
+/// An empty body.
+impl<B> Default for AnyBody<B> {
+    fn default() -> Self {
+        Self::own(Bytes::new())
     }
 }
 

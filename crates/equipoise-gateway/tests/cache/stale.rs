@@ -57,15 +57,31 @@ async fn no_cache_is_stored_and_validated_for_each_request() {
 }
 
 #[tokio::test]
-async fn a_304_about_another_response_does_not_update_the_stored_one() {
+async fn after_a_304_about_another_response_the_backend_is_asked_without_a_condition() {
     let stage = Stage::new();
     stage.backend.answers(200, &[("cache-control", "max-age=10"), ("etag", "\"a\"")], "old");
-    stage.backend.answers(304, &[("etag", "\"b\"")], "").answers(200, &[], "new");
+    stage.backend.answers(304, &[("etag", "\"b\"")], "");
+    stage.backend.answers(200, &[("cache-control", "max-age=10"), ("etag", "\"b\"")], "new");
     stage.get("/", &[]).await;
     stage.pass(11);
-    let got = stage.get("/", &[]).await;
-    assert_eq!((got.body.as_str(), got.field("etag")), ("old", "\"a\""));
-    assert_eq!((stage.get("/", &[]).await.body.as_str(), stage.backend.last("if-none-match")), ("new", None));
+    let got = stage.get("/", &[("if-none-match", "\"x\""), ("x-a", "1")]).await;
+    assert_eq!((got.status, got.body.as_str(), got.field("etag")), (200, "new", "\"b\""));
+    assert_eq!((stage.backend.last("if-none-match"), stage.backend.last("x-a").as_deref()), (None, Some("1")));
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.is_hit(), hit.body.as_str(), stage.backend.count()), (true, "new", 3));
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_only_304_about_other_responses_has_failed() {
+    for (control, hidden) in [("max-age=10", false), ("max-age=10, stale-if-error=60", true)] {
+        let stage = Stage::new();
+        stage.backend.answers(200, &[("cache-control", control), ("etag", "\"a\"")], "old");
+        stage.backend.answers(304, &[("etag", "\"b\"")], "").answers(304, &[("etag", "\"b\"")], "");
+        stage.get("/", &[]).await;
+        stage.pass(11);
+        let answer = stage.send(crate::script::request("GET", "/", &[])).await;
+        assert_eq!((answer.is_ok(), stage.backend.count()), (hidden, 3), "{control}");
+    }
 }
 
 #[tokio::test]

@@ -25,8 +25,9 @@ pin_project! {
     /// It fails if the body is too long or stalls, and removes from trailers what must not be there.
     #[derive(Debug)]
     pub struct RequestBody<B> {
+        // `None` if the body is the default one.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         // `None` if the body is empty, as most are. Boxed, because a request is moved many times.
         reading: Option<Box<Reading>>,
     }
@@ -84,7 +85,7 @@ where
                 failed: false,
             })
         });
-        Self { inner, reading }
+        Self { inner: Some(inner), reading }
     }
 
     /// Returns what the proxy can observe of this body, for the only response to its request. `None` if the body is
@@ -100,9 +101,11 @@ where
 
     /// Reads one frame if it has arrived, and keeps it.
     pub(crate) fn read_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Arrived, RequestBodyError> {
-        let mut this = self.project();
-        let Some(reading) = this.reading else { return Ok(Arrived::Enough) };
-        let frame = match reading.poll(this.inner.as_mut(), cx) {
+        let this = self.project();
+        let (Some(reading), Some(mut inner)) = (this.reading, this.inner.as_pin_mut()) else {
+            return Ok(Arrived::Enough);
+        };
+        let frame = match reading.poll(inner.as_mut(), cx) {
             Poll::Ready(Some(frame)) => frame?,
             Poll::Ready(None) => return Ok(Arrived::Enough),
             Poll::Pending => return Ok(Arrived::Nothing),
@@ -110,7 +113,7 @@ where
         reading.kept_bytes += frame.data_ref().map_or(0, Bytes::len);
         reading.kept.push_back(frame);
         let has_room = reading.kept_bytes < MAX_KEPT_BYTES && reading.kept.len() < MAX_KEPT_FRAMES;
-        Ok(if has_room && !this.inner.is_end_stream() { Arrived::Frame } else { Arrived::Enough })
+        Ok(if has_room && !inner.is_end_stream() { Arrived::Frame } else { Arrived::Enough })
     }
 }
 
@@ -167,6 +170,13 @@ impl Reading {
     }
 }
 
+/// An empty body.
+impl<B> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self { inner: None, reading: None }
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for RequestBody<B>
 where
     B::Error: Into<BoxError>,
@@ -176,23 +186,26 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.project();
-        let Some(reading) = this.reading else { return Poll::Ready(None) };
+        let (Some(reading), Some(inner)) = (this.reading, this.inner.as_pin_mut()) else { return Poll::Ready(None) };
         if let Some(frame) = reading.kept.pop_front() {
             reading.kept_bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Some(Ok(frame)));
         }
-        reading.poll(this.inner, cx)
+        reading.poll(inner, cx)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.reading {
-            Some(reading) => !reading.failed && reading.kept.is_empty() && self.inner.is_end_stream(),
+            Some(reading) => {
+                !reading.failed && reading.kept.is_empty() && self.inner.as_ref().is_none_or(Body::is_end_stream)
+            }
             None => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let hint = self.inner.size_hint();
+        let Some(inner) = &self.inner else { return SizeHint::with_exact(0) };
+        let hint = inner.size_hint();
         let kept = self.reading.as_ref().map_or(0, |reading| reading.kept_bytes as u64);
         if kept == 0 {
             return hint;

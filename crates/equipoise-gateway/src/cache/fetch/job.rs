@@ -64,31 +64,46 @@ impl Job {
     /// Asks the inner service.
     pub(super) async fn fetch<S, B, R>(&self, engine: &Arc<Engine>, inner: S, mut request: Request<B>) -> Fetched<R>
     where
-        S: Service<Request<B>, Response = Response<R>>,
+        S: Service<Request<B>, Response = Response<R>> + Clone,
         S::Error: Into<BoxError>,
+        B: Default,
         R: Body<Data = Bytes>,
     {
-        let validates = self.ask_for_all && self.stale.as_ref().is_some_and(has_validator);
-        if let Some(stale) = self.stale.as_ref().filter(|_| validates) {
-            conditional::validate(request.headers_mut(), &stale.head().headers);
-        } else if self.ask_for_all {
+        if self.ask_for_all {
             conditional::ask_for_all(request.headers_mut());
         }
-        let request_time = engine.now();
-        let response = ask(engine, inner, request).await.map_err(CacheError::service);
-        let now = engine.now();
+        let validated = self.stale.as_ref().filter(|stale| self.ask_for_all && has_validator(stale));
+        let validation = validated.map(|stale| (stale, inner.clone(), without_body(&request)));
+        if let Some(stale) = validated {
+            conditional::validate(request.headers_mut(), &stale.head().headers);
+        }
+        let mut request_time = engine.now();
+        let response = ask(engine, inner, request).await;
+        let mut now = engine.now();
+        let response = match (validation, response) {
+            (Some((stale, inner, request)), Ok(answer)) if answer.status() == StatusCode::NOT_MODIFIED => {
+                let (Parts { headers, .. }, _) = answer.into_parts();
+                if conditional::selects(&headers, &stale.head().headers) {
+                    let entry = self.refreshed(engine, stale, &headers, request_time, now).await;
+                    return Fetched::Shared(Outcome::Validated(entry));
+                }
+                // It is about a response that the cache does not have (RFC 9111, 4.3.4).
+                request_time = now;
+                let response = ask(engine, inner, request).await;
+                now = engine.now();
+                response
+            }
+            (_, response) => response,
+        };
         let response = match response {
             Ok(response) => response,
             Err(error) => {
                 return Fetched::Shared(match self.usable_on_error(now) {
                     Some(entry) => Outcome::OnError { entry, status: None },
-                    None => Outcome::Failed(error),
+                    None => Outcome::Failed(CacheError::service(error)),
                 });
             }
         };
-        if let (true, StatusCode::NOT_MODIFIED, Some(stale)) = (validates, response.status(), &self.stale) {
-            return Fetched::Shared(self.validated(engine, stale, response.headers(), request_time, now).await);
-        }
         if matches!(response.status().as_u16(), 500 | 502 | 503 | 504)
             && let Some(entry) = self.usable_on_error(now)
         {
@@ -180,27 +195,8 @@ impl Job {
         }
     }
 
-    /// Updates the stored response after a 304 (RFC 9111, 4.3.4).
-    async fn validated(
-        &self,
-        engine: &Arc<Engine>,
-        stale: &Entry,
-        update: &HeaderMap,
-        request_time: SystemTime,
-        now: SystemTime,
-    ) -> Outcome {
-        if !conditional::selects(update, &stale.head().headers) {
-            // The backend has confirmed what it was asked about, so the stored response answers this request. But it is
-            // not updated with the fields of another one, and the next request gets a new response.
-            self.forget(engine, stale, now).await;
-            let mut head = stale.head().clone();
-            head.flags |= NO_CACHE;
-            return Outcome::Validated(stale.with_head(head));
-        }
-        Outcome::Validated(self.refreshed(engine, stale, update, request_time, now).await)
-    }
-
-    /// Returns the stored response with updated fields, and stores it if that is still allowed.
+    /// Returns the stored response with the fields of a 304 or of the response to `HEAD` (RFC 9111, 4.3.4), and stores it
+    /// if that is still allowed.
     async fn refreshed(
         &self,
         engine: &Arc<Engine>,
@@ -342,6 +338,17 @@ impl Job {
             engine.counters.stored.add();
         }
     }
+}
+
+/// Returns a request with an empty body. Those that a cache sends have no other.
+fn without_body<B: Default>(request: &Request<B>) -> Request<B> {
+    let mut copy = Request::new(B::default());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy.extensions_mut().clone_from(request.extensions());
+    copy
 }
 
 /// Sends a request. It fails if the head of the response does not come in time, and if it is a 304 for which the request

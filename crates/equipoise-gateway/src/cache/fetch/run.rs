@@ -37,10 +37,10 @@ pub(crate) async fn run<S, B, R>(
     mut lookup: Option<Lookup>,
 ) -> Result<Response<CacheBody<R>>, CacheError>
 where
-    S: Service<Request<B>, Response = Response<R>> + Send + 'static,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Send + 'static,
+    B: Default + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {

@@ -62,9 +62,8 @@ pub(crate) fn ask_for_all(request: &mut HeaderMap) {
     }
 }
 
-/// Replaces the conditions of the client by those of the cache.
+/// Adds the conditions of the cache to a request without conditions.
 pub(crate) fn validate(request: &mut HeaderMap, stored: &HeaderMap) {
-    ask_for_all(request);
     let mut copy = |from: HeaderName, to: HeaderName| {
         if let Some(value) = stored.get(from) {
             request.insert(to, value.clone());
