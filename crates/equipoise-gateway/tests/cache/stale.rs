@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::script::Stage;
+use equipoise_gateway::cache::SetCookie;
+
+use crate::script::{self, Stage};
 
 #[tokio::test]
 async fn a_stale_response_is_validated_and_its_fields_are_updated() {
@@ -56,6 +58,41 @@ async fn no_cache_is_stored_and_validated_for_each_request() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn fields_of_a_304_that_are_not_stored_reach_the_client_of_the_validation_only() {
+    let stage = Stage::with(|cache| cache.set_cookie(SetCookie::Strip));
+    let control = |seconds| format!("max-age={seconds}, private=\"x-own\", no-cache=\"x-once\"");
+    stage.backend.answers(200, &[("cache-control", &control(10)), ("etag", "\"a\"")], "body");
+    stage.get("/", &[]).await;
+    stage.pass(11);
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let control = control(60);
+    stage.backend.then(async move {
+        released.await.expect("a release");
+        let fields = [("cache-control", control.as_str()), ("set-cookie", "a=1"), ("x-own", "1"), ("x-once", "1")];
+        let mut response = script::response(304, &fields, script::full(""));
+        response.headers_mut().append("set-cookie", "b=2".parse().expect("a value"));
+        Ok(response)
+    });
+    let clients: Vec<_> = (0..2)
+        .map(|_| {
+            let stage = stage.clone();
+            tokio::spawn(async move { stage.get("/", &[]).await })
+        })
+        .collect();
+    script::settle().await;
+    release.send(()).expect("the validation is in progress");
+    for (client, expected) in clients.into_iter().zip([(2, "1", "1"), (0, "", "")]) {
+        let got = client.await.expect("no panic");
+        let cookies = got.headers.get_all("set-cookie").iter().count();
+        assert_eq!((cookies, got.field("x-own"), got.field("x-once")), expected);
+        assert_eq!((got.body.as_str(), got.field("age")), ("body", "0"));
+    }
+    let hit = stage.get("/", &[]).await;
+    assert_eq!((hit.is_hit(), hit.field("set-cookie"), hit.field("x-own")), (true, "", ""));
+    assert_eq!(stage.backend.count(), 2);
+}
+
 #[tokio::test]
 async fn after_a_304_about_another_response_the_backend_is_asked_without_a_condition() {
     let stage = Stage::new();
@@ -79,7 +116,7 @@ async fn a_backend_that_answers_only_304_about_other_responses_has_failed() {
         stage.backend.answers(304, &[("etag", "\"b\"")], "").answers(304, &[("etag", "\"b\"")], "");
         stage.get("/", &[]).await;
         stage.pass(11);
-        let answer = stage.send(crate::script::request("GET", "/", &[])).await;
+        let answer = stage.send(script::request("GET", "/", &[])).await;
         assert_eq!((answer.is_ok(), stage.backend.count()), (hidden, 3), "{control}");
     }
 }
@@ -106,7 +143,7 @@ async fn stale_while_revalidate_answers_at_once_and_validates_once() {
     let (release, released) = tokio::sync::oneshot::channel::<()>();
     stage.backend.then(async move {
         released.await.expect("a release");
-        Ok(crate::script::response(200, &[("cache-control", "max-age=10")], crate::script::full("new")))
+        Ok(script::response(200, &[("cache-control", "max-age=10")], script::full("new")))
     });
     for _ in 0..3 {
         let got = stage.get("/", &[]).await;
@@ -151,9 +188,9 @@ async fn stale_if_error_hides_errors_within_its_window() {
                 None => stage.backend.fails(),
                 Some(status) => stage.backend.answers(status, &[], "error"),
             };
-            let got = stage.send(crate::script::request("GET", "/", &[])).await;
+            let got = stage.send(script::request("GET", "/", &[])).await;
             let body = match got {
-                Ok(got) => crate::script::read(got).await.expect("a body").body,
+                Ok(got) => script::read(got).await.expect("a body").body,
                 Err(_) => "error".to_owned(),
             };
             assert_eq!(body == "old", hidden, "{control} after {seconds}: {status:?}");
@@ -171,7 +208,7 @@ async fn settings_allow_stale_responses_that_do_not_say_it_themselves() {
     assert_eq!((got.body.as_str(), stage.cache.stats().stale_on_error), ("old", 1));
     assert!(got.field("cache-status").ends_with("detail=stale-if-error"), "{}", got.field("cache-status"));
     stage.pass(2);
-    assert!(stage.send(crate::script::request("GET", "/", &[])).await.is_err());
+    assert!(stage.send(script::request("GET", "/", &[])).await.is_err());
 }
 
 #[tokio::test]
@@ -246,7 +283,7 @@ async fn a_response_that_was_superseded_is_not_used_stale() {
         stage.backend.answers(status, &[("cache-control", control)], "other");
         assert_eq!(stage.get("/", &[]).await.status, status);
         stage.backend.fails();
-        let answer = stage.send(crate::script::request("GET", "/", &[])).await;
+        let answer = stage.send(script::request("GET", "/", &[])).await;
         assert_eq!(answer.is_err(), superseded, "{status} {control}");
     }
 }
@@ -255,14 +292,14 @@ async fn a_response_that_was_superseded_is_not_used_stale() {
 async fn a_response_that_arrives_late_does_not_replace_a_newer_one() {
     let stage = Stage::new();
     let fresh = [("cache-control", "max-age=60")];
-    let (sender, body) = crate::script::channel();
-    stage.backend.then(async move { Ok(crate::script::response(200, &fresh, body)) });
-    let slow = stage.send(crate::script::request("GET", "/", &[])).await.expect("a response");
+    let (sender, body) = script::channel();
+    stage.backend.then(async move { Ok(script::response(200, &fresh, body)) });
+    let slow = stage.send(script::request("GET", "/", &[])).await.expect("a response");
     stage.pass(1);
     stage.backend.answers(200, &fresh, "new");
     assert_eq!(stage.get("/", &[("cache-control", "no-cache")]).await.body, "new");
     drop(sender);
-    assert_eq!(crate::script::read(slow).await.expect("a body").body, "");
+    assert_eq!(script::read(slow).await.expect("a body").body, "");
     let hit = stage.get("/", &[]).await;
     assert_eq!((hit.is_hit(), hit.body.as_str()), (true, "new"));
 }
@@ -279,7 +316,7 @@ async fn settings_do_not_share_responses_that_were_never_fresh() {
         stage.get("/", &[("cookie", "a")]).await;
         stage.pass(2);
         for _ in 0..2 {
-            let answer = stage.send(crate::script::request("GET", "/", &[("cookie", "b")])).await;
+            let answer = stage.send(script::request("GET", "/", &[("cookie", "b")])).await;
             assert_eq!(answer.is_ok(), shared, "{control}");
         }
     }

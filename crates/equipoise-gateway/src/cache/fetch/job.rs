@@ -56,6 +56,8 @@ pub(super) enum Fetched<R> {
     Direct(Response<R>),
     /// A response that will be stored: its head, the client's reader, and what has to be received.
     Filled { parts: Parts, reader: Reader, filling: Arc<Filling>, body: R },
+    /// The stored response is still valid: what this client gets, and what the others get.
+    Validated { own: Entry, stored: Entry },
     /// Something that all clients can use.
     Shared(Outcome),
 }
@@ -84,8 +86,8 @@ impl Job {
             (Some((stale, inner, request)), Ok(answer)) if answer.status() == StatusCode::NOT_MODIFIED => {
                 let (Parts { headers, .. }, _) = answer.into_parts();
                 if conditional::selects(&headers, &stale.head().headers) {
-                    let entry = self.refreshed(engine, stale, &headers, request_time, now).await;
-                    return Fetched::Shared(Outcome::Validated(entry));
+                    let (own, stored) = self.refreshed(engine, stale, &headers, request_time, now).await;
+                    return Fetched::Validated { own, stored };
                 }
                 // It is about a response that the cache does not have (RFC 9111, 4.3.4).
                 request_time = now;
@@ -195,8 +197,8 @@ impl Job {
         }
     }
 
-    /// Returns the stored response with the fields of a 304 or of the response to `HEAD` (RFC 9111, 4.3.4), and stores it
-    /// if that is still allowed.
+    /// Updates the stored response by the fields of a 304 or of the response to `HEAD` (RFC 9111, 4.3.4), and stores it if
+    /// that is still allowed. Returns it with all fields, for the client of this request, and as it is stored.
     async fn refreshed(
         &self,
         engine: &Arc<Engine>,
@@ -204,14 +206,19 @@ impl Job {
         update: &HeaderMap,
         request_time: SystemTime,
         now: SystemTime,
-    ) -> Entry {
+    ) -> (Entry, Entry) {
         let policy = &engine.settings.policy;
-        match policy.refresh(&self.asked, stale.head(), update, request_time, now) {
+        let headers = updated(&stale.head().headers, update);
+        match policy.refresh(&self.asked, stale.head(), &headers, request_time, now) {
             Ok(head) => {
                 self.set_uncacheable(engine, !is_shareable(&head, now));
-                let entry = stale.with_head(head);
-                self.replace(engine, stale, entry.clone(), now).await;
-                entry
+                let mut own = head.clone();
+                for (name, value) in headers.iter().filter(|(name, _)| !head.headers.contains_key(*name)) {
+                    own.headers.append(name.clone(), value.clone());
+                }
+                let stored = stale.with_head(head);
+                self.replace(engine, stale, stored.clone(), now).await;
+                (stale.with_head(own), stored)
             }
             Err(reason) => {
                 engine.counters.not_stored.count(reason);
@@ -221,11 +228,11 @@ impl Job {
                     self.forget(engine, stale, now).await;
                 }
                 // It answers this request with what the backend has said last.
-                let headers = updated(&stale.head().headers, update);
                 let mut head = Head::new(stale.head().status, headers, request_time, now);
                 head.flags = NO_CACHE;
                 head.vary = vary::select_like(&stale.head().vary, &self.asked.headers);
-                stale.with_head(head)
+                let entry = stale.with_head(head);
+                (entry.clone(), entry)
             }
         }
     }

@@ -57,6 +57,7 @@ where
         let Self { engine, inner, request } = self;
         match job.fetch(&engine, inner, request).await {
             Fetched::Direct(response) => Reply::Direct(response),
+            Fetched::Validated { own, .. } => Reply::Shared(Outcome::Validated(own)),
             Fetched::Shared(outcome) => Reply::Shared(outcome),
             Fetched::Filled { parts, reader, filling, body } => {
                 let received = Arc::clone(&filling);
@@ -93,6 +94,11 @@ where
                     lead.publish(Outcome::Alone);
                     drop(lead);
                     let _ = sender.send(Reply::Direct(response));
+                }
+                Fetched::Validated { own, stored } => {
+                    lead.publish(Outcome::Validated(stored));
+                    drop(lead);
+                    let _ = sender.send(Reply::Shared(Outcome::Validated(own)));
                 }
                 Fetched::Shared(outcome) => {
                     lead.publish(outcome.clone());

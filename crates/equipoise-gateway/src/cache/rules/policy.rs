@@ -15,7 +15,7 @@ use super::{
     control::{self, ResponseControl},
     date,
     deception::contradicts_extension,
-    fields::{updated, without_connection_fields},
+    fields::without_connection_fields,
     reason::NotStored,
     targeted, vary,
 };
@@ -281,19 +281,18 @@ impl Policy {
         tags
     }
 
-    /// Returns the head of a stored response after a 304 or the response to `HEAD` confirmed it (RFC 9111, 3.2), or why
-    /// it cannot be stored any longer.
+    /// Returns the head of a stored response after a 304 or the response to `HEAD` has [updated](super::fields::updated)
+    /// its fields (RFC 9111, 3.2), or why it cannot be stored any longer.
     pub(crate) fn refresh(
         &self,
         asked: &Asked,
         stored: &Head,
-        update: &HeaderMap,
+        headers: &HeaderMap,
         request_time: SystemTime,
         response_time: SystemTime,
     ) -> Result<Head, NotStored> {
-        let headers = updated(&stored.headers, update);
         let asked = Asked { method: Method::GET, ..asked.clone() };
-        let mut head = self.judge(&asked, stored.status, &headers, request_time, response_time)?;
+        let mut head = self.judge(&asked, stored.status, headers, request_time, response_time)?;
         if head.tags.is_empty() {
             // The fields with the tags were stripped when the response was stored.
             head.tags.clone_from(&stored.tags);
