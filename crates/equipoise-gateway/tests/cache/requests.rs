@@ -88,6 +88,19 @@ async fn a_condition_of_the_client_does_not_keep_the_cache_from_filling() {
 }
 
 #[tokio::test]
+async fn a_condition_that_the_cache_has_removed_counts_also_for_a_response_that_is_not_stored() {
+    for control in ["no-store", "private"] {
+        let stage = Stage::new();
+        stage.backend.answers(200, &[("cache-control", control), ("etag", "\"a\""), ("content-type", "x")], "body");
+        let got = stage.get("/", &[("if-none-match", "\"a\"")]).await;
+        assert_eq!((got.status, got.body.as_str(), stage.backend.last("if-none-match")), (304, "", None), "{control}");
+        assert_eq!((got.field("etag"), got.field("content-type")), ("\"a\"", ""));
+        let status = format!("equipoise; fwd=uri-miss; fwd-status=200; detail={}", control.replace('-', "_"));
+        assert_eq!(got.field("cache-status"), status);
+    }
+}
+
+#[tokio::test]
 async fn a_304_that_was_not_asked_for_is_an_error() {
     let stage = Stage::new();
     // The cache removes the condition of the second one.

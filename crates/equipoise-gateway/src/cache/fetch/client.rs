@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, response::Parts};
 
 use super::{job::is_shareable, task::Reply};
 use crate::cache::{
@@ -25,6 +25,8 @@ pub(super) struct Client<'a> {
     pub(super) asked: &'a Asked,
     pub(super) key: &'a Key,
     pub(super) why: Forwarded,
+    /// Whether the request is forwarded without its conditions.
+    pub(super) ask_for_all: bool,
 }
 
 /// What a request gets from the fetch of another one.
@@ -46,22 +48,13 @@ impl Client<'_> {
                 engine.counters.misses.add();
                 let (mut parts, body) = response.into_parts();
                 handling.detail = parts.extensions.remove::<NotStored>().map(NotStored::as_str);
-                engine.mark(&handling, Some(self.key), &mut parts.headers);
-                Ok(Response::from_parts(parts, CacheBody::inner(body)))
+                Ok(self.respond(parts, handling, CacheBody::inner(body)))
             }
-            Reply::Filled(mut parts, reader, filling) => {
+            Reply::Filled(parts, reader, filling) => {
                 engine.counters.misses.add();
                 handling.stored = true;
                 handling.ttl = Some(freshness::ttl(&filling.head, engine.now()));
-                if self.is_not_modified(&filling.head) {
-                    handling.status = Some(parts.status);
-                    parts.status = StatusCode::NOT_MODIFIED;
-                    conditional::not_modified_fields(&mut parts.headers);
-                    engine.mark(&handling, Some(self.key), &mut parts.headers);
-                    return Ok(Response::from_parts(parts, CacheBody::empty()));
-                }
-                engine.mark(&handling, Some(self.key), &mut parts.headers);
-                Ok(Response::from_parts(parts, CacheBody::filling(reader)))
+                Ok(self.respond(parts, handling, CacheBody::filling(reader)))
             }
             Reply::Shared(Outcome::Validated(entry)) => {
                 engine.counters.validated.add();
@@ -78,6 +71,19 @@ impl Client<'_> {
             // A fetch does not bring these to its own client.
             Reply::Shared(Outcome::Filling(_) | Outcome::Alone) => Err(CacheError::Lost),
         }
+    }
+
+    /// Makes the response of one of the inner service: 304 if the cache has removed a condition by which the client has
+    /// it already.
+    fn respond<R>(&self, mut parts: Parts, mut handling: Handling, body: CacheBody<R>) -> Response<CacheBody<R>> {
+        let is_not_modified = self.ask_for_all && self.is_not_modified(parts.status, &parts.headers);
+        if is_not_modified {
+            handling.status = Some(parts.status);
+            parts.status = StatusCode::NOT_MODIFIED;
+            conditional::not_modified_fields(&mut parts.headers);
+        }
+        self.engine.mark(&handling, Some(self.key), &mut parts.headers);
+        Response::from_parts(parts, if is_not_modified { CacheBody::empty() } else { body })
     }
 
     /// Makes the response of what another client's fetch has brought.
@@ -116,7 +122,7 @@ impl Client<'_> {
                 engine.counters.coalesced.add();
                 handling.ttl = Some(freshness::ttl(&filling.head, now));
                 let mut response = engine.head(&filling.head, self.key, &handling, now);
-                if self.is_not_modified(&filling.head) {
+                if self.is_not_modified(filling.head.status, &filling.head.headers) {
                     *response.status_mut() = StatusCode::NOT_MODIFIED;
                     conditional::not_modified_fields(response.headers_mut());
                 } else {
@@ -132,8 +138,8 @@ impl Client<'_> {
         (!matches).then(|| vary::select_like(&head.vary, &self.asked.headers))
     }
 
-    fn is_not_modified(&self, head: &Head) -> bool {
-        conditional::is_not_modified(&self.asked.method, &self.asked.headers, head.status, &head.headers)
+    fn is_not_modified(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        conditional::is_not_modified(&self.asked.method, &self.asked.headers, status, headers)
     }
 
     fn validated<R>(&self, entry: &Entry, mut handling: Handling) -> Response<CacheBody<R>> {

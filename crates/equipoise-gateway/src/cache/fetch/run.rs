@@ -76,7 +76,7 @@ where
         let generation = found.generation;
         let (asked_too, key_too) = (Arc::clone(&asked), key.clone());
         let job = Job { key: key_too, asked: asked_too, control, stale, generation, ask_for_all };
-        let client = Client { engine: &engine, asked: &asked, key: &key, why };
+        let client = Client { engine: &engine, asked: &asked, key: &key, why, ask_for_all };
         if !coalesce || waits == MAX_WAITS {
             return client.finish(fetcher.alone(job).await);
         }
