@@ -178,7 +178,7 @@ fn layer(
 
 fn key(table: &CacheKeyTable, place: &str, source: &Source) -> Result<KeyPolicy, ConfigError> {
     let place = place.to_owned();
-    let mut key = KeyPolicy::new().part(move |_, _| Some(place.clone()));
+    let mut key = KeyPolicy::new().part(move |_, _| Some(place.clone())).forward_ignored(table.forward_ignored);
     key = match table.query {
         QueryKey::All => key,
         QueryKey::Sorted => key.sorted_query(),

@@ -1,10 +1,13 @@
-use std::{collections::BTreeSet, fmt, fmt::Write as _, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use equipoise_core::__private::guarded;
 use equipoise_proxy::headers::ConnectionInfo;
 use http::{HeaderMap, HeaderName, Request, Uri, header::HOST};
 
-use super::store::Key;
+use super::{
+    query::{Parameters, QueryPolicy},
+    store::Key,
+};
 use crate::Identity;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -29,6 +32,8 @@ const OVERRIDES: [&str; 7] = [
 /// path is compared byte by byte as it is forwarded: `/a%2Fb`, `/a%2fb` and `/a//b` are different keys, so a difference
 /// between the cache and the backend in how paths are normalized cannot poison another path.
 ///
+/// Parameters that the key ignores are not forwarded either, unless [`forward_ignored`](Self::forward_ignored) is set.
+///
 /// Other fields of the request are not part of the key, unless the response names them in `Vary`. If the backend puts
 /// an unkeyed field into its responses, such as `X-Forwarded-Host`, a client can poison the cache with it. A
 /// `ReverseProxy` replaces `X-Forwarded-*`; remove other such fields, or add them with [`field`](Self::field). The
@@ -48,23 +53,13 @@ const OVERRIDES: [&str; 7] = [
 /// ```
 #[derive(Clone, Default)]
 pub struct KeyPolicy {
-    query: Query,
-    sorted: bool,
+    query: QueryPolicy,
     fields: Vec<HeaderName>,
     per_identity: bool,
     part: Option<Arc<PartFn>>,
 }
 
 type PartFn = dyn Fn(&HeaderMap, &Uri) -> Option<String> + Send + Sync;
-
-#[derive(Clone, Debug, Default)]
-enum Query {
-    #[default]
-    All,
-    None,
-    Without(BTreeSet<String>),
-    Only(BTreeSet<String>),
-}
 
 impl KeyPolicy {
     /// Creates the default policy: the whole query as it is, no other fields, one response for all identities.
@@ -73,40 +68,50 @@ impl KeyPolicy {
         Self::default()
     }
 
-    /// Ignores the query. The backend still gets it, so use this only if its responses do not depend on it. Default:
-    /// the whole query counts.
+    /// Ignores the query, and forwards requests without it: see [`forward_ignored`](Self::forward_ignored). Default: the
+    /// whole query counts.
     #[must_use]
     pub fn without_query(mut self) -> Self {
-        self.query = Query::None;
+        self.query.counts = Parameters::None;
         self
     }
 
-    /// Ignores these parameters of the query, compared as they are written. The backend still gets them. Replaces
-    /// another choice of parameters. Default: all count.
+    /// Ignores these parameters of the query, compared as they are written, and forwards requests without them: see
+    /// [`forward_ignored`](Self::forward_ignored). Replaces another choice of parameters. Default: all count.
     ///
     /// A parameter with a `;` always counts, because some backends read it as two: in `utm=x;id=2` it could hide
     /// another one.
     #[must_use]
     pub fn without_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.query = Query::Without(names.into_iter().map(Into::into).collect());
+        self.query.counts = Parameters::Without(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Ignores all parameters of the query except for these. The backend still gets all. Replaces another choice of
-    /// parameters. Default: all count.
+    /// Ignores all parameters of the query except for these, and forwards requests without the ignored ones: see
+    /// [`forward_ignored`](Self::forward_ignored). Replaces another choice of parameters. Default: all count.
     ///
     /// A parameter that a backend may read as one of these counts too: with a `;`, with the same name in another case,
     /// or with a name that has other characters than letters, digits, `-` and `_`, such as `%69d` for `id`.
     #[must_use]
     pub fn only_parameters(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.query = Query::Only(names.into_iter().map(Into::into).collect());
+        self.query.counts = Parameters::Only(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets whether the backend gets the parameters that are ignored. If it does, its responses must not contain them, not
+    /// even in a link or in `Location`: otherwise one client chooses what all others get. Requests that are answered
+    /// from the store do not reach the backend, so it cannot count by these parameters in any case. They are always in
+    /// the requests that the cache does not look up, such as those with another method or with a body. Default: false.
+    #[must_use]
+    pub fn forward_ignored(mut self, forward: bool) -> Self {
+        self.query.forwards_ignored = forward;
         self
     }
 
     /// Ignores the order of the parameters; those with the same name keep theirs. Default: the order counts.
     #[must_use]
     pub fn sorted_query(mut self) -> Self {
-        self.sorted = true;
+        self.query.sorted = true;
         self
     }
 
@@ -220,31 +225,15 @@ impl KeyPolicy {
         url.push_str("://");
         url.extend(host.chars().map(|char| char.to_ascii_lowercase()));
         url.push_str(if path.is_empty() { "/" } else { path });
-        match (query, &self.query) {
-            (None, _) | (Some(_), Query::None) => {}
-            (Some(query), Query::All) if !self.sorted => {
-                url.push('?');
-                url.push_str(query);
-            }
-            (Some(query), choice) => {
-                let name = |parameter: &str| name_of(parameter).to_owned();
-                let mut kept: Vec<&str> = query
-                    .split('&')
-                    .filter(|parameter| match choice {
-                        Query::Without(names) => !names.contains(name_of(parameter)) || has_semicolon(parameter),
-                        Query::Only(names) => may_be_one_of(names, parameter) || has_semicolon(parameter),
-                        Query::All | Query::None => true,
-                    })
-                    .collect();
-                if self.sorted {
-                    kept.sort_by_cached_key(|parameter| name(parameter));
-                }
-                if !kept.is_empty() {
-                    let _ = write!(url, "?{}", kept.join("&"));
-                }
-            }
+        if let Some(query) = query {
+            self.query.append(query, &mut url);
         }
         Some(url)
+    }
+
+    /// The URI with which a request is forwarded, if it is another one.
+    pub(super) fn forwarded_uri(&self, uri: &Uri) -> Option<Uri> {
+        self.query.forwarded(uri)
     }
 }
 
@@ -262,22 +251,6 @@ fn has_host(url: &str, host: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn name_of(parameter: &str) -> &str {
-    parameter.split('=').next().unwrap_or_default()
-}
-
-/// Whether a backend may read a parameter as several ones.
-fn has_semicolon(parameter: &str) -> bool {
-    parameter.contains(';') || parameter.as_bytes().windows(3).any(|code| code.eq_ignore_ascii_case(b"%3b"))
-}
-
-/// Whether a backend may read the name of a parameter as one of these. O(names) if it is not one of them as written.
-fn may_be_one_of(names: &BTreeSet<String>, parameter: &str) -> bool {
-    let name = name_of(parameter);
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    !is_plain || names.contains(name) || names.iter().any(|other| other.eq_ignore_ascii_case(name))
-}
-
 /// Appends a part with its length, so that different parts cannot make the same bytes.
 fn append(extra: &mut Vec<u8>, kind: u8, part: &[u8]) {
     extra.push(kind);
@@ -289,7 +262,6 @@ impl fmt::Debug for KeyPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyPolicy")
             .field("query", &self.query)
-            .field("sorted", &self.sorted)
             .field("fields", &self.fields)
             .field("per_identity", &self.per_identity)
             .field("part", &self.part.is_some())
@@ -333,31 +305,6 @@ mod tests {
         assert_eq!(KeyPolicy::new().of(&tls).expect("a key").url(), "https://example.com/");
         tls.headers_mut().insert(X_FORWARDED_PROTO, "https, http".parse().expect("a value"));
         assert_eq!(KeyPolicy::new().of(&tls), None);
-    }
-
-    #[test]
-    fn parameters_can_be_ignored_and_sorted() {
-        let query = "/?b=2&utm=x&a=1&b=1";
-        assert_eq!(url(&KeyPolicy::new().without_query(), query), "http://example.com/");
-        assert_eq!(url(&KeyPolicy::new().without_parameters(["utm"]), query), "http://example.com/?b=2&a=1&b=1");
-        assert_eq!(url(&KeyPolicy::new().only_parameters(["a"]), query), "http://example.com/?a=1");
-        assert_eq!(url(&KeyPolicy::new().sorted_query(), query), "http://example.com/?a=1&b=2&b=1&utm=x");
-    }
-
-    #[test]
-    fn a_parameter_that_may_hide_another_one_counts() {
-        let without = KeyPolicy::new().without_parameters(["utm"]);
-        let only = KeyPolicy::new().only_parameters(["a"]);
-        for hiding in ["utm=x;a=2", "utm=x%3ba=2", "utm=x%3Ba=2"] {
-            let query = format!("/?a=1&{hiding}");
-            assert_eq!(url(&without, &query), format!("http://example.com{query}"));
-            assert_eq!(url(&only, &query), format!("http://example.com{query}"));
-        }
-        for same in ["A=2", "%61=2", "a%5B%5D=2", "+a=2"] {
-            let query = format!("/?a=1&{same}");
-            assert_eq!(url(&only, &query), format!("http://example.com{query}"));
-        }
-        assert_eq!(url(&only, "/?a=1&b=2&ab=3&"), "http://example.com/?a=1");
     }
 
     #[test]

@@ -138,6 +138,7 @@ mod forward;
 mod handle;
 mod key;
 mod layer;
+mod query;
 mod rules;
 mod serve;
 mod service;

@@ -167,6 +167,26 @@ async fn a_field_that_may_change_the_request_for_the_backend_does_not_poison_the
 }
 
 #[tokio::test]
+async fn a_parameter_that_the_key_ignores_does_not_reach_the_backend() {
+    for (policy, uri, forwarded) in [
+        (KeyPolicy::new().without_parameters(["utm"]), "/?a=1&utm=evil", "/?a=1"),
+        (KeyPolicy::new().only_parameters(["a"]), "/?a=1&utm=evil", "/?a=1"),
+        (KeyPolicy::new().without_query(), "/?a=1&utm=evil", "/"),
+        (KeyPolicy::new().without_parameters(["utm"]).forward_ignored(true), "/?a=1&utm=evil", "/?a=1&utm=evil"),
+    ] {
+        let stage = Stage::with(|cache| cache.key(policy));
+        for (count, (method, fields)) in
+            [("GET", &[("range", "bytes=0-0")][..]), ("HEAD", &[]), ("GET", &[])].into_iter().enumerate()
+        {
+            stage.backend.answers(if count == 0 { 404 } else { 200 }, FRESH, "");
+            stage.ask(method, uri, fields).await;
+            assert_eq!((stage.backend.count(), stage.backend.last_uri().as_deref()), (count + 1, Some(forwarded)));
+        }
+        assert!(stage.get("/?utm=good&a=1", &[]).await.is_hit());
+    }
+}
+
+#[tokio::test]
 async fn another_form_of_the_host_does_not_poison_the_cache() {
     let stage = Stage::new();
     for host in ["EXAMPLE.com", "example.com:80"] {

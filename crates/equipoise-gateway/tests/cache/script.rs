@@ -60,6 +60,11 @@ impl Backend {
         self.seen.lock().len()
     }
 
+    /// The URI of the last request.
+    pub(crate) fn last_uri(&self) -> Option<String> {
+        Some(self.seen.lock().last()?.uri().to_string())
+    }
+
     /// The value of a field in the last request.
     pub(crate) fn last(&self, name: &str) -> Option<String> {
         let seen = self.seen.lock();

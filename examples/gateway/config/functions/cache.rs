@@ -123,6 +123,8 @@ pub(crate) struct CacheKeyTable {
     pub(crate) without: Option<Spanned<Vec<String>>>,
     /// The only parameters of the query that make a difference.
     pub(crate) only: Option<Spanned<Vec<String>>>,
+    /// Whether the pool gets the parameters that make no difference.
+    pub(crate) forward_ignored: bool,
     pub(crate) header: Vec<Spanned<String>>,
 }
 

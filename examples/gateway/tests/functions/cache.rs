@@ -95,6 +95,22 @@ async fn nothing_of_the_cache_is_sent_before_authentication_and_identities_have_
 }
 
 #[tokio::test]
+async fn the_pool_gets_no_parameters_that_the_key_ignores_unless_it_is_told_to() {
+    for (key, expected) in [("", "GET /x?a=1 HTTP/1.1"), (", forward_ignored = true", "GET /x?utm=1&a=1 HTTP/1.1")] {
+        let folder = Folder::new();
+        let backend = Backend::responding(|head, _| async move {
+            response("cache-control: public, max-age=60\r\n", head.lines().next().unwrap())
+        });
+        let listener = format!("pool = \"web\"\ncache = {{ key = {{ without = [\"utm\"]{key} }} }}");
+        let gateway = start_cached(&folder, &listener, &backend).await;
+        let mut client = gateway.connect(0).await;
+        assert_eq!(client.get("/x?utm=1&a=1").await.body, expected);
+        assert_eq!(client.get("/x?a=1&utm=2").await.body, expected);
+        assert_eq!(backend.served(), 1);
+    }
+}
+
+#[tokio::test]
 async fn routes_that_differ_in_more_than_the_url_have_their_own_responses() {
     let (backend, folder) = (numbered(""), Folder::new());
     let route = "[[listener.route]]\nheader = { x-beta = \"1\" }\npool = \"web\"\n";

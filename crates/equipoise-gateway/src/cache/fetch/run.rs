@@ -31,7 +31,7 @@ const MAX_WAITS: usize = 2;
 pub(crate) async fn run<S, B, R>(
     engine: Arc<Engine>,
     inner: S,
-    request: Request<B>,
+    mut request: Request<B>,
     key: Key,
     control: RequestControl,
     mut lookup: Option<Lookup>,
@@ -44,6 +44,9 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
+    if let Some(uri) = engine.settings.key.forwarded_uri(request.uri()) {
+        *request.uri_mut() = uri;
+    }
     let asked = Arc::new(engine.asked(&request, &control));
     let fetcher = Fetcher { engine: Arc::clone(&engine), inner, request };
     let mut known: Option<Selecting> = None;
