@@ -61,6 +61,8 @@ async fn other_responses_reach_the_backend_again() {
         &[("cdn-cache-control", "max-age=0"), ("cache-control", "max-age=60")],
         &[("cdn-cache-control", "private, max-age=60"), ("cache-control", "max-age=60")],
         &[("cdn-cache-control", "max-age=\"60\""), ("cache-control", "no-store")],
+        &[("cdn-cache-control", "max-age=\"60\""), ("cache-control", "max-age=60")],
+        &[("cdn-cache-control", "no-store, max-age=\"60\""), ("cache-control", "max-age=60")],
         &[("pragma", "no-cache"), ("expires", &stage.date(60))],
     ] {
         assert!(!is_reused(200, fields).await, "{fields:?}");

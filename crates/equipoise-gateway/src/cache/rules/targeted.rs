@@ -52,10 +52,10 @@ fn read(text: &[u8]) -> Option<ResponseControl> {
         let value = match item {
             None => continue,
             Some(Item::Integer(text)) if seconds => Some(text),
-            // A known directive of the wrong type makes the field unusable (RFC 9213, 2.1).
-            Some(_) if seconds => return None,
-            Some(Item::Boolean(false)) => continue,
-            // A list of fields, or another value, applies to the whole response: that is the careful reading.
+            Some(Item::Boolean(false)) if !seconds => continue,
+            // A time of another type is none, so the response is stale, as with such a time in `Cache-Control`. To ignore
+            // the field would ignore its `no-store` too. A list of fields, or another value, applies to the whole
+            // response: that is the careful reading.
             Some(_) => None,
         };
         control.add(&Directive { name, value: value.map(Into::into), malformed: false });
@@ -231,11 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_another_type_makes_the_response_stale_and_leaves_other_directives() {
+        for time in ["\"60\"", "60.5", "?0", "(60)", "x", "-1"] {
+            let control = read(format!("no-store, max-age={time}").as_bytes()).expect("valid");
+            assert_eq!((control.max_age, control.no_store), (Seconds::Invalid, true), "{time}");
+        }
+    }
+
+    #[test]
     fn what_is_no_dictionary_is_ignored() {
         for text in [
             "",
             "max-age=60, &&&",
-            "max-age=\"60\"",
             "MAX-AGE=60",
             "max-age =60",
             "max-age= 60",
