@@ -152,8 +152,10 @@ impl CacheBuilder {
     }
 
     /// Sets whether `no-cache`, `max-age`, `min-fresh`, `max-stale` and `no-store` in requests are obeyed. If not, a
-    /// client can neither make the cache ask the backend nor get stale responses; `only-if-cached` always counts.
-    /// Default: true.
+    /// client can neither make the cache ask the backend with them, as browsers do at a reload, nor get stale responses;
+    /// `only-if-cached` always counts. This does not protect the backend from clients that want to reach it: they can
+    /// still request URLs that are not stored, or send a body, `Upgrade`, `If-Match` or `If-Unmodified-Since`. Limit rates
+    /// for that. Default: true.
     pub fn obey_requests(mut self, obey: bool) -> Self {
         self.settings.obey_requests = obey;
         self
