@@ -74,6 +74,11 @@
 //! | a body, `Upgrade`, `If-Match`, `If-Unmodified-Since` | it is forwarded as it is |
 //! | another method | it is forwarded. If it is unsafe, stored responses are removed: see below |
 //!
+//! A response with `Vary` is for requests with the same values of the fields that it names. Spaces around commas and, in
+//! fields with weights, the case of names and the order of different weights make no other value. The order of equal
+//! weights does, except in `Accept-Encoding`: many backends respond with the first type or language of the client.
+//! `Cookie` and `Authorization` are compared as they are.
+//!
 //! Responses with `must-revalidate`, `proxy-revalidate`, `no-cache` or `s-maxage` are never used stale. A stale
 //! response is removed when the backend answers with another one that is not stored, such as 404. See [`KeyPolicy`] for
 //! what tells requests apart and what cannot be poisoned.

@@ -238,6 +238,21 @@ async fn variants_are_selected_by_the_fields_that_vary_names() {
 }
 
 #[tokio::test]
+async fn the_order_of_preferences_of_equal_weight_selects_a_variant_except_for_codings() {
+    for (name, one, other, same) in [
+        ("accept", "application/json, text/html", "text/html, application/json", false),
+        ("accept-language", "en, de", "de, en", false),
+        ("accept-language", "en;q=0.5, de", "de, en;q=0.5", true),
+        ("accept-encoding", "br, gzip", "gzip, br", true),
+    ] {
+        let stage = Stage::new();
+        stage.backend.answers(200, &[("cache-control", "max-age=60"), ("vary", name)], "first");
+        stage.get("/", &[(name, one)]).await;
+        assert_eq!(!stage.reaches_backend(&[(name, other)]).await, same, "{name}: {one}");
+    }
+}
+
+#[tokio::test]
 async fn purges_remove_by_url_prefix_tag_and_all() {
     let stage = Stage::with(|cache| cache.strip_tags(true));
     let handle = stage.cache.handle();

@@ -1,6 +1,6 @@
 //! `Vary` (RFC 9111, 4.1): which request fields select a stored response, in a normal form.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{cmp::Ordering, collections::BTreeSet, sync::LazyLock};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -37,13 +37,13 @@ pub(crate) fn names(response: &HeaderMap) -> Option<BTreeSet<Name>> {
 pub(crate) struct Name(HeaderName);
 
 impl Ord for Name {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.0.as_str().cmp(other.0.as_str())
     }
 }
 
 impl PartialOrd for Name {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
@@ -97,8 +97,9 @@ impl<'a> Selector<'a> {
 }
 
 /// Returns the values of a field as one value, in a form in which values that mean the same are equal: without spaces
-/// around commas, and for fields with weights in lower case and ordered by weight. Cookies and credentials are no
-/// lists, so they are not changed. `None` if the field is missing.
+/// around commas, and for fields with weights in lower case and ordered by weight. Codings of equal weight are ordered by
+/// name; for other fields, many backends prefer the first of several members with the same weight (RFC 9110, 12.5.4).
+/// Cookies and credentials are no lists, so they are not changed. `None` if the field is missing.
 fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     let mut values = request.get_all(name).iter();
     let first = values.next()?;
@@ -109,8 +110,9 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
         // The value is its own normal form, and a clone of it is cheap.
         return Some(first.clone());
     }
+    let sorted = *name == ACCEPT_ENCODING;
     if weighted && single && first.len() <= MAX_KNOWN_LEN {
-        return known(first);
+        return known(first, sorted);
     }
     // Lines are joined first (RFC 9110, 5.3), so that a quoted string means the same in one line and in several. HTTP/2
     // may divide cookies (RFC 9113, 8.2.3).
@@ -126,16 +128,16 @@ fn normal(name: &HeaderName, request: &HeaderMap) -> Option<HeaderValue> {
     let mut list = Vec::with_capacity(joined.len());
     compact(&joined, &mut list);
     if weighted && list.len() <= MAX_ORDERED_LEN {
-        list = by_weight(list);
+        list = by_weight(list, sorted);
     }
     // The bytes are those of valid values, so this does not fail.
     HeaderValue::from_bytes(&list).ok()
 }
 
 /// Few browsers send few different values of fields with weights, and their normal form is costly: it is remembered for
-/// the values that were seen last.
-static KNOWN: LazyLock<quick_cache::sync::Cache<Box<[u8]>, HeaderValue>> =
-    LazyLock::new(|| quick_cache::sync::Cache::new(512));
+/// the values that were seen last, in their order and sorted.
+static KNOWN: LazyLock<[quick_cache::sync::Cache<Box<[u8]>, HeaderValue>; 2]> =
+    LazyLock::new(|| [quick_cache::sync::Cache::new(512), quick_cache::sync::Cache::new(512)]);
 
 /// The members of a longer list stay in their order, because sorting them takes long and no browser sends such a list.
 const MAX_ORDERED_LEN: usize = 1024;
@@ -144,14 +146,16 @@ const MAX_ORDERED_LEN: usize = 1024;
 const MAX_KNOWN_LEN: usize = 256;
 
 /// Returns the normal form of one value with weights.
-fn known(value: &HeaderValue) -> Option<HeaderValue> {
-    if let Some(normal) = KNOWN.get(value.as_bytes()) {
+fn known(value: &HeaderValue, sorted: bool) -> Option<HeaderValue> {
+    let [in_order, by_name] = &*KNOWN;
+    let known = if sorted { by_name } else { in_order };
+    if let Some(normal) = known.get(value.as_bytes()) {
         return Some(normal);
     }
     let mut list = Vec::with_capacity(value.len());
     compact(value.as_bytes(), &mut list);
-    let normal = HeaderValue::from_bytes(&by_weight(list)).ok()?;
-    KNOWN.insert(value.as_bytes().into(), normal.clone());
+    let normal = HeaderValue::from_bytes(&by_weight(list, sorted)).ok()?;
+    known.insert(value.as_bytes().into(), normal.clone());
     Some(normal)
 }
 
@@ -188,15 +192,19 @@ fn compact(value: &[u8], list: &mut Vec<u8>) {
     }
 }
 
-/// Orders the members of a list by weight, then by text, without weights of 1. A list with a quoted string stays as it
-/// is: its commas and semicolons may separate nothing.
-fn by_weight(list: Vec<u8>) -> Vec<u8> {
+/// Orders the members of a list by weight, without weights of 1. `sorted` orders members of equal weight by text;
+/// otherwise they keep their order. A list with a quoted string stays as it is: its commas and semicolons may separate
+/// nothing.
+fn by_weight(list: Vec<u8>, sorted: bool) -> Vec<u8> {
     if list.contains(&b'"') {
         return list;
     }
     let mut members: Vec<(u16, Vec<u8>)> =
         list.split(|byte| *byte == b',').filter(|text| !text.trim_ascii().is_empty()).map(weighed).collect();
-    members.sort_unstable_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.cmp(right)));
+    members.sort_by(|(a, left), (b, right)| {
+        let by_name = || if sorted { left.cmp(right) } else { Ordering::Equal };
+        b.cmp(a).then_with(by_name)
+    });
     members.dedup();
     members.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(&b',')
 }
@@ -350,8 +358,13 @@ mod tests {
     }
 
     #[test]
-    fn weighted_lists_ignore_order_case_and_spaces() {
-        assert!(same("accept-language", &["en, de"], &["de,EN"]));
+    fn weighted_lists_ignore_case_spaces_and_the_order_of_weights() {
+        assert!(same("accept-language", &["en, de"], &["EN,de"]));
+        assert!(same("accept-encoding", &["gzip, br"], &["br,GZIP"]));
+        for name in ["accept", "accept-language", "accept-charset"] {
+            assert!(!same(name, &["a, b"], &["b, a"]), "{name}");
+            assert!(!same(name, &["a", "b"], &["b", "a"]), "{name}");
+        }
         assert!(same("accept-language", &["en;q=0.5, de"], &["de;q=1.0,en; q=0.5"]));
         assert!(!same("accept-language", &["en;q=0.5, de"], &["en, de;q=0.5"]));
         assert!(!same("accept-encoding", &["gzip"], &["gzip;q=0"]));
@@ -361,7 +374,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_normal_form_is_stable(values in proptest::collection::vec("[a-c ,;q=0-1.\"\\\\]{0,20}", 1..3)) {
-            for name in [ACCEPT_LANGUAGE, HeaderName::from_static("foo")] {
+            for name in [ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName::from_static("foo")] {
                 let mut request = HeaderMap::new();
                 for value in &values {
                     request.append(&name, HeaderValue::from_str(value).expect("a value"));
