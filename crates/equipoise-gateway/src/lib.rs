@@ -16,6 +16,7 @@ pub mod cache;
 pub mod compression;
 mod denial;
 pub mod filter;
+mod framing;
 mod identity;
 #[cfg(feature = "rate-limit")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rate-limit")))]

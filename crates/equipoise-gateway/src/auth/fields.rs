@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header::TRAILER};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::Identity;
+use crate::{Identity, framing::is_framing};
 
 /// What a value of a field cannot have, and `%`, so that values can be decoded. Non-ASCII bytes are always encoded.
 const VALUE: &AsciiSet = &CONTROLS.add(b'%');
@@ -145,53 +145,23 @@ impl IdentityFields {
 /// Returns whether a field is one of the connection, of routing, or of what proxies tell about clients.
 pub(super) fn is_reserved(field: &HeaderName) -> bool {
     let name = field.as_str();
-    name.starts_with("x-forwarded-")
+    is_framing(field)
+        || name.starts_with("x-forwarded-")
         || matches!(
             name,
             "authorization"
                 | "client-cert"
                 | "client-cert-chain"
-                | "connection"
                 | "content-encoding"
-                | "content-length"
                 | "content-type"
                 | "cookie"
-                | "expect"
                 | "forwarded"
-                | "host"
-                | "http2-settings"
-                | "keep-alive"
                 | "proxy"
                 | "proxy-authenticate"
                 | "proxy-authorization"
-                | "proxy-connection"
-                | "te"
-                | "trailer"
-                | "transfer-encoding"
-                | "upgrade"
                 | "via"
                 | "x-real-ip"
         )
-}
-
-/// Returns whether a field belongs to one connection, to the framing of one body or to the target of one request, so that
-/// it can never be copied to another message.
-pub(super) fn is_framing(field: &HeaderName) -> bool {
-    matches!(
-        field.as_str(),
-        "connection"
-            | "content-encoding"
-            | "content-length"
-            | "expect"
-            | "host"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
 }
 
 /// Returns whether a server could take both names for one field: programs behind CGI and WSGI see each character that

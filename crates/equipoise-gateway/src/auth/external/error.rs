@@ -1,9 +1,9 @@
 use http::{
     HeaderName,
-    header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, COOKIE, USER_AGENT},
 };
 
-use crate::auth::fields::{is_framing, is_reserved};
+use crate::{auth::fields::is_reserved, framing::is_framing};
 
 /// Why an [`External`](super::External) or a [`DecisionCache`](super::DecisionCache) cannot work with a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +44,10 @@ pub enum InvalidExternal {
 
 /// Returns the fields if all of them can be copied to another message.
 pub(super) fn copied(fields: impl IntoIterator<Item = HeaderName>) -> Result<Vec<HeaderName>, InvalidExternal> {
+    // The coding is that of the body.
+    let is_of_message = |field: &HeaderName| is_framing(field) || *field == CONTENT_ENCODING;
     let check =
-        |field: HeaderName| if is_framing(&field) { Err(InvalidExternal::Framing { field }) } else { Ok(field) };
+        |field: HeaderName| if is_of_message(&field) { Err(InvalidExternal::Framing { field }) } else { Ok(field) };
     fields.into_iter().map(check).collect()
 }
 

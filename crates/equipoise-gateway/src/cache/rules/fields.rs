@@ -1,8 +1,9 @@
 //! The fields of stored responses (RFC 9111, 3.1 and 3.2).
 
+use equipoise_proxy::headers::remove_hop_by_hop;
 use http::{
     HeaderMap, HeaderName,
-    header::{CONNECTION, DATE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{DATE, TRAILER},
 };
 
 /// Returns the fields of a stored response with those of a 304 or of the response to `HEAD` (RFC 9111, 3.2).
@@ -27,18 +28,8 @@ pub(crate) fn updated(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
 /// Returns the fields without those that are meant for one connection (RFC 9111, 3.1).
 pub(crate) fn without_connection_fields(headers: &HeaderMap) -> HeaderMap {
     let mut kept = headers.clone();
-    for value in headers.get_all(CONNECTION) {
-        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if let Ok(name) = HeaderName::from_bytes(name) {
-                kept.remove(name);
-            }
-        }
-    }
-    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        kept.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "proxy-authentication-info"] {
-        kept.remove(name);
-    }
+    remove_hop_by_hop(&mut kept);
+    kept.remove(TRAILER);
+    kept.remove("proxy-authentication-info");
     kept
 }

@@ -2,6 +2,7 @@ use equipoise_proxy::headers::HostRule;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::template::{Known, Placeholder, Template};
+use crate::framing::is_framing;
 
 /// Changes of header fields, in the order in which they are written.
 ///
@@ -248,32 +249,11 @@ impl FieldEdits {
 }
 
 fn remove_prefix(headers: &mut HeaderMap, prefix: &str) {
-    let names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(prefix) && !is_reserved(name.as_str()))
-        .cloned()
-        .collect();
+    let names: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(prefix) && !is_framing(name)).cloned().collect();
     for name in names {
         headers.remove(name);
     }
-}
-
-/// Returns whether a field frames a message or belongs to one connection.
-fn is_reserved(name: &str) -> bool {
-    matches!(
-        name,
-        "host"
-            | "content-length"
-            | "transfer-encoding"
-            | "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "upgrade"
-            | "te"
-            | "trailer"
-            | "http2-settings"
-            | "expect"
-    )
 }
 
 fn field(name: &str) -> Result<HeaderName, InvalidEdit> {
@@ -281,9 +261,7 @@ fn field(name: &str) -> Result<HeaderName, InvalidEdit> {
     let parsed: HeaderName = name.parse().map_err(|_| refused("write the name of a field, such as x-version"))?;
     match parsed.as_str() {
         "host" => Err(refused("set this field with FieldEdits::host")),
-        reserved if is_reserved(reserved) => {
-            Err(refused("this field belongs to the framing of a message or to one connection"))
-        }
+        _ if is_framing(&parsed) => Err(refused("this field belongs to the framing of a message or to one connection")),
         _ => Ok(parsed),
     }
 }
