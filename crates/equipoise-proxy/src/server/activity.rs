@@ -27,8 +27,8 @@ pub(super) struct Activity {
     /// Whether the latest body is complete, and hyper has used all its bytes. The service may read a body long after its
     /// response has ended.
     awaits_request: AtomicBool,
-    /// Whether a part of the latest body has not come yet.
-    body_open: AtomicBool,
+    /// The number of the request of which a part of the body has not come yet. 0 if there is none.
+    open_body: AtomicU64,
     /// Whether the connection becomes a tunnel after its latest response.
     switched: AtomicBool,
     /// When hyper began to wait for bytes of a body. [`NEVER`] if bytes have come since.
@@ -86,7 +86,7 @@ impl Activity {
             head_since: AtomicU64::new(NEVER),
             ended: AtomicBool::new(false),
             awaits_request: AtomicBool::new(false),
-            body_open: AtomicBool::new(false),
+            open_body: AtomicU64::new(0),
             switched: AtomicBool::new(false),
             body_wait_since: AtomicU64::new(NEVER),
             waits_for_body: AtomicBool::new(false),
@@ -125,14 +125,15 @@ impl Activity {
         }
     }
 
-    /// Notes whether a part of the latest body has not come yet, after the bytes that hyper gets.
-    pub(super) fn set_body_open(&self, open: bool) {
-        self.body_open.store(open, Ordering::Relaxed);
+    /// Notes of which request a part of the body has not come yet, after the bytes that hyper gets. It may be a later one
+    /// than the request in flight, because clients may send several at once.
+    pub(super) fn set_open_body(&self, number: Option<u64>) {
+        self.open_body.store(number.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Returns whether a part of the latest body of HTTP/1 has not come yet.
-    pub(super) fn is_body_open(&self) -> bool {
-        self.body_open.load(Ordering::Relaxed)
+    /// Returns whether a part of the body of the HTTP/1 request with this number has not come yet.
+    pub(super) fn is_body_open(&self, number: u64) -> bool {
+        self.open_body.load(Ordering::Relaxed) == number
     }
 
     /// Notes that hyper has asked for bytes, which it does when it has used those before, and none have come.

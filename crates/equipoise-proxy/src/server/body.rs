@@ -15,12 +15,14 @@ use super::{activity::Activity, in_flight::Admitted, streams::Progress};
 #[derive(Debug)]
 pub(super) struct Busy {
     activity: Arc<Activity>,
+    /// The number of the request on its connection.
+    number: u64,
     answered: bool,
 }
 
 impl Busy {
-    pub(super) fn new(activity: Arc<Activity>) -> Self {
-        Self { activity, answered: false }
+    pub(super) fn new(activity: Arc<Activity>, number: u64) -> Self {
+        Self { activity, number, answered: false }
     }
 
     /// Notes that the response has begun.
@@ -31,7 +33,7 @@ impl Busy {
 
     /// Returns whether a part of the body of the request has not come yet. Always false over HTTP/2.
     pub(super) fn is_body_open(&self) -> bool {
-        self.activity.is_body_open()
+        self.activity.is_body_open(self.number)
     }
 
     /// Notes that the connection becomes a tunnel after the response.

@@ -68,6 +68,12 @@ impl Framing {
         matches!(self.state, State::Data { .. } | State::ChunkSize | State::Trailers)
     }
 
+    /// Returns the number of the request of which a part of the body has not been read, if there is one. The first request
+    /// of a connection has number 1.
+    pub(super) fn open_body(&self) -> Option<u64> {
+        self.is_in_body().then_some(self.heads)
+    }
+
     /// Returns whether the latest body is complete. False if its end is in doubt.
     pub(super) fn is_body_complete(&self) -> bool {
         matches!(self.state, State::RequestLine | State::Fields)

@@ -185,7 +185,7 @@ fn follow(framing: &mut Framing, activity: &Activity, bytes: &[u8]) {
         framing.stop();
     }
     activity.on_bytes(framing.read(bytes));
-    activity.set_body_open(framing.is_in_body());
+    activity.set_open_body(framing.open_body());
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<T> {

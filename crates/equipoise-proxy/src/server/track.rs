@@ -73,7 +73,7 @@ where
             false => RequestBody::Length,
             true => RequestBody::None,
         };
-        let busy = Some(Busy::new(Arc::clone(&self.activity)));
+        let busy = Some(Busy::new(Arc::clone(&self.activity), requests));
         let (state, admitted, last) = match self.admit(requests, &request) {
             Ok(admitted) => (State::Waiting { service: self.service.clone(), request: Some(request) }, admitted, last),
             Err(rejection) => {

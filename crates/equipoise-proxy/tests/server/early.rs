@@ -68,6 +68,33 @@ async fn the_end_is_announced_if_several_chunks_have_come_and_the_body_is_droppe
 }
 
 #[tokio::test]
+async fn a_connection_stays_open_if_the_body_of_a_pipelined_request_comes_later() {
+    let reads = service_fn(async |request: Request<Incoming>| {
+        request.into_body().collect().await.expect("the whole body");
+        Ok::<_, Infallible>(ok())
+    });
+    for first in [&[WITH_LENGTH, b"kept"].concat()[..], &[CHUNKED, b"0\r\n\r\n"].concat()] {
+        let (reading, dropping) = (start!(reads, long()), start!(answers(), long()));
+        let mut client = reading.connect().await;
+        client.write_all(&[first, WITH_LENGTH, b"ke"].concat()).await.expect("open");
+        let answer = response(&mut client).await;
+        assert!(!answer.contains("connection: close"), "{answer}");
+        client.write_all(b"pt").await.expect("open");
+        let answer = response(&mut client).await;
+        assert!(answer.starts_with("http/1.1 200") && !answer.contains("connection: close"), "{answer}");
+
+        let mut client = dropping.connect().await;
+        client.write_all(&[first, WITH_LENGTH, b"ke"].concat()).await.expect("open");
+        for is_last in [false, true] {
+            let answer = response(&mut client).await;
+            assert_eq!(answer.contains("connection: close"), is_last, "{answer}");
+        }
+        client.write_all(b"pt").await.expect("open");
+        assert_eq!(rest(&mut client).await, "");
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_responds_first_can_read_the_body_afterwards() {
     let (bodies, mut read) = mpsc::unbounded_channel();
     let service = service_fn(move |request: Request<Incoming>| {
