@@ -71,7 +71,7 @@ impl Site {
             Some(functions) => layer.own_responses(functions.own_responses()),
             None => layer,
         };
-        let limits = listener.limits.server(listener.timeouts.idle);
+        let limits = listener.limits.server(listener.timeouts.idle).interim_responses(listener.interim_responses);
         let proxy = layer.errors(errors).layer(before);
         Ok(Self {
             proxy,

@@ -8,6 +8,7 @@ mod clients;
 mod deception;
 mod escaping;
 mod herd;
+mod interim;
 mod long_inputs;
 mod outage;
 mod poisoning;

@@ -8,7 +8,10 @@ use equipoise::{
         stack::Functions,
     },
     http::{HttpClient, Upstream},
-    proxy::{ReverseProxyLayer, server::Server},
+    proxy::{
+        ReverseProxyLayer,
+        server::{Server, ServerLimits},
+    },
 };
 use equipoise_tests::{Answer, soon};
 use http::{HeaderMap, Request, Response, request};
@@ -36,9 +39,26 @@ impl Gateway {
         Self::listen(proxy, functions, backend, listener)
     }
 
+    /// Starts a gateway that passes interim responses on.
+    pub(crate) async fn start_interim(functions: Functions, backend: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let limits = ServerLimits::new().interim_responses(true);
+        Self::serve(&ReverseProxyLayer::new(), limits, functions, backend, listener)
+    }
+
     /// Starts a gateway on this socket.
     pub(crate) fn listen(
         proxy: &ReverseProxyLayer,
+        functions: Functions,
+        backend: String,
+        listener: TcpListener,
+    ) -> Self {
+        Self::serve(proxy, ServerLimits::new(), functions, backend, listener)
+    }
+
+    fn serve(
+        proxy: &ReverseProxyLayer,
+        limits: ServerLimits,
         functions: Functions,
         backend: String,
         listener: TcpListener,
@@ -47,7 +67,7 @@ impl Gateway {
         pool.try_update([EndpointSpec::new(backend)], |spec| Upstream::new(spec.address())).expect("a valid address");
         let service = functions.layer(HttpClient::new(pool)).expect("functions that fit together");
         let address = listener.local_addr().expect("bound");
-        tokio::spawn(Server::new(proxy.layer(service)).serve(listener));
+        tokio::spawn(Server::with_limits(proxy.layer(service), limits).serve(listener));
         Self { address }
     }
 

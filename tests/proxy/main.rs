@@ -10,6 +10,7 @@ mod expect;
 mod fallback;
 mod folder;
 mod grpc;
+mod interim;
 mod load;
 mod messages;
 mod one_message;

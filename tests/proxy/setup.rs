@@ -104,8 +104,18 @@ impl Proxy {
 
     /// Starts a proxy with settings.
     pub(crate) async fn start_with(settings: &ReverseProxyLayer, endpoint: String, version: Version) -> Self {
+        Self::start_limited(settings, ServerLimits::new(), endpoint, version).await
+    }
+
+    /// Starts a proxy with settings and limits of its server.
+    pub(crate) async fn start_limited(
+        settings: &ReverseProxyLayer,
+        limits: ServerLimits,
+        endpoint: String,
+        version: Version,
+    ) -> Self {
         let pool = pool(endpoint, version);
-        let server = Server::with_limits(settings.layer(HttpClient::new(pool.clone())), ServerLimits::new());
+        let server = Server::with_limits(settings.layer(HttpClient::new(pool.clone())), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         tokio::spawn(server.serve(listener));

@@ -9,6 +9,7 @@ mod error_class;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod http;
+mod interim;
 mod observe;
 mod placement;
 mod plain;
@@ -36,6 +37,7 @@ pub use crate::{
     http::{
         Classify, ClassifyHttp, HttpProtocol, KeptRequest, LeasedBody, RequestHead, ResponseHead, ServedBy, TunnelLease,
     },
+    interim::InterimSender,
     observe::{
         AttemptEnd, BodyEnd, BodyObserver, EventKind, Observe, ObserveRequest, QueueEnd, RequestEvent, RequestId,
         RequestOutcome, RequestStart,

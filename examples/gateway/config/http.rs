@@ -36,6 +36,8 @@ pub(crate) struct HttpListener {
     #[serde(default)]
     pub(crate) served_by_header: bool,
     #[serde(default)]
+    pub(crate) interim_responses: bool,
+    #[serde(default)]
     pub(crate) errors: Errors,
     #[serde(default)]
     pub(crate) limits: Limits,

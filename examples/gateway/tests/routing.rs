@@ -1,7 +1,7 @@
 //! Which pool and which endpoint gets a request.
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, response},
     client::header,
     process::{Folder, Gateway},
 };
@@ -210,4 +210,32 @@ async fn errors_have_the_configured_format_and_text() {
     assert_eq!((answer.status, answer.header("content-type")), (502, Some("application/problem+json")));
     let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(problem["detail"], "Sorry, \"web\" is broken.");
+}
+
+#[tokio::test]
+async fn interim_responses_pass_if_the_listener_says_so() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let backend = Backend::responding(move |_, _| async move { format!("{hints}{}", response("", "done")) });
+    let config = format!(
+        r#"
+        [[listener]]
+        bind = "127.0.0.1:0"
+        pool = "web"
+        interim_responses = true
+        [[listener]]
+        bind = "127.0.0.2:0"
+        pool = "web"
+        [pool.web]
+        endpoints = [{{ address = "{}" }}]
+        "#,
+        backend.address(),
+    );
+    let folder = Folder::new();
+    let gateway = Gateway::start(&folder, &config).await;
+    let (mut with, mut without) = (gateway.connect(0).await, gateway.connect(1).await);
+    with.send("GET /", "").await.unwrap();
+    assert_eq!(with.head().await, hints);
+    assert_eq!(with.answer().await.unwrap().body, "done");
+    let answer = without.get("/").await;
+    assert_eq!((answer.status, answer.header("link"), &*answer.body), (200, None, "done"));
 }

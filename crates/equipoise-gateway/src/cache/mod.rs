@@ -115,6 +115,9 @@
 //! them has read it, and at most 256 KiB beyond what had arrived. A client that reads nothing for 60 s while others
 //! wait for it gets an error. When the last of them leaves, the fetch ends.
 //!
+//! Interim responses (1xx) of a fetch go only to the client that has begun it, if its server
+//! [sends them](equipoise_tower::InterimSender). They are not stored.
+//!
 //! # Memory
 //!
 //! The store, the bodies that are being received ([`max_filling_bytes`](CacheBuilder::max_filling_bytes), for all

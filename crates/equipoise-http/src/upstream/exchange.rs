@@ -4,8 +4,9 @@ use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 #[cfg(feature = "http2")]
 use equipoise_tower::FailureStage;
+use equipoise_tower::InterimSender;
 use http::{
-    HeaderMap, Method, Request, Response,
+    HeaderMap, Method, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -48,6 +49,7 @@ pub(super) fn exchange(
         });
         #[cfg(not(feature = "proxy-protocol"))]
         let client = None;
+        let interim = request.extensions().get::<InterimSender>().cloned();
         loop {
             let can_repeat = request.body().is_empty() && is_safe(request.method());
             let demand = Demand {
@@ -60,7 +62,8 @@ pub(super) fn exchange(
             let sent = match connections.connection(demand, &mut waited).await? {
                 Connection::Http1(mut connection) => {
                     for_http1(&mut request, &connections.origin)?;
-                    let sent = over_http1(&connections, &mut connection, &mut request, can_repeat).await;
+                    let sent =
+                        over_http1(&connections, &mut connection, &mut request, can_repeat, interim.as_ref()).await;
                     sent.map(|(response, wants_request)| attach(&connections, connection, response, wants_request))
                 }
                 #[cfg(feature = "http2")]
@@ -109,15 +112,21 @@ async fn over_http1(
     connection: &mut Http1,
     request: &mut Request<RequestBody>,
     can_repeat: bool,
+    interim: Option<&InterimSender>,
 ) -> Result<(Response<Incoming>, bool), Failed> {
     connections.count_request();
     let is_reused = connection.is_reused;
     let expectation = (!request.body().is_empty() && Expectation::is_in(request.headers())).then(Expectation::default);
-    if let Some(expectation) = expectation.clone() {
+    if let Some(expectation) = &expectation {
         request.body_mut().hold_back(expectation.gate(connections.settings.continue_timeout));
+    }
+    if expectation.is_some() || interim.is_some() {
+        let (expectation, interim) = (expectation.clone(), interim.cloned());
         hyper::ext::on_informational(&mut *request, move |response| {
-            if response.status() == http::StatusCode::CONTINUE {
-                expectation.meet();
+            match (response.status(), &expectation, &interim) {
+                (StatusCode::CONTINUE, Some(expectation), _) => expectation.meet(),
+                (status, _, Some(interim)) => interim.send(status, response.headers()),
+                _ => {}
             }
         });
     }

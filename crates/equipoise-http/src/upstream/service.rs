@@ -31,6 +31,8 @@ use crate::{
 /// - **Closed connections**: if the server has closed an idle connection, the request gets a new connection instead of an
 ///   error, if it cannot have been processed: it was not sent, or it is safe (GET, HEAD, OPTIONS, TRACE) and has no
 ///   body. A request that was sent before goes without its extensions, except `hyper::ext::Protocol`.
+/// - **Interim responses** of an HTTP/1.1 server, such as `103 Early Hints`, go to the
+///   [`InterimSender`](equipoise_tower::InterimSender) in the extensions of the request, if it has one.
 /// - **Tunnels**: after `101 Switching Protocols` and successful CONNECT requests, `hyper::upgrade::on` returns the
 ///   connection. A request with an `Upgrade` header goes over HTTP/1.1, unless the settings allow only HTTP/2. Over
 ///   HTTP/2, CONNECT opens a tunnel too, and so does extended CONNECT (RFC 8441, with `hyper::ext::Protocol` in the

@@ -6,6 +6,7 @@ mod gates;
 mod given_up;
 #[cfg(feature = "http2")]
 mod http2;
+mod interim;
 mod limits;
 #[cfg(feature = "http2")]
 mod pings;

@@ -2,7 +2,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{activity::Activity, framing::Framing, rejection::Rejection};
+use super::{activity::Activity, framing::Framing, interim::InterimWriter, rejection::Rejection};
 use crate::timing::Alarm;
 
 /// The fixed first bytes of an HTTP/2 connection.
@@ -36,6 +36,7 @@ pub(super) struct Io<T> {
     unused: Bytes,
     /// How many requests have responses that are written completely. [`NOT_HTTP1`] if hyper does not speak HTTP/1.
     written: u64,
+    interim: InterimWriter,
     /// Why hyper refuses a request, if it does.
     rejection: Option<Rejection>,
     write_timeout: Duration,
@@ -49,6 +50,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
     pub(super) fn new(
         inner: T,
         activity: Arc<Activity>,
+        interim: InterimWriter,
         write_timeout: Duration,
         permit: OwnedSemaphorePermit,
     ) -> Self {
@@ -61,6 +63,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
             first_end: 0,
             unused: Bytes::new(),
             written: 0,
+            interim,
             rejection: None,
             write_timeout,
             write_due: None,
@@ -85,7 +88,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
             let before = self.first_end;
             let mut buffer = ReadBuf::new(&mut self.first);
             buffer.set_filled(before);
-            std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
             self.first_end = buffer.filled().len();
             if self.first_end == before {
                 self.activity.on_end();
@@ -115,6 +118,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
     /// Notes that hyper does not speak HTTP/1 on this stream, or no longer. All bytes are written as they are.
     pub(super) fn leave_http1(&mut self) {
         self.framing.stop();
+        self.interim.stop();
         self.written = NOT_HTTP1;
     }
 
@@ -141,6 +145,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io<T> {
             self.rejection = status.map(|status| Rejection::of_hyper(status, has_target));
         }
         self.rejection.is_some()
+    }
+
+    /// Writes the rest of interim responses.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.rest().is_empty() {
+            let rest = self.interim.rest().clone();
+            let written = ready!(self.poll_response_with(cx, |inner, cx| inner.poll_write(cx, &rest)))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what the client waits for.
@@ -233,6 +250,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
         if self.is_rejection(buffer) {
             return Poll::Ready(Ok(buffer.len()));
         }
+        ready!(self.poll_interim(cx))?;
         self.poll_response_with(cx, |inner, cx| inner.poll_write(cx, buffer))
     }
 
@@ -244,6 +262,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
         if self.is_rejection(buffers.first().map_or(&[], |first| first)) {
             return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
         }
+        ready!(self.poll_interim(cx))?;
         self.poll_response_with(cx, |inner, cx| inner.poll_write_vectored(cx, buffers))
     }
 
@@ -252,6 +271,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when all its bytes are written. Until the service has responded, no message is begun then.
+        loop {
+            ready!(self.poll_interim(cx))?;
+            if !self.interim.begin(cx) {
+                break;
+            }
+        }
         let flushed = self.poll_response_with(cx, AsyncWrite::poll_flush);
         if flushed.is_ready() && self.written != NOT_HTTP1 && !self.activity.has_in_flight() {
             self.written = self.activity.requests();
@@ -283,7 +309,7 @@ mod tests {
         let (client, server) = tokio::io::duplex(1024);
         let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("a permit");
         let activity = Arc::new(Activity::new());
-        let io = Io::new(server, Arc::clone(&activity), Duration::from_secs(1), permit);
+        let io = Io::new(server, Arc::clone(&activity), InterimWriter::new(None), Duration::from_secs(1), permit);
         (client, io, activity)
     }
 

@@ -37,6 +37,7 @@ pub struct ServerLimits {
     pub(super) max_reset_streams: u32,
     pub(super) extended_connect: bool,
     pub(super) any_authority: bool,
+    pub(super) interim_responses: bool,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) connection_window: u32,
@@ -61,6 +62,7 @@ impl ServerLimits {
             max_reset_streams: 200,
             extended_connect: true,
             any_authority: false,
+            interim_responses: false,
             ping_interval: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(20),
             connection_window: 512 * 1024,
@@ -223,6 +225,28 @@ impl ServerLimits {
     #[must_use]
     pub const fn any_authority(mut self, any: bool) -> Self {
         self.any_authority = any;
+        self
+    }
+
+    /// Sets whether HTTP/1.1 clients may get interim responses, such as `103 Early Hints` and `102 Processing`. If it is
+    /// true, each request has the extension [`InterimSender`](equipoise_tower::InterimSender): the service can send interim
+    /// responses with it, and the `Upstream` of `equipoise-http` passes on those of its endpoint. Default: false, because some clients take an interim
+    /// response for the final one (RFC 8297, section 3).
+    ///
+    /// - Clients of HTTP/1.0 and HTTP/2 never get them, because hyper's server cannot send them. Requests that ask for an
+    ///   upgrade and `CONNECT` have no such extension either.
+    /// - `100 Continue` is not affected: the server itself sends it when the service reads the body.
+    /// - Fields of one connection, such as those that `Connection` names, are removed, and so are `Content-Length` and
+    ///   `Trailer`.
+    /// - At most 64 KiB of a connection wait until the client reads: 32 KiB that are being written, and 32 KiB behind them.
+    ///   Further interim responses are discarded, and so is one of more than 32 KiB.
+    /// - Interim responses do not extend any timeout.
+    ///
+    /// Each request costs two allocations more in the server and two more in `Upstream`, whether or not it has interim
+    /// responses.
+    #[must_use]
+    pub const fn interim_responses(mut self, send: bool) -> Self {
+        self.interim_responses = send;
         self
     }
 

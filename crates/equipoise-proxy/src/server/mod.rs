@@ -59,7 +59,8 @@
 //!
 //! - HTTP/1.1: a buffer for reading and one for writing, each at most
 //!   [`max_buffer_bytes`](ServerLimits::max_buffer_bytes), and the frame that is being sent. A connection that has had
-//!   no request for 250 ms keeps no buffers until bytes come.
+//!   no request for 250 ms keeps no buffers until bytes come. With [interim
+//!   responses](ServerLimits::interim_responses), also at most 64 KiB for them.
 //! - HTTP/2: request bodies that the service has not yet read, up to the
 //!   [window of the connection](ServerLimits::http2_connection_window). For each of the
 //!   [streams](ServerLimits::max_concurrent_streams), also the head of its request
@@ -106,6 +107,7 @@ mod body;
 mod connection;
 mod framing;
 mod in_flight;
+mod interim;
 mod io;
 mod limits;
 mod rejection;

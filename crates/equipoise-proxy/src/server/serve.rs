@@ -12,6 +12,7 @@ use super::{
     activity::Activity,
     connection::Connection,
     in_flight::InFlightLimit,
+    interim::{Interim, InterimWriter},
     io::Io,
     limits::ServerLimits,
     stats::{Counters, ServerStats},
@@ -156,8 +157,10 @@ where
         let limits = shared.limits.load_full();
         let Established { io, peer, info } = connection;
         let activity = Arc::new(Activity::new());
+        let interim = limits.interim_responses.then(Arc::<Interim>::default);
+        let writer = InterimWriter::new(interim.clone());
         let connection = Connection {
-            io: Io::new(io, Arc::clone(&activity), limits.write_timeout, admission.permit),
+            io: Io::new(io, Arc::clone(&activity), writer, limits.write_timeout, admission.permit),
             activity: Arc::clone(&activity),
             limits: Arc::clone(&limits),
             counters: Arc::clone(&shared.counters),
@@ -169,6 +172,7 @@ where
             peer,
             info,
             activity,
+            interim,
             max_requests: limits.max_requests,
             any_authority: limits.any_authority,
             in_flight: Arc::clone(&shared.in_flight),

@@ -21,6 +21,7 @@ use super::{
     activity::Activity,
     body::{Busy, TrackedBody},
     in_flight::{Admitted, Full, InFlightLimit},
+    interim::{Accepting, Interim},
     rejection::Rejection,
     stats::Counters,
     streams::Progress,
@@ -38,6 +39,8 @@ pub(super) struct Tracked<S> {
     pub(super) peer: Option<SocketAddr>,
     pub(super) info: ConnectionInfo,
     pub(super) activity: Arc<Activity>,
+    /// `None` if no interim responses are sent.
+    pub(super) interim: Option<Arc<Interim>>,
     pub(super) max_requests: u64,
     pub(super) any_authority: bool,
     pub(super) in_flight: Arc<InFlightLimit>,
@@ -74,8 +77,12 @@ where
             true => RequestBody::None,
         };
         let busy = Some(Busy::new(Arc::clone(&self.activity), requests));
+        let mut interim = None;
         let (state, admitted, last) = match self.admit(requests, &request) {
-            Ok(admitted) => (State::Waiting { service: self.service.clone(), request: Some(request) }, admitted, last),
+            Ok(admitted) => {
+                interim = self.interim.as_ref().and_then(|interim| interim.accept(requests, &mut request));
+                (State::Waiting { service: self.service.clone(), request: Some(request) }, admitted, last)
+            }
             Err(rejection) => {
                 let mut response = rejection.response(request.headers(), request.version());
                 if *request.method() == Method::HEAD {
@@ -84,7 +91,7 @@ where
                 (State::Rejected { response: Some(response) }, None, last || rejection == Rejection::Malformed)
             }
         };
-        Call { state, busy, admitted, last, is_connect, body }
+        Call { state, busy, admitted, interim, last, is_connect, body }
     }
 }
 
@@ -128,6 +135,7 @@ pin_project! {
         busy: Option<Busy>,
         // Whether the server counts the request as one in flight.
         admitted: Option<Admitted>,
+        interim: Option<Accepting>,
         // Whether the connection must be closed after this response.
         last: bool,
         is_connect: bool,
@@ -163,6 +171,11 @@ impl RequestBody {
     }
 }
 
+/// Ends the interim responses. Returns whether the response may follow now. Otherwise, the task is woken when it may.
+fn is_closed(interim: Option<&Accepting>) -> bool {
+    interim.is_none_or(Accepting::close)
+}
+
 /// Returns whether a part of the body has not come yet.
 fn is_open(busy: Option<&Busy>) -> bool {
     busy.is_some_and(Busy::is_body_open)
@@ -174,8 +187,9 @@ pin_project! {
         Waiting { service: S, request: Option<Request<Incoming>> },
         Calling { #[pin] future: F },
         Rejected { response: Option<Response<Bytes>> },
-        // The service has responded. hyper sees first whether it has dropped the body of the request.
-        Responded { response: Option<Response<B>> },
+        // The service has responded. hyper sees first whether it has dropped the body of the request, and interim responses
+        // are written first.
+        Responded { response: Option<Response<B>>, may_be_unread: bool },
     }
 }
 
@@ -201,17 +215,26 @@ where
                     this.state.set(State::Calling { future });
                 }
                 StateProjection::Calling { future } => match ready!(future.poll(cx)) {
-                    Ok(response) if this.body.may_be_unread(this.busy.as_ref()) => {
-                        this.state.set(State::Responded { response: Some(response) });
-                        cx.waker().wake_by_ref();
+                    Ok(response) => {
+                        let may_be_unread = this.body.may_be_unread(this.busy.as_ref());
+                        if !may_be_unread && is_closed(this.interim.as_ref()) {
+                            break Ok(response.map(Ok));
+                        }
+                        this.state.set(State::Responded { response: Some(response), may_be_unread });
+                        if may_be_unread {
+                            cx.waker().wake_by_ref();
+                        }
                         return Poll::Pending;
                     }
-                    response => break response.map(|response| response.map(Ok)),
+                    Err(error) => break Err(error),
                 },
-                StateProjection::Responded { response } => {
+                StateProjection::Responded { response, may_be_unread } => {
+                    if !is_closed(this.interim.as_ref()) {
+                        return Poll::Pending;
+                    }
                     // Polled again after it has returned its response.
                     let Some(response) = response.take() else { return Poll::Pending };
-                    *this.last |= is_open(this.busy.as_ref());
+                    *this.last |= *may_be_unread && is_open(this.busy.as_ref());
                     break Ok(response.map(Ok));
                 }
                 StateProjection::Rejected { response } => {

@@ -39,6 +39,11 @@ use crate::{
 /// With `Expect: 100-continue`, an HTTP/1.1 client gets `100 Continue` when the inner service reads the body. An HTTP/2
 /// client never gets it, because hyper's server cannot send it. Such a client sends its body after a time of its own.
 ///
+/// Interim responses of endpoints, such as `103 Early Hints`, do not pass through this service: the inner service gives them
+/// to the [`InterimSender`](equipoise_tower::InterimSender) of the request, which the server adds if
+/// `ServerLimits::interim_responses` is set. If an attempt fails, those of the next attempt follow. They do not
+/// extend any timeout.
+///
 /// The server adds the extensions [`PeerAddr`](equipoise_affinity::source::PeerAddr) and
 /// [`ConnectionInfo`](crate::headers::ConnectionInfo) to requests. Without them, endpoints learn nothing about the
 /// client. Timeouts need a tokio runtime with its timer turned on. Without this timer, there are no limits.

@@ -3,6 +3,8 @@
 mod accepting;
 mod early;
 mod floods;
+mod interim;
+mod interim_streams;
 mod limits;
 mod resting;
 mod shutdown;

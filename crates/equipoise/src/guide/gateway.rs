@@ -398,7 +398,9 @@
 //!
 //! # What the functions do not do
 //!
-//! - Interim responses (1xx, such as `103 Early Hints`) are not passed on, neither through the cache nor by the proxy.
+//! - Functions do not see interim responses (1xx, such as `103 Early Hints`). By default, no client gets any. If
+//!   [`ServerLimits::interim_responses`](crate::proxy::server::ServerLimits::interim_responses) turns them on, no
+//!   function changes them: they keep the fields that a function would remove from a response.
 //! - The cache stores no partial responses (206). Ranges are parts of complete stored responses.
 //! - The stores and limits in Redis use one server. They do not follow the redirections of a Redis Cluster: a node of one
 //!   counts as unavailable, unless all keys are in its slots because the prefix has a hash tag.
