@@ -30,6 +30,16 @@ impl Function {
         }
     }
 
+    /// Returns the argument of the program `equipoise_functions`.
+    pub(crate) fn argument(self) -> String {
+        match self {
+            Self::Cache => "cache".to_owned(),
+            Self::Gzip => "gzip".to_owned(),
+            Self::RateLimit => "rate-limit".to_owned(),
+            Self::BasicAuth => format!("basic-auth={USERS}"),
+        }
+    }
+
     /// Returns the text of the file with the users, `users`. The gateway and nginx read the same form.
     pub(crate) const fn users(self) -> Option<&'static str> {
         match self {

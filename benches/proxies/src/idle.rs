@@ -39,8 +39,13 @@ pub(crate) fn compare(
     connections: usize,
 ) -> anyhow::Result<()> {
     let tls = workload.protocol() == Protocol::Https;
-    let others =
-        |proxy| Load::Http1 { connections: 32, path: "small", body: 0, tls, field: None }.run(proxy, &setup.certificate, SECONDS);
+    let others = |proxy| {
+        Load::Http1 { connections: 32, path: "small", body: 0, tls, field: None }.run(
+            proxy,
+            &setup.certificate,
+            SECONDS,
+        )
+    };
     let client = tls.then(|| setup.certificate.client()).transpose()?;
     let open = |address| -> anyhow::Result<Vec<Box<dyn Connection>>> {
         let open = || -> anyhow::Result<_> {

@@ -71,7 +71,7 @@ impl Subject {
     /// Returns whether the proxy is measured with a workload.
     pub(crate) const fn serves(self, workload: Workload) -> bool {
         if workload.function().is_some() {
-            return matches!(self, Self::Nginx | Self::Gateway);
+            return matches!(self, Self::Nginx | Self::Equipoise | Self::Gateway);
         }
         match (self, workload.protocol()) {
             (Self::Nginx, _) => !workload.to_http2(),
@@ -152,26 +152,29 @@ impl Subject {
 
     /// Returns the program of this package that is the proxy for a workload, and its arguments between the address to
     /// listen on and the addresses of the backends. With TLS, the files of the certificate and of its key follow them.
-    fn program(self, workload: Workload) -> Option<(&'static str, Vec<&'static str>)> {
-        let version = |http2: bool| if http2 { "http2" } else { "http1" };
+    fn program(self, workload: Workload) -> Option<(&'static str, Vec<String>)> {
+        let version = |http2: bool| (if http2 { "http2" } else { "http1" }).to_owned();
         let versions = || vec![version(workload.from_http2()), version(workload.to_http2())];
         Some(match (self, workload.protocol()) {
             (Self::Nginx | Self::Haproxy | Self::HaproxySpliceAuto | Self::HaproxySplice | Self::Gateway, _) => {
                 return None;
             }
-            (Self::Equipoise, Protocol::Http) => ("equipoise", versions()),
-            (Self::Equipoise, Protocol::Https) => ("equipoise_tls", vec!["aws-lc-rs"]),
-            (Self::Equipoise, Protocol::Tcp) => ("equipoise_tcp", vec!["copy"]),
+            (Self::Equipoise, Protocol::Http) => match workload.function() {
+                Some(function) => ("equipoise_functions", vec![function.argument()]),
+                None => ("equipoise", versions()),
+            },
+            (Self::Equipoise, Protocol::Https) => ("equipoise_tls", vec!["aws-lc-rs".to_owned()]),
+            (Self::Equipoise, Protocol::Tcp) => ("equipoise_tcp", vec!["copy".to_owned()]),
             (Self::Equipoise, Protocol::Udp) => ("equipoise_udp", vec![]),
-            (Self::EquipoiseSplice, _) => ("equipoise_tcp", vec!["splice"]),
-            (Self::EquipoiseRing, _) => ("equipoise_tls", vec!["ring"]),
+            (Self::EquipoiseSplice, _) => ("equipoise_tcp", vec!["splice".to_owned()]),
+            (Self::EquipoiseRing, _) => ("equipoise_tls", vec!["ring".to_owned()]),
             (Self::Bare, Protocol::Http) => ("bare", versions()),
-            (Self::Bare, Protocol::Https) => ("bare_tls", vec!["aws-lc-rs"]),
-            (Self::Bare, Protocol::Tcp) => ("bare_tcp", vec!["8192"]),
+            (Self::Bare, Protocol::Https) => ("bare_tls", vec!["aws-lc-rs".to_owned()]),
+            (Self::Bare, Protocol::Tcp) => ("bare_tcp", vec!["8192".to_owned()]),
             (Self::Bare, Protocol::Udp) => ("bare_udp", vec![]),
-            (Self::Bare64k, _) => ("bare_tcp", vec!["65536"]),
-            (Self::Bare256k, _) => ("bare_tcp", vec!["262144"]),
-            (Self::BareRing, _) => ("bare_tls", vec!["ring"]),
+            (Self::Bare64k, _) => ("bare_tcp", vec!["65536".to_owned()]),
+            (Self::Bare256k, _) => ("bare_tcp", vec!["262144".to_owned()]),
+            (Self::BareRing, _) => ("bare_tls", vec!["ring".to_owned()]),
             (Self::Pingora, _) => ("pingora", versions()),
         })
     }
