@@ -207,7 +207,7 @@ impl KeyPolicy {
             let text = guarded(|| part(request.headers(), request.uri())).flatten()?;
             append(&mut extra, b'p', text.as_bytes());
         }
-        Key::new(url, extra)
+        Key::of(url, extra)
     }
 
     /// The URL of a key. `None` if the host is not one.
@@ -220,10 +220,14 @@ impl KeyPolicy {
         }
         let path = uri.path();
         let query = uri.query();
-        let mut url = String::with_capacity(scheme.len() + host.len() + path.len() + query.map_or(0, str::len) + 4);
+        // Exactly what is written if the whole query counts, so that the key keeps this memory as it is.
+        let len = scheme.len() + 3 + host.len() + path.len().max(1) + query.map_or(0, |query| query.len() + 1);
+        let mut url = String::with_capacity(len);
         url.push_str(scheme);
         url.push_str("://");
-        url.extend(host.chars().map(|char| char.to_ascii_lowercase()));
+        let at = url.len();
+        url.push_str(host);
+        url[at..].make_ascii_lowercase();
         url.push_str(if path.is_empty() { "/" } else { path });
         if let Some(query) = query {
             self.query.append(query, &mut url);

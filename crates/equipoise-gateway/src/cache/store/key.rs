@@ -36,11 +36,15 @@ impl Key {
     /// Creates a key. Returns `None` if both parts together are longer than [`MAX_LEN`](Self::MAX_LEN): such a request
     /// is not cached. O(length).
     pub fn new(url: impl AsRef<str>, extra: impl AsRef<[u8]>) -> Option<Self> {
-        let (url, extra) = (url.as_ref(), extra.as_ref());
+        Self::of(url.as_ref().to_owned(), extra.as_ref().to_owned())
+    }
+
+    /// Creates a key of parts that it keeps as they are.
+    pub(crate) fn of(url: String, extra: Vec<u8>) -> Option<Self> {
         if url.len().checked_add(extra.len())? > Self::MAX_LEN {
             return None;
         }
-        let hash = SECRET.hash_one((url, extra));
+        let hash = SECRET.hash_one((url.as_str(), extra.as_slice()));
         Some(Self(Arc::new(Parts { hash, url: url.into(), extra: extra.into() })))
     }
 
