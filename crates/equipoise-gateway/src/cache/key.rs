@@ -99,9 +99,9 @@ impl KeyPolicy {
     }
 
     /// Sets whether the backend gets the parameters that are ignored. If it does, its responses must not contain them, not
-    /// even in a link or in `Location`: otherwise one client chooses what all others get. Requests that are answered
-    /// from the store do not reach the backend, so it cannot count by these parameters in any case. They are always in
-    /// the requests that the cache does not look up, such as those with another method or with a body. Default: false.
+    /// even in a link or in `Location`: otherwise one client chooses what all others get. The backend cannot use them for
+    /// statistics in any case, because requests that are answered from the store do not reach it. Requests that the
+    /// cache does not look up, such as those with another method or with a body, are forwarded with them. Default: false.
     #[must_use]
     pub fn forward_ignored(mut self, forward: bool) -> Self {
         self.query.forwards_ignored = forward;
@@ -139,8 +139,9 @@ impl KeyPolicy {
         self
     }
 
-    /// Adds what a closure returns for the fields and the URI of a request. If it returns `None` or
-    /// panics, the request is not cached. Default: nothing.
+    /// Adds what a closure returns for the fields and the URI of a request. The URI has only the parameters that are
+    /// [forwarded](Self::forward_ignored). If the closure returns `None` or panics, the request is not cached. Default:
+    /// nothing.
     #[must_use]
     pub fn part(mut self, part: impl Fn(&HeaderMap, &Uri) -> Option<String> + Send + Sync + 'static) -> Self {
         self.part = Some(Arc::new(part));
@@ -204,7 +205,10 @@ impl KeyPolicy {
             append(&mut extra, b'd', identity.distinction());
         }
         if let Some(part) = &self.part {
-            let text = guarded(|| part(request.headers(), request.uri())).flatten()?;
+            // The backend gets nothing else.
+            let forwarded = self.forwarded_uri(request.uri());
+            let uri = forwarded.as_ref().unwrap_or(request.uri());
+            let text = guarded(|| part(request.headers(), uri)).flatten()?;
             append(&mut extra, b'p', text.as_bytes());
         }
         Key::of(url, extra)
@@ -309,6 +313,14 @@ mod tests {
         assert_eq!(KeyPolicy::new().of(&tls).expect("a key").url(), "https://example.com/");
         tls.headers_mut().insert(X_FORWARDED_PROTO, "https, http".parse().expect("a value"));
         assert_eq!(KeyPolicy::new().of(&tls), None);
+    }
+
+    #[test]
+    fn a_part_comes_from_what_the_backend_gets() {
+        let policy = KeyPolicy::new().without_query().part(|_, uri| Some(uri.query().unwrap_or("none").to_owned()));
+        assert_eq!(policy.of(&request("/?lang=de")), policy.of(&request("/")));
+        let forwarding = policy.forward_ignored(true);
+        assert_ne!(forwarding.of(&request("/?lang=de")), forwarding.of(&request("/")));
     }
 
     #[test]

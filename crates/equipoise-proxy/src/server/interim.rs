@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use equipoise_tower::InterimSender;
 use http::{
     HeaderMap, Method, Request, StatusCode, Version,
-    header::{CONTENT_LENGTH, TRAILER, UPGRADE},
+    header::{CONTENT_LENGTH, SET_COOKIE, TRAILER, UPGRADE},
 };
 use parking_lot::Mutex;
 
@@ -46,9 +46,19 @@ impl Interim {
         }
         self.0.lock().request = Some(number);
         let interim = Arc::clone(self);
-        let sender = InterimSender::new(move |status, headers| interim.push(number, &encode(status, headers)));
+        let sender = InterimSender::new(move |status, headers| {
+            // What would be discarded is not encoded.
+            if interim.has_room(number) {
+                interim.push(number, &encode(status, headers));
+            }
+        });
         request.extensions_mut().insert(sender);
         Some(Accepting(Arc::clone(self)))
+    }
+
+    fn has_room(&self, number: u64) -> bool {
+        let waiting = self.0.lock();
+        waiting.request == Some(number) && waiting.bytes.len() < MAX_WAITING
     }
 
     fn push(&self, number: u64, response: &[u8]) {
@@ -145,13 +155,14 @@ impl Drop for InterimWriter {
     }
 }
 
-/// Returns an interim response as it is sent, without the fields of the endpoint's connection, and without those of a body
-/// (RFC 9110, section 8.6).
+/// Returns an interim response as it is sent, without the fields of the endpoint's connection, those of a body (RFC 9110,
+/// section 8.6), and cookies, which no layer has seen.
 fn encode(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let mut headers = headers.clone();
     remove_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRAILER);
+    headers.remove(SET_COOKIE);
     let reason = status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
     for (name, value) in &headers {

@@ -229,15 +229,16 @@ impl ServerLimits {
     }
 
     /// Sets whether HTTP/1.1 clients may get interim responses, such as `103 Early Hints` and `102 Processing`. If it is
-    /// true, each request has the extension [`InterimSender`](equipoise_tower::InterimSender): the service can send interim
-    /// responses with it, and the `Upstream` of `equipoise-http` passes on those of its endpoint. Default: false, because some clients take an interim
-    /// response for the final one (RFC 8297, section 3).
+    /// true, requests of HTTP/1.1 have the extension [`InterimSender`](equipoise_tower::InterimSender), except for `CONNECT`
+    /// and requests that ask for an upgrade. The service can send interim responses with it, and the `Upstream` of
+    /// `equipoise-http` passes on those of its endpoint. Default: false, because some clients take an interim response for
+    /// the final one (RFC 8297, section 3).
     ///
-    /// - Clients of HTTP/1.0 and HTTP/2 never get them, because hyper's server cannot send them. Requests that ask for an
-    ///   upgrade and `CONNECT` have no such extension either.
+    /// - Clients of HTTP/1.0 may not get any (RFC 9110, section 15.2). Clients of HTTP/2 get none, because hyper's server
+    ///   cannot send them.
     /// - `100 Continue` is not affected: the server itself sends it when the service reads the body.
-    /// - Fields of one connection, such as those that `Connection` names, are removed, and so are `Content-Length` and
-    ///   `Trailer`.
+    /// - Fields of one connection, such as those that `Connection` names, are removed, and so are `Content-Length`,
+    ///   `Trailer` and `Set-Cookie`.
     /// - At most 64 KiB of a connection wait until the client reads: 32 KiB that are being written, and 32 KiB behind them.
     ///   Further interim responses are discarded, and so is one of more than 32 KiB.
     /// - Interim responses do not extend any timeout.

@@ -46,7 +46,12 @@ async fn a_client_gets_interim_responses_before_the_service_responds() {
                 let sender = sender(&request).expect("the extension");
                 let connection =
                     [("connection", "x-hop, close"), ("x-hop", "1"), ("keep-alive", "1"), ("trailer", "x")];
-                let body = [("content-length", "7"), ("transfer-encoding", "chunked"), ("upgrade", "a")];
+                let body = [
+                    ("content-length", "7"),
+                    ("transfer-encoding", "chunked"),
+                    ("upgrade", "a"),
+                    ("set-cookie", "a=1"),
+                ];
                 let link = [("link", "</a>"), ("link", "</b>")];
                 sender.send(StatusCode::EARLY_HINTS, &fields(&[&connection[..], &body, &link].concat()));
                 waits.notified().await;

@@ -76,7 +76,9 @@ impl Client<'_> {
     /// Makes the response of one of the inner service: 304 if the cache has removed a condition by which the client has
     /// it already.
     fn respond<R>(&self, mut parts: Parts, mut handling: Handling, body: CacheBody<R>) -> Response<CacheBody<R>> {
-        let is_not_modified = self.ask_for_all && self.is_not_modified(parts.status, &parts.headers);
+        let asked = self.asked;
+        let is_not_modified = self.ask_for_all
+            && conditional::is_new_not_modified(&asked.method, &asked.headers, parts.status, &parts.headers);
         if is_not_modified {
             handling.status = Some(parts.status);
             parts.status = StatusCode::NOT_MODIFIED;

@@ -359,7 +359,7 @@ fn without_body<B: Default>(request: &Request<B>) -> Request<B> {
 }
 
 /// Sends a request. It fails if the head of the response does not come in time, and if it is a 304 for which the request
-/// has not asked: nothing is known that it could stand for.
+/// has not asked: the client has no response that it could use then.
 async fn ask<S, B, R>(engine: &Engine, inner: S, request: Request<B>) -> Result<Response<R>, BoxError>
 where
     S: Service<Request<B>, Response = Response<R>>,

@@ -10,20 +10,36 @@ use http::{
 
 use super::date;
 
-/// Returns whether a stored response has not changed for a client: it gets 304 instead.
+/// Returns whether a stored response has not changed for a client: it gets 304 instead. Without `Last-Modified`, the time
+/// at which the response was generated counts (RFC 9111, 4.3.2).
 pub(crate) fn is_not_modified(method: &Method, request: &HeaderMap, status: StatusCode, stored: &HeaderMap) -> bool {
+    has_not_changed(method, request, status, stored, &[LAST_MODIFIED, DATE])
+}
+
+/// Returns the same for a response that has just been generated: `Date` tells nothing about its last change.
+pub(crate) fn is_new_not_modified(method: &Method, request: &HeaderMap, status: StatusCode, new: &HeaderMap) -> bool {
+    has_not_changed(method, request, status, new, &[LAST_MODIFIED])
+}
+
+fn has_not_changed(
+    method: &Method,
+    request: &HeaderMap,
+    status: StatusCode,
+    response: &HeaderMap,
+    times: &[HeaderName],
+) -> bool {
     if status != StatusCode::OK || !matches!(*method, Method::GET | Method::HEAD) {
         return false;
     }
     if request.contains_key(IF_NONE_MATCH) {
-        let etag = stored.get(ETAG).map(|etag| opaque(etag.as_bytes()));
+        let etag = response.get(ETAG).map(|etag| opaque(etag.as_bytes()));
         return request.get_all(IF_NONE_MATCH).iter().any(|value| {
             value.as_bytes().trim_ascii() == b"*"
                 || etag.is_some_and(|etag| Tags(value.as_bytes()).any(|tag| opaque(tag) == etag))
         });
     }
     let Some(since) = date::field(request, &IF_MODIFIED_SINCE) else { return false };
-    let modified = date::field(stored, &LAST_MODIFIED).or_else(|| date::field(stored, &DATE));
+    let modified = times.iter().find_map(|name| date::field(response, name));
     modified.is_some_and(|modified| modified <= since)
 }
 
@@ -156,6 +172,12 @@ mod tests {
         assert!(!not_modified(&[("if-modified-since", OLD)], &[("last-modified", NEW)]));
         assert!(not_modified(&[("if-modified-since", NEW)], &[("date", OLD)]));
         assert!(!not_modified(&[("if-modified-since", "yesterday")], &[("date", OLD)]));
+        let new = |response: &[(&'static str, &str)]| {
+            let request = fields(&[("if-modified-since", NEW)]);
+            is_new_not_modified(&Method::GET, &request, StatusCode::OK, &fields(response))
+        };
+        assert!(new(&[("last-modified", OLD)]));
+        assert!(!new(&[("date", OLD)]));
     }
 
     #[test]

@@ -53,9 +53,9 @@ fn read(text: &[u8]) -> Option<ResponseControl> {
             None => continue,
             Some(Item::Integer(text)) if seconds => Some(text),
             Some(Item::Boolean(false)) if !seconds => continue,
-            // A time of another type is none, so the response is stale, as with such a time in `Cache-Control`. To ignore
+            // A time of another type is invalid, so the response is stale, as with such a time in `Cache-Control`. To ignore
             // the field would ignore its `no-store` too. A list of fields, or another value, applies to the whole
-            // response: that is the careful reading.
+            // response, so that nothing is stored that the field may forbid.
             Some(_) => None,
         };
         control.add(&Directive { name, value: value.map(Into::into), malformed: false });
