@@ -1,15 +1,19 @@
 use std::{
     env, fs,
+    io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::Duration,
 };
 
 use redis::{Client, Connection, FromRedisValue, cmd};
+use tokio::{sync::oneshot, time::timeout};
 
-use super::eventually;
+/// The time after which a test fails. It is long, because the machine may be busy.
+const MAX_START: Duration = Duration::from_secs(30);
 
 /// A Redis server for one test, in an empty directory and without persistence. It is killed when the value is dropped.
 pub(crate) struct Server {
@@ -40,7 +44,7 @@ impl Server {
         Some(server)
     }
 
-    /// Starts the server (again) on its port, and waits until it answers.
+    /// Starts the server (again) on its port, and waits until it accepts connections.
     pub(crate) async fn spawn(&mut self) {
         let mut child = Command::new(&self.program)
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &self.port.to_string()])
@@ -48,16 +52,26 @@ impl Server {
             .arg("--dir")
             .arg(self.directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lives = true;
-        eventually("a server that answers", || {
-            lives = child.try_wait().unwrap().is_none();
-            !lives || self.connect().is_some()
-        })
-        .await;
-        self.child = lives.then_some(child);
+        let log = BufReader::new(child.stdout.take().unwrap());
+        let (ready, is_ready) = oneshot::channel();
+        // The log is read to its end, so that the server never waits for its reader.
+        thread::spawn(move || {
+            let mut ready = Some(ready);
+            for line in log.lines().map_while(Result::ok) {
+                if line.to_lowercase().contains("ready to accept connections")
+                    && let Some(ready) = ready.take()
+                {
+                    let _ = ready.send(());
+                }
+            }
+        });
+        match timeout(MAX_START, is_ready).await.expect("a server that starts") {
+            Ok(()) => self.child = Some(child),
+            Err(_) => drop(child.wait()),
+        }
     }
 
     /// Kills the server. It does not close its connections in an orderly way.

@@ -1,7 +1,5 @@
 //! Rates and responses that two gateways share in Redis.
 
-use std::time::Duration;
-
 use super::{config, report};
 use crate::{
     backend::{Backend, response},
@@ -12,16 +10,6 @@ use crate::{
 #[path = "../../../../crates/equipoise-affinity/tests/redis/server.rs"]
 #[allow(dead_code, reason = "this test uses a part of it")]
 mod server;
-
-/// Polls until the condition holds, because the state of another process has no event.
-async fn eventually(_: &str, mut is_so: impl FnMut() -> bool) {
-    soon(async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-}
 
 /// Waits until a gateway is connected to Redis, or is not any more.
 async fn connected(gateway: &Gateway, place: &str, state: bool) {
