@@ -11,19 +11,14 @@ use http_body_util::{BodyExt, Full};
 use tower::{ServiceExt, service_fn};
 
 use crate::{
-    browser::{CorsPolicy, RequestIdLayer},
     cache::CacheLayer,
     compression::CompressionLayer,
-    filter::{FieldEdits, FieldsLayer},
     limit::{Quota, RateLimitLayer},
     stack::{AnyBody, Functions},
 };
 
 fn functions() -> Functions {
-    Functions::new()
-        .request_id(RequestIdLayer::new())
-        .client_fields(FieldsLayer::new().response(FieldEdits::new().set("x-edge", "yes").expect("valid")))
-        .cors(CorsPolicy::origins(["https://app.test"]).build().expect("valid"))
+    super::functions()
         .rate_limit(RateLimitLayer::per_client(Quota::per_hour(9).burst(9)).expect("valid"))
         .compress(CompressionLayer::new())
         .cache(CacheLayer::new(1 << 20).expect("valid"))

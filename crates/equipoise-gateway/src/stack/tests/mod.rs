@@ -20,6 +20,20 @@ use crate::{
     filter::{FilterLayer, FilterRules, Rule},
 };
 
+/// Functions that add fields to each response.
+#[cfg(feature = "browser")]
+fn functions() -> Functions {
+    use crate::{
+        browser::{CorsPolicy, RequestIdLayer},
+        filter::{FieldEdits, FieldsLayer},
+    };
+
+    Functions::new()
+        .request_id(RequestIdLayer::new())
+        .client_fields(FieldsLayer::new().response(FieldEdits::new().set("x-edge", "yes").expect("valid")))
+        .cors(CorsPolicy::origins(["https://app.test"]).build().expect("valid"))
+}
+
 fn post(body: &'static str) -> Request<Full<Bytes>> {
     Request::post("/").body(Full::from(body)).expect("a request")
 }

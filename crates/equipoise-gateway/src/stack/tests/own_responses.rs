@@ -14,18 +14,11 @@ use http_body::Body;
 use http_body_util::{BodyExt, Channel, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
+use super::functions;
 use crate::{
-    browser::{CorsPolicy, RequestIdLayer},
     filter::{FieldEdits, FieldsLayer},
     stack::{AnyBody, Functions},
 };
-
-fn functions() -> Functions {
-    Functions::new()
-        .request_id(RequestIdLayer::new())
-        .client_fields(FieldsLayer::new().response(FieldEdits::new().set("x-edge", "yes").expect("valid")))
-        .cors(CorsPolicy::origins(["https://app.test"]).build().expect("valid"))
-}
 
 fn proxy(functions: &Functions) -> ReverseProxyLayer {
     let timeouts = Timeouts::new().head(Duration::from_secs(5)).idle(Duration::from_secs(5));
