@@ -19,10 +19,11 @@ use super::{
     CompressedBody, Encoding,
     body::Input,
     codec::{Encoder, encoder},
-    head::{encode, has_no_transform, is_complete, length_of, lists_weak_form, vary, weaken},
+    head::{encode, has_no_transform, is_complete, length_of, lists_weak_form, vary},
     negotiate::Accepted,
     settings::{Settings, Shared, Slot},
 };
+use crate::changed_content::weaken;
 
 /// What is known of a request when its response has come.
 pub(super) struct Wanted {

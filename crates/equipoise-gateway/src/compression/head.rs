@@ -1,22 +1,12 @@
 //! The fields of a response that a compression reads and changes.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{
-        ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, VARY,
-    },
+    HeaderMap, HeaderValue, StatusCode,
+    header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, VARY},
 };
 
 use super::Encoding;
-
-/// Digests of the content or of the representation, which are different after a compression: RFC 1864, RFC 3230, RFC
-/// 9530.
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
+use crate::changed_content::{self, is_strong};
 
 /// Returns whether intermediaries must not change the content.
 pub(super) fn has_no_transform(headers: &HeaderMap) -> bool {
@@ -55,35 +45,7 @@ pub(super) fn vary(headers: &mut HeaderMap) {
 /// Changes the fields of a response whose content gets an encoding.
 pub(super) fn encode(headers: &mut HeaderMap, encoding: Encoding) {
     headers.insert(CONTENT_ENCODING, encoding.value());
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(ACCEPT_RANGES);
-    remove_digests(headers);
-    weaken(headers);
-}
-
-/// Removes the digests of a content that changes.
-pub(super) fn remove_digests(headers: &mut HeaderMap) {
-    for name in &DIGESTS {
-        headers.remove(name);
-    }
-}
-
-/// Makes a strong `ETag` weak. One that is malformed is removed.
-pub(super) fn weaken(headers: &mut HeaderMap) {
-    let weak = match headers.get(ETAG).map(HeaderValue::as_bytes) {
-        None => return,
-        Some(tag) if tag.starts_with(b"W/\"") => return,
-        Some(tag) if is_strong(tag) => HeaderValue::from_bytes(&[b"W/", tag].concat()).ok(),
-        Some(_) => None,
-    };
-    match weak {
-        Some(weak) => headers.insert(ETAG, weak),
-        None => headers.remove(ETAG),
-    };
-}
-
-fn is_strong(tag: &[u8]) -> bool {
-    matches!(tag, [b'"', .., b'"'])
+    changed_content::of_response(headers);
 }
 
 /// Returns whether a list of `If-None-Match` contains the weak form of this strong `ETag`.
@@ -99,17 +61,8 @@ pub(super) fn lists_weak_form(list: &[HeaderValue], tag: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn map(name: HeaderName, value: &'static str) -> HeaderMap {
+    fn map(name: http::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn a_strong_tag_becomes_weak_and_a_malformed_one_is_removed() {
-        for (tag, weak) in [("\"a\"", Some("W/\"a\"")), ("W/\"a\"", Some("W/\"a\"")), ("a", None), ("\"", None)] {
-            let mut headers = map(ETAG, tag);
-            weaken(&mut headers);
-            assert_eq!(headers.get(ETAG).map(|tag| tag.to_str().expect("text")), weak, "{tag}");
-        }
     }
 
     #[test]

@@ -6,10 +6,7 @@ use std::{
 use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::BoxError;
-use http::{
-    Request, Response,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH},
-};
+use http::{Request, Response, header::CONTENT_ENCODING};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -21,8 +18,8 @@ use super::{
     settings::{Place, Settings, Shared, Unsupported},
 };
 use crate::{
-    ReplyBody, ReplyFuture,
-    compression::{Encoding, EncodingStats, InvalidCompression, choice::Preference, head::remove_digests},
+    ReplyBody, ReplyFuture, changed_content,
+    compression::{Encoding, EncodingStats, InvalidCompression, choice::Preference},
     reply_future::LateDenial,
 };
 
@@ -243,8 +240,7 @@ where
         };
         self.shared.encodings.on_message(encoding);
         parts.headers.remove(CONTENT_ENCODING);
-        parts.headers.remove(CONTENT_LENGTH);
-        remove_digests(&mut parts.headers);
+        changed_content::of_request(&mut parts.headers);
         ReplyFuture::inner_or_denied(self.inner.call(Request::from_parts(parts, body)), late)
     }
 }

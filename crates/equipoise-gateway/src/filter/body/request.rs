@@ -7,10 +7,7 @@ use std::{
 use bytes::Bytes;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::ACCEPT_ENCODING};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -19,7 +16,7 @@ use super::{
     filtered::{BodyFilterStats, Counts, FilteredBody, Outcome},
     traits::FilterRequest,
 };
-use crate::{Denial, ReplyBody, ReplyFuture, reply_future::LateDenial};
+use crate::{Denial, ReplyBody, ReplyFuture, changed_content, reply_future::LateDenial};
 
 /// A layer that gives the bodies of requests to [filters](super::BodyFilter).
 ///
@@ -115,8 +112,7 @@ where
             return ReplyFuture::own(unreadable().respond(&request, &self.layer.errors));
         }
         if filter.changes_body() {
-            request.headers_mut().remove(CONTENT_LENGTH);
-            super::response::remove_digests(request.headers_mut());
+            changed_content::of_request(request.headers_mut());
         }
         let outcome = Outcome { counts: Arc::clone(&self.layer.counts), ..Outcome::default() };
         let late = LateDenial::new(&request, Arc::clone(&outcome.denial), Arc::clone(&self.layer.errors));

@@ -6,8 +6,8 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_RANGE, RANGE},
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE, RANGE},
 };
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -17,6 +17,7 @@ use super::{
     filtered::{BodyFilterStats, Counts, FilteredBody, Outcome},
     traits::{FilterResponse, FilteredResponse},
 };
+use crate::changed_content;
 
 /// A layer that gives the bodies of responses to [filters](super::BodyFilter).
 ///
@@ -163,10 +164,7 @@ impl Watch {
             return Response::from_parts(parts, FilteredBody::plain(body));
         };
         if filter.changes_body() {
-            parts.headers.remove(CONTENT_LENGTH);
-            parts.headers.remove(ACCEPT_RANGES);
-            remove_digests(&mut parts.headers);
-            weaken_etag(&mut parts.headers);
+            changed_content::of_response(&mut parts.headers);
         }
         let outcome = Outcome { counts: Arc::clone(&self.layer.counts), ..Outcome::default() };
         Response::from_parts(parts, FilteredBody::new(body, filter, outcome))
@@ -185,25 +183,6 @@ impl Settings {
 /// Returns whether a body is encoded. `identity` is no encoding.
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-/// Removes the fields that describe the bytes of a body (RFC 9530, and the older ones).
-pub(super) fn remove_digests(headers: &mut HeaderMap) {
-    for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
-        headers.remove(HeaderName::from_static(name));
-    }
-}
-
-/// Makes a strong `ETag` weak. One that is invalid is removed.
-fn weaken_etag(headers: &mut HeaderMap) {
-    let Some(tag) = headers.get(ETAG) else { return };
-    if tag.as_bytes().starts_with(b"W/") {
-        return;
-    }
-    match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
-        Ok(weak) if tag.as_bytes().starts_with(b"\"") => drop(headers.insert(ETAG, weak)),
-        _ => drop(headers.remove(ETAG)),
-    }
 }
 
 pin_project! {
