@@ -26,8 +26,12 @@ pub mod limit;
 mod redis;
 mod reply;
 mod reply_future;
+#[cfg(any(feature = "auth-jwt", feature = "cache-redis", feature = "rate-limit"))]
+mod setting;
 pub mod stack;
 
+#[cfg(any(feature = "auth-jwt", feature = "cache-redis", feature = "rate-limit"))]
+pub use crate::setting::InvalidSetting;
 pub use crate::{
     denial::{Denial, DenialCode},
     identity::{Identity, Mechanism},

@@ -202,8 +202,8 @@ fn rate(
 /// Returns the place of what the limits have refused together.
 fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTable) -> Range<usize> {
     match (error, &table.status, &table.redis) {
-        (InvalidRateLimit::Setting { setting: "status", .. }, Some(status), _) => status.span(),
-        (InvalidRateLimit::Setting { .. } | InvalidRateLimit::Url { .. }, _, Some(redis)) => redis.span(),
+        (InvalidRateLimit::Setting(error), Some(status), _) if error.setting == "status" => status.span(),
+        (InvalidRateLimit::Setting(_) | InvalidRateLimit::Url { .. }, _, Some(redis)) => redis.span(),
         _ => first.span(),
     }
 }

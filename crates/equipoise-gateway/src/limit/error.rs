@@ -1,6 +1,7 @@
 use http::StatusCode;
 
 use super::Quota;
+use crate::InvalidSetting;
 
 /// Why a layer of limits cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,15 +38,8 @@ pub enum InvalidRateLimit {
         expected: &'static str,
     },
     /// A setting is out of range.
-    #[error("{setting} cannot be {value}: {expected}")]
-    Setting {
-        /// The name of the setting.
-        setting: &'static str,
-        /// The value that was set, as text.
-        value: String,
-        /// The valid range of the setting, as text.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// The URL of the Redis server is invalid. The error does not contain the URL, which may contain a password.
     #[error(
         "the URL of the Redis server is invalid ({reason}): use redis[s]://[user[:password]@]host[:port][/database] or \
@@ -71,7 +65,6 @@ impl InvalidRateLimit {
         if status.is_client_error() || status.is_server_error() {
             return Ok(());
         }
-        let (value, expected) = (status.as_u16().to_string(), "use from 400 to 599");
-        Err(Self::Setting { setting: "status", value, expected })
+        Err(InvalidSetting::new("status", status.as_u16(), "from 400 to 599").into())
     }
 }

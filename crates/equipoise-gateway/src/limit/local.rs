@@ -60,7 +60,7 @@ impl LocalLimits {
             let limiter = GivenTime::at(0, || RateLimiter::new(governor_quota, table.clone(), GivenTime));
             Ok(LocalLimit { limiter, table, shape: Shape::new(quota, limit.delay_after), dry_run: limit.dry_run })
         };
-        Ok(Self { limits: limits.iter().map(build).collect::<Result<_, _>>()? })
+        Ok(Self { limits: limits.iter().map(build).collect::<Result<_, InvalidRateLimit>>()? })
     }
 
     /// Decides on a request at the time `now`, and takes its units from all limits if none of them denies it.

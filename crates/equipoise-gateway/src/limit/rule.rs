@@ -4,6 +4,7 @@ use equipoise_core::__private::guarded;
 use equipoise_tower::RequestHead;
 
 use super::{InvalidRateLimit, LimitKey, MissingKey, Quota};
+use crate::InvalidSetting;
 
 /// Maximum number of limits of a layer. The state of a request has room for each of them.
 pub(super) const MAX_LIMITS: usize = 8;
@@ -153,8 +154,7 @@ impl Limit {
                 return Err(InvalidRateLimit::DuplicateName { name: name.clone() });
             }
             if !(1..=MAX_KEYS).contains(max_keys) {
-                let expected = "use from 1 to 2²⁸";
-                return Err(InvalidRateLimit::Setting { setting: "max_keys", value: max_keys.to_string(), expected });
+                return Err(InvalidSetting::new("max_keys", max_keys, "from 1 to 2²⁴").into());
             }
             quota.checked().map_err(|expected| InvalidRateLimit::quota(name, *quota, expected))?;
         }

@@ -45,6 +45,9 @@ pub struct UnknownAlgorithm {
 }
 
 impl Algorithm {
+    /// All algorithms with secrets.
+    pub(super) const SYMMETRIC: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
+
     /// All algorithms with public keys, in other words all but HMAC.
     pub const ASYMMETRIC: [Self; 9] = [
         Self::Rs256,
@@ -149,8 +152,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_none_is_no_algorithm() {
-        for algorithm in Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512])
-        {
+        for algorithm in Algorithm::ASYMMETRIC.into_iter().chain(Algorithm::SYMMETRIC) {
             assert_eq!(algorithm.as_str().parse(), Ok(algorithm));
         }
         for name in ["none", "None", "NONE", "nOnE", "", "hs256", "RS256 ", "ES512", "ES256K", "HS256\0", "dir"] {

@@ -18,6 +18,7 @@ use super::{
     source::TokenSource,
     stats::Counters,
 };
+use crate::InvalidSetting;
 
 /// The range of [`JwtBuilder::max_length`]. The maximum is what servers allow for all fields of a request.
 const LENGTHS: std::ops::RangeInclusive<usize> = 256..=64 * 1024;
@@ -254,7 +255,7 @@ impl JwtBuilder {
             self.rules.values.push((path(name)?, values.clone()));
         }
         let attributes = self.attributes.iter().map(|(claim, attribute)| Ok((path(claim)?, attribute.clone())));
-        let attributes = attributes.collect::<Result<_, _>>()?;
+        let attributes = attributes.collect::<Result<_, InvalidJwt>>()?;
         let name = path(&self.name)?;
         let has_many_issuers = self.rules.issuers.as_ref().is_none_or(|issuers| issuers.len() > 1);
         Ok(Jwt::of(Inner {
@@ -277,10 +278,11 @@ impl JwtBuilder {
         self.rules.check()?;
         self.source.check()?;
         if !self.rules.algorithms.iter().any(|algorithm| self.keys.may_verify(*algorithm)) {
-            return Err(InvalidJwt::NoKey);
+            let all = Algorithm::ASYMMETRIC.into_iter().chain(Algorithm::SYMMETRIC);
+            let fits = names(all.filter(|algorithm| self.keys.may_verify(*algorithm)));
+            return Err(InvalidJwt::NoKey { allowed: names(self.rules.algorithms.iter().copied()), fits });
         }
-        let wrong =
-            |setting, value: usize, expected| Err(InvalidJwt::Setting { setting, value: value.to_string(), expected });
+        let wrong = |setting, value: usize, expected| Err(InvalidSetting::new(setting, value, expected).into());
         if !LENGTHS.contains(&self.max_length) {
             return wrong("max_length", self.max_length, "from 256 to 65536 bytes");
         }
@@ -289,6 +291,10 @@ impl JwtBuilder {
         }
         Ok(())
     }
+}
+
+fn names(algorithms: impl Iterator<Item = Algorithm>) -> String {
+    algorithms.map(Algorithm::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Debug for JwtBuilder {

@@ -1,3 +1,5 @@
+use crate::InvalidSetting;
+
 /// Why tokens cannot be verified with these settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -12,22 +14,20 @@ pub enum InvalidJwt {
     #[error("no algorithm is allowed: name at least one")]
     NoAlgorithm,
     /// None of the keys verifies one of the allowed algorithms.
-    #[error("no key fits to the allowed algorithms")]
-    NoKey,
+    #[error("no key fits to the allowed algorithms ({allowed}): the keys are for {fits}")]
+    #[non_exhaustive]
+    NoKey {
+        /// The allowed algorithms, separated by commas.
+        allowed: String,
+        /// The algorithms that the keys fit to, separated by commas.
+        fits: String,
+    },
     /// The list of types of tokens is empty.
     #[error("no type of tokens is allowed: name at least one, or say `any_token_type`")]
     NoTokenType,
     /// A setting is out of range.
-    #[error("{setting} is {value}: use {expected}")]
-    #[non_exhaustive]
-    Setting {
-        /// The name of the setting.
-        setting: &'static str,
-        /// The value that was refused.
-        value: String,
-        /// What would be right.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// A text is no path to a claim.
     #[error("{path:?} is no claim: use a name such as `email`, a path such as `a.b`, or a JSON pointer such as `/a/b`")]
     #[non_exhaustive]

@@ -13,6 +13,7 @@ use super::{
     error::InvalidJwt,
     token::Token,
 };
+use crate::InvalidSetting;
 
 /// The maximum difference of clocks.
 const MAX_LEEWAY: Duration = Duration::from_secs(600);
@@ -74,7 +75,7 @@ impl Rules {
             return Err(InvalidJwt::NoTokenType);
         }
         let wrong = |setting, value: Duration, expected| {
-            Err(InvalidJwt::Setting { setting, value: format!("{value:?}"), expected })
+            Err(InvalidSetting::new(setting, format_args!("{value:?}"), expected).into())
         };
         if self.leeway > MAX_LEEWAY {
             return wrong("leeway", self.leeway, "at most 10 minutes");

@@ -11,6 +11,7 @@ use super::{
     gate::Gate,
     permits::Permits,
 };
+use crate::InvalidSetting;
 
 /// Limits how many requests of a key are in flight at the same time. Wraps services in [`InFlight`].
 ///
@@ -125,8 +126,7 @@ impl InFlightBuilder {
     pub fn build(self) -> Result<InFlightLayer, InvalidRateLimit> {
         let Self { key, max, missing, status, retry_after, errors } = self;
         if max == 0 {
-            let expected = "use at least 1";
-            return Err(InvalidRateLimit::Setting { setting: "max", value: max.to_string(), expected });
+            return Err(InvalidSetting::new("max", max, "at least 1").into());
         }
         InvalidRateLimit::check_status(status)?;
         let (hasher, permits) = (KeyHasher::default(), Arc::new(Permits::new(max)));

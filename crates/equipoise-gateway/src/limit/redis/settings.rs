@@ -4,7 +4,7 @@ use equipoise_affinity::__private::Server;
 use equipoise_core::__private::Backoff;
 
 use super::super::InvalidRateLimit;
-use crate::redis::Tls;
+use crate::{InvalidSetting, redis::Tls};
 
 /// Maximum of all times. A longer time to wait for a decision makes no sense.
 const MAX_TIME: Duration = Duration::from_secs(60 * 60);
@@ -157,7 +157,8 @@ impl RedisLimits {
 
     /// Checks the settings, and returns the server.
     pub(super) fn server(&self) -> Result<Server, InvalidRateLimit> {
-        let wrong = |setting, value: String, expected| Err(InvalidRateLimit::Setting { setting, value, expected });
+        let wrong =
+            |setting, value: &dyn fmt::Display, expected| Err(InvalidSetting::new(setting, value, expected).into());
         let Backoff { min, max } = self.backoff;
         for (setting, value) in [
             ("timeout", self.timeout),
@@ -166,17 +167,17 @@ impl RedisLimits {
             ("backoff's maximum", max),
         ] {
             if !(Duration::from_millis(1)..=MAX_TIME).contains(&value) {
-                return wrong(setting, format!("{value:?}"), "use from 1 ms to 1 h");
+                return wrong(setting, &format_args!("{value:?}"), "from 1 ms to 1 h");
             }
         }
         if max < min {
-            return wrong("backoff's maximum", format!("{max:?}"), "use at least the minimum");
+            return wrong("backoff's maximum", &format_args!("{max:?}"), "at least the minimum");
         }
         if self.prefix.len() > MAX_PREFIX {
-            return wrong("prefix", format!("a text of {} bytes", self.prefix.len()), "use at most 128 bytes");
+            return wrong("prefix", &format_args!("a text of {} bytes", self.prefix.len()), "at most 128 bytes");
         }
         if !(1..=MAX_WAITING).contains(&self.max_waiting) {
-            return wrong("max_waiting", self.max_waiting.to_string(), "use from 1 to 2²⁰");
+            return wrong("max_waiting", &self.max_waiting, "from 1 to 2²⁰");
         }
         self.tls.server(&self.url).map_err(|reason| InvalidRateLimit::Url { reason })
     }

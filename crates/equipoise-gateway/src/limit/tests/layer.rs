@@ -228,9 +228,13 @@ fn invalid_settings_are_refused() {
         let limit = Limit::new(name, LimitKey::global(), Quota::per_second(1));
         assert!(matches!(build(vec![limit]), Err(InvalidRateLimit::Name { .. })), "{name:?}");
     }
-    assert!(matches!(build(vec![x().max_keys(0)]), Err(InvalidRateLimit::Setting { setting: "max_keys", .. })));
+    let setting = |result| match result {
+        Err(InvalidRateLimit::Setting(error)) => Some(error.setting),
+        _ => None,
+    };
+    assert_eq!(setting(build(vec![x().max_keys(0)])), Some("max_keys"));
     let ok = RateLimitLayer::builder().limit(x()).status(StatusCode::OK).build();
-    assert!(matches!(ok, Err(InvalidRateLimit::Setting { setting: "status", .. })));
+    assert_eq!(setting(ok), Some("status"));
     let error = RateLimitLayer::per_client(Quota::per_second(0)).expect_err("no units");
     assert!(error.to_string().contains("use at least 1 unit"), "{error}");
     assert!(

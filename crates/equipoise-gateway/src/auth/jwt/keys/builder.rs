@@ -14,6 +14,7 @@ use super::{
     live::{Keys, Settings, Shared},
     refresh, url,
 };
+use crate::InvalidSetting;
 
 /// Builds [`Keys`] that are read again while the gateway runs.
 #[must_use]
@@ -50,16 +51,8 @@ pub enum InvalidKeys {
     #[error("a JWKS URL has the form `https://host/path`, and no user name")]
     Url,
     /// A setting is out of range.
-    #[error("{setting} is {value:?}: use {expected}")]
-    #[non_exhaustive]
-    Setting {
-        /// The name of the setting.
-        setting: &'static str,
-        /// The value that was refused.
-        value: Duration,
-        /// What would be right.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
 }
 
 impl Keys {
@@ -174,7 +167,7 @@ impl KeysBuilder {
             ),
         ] {
             if !(min..=max).contains(&value) {
-                return Err(InvalidKeys::Setting { setting, value, expected });
+                return Err(InvalidSetting::new(setting, format_args!("{value:?}"), expected).into());
             }
         }
         let runtime = Handle::try_current().map_err(|_| InvalidKeys::NoRuntime)?;

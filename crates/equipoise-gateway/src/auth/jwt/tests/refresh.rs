@@ -286,7 +286,7 @@ async fn settings_of_refreshing_have_a_range() {
         (start().max_age(Duration::from_secs(299)), "max_age"),
     ] {
         let error = builder.start().expect_err("out of range");
-        assert!(matches!(&error, InvalidKeys::Setting { setting, .. } if *setting == name), "{error}");
+        assert!(matches!(&error, InvalidKeys::Setting(error) if error.setting == name), "{error}");
     }
     let service = tower::service_fn(|_: Request<Full<Bytes>>| -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
         ready(Ok(Response::new(Full::default())))
@@ -296,7 +296,7 @@ async fn settings_of_refreshing_have_a_range() {
     }
     let keys = start().start().expect("keys");
     let secret_only = builder(keys).algorithms([Algorithm::Hs256]).build().map(drop);
-    assert_eq!(secret_only, Err(crate::auth::jwt::InvalidJwt::NoKey));
+    assert!(matches!(secret_only, Err(crate::auth::jwt::InvalidJwt::NoKey { .. })));
 }
 
 /// Polls all futures in one task.

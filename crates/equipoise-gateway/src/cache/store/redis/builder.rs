@@ -5,7 +5,7 @@ use equipoise_core::__private::Backoff;
 use tokio::runtime::Handle;
 
 use super::{Counters, RedisStore, local::Local, operations::Operations, script::Scripts};
-use crate::redis::Tls;
+use crate::{InvalidSetting, redis::Tls};
 
 const MAX_PREFIX: usize = 128;
 /// Ten years. Redis adds times to the current time in milliseconds.
@@ -47,15 +47,8 @@ pub enum RedisStoreError {
         reason: String,
     },
     /// A setting is out of its range.
-    #[error("{setting} is {value}, but should be {expected}")]
-    Setting {
-        /// The name of the setting.
-        setting: &'static str,
-        /// The value that was set, as text.
-        value: String,
-        /// The range of the setting, as text.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// There is no Tokio runtime for the connection to the server.
     #[error(
         "there is no Tokio runtime for the connection to Redis: build the store in async code, or after \
@@ -198,7 +191,8 @@ impl RedisStoreBuilder {
     }
 
     fn check(&self) -> Result<(), RedisStoreError> {
-        let wrong = |setting, value, expected| Err(RedisStoreError::Setting { setting, value, expected });
+        let wrong =
+            |setting, value: &dyn fmt::Display, expected| Err(InvalidSetting::new(setting, value, expected).into());
         for (setting, value) in [
             ("lookup_timeout", Some(self.lookup_timeout)),
             ("write_timeout", Some(self.write_timeout)),
@@ -209,21 +203,21 @@ impl RedisStoreBuilder {
             if let Some(value) = value
                 && !(Duration::from_millis(1)..=MAX_TIME).contains(&value)
             {
-                return wrong(setting, format!("{value:?}"), "from 1 ms to 10 years");
+                return wrong(setting, &format_args!("{value:?}"), "from 1 ms to 10 years");
             }
         }
         if self.prefix.len() > MAX_PREFIX || !self.prefix.ends_with(':') {
             let expected = "a text of at most 128 bytes that ends with ':', such as \"shop:cache:\"";
-            return wrong("prefix", format!("{:?}", self.prefix), expected);
+            return wrong("prefix", &format_args!("{:?}", self.prefix), expected);
         }
         if !(1..=MAX_ENTRY).contains(&self.max_entry_bytes) {
-            return wrong("max_entry_bytes", self.max_entry_bytes.to_string(), "from 1 to 67108864 (64 MiB)");
+            return wrong("max_entry_bytes", &self.max_entry_bytes, "from 1 to 67108864 (64 MiB)");
         }
         if !(1..=1024).contains(&self.max_variants) {
-            return wrong("max_variants", self.max_variants.to_string(), "from 1 to 1024");
+            return wrong("max_variants", &self.max_variants, "from 1 to 1024");
         }
         if self.local.is_some_and(|(max_bytes, _)| max_bytes == 0) {
-            return wrong("the local size", "0".to_owned(), "at least 1 byte, usually several megabytes");
+            return wrong("the local size", &0, "at least 1 byte, usually several megabytes");
         }
         Ok(())
     }
@@ -267,7 +261,7 @@ mod tests {
             (builder().local(1, Duration::ZERO), "the local ttl"),
         ] {
             match wrong.build() {
-                Err(RedisStoreError::Setting { setting: named, .. }) => assert_eq!(named, setting),
+                Err(RedisStoreError::Setting(error)) => assert_eq!(error.setting, setting),
                 other => panic!("{setting}: {other:?}"),
             }
         }
