@@ -12,6 +12,7 @@ struct Parts {
     name: String,
     mechanism: Mechanism,
     attributes: BTreeMap<String, String>,
+    other_schemes: String,
     /// Digests of what else the backend learns of the sender, such as the claims of a token that it gets.
     distinction: Vec<u8>,
 }
@@ -39,13 +40,32 @@ impl Identity {
     /// or the subject of a token.
     #[must_use]
     pub fn new(name: impl Into<String>, mechanism: Mechanism) -> Self {
-        Self(Arc::new(Parts { name: name.into(), mechanism, attributes: BTreeMap::new(), distinction: Vec::new() }))
+        Self(Arc::new(Parts {
+            name: name.into(),
+            mechanism,
+            attributes: BTreeMap::new(),
+            other_schemes: String::new(),
+            distinction: Vec::new(),
+        }))
     }
 
     /// Adds an attribute, such as a claim of a token. A later value replaces an earlier one.
     #[must_use]
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.0).attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds what further schemes have found, in the form of [`other_schemes`](Self::other_schemes).
+    #[cfg(any(feature = "auth", test))]
+    pub(crate) fn and_other_schemes(mut self, list: &str) -> Self {
+        if !list.is_empty() {
+            let others = &mut Arc::make_mut(&mut self.0).other_schemes;
+            if !others.is_empty() {
+                others.push(',');
+            }
+            others.push_str(list);
+        }
         self
     }
 
@@ -73,6 +93,13 @@ impl Identity {
     /// Returns how the identity was verified.
     pub fn mechanism(&self) -> Mechanism {
         self.0.mechanism
+    }
+
+    /// Returns the list of what further schemes have found that had to accept the request too: each as
+    /// `mechanism:name`, such as `basic:ann`, joined by `,`. In names, a `,` and a `%` are percent-encoded. Empty if
+    /// there is none.
+    pub fn other_schemes(&self) -> &str {
+        &self.0.other_schemes
     }
 
     /// Returns an attribute. `None` if there is none with this name.

@@ -243,10 +243,12 @@ fn fields(table: &AuthTable, all_fields: &[HeaderName], source: &Source) -> Resu
                 let added = match (value.get_ref().as_str(), value.get_ref().split_once(':')) {
                     ("name", _) => fields.name(field),
                     ("mechanism", _) => fields.mechanism(field),
+                    ("other_schemes", _) => fields.other_schemes(field),
                     (_, Some(("attribute", attribute))) if !attribute.is_empty() => fields.attribute(attribute, field),
                     (other, _) => {
-                        let message =
-                            format!("{name} cannot be {other:?}: use \"name\", \"mechanism\" or \"attribute:NAME\"");
+                        let message = format!(
+                            "{name} cannot be {other:?}: use \"name\", \"mechanism\", \"other_schemes\" or \"attribute:NAME\""
+                        );
                         return Err(source.error(value.span(), message));
                     }
                 };

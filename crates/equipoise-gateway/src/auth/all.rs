@@ -12,9 +12,9 @@ use crate::Mechanism;
 /// Several schemes, all of which have to accept a request: for example a client certificate and a token.
 ///
 /// The identity is that of the first scheme, with the attributes of the others. An attribute of an earlier scheme is
-/// not replaced. The attribute `other_schemes` is the list of what the other schemes have found, each as
-/// `mechanism:name`, such as `basic:ann` (see [`join_list`](super::join_list)). So users that share the first
-/// credentials have different identities. The fields for the backend are those of all schemes.
+/// not replaced. [`Identity::other_schemes`](crate::Identity::other_schemes) is the list of what the other schemes have
+/// found, such as `basic:ann`. So users that share the first credentials have different identities. The fields for the
+/// backend are those of all schemes.
 ///
 /// The schemes are asked in order. The first failure is that of the request, except that a scheme without credentials
 /// does not end the search for invalid ones.

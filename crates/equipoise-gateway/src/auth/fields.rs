@@ -39,6 +39,7 @@ pub struct IdentityFields {
 enum Source {
     Name,
     Mechanism,
+    OtherSchemes,
     Attribute(String),
 }
 
@@ -93,6 +94,16 @@ impl IdentityFields {
         self.write(field, Source::Mechanism)
     }
 
+    /// Adds a field with the [other schemes](Identity::other_schemes) that had to accept the request, such as
+    /// `basic:ann`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIdentityField`] if the field has another meaning or another value.
+    pub fn other_schemes(self, field: HeaderName) -> Result<Self, InvalidIdentityField> {
+        self.write(field, Source::OtherSchemes)
+    }
+
     /// Adds a field with an attribute of the identity, such as a claim of a token.
     ///
     /// # Errors
@@ -133,6 +144,7 @@ impl IdentityFields {
             let value = match source {
                 Source::Name => Some(identity.name()),
                 Source::Mechanism => Some(identity.mechanism().as_str()),
+                Source::OtherSchemes => Some(identity.other_schemes()),
                 Source::Attribute(name) => identity.get(name),
             };
             if let Some(value) = value.filter(|value| !value.is_empty()).and_then(encoded) {
@@ -261,6 +273,7 @@ mod tests {
         let fields = IdentityFields::none()
             .name(field("x-user"))
             .and_then(|fields| fields.mechanism(field("x-how")))
+            .and_then(|fields| fields.other_schemes(field("x-others")))
             .and_then(|fields| fields.attribute("email", field("x-email")))
             .and_then(|fields| fields.attribute("empty", field("x-empty")))
             .and_then(|fields| fields.attribute("none", field("x-none")))
@@ -269,6 +282,8 @@ mod tests {
         let mut sent = headers(&[]);
         fields.set(&mut sent, &identity);
         assert_eq!(sent, headers(&[("x-user", "ann"), ("x-how", "basic"), ("x-email", "ann@a.test")]));
+        fields.set(&mut sent, &identity.and_other_schemes("api_key:b"));
+        assert_eq!(sent["x-others"], "api_key:b");
     }
 
     #[test]

@@ -12,9 +12,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use super::{Realm, join_list};
 use crate::{Denial, Identity, Mechanism};
 
-/// The attribute with the mechanisms and names that further schemes have found. Limits by identity read it.
-const OTHER_SCHEMES: &str = "other_schemes";
-
 /// What a scheme decides about a request.
 pub type AuthResult = Result<Authenticated, AuthFailure>;
 
@@ -185,12 +182,13 @@ impl Authenticated {
     /// Adds what another scheme has found: its mechanism and name, attributes that are not there yet, and all fields.
     pub(super) fn merge(mut self, other: &Self) -> Self {
         self.is_last_resort |= other.is_last_resort;
-        self.identity = self.identity.distinguish(other.identity.distinction());
         let found = &other.identity;
         let name = join_list([format!("{}:{}", found.mechanism(), found.name())]);
-        let names = [self.identity.get(OTHER_SCHEMES), Some(&name), found.get(OTHER_SCHEMES)];
-        let names = names.into_iter().flatten().collect::<Vec<_>>().join(",");
-        self.identity = self.identity.attribute(OTHER_SCHEMES, names);
+        self.identity = self
+            .identity
+            .distinguish(found.distinction())
+            .and_other_schemes(&name)
+            .and_other_schemes(found.other_schemes());
         for (name, value) in other.identity.attributes() {
             if self.identity.get(name).is_none() {
                 self.identity = self.identity.attribute(name, value);

@@ -395,7 +395,7 @@ fn the_identity_of_all_schemes_tells_the_users_of_each_apart() {
     let with = |name: &str| Authenticated::new(Identity::new(name, Mechanism::Basic));
     let partner = || Authenticated::new(Identity::new("partner", Mechanism::ApiKey));
     let merged = |name: &str| partner().merge(&with(name));
-    assert_eq!(merged("ann").identity().get("other_schemes"), Some("basic:ann"));
+    assert_eq!(merged("ann").identity().other_schemes(), "basic:ann");
     assert_ne!(merged("ann"), merged("bob"));
     let three = |one: &str, two: &str| partner().merge(&with(one)).merge(&with(two));
     assert_ne!(three("ann", "bob"), merged("ann,basic:bob"));

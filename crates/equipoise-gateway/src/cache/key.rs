@@ -198,6 +198,7 @@ impl KeyPolicy {
             }
             append(&mut extra, b'm', identity.mechanism().as_str().as_bytes());
             append(&mut extra, b'i', identity.name().as_bytes());
+            append(&mut extra, b'o', identity.other_schemes().as_bytes());
             for (name, value) in identity.attributes() {
                 append(&mut extra, b'a', name.as_bytes());
                 append(&mut extra, b'v', value.as_bytes());
@@ -350,6 +351,7 @@ mod tests {
             user().attribute("tenant", "y"),
             user().attribute("tenant", "x").attribute("scope", "admin"),
             user().attribute("tenan", "tx"),
+            user().and_other_schemes("basic:b"),
             Identity::new("a", Mechanism::Basic),
         ];
         let keys: std::collections::HashSet<_> = identities

@@ -16,9 +16,6 @@ use http::{HeaderName, StatusCode};
 
 use crate::{Denial, Identity};
 
-/// The attribute with the mechanisms and names of further schemes that had to accept a request.
-const OTHER_SCHEMES: &str = "other_schemes";
-
 type KeyFn = dyn Fn(RequestHead<'_>) -> Option<Vec<u8>> + Send + Sync;
 
 /// The property by which requests are counted: requests with the same key share a bucket.
@@ -82,7 +79,7 @@ impl LimitKey {
     }
 
     /// Counts by the [`Identity`] that an authentication layer has verified: its mechanism and its name, and
-    /// those in its attribute `other_schemes` if several schemes had to accept the request. The key is missing if the
+    /// the [other schemes](Identity::other_schemes) that had to accept the request. The key is missing if the
     /// request has no identity, for example because this layer is outside of the authentication, or if the identity has
     /// an empty name, which tells no clients apart.
     #[must_use]
@@ -165,7 +162,7 @@ impl Part {
             }
             Self::Identity => {
                 let identity = head.extensions.get::<Identity>()?;
-                let others = identity.get(OTHER_SCHEMES).unwrap_or_default();
+                let others = identity.other_schemes();
                 if identity.name().is_empty() && others.is_empty() {
                     return None;
                 }
@@ -341,7 +338,7 @@ mod tests {
         let (hasher, key) = (KeyHasher::default(), LimitKey::identity());
         let with = |name: &str, others: &str| {
             let mut request = Request::new(());
-            let identity = Identity::new(name, Mechanism::External).attribute(OTHER_SCHEMES, others);
+            let identity = Identity::new(name, Mechanism::External).and_other_schemes(others);
             request.extensions_mut().insert(identity);
             id(&hasher, &key, &request)
         };
