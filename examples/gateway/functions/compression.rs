@@ -1,6 +1,7 @@
 //! Compression of responses, and decompression of requests.
 
 use equipoise::{
+    affinity::source::ClientAddress,
     gateway::compression::{CompressionLayer, DecompressionLayer, Encoding, EncodingStats},
     monitor::FunctionReadings,
 };
@@ -11,6 +12,7 @@ use super::{
     kept::Function,
 };
 use crate::{
+    client::client_address,
     config::{CompressionTable, EncodingName, Tables},
     context::Context,
     source::{ConfigError, Source},
@@ -58,7 +60,8 @@ pub(super) fn add_decompression(
     };
     let source = context.source;
     let layer = context.functions.keep_or_build(&format!("{} decompression", placed.place), table.clone(), || {
-        let mut layer = DecompressionLayer::new();
+        let client = ClientAddress::connection().peer(client_address);
+        let mut layer = DecompressionLayer::new().client_address(client);
         if let Some(encodings) = &table.encoding {
             let names = encodings.get_ref().iter().map(|name| encoding(*name));
             layer = layer.encodings(names).map_err(|error| source.caused(encodings.span(), &error))?;
@@ -68,6 +71,9 @@ pub(super) fn add_decompression(
         }
         if let Some(max) = &table.max_concurrent {
             layer = layer.max_concurrent(*max.get_ref()).map_err(|error| source.caused(max.span(), &error))?;
+        }
+        if let Some(max) = &table.max_per_client {
+            layer = layer.max_per_client(*max.get_ref()).map_err(|error| source.caused(max.span(), &error))?;
         }
         Ok(table.max_bytes.iter().fold(layer, |layer, max| layer.max_bytes(*max)))
     })?;

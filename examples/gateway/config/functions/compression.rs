@@ -39,6 +39,7 @@ pub(crate) struct DecompressionTable {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_ratio: Option<Spanned<u32>>,
     pub(crate) max_concurrent: Option<Spanned<usize>>,
+    pub(crate) max_per_client: Option<Spanned<usize>>,
 }
 
 impl FunctionTable for DecompressionTable {

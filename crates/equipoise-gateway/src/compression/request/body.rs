@@ -18,6 +18,7 @@ use super::{
     DecompressionError,
     error::Failure,
     settings::{Place, Settings, Shared},
+    zstd::{Fault, Frames},
 };
 use crate::{
     Denial,
@@ -105,12 +106,16 @@ pin_project! {
 
 pin_project! {
     /// What a decoder reads. It notes whether the body of the client has failed, to tell this from errors of the
-    /// decoder. tower-http may ask for frames after the end, which a body need not expect.
+    /// decoder. It ends before a piece that a decoder of zstd must not get. tower-http may ask for frames after the
+    /// end, which a body need not expect.
     struct Input<B: Body> {
         #[pin]
         body: B,
         decoding: Arc<Decoding>,
         bytes: u64,
+        // Only with zstd.
+        frames: Option<Frames>,
+        fault: Option<Fault>,
         has_failed: bool,
         has_ended: bool,
     }
@@ -153,9 +158,17 @@ impl<B: Body> Body for Input<B> {
             Some(Err(_)) => (*this.has_failed, *this.has_ended) = (true, true),
             None => *this.has_ended = true,
         }
+        let frame =
+            frame.map(|frame| frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))));
+        if let (Some(frames), Some(Ok(frame))) = (this.frames, &frame)
+            && let Some(data) = frame.data_ref()
+            && let Err(fault) = frames.follow(data)
+        {
+            (*this.fault, *this.has_ended) = (Some(fault), true);
+            return Poll::Ready(None);
+        }
         let decoding = &*this.decoding;
-        let piece =
-            |mut data: B::Data| Piece { bytes: data.copy_to_bytes(data.remaining()), decoding: Arc::clone(decoding) };
+        let piece = |bytes: Bytes| Piece { bytes, decoding: Arc::clone(decoding) };
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece))))
     }
 }
@@ -171,10 +184,16 @@ where
 
     /// Returns `None` if there is no decoder.
     pub(super) fn decompressed(body: B, decoding: Arc<Decoding>, place: Place) -> Option<Self> {
-        let decoder = pin!(decoder(
-            Input { body, decoding: Arc::clone(&decoding), bytes: 0, has_failed: false, has_ended: false },
-            decoding.encoding
-        ));
+        let input = Input {
+            body,
+            decoding: Arc::clone(&decoding),
+            bytes: 0,
+            frames: (decoding.encoding == Encoding::Zstd).then(Frames::default),
+            fault: None,
+            has_failed: false,
+            has_ended: false,
+        };
+        let decoder = pin!(decoder(input, decoding.encoding));
         // It is always ready.
         let Poll::Ready(Ok(response)) = decoder.poll(&mut Context::from_waker(Waker::noop())) else { return None };
         let body =
@@ -232,6 +251,10 @@ where
             counters.on_input(this.decoding.encoding, read);
         }
         let result = match ready!(frame) {
+            _ if *input.fault == Some(Fault::Window) => Err(DecompressionError::Window),
+            _ if *input.fault == Some(Fault::Malformed) => {
+                Err(DecompressionError::Malformed("there is no frame of zstd where one should begin".into()))
+            }
             None if this.decoding.used.load(Ordering::Relaxed) < *this.bytes_in => {
                 Err(DecompressionError::Malformed("bytes follow the compressed text".into()))
             }

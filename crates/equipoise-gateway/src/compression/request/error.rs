@@ -19,6 +19,9 @@ pub enum DecompressionError {
         /// The maximum factor.
         max: u32,
     },
+    /// A frame of `zstd` needs a window of more than 8 MiB (RFC 9659).
+    #[error("the body of the request needs a window of zstd of more than 8 MiB")]
+    Window,
     /// The body does not have the encoding that `Content-Encoding` states, or is incomplete.
     #[error("the body of the request cannot be decompressed")]
     Malformed(#[source] BoxError),
@@ -32,6 +35,7 @@ pub enum DecompressionError {
 pub(super) enum Failure {
     TooLarge,
     Ratio,
+    Window,
     Malformed,
 }
 
@@ -40,6 +44,7 @@ impl Failure {
         match error {
             DecompressionError::TooLarge { .. } => Some(Self::TooLarge),
             DecompressionError::Ratio { .. } => Some(Self::Ratio),
+            DecompressionError::Window => Some(Self::Window),
             DecompressionError::Malformed(_) => Some(Self::Malformed),
             // A body has failed that is not of this layer, and another layer may know more.
             DecompressionError::Client(_) => None,
@@ -57,6 +62,11 @@ impl Failure {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
                 "the body of the request is compressed too much",
+            ),
+            Self::Window => Denial::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_body",
+                "the body of the request needs a window of zstd of more than 8 MiB",
             ),
             Self::Malformed => Denial::new(
                 StatusCode::BAD_REQUEST,

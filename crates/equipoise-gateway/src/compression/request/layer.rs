@@ -4,8 +4,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use equipoise_affinity::source::ClientAddress;
 use equipoise_proxy::error::ErrorResponses;
-use equipoise_tower::BoxError;
+use equipoise_tower::{BoxError, RequestHead};
 use http::{Request, Response, header::CONTENT_ENCODING};
 use http_body::Body;
 use tower_layer::Layer;
@@ -31,17 +32,16 @@ use crate::{
 /// A request with `Content-Encoding: gzip`, `x-gzip`, `br`, `zstd` or `deflate` reaches the inner service without this
 /// field and without `Content-Length`, and its body is decompressed while it is read. Requests without an encoding pass as
 /// they are. The decompressed body is not kept, so the memory for each request is that of the decoder, whose size the client
-/// chooses: at most 128 MiB for `zstd`, 16 MiB for `br`, and 64 KiB for the others. Of the 128 MiB, most systems provide only
-/// what the decompressed text has filled, which [`max_bytes`](Self::max_bytes) limits.
-/// [`max_concurrent`](Self::max_concurrent) limits how many bodies have a decoder at the same time. To refuse `zstd`, name the
-/// other [`encodings`](Self::encodings).
+/// chooses: at most 8 MiB for `zstd` (RFC 9659), 16 MiB for `br`, and 64 KiB for the others.
+/// [`max_concurrent`](Self::max_concurrent) limits how many bodies have a decoder at the same time, and
+/// [`max_per_client`](Self::max_per_client) how many of them one client has.
 ///
 /// | request | response |
 /// | --- | --- |
 /// | another encoding, or more than one | 415, code `unsupported_content_encoding`, with `Accept-Encoding` (RFC 7694) |
 /// | longer than [`max_bytes`](Self::max_bytes), or than [`max_ratio`](Self::max_ratio) permits | 413, code `body_too_large` |
-/// | not in the format that it states, incomplete, or followed by other bytes | 400, code `malformed_body` |
-/// | with a body, while [`max_concurrent`](Self::max_concurrent) others are decompressed | 503, code `too_many_compressed_bodies`, with `Retry-After` |
+/// | not in the format that it states, incomplete, followed by other bytes, or `zstd` with a window of more than 8 MiB | 400, code `malformed_body` |
+/// | with a body, while [`max_concurrent`](Self::max_concurrent) others or [`max_per_client`](Self::max_per_client) of the client are decompressed | 503, code `too_many_compressed_bodies`, with `Retry-After` |
 ///
 /// A `gzip` body of several members is refused like one that is followed by other bytes.
 ///
@@ -103,6 +103,8 @@ impl DecompressionLayer {
             max_bytes: 10 << 20,
             max_ratio: 200,
             max_concurrent: 100,
+            max_per_client: 20,
+            client: ClientAddress::connection(),
             errors: Arc::default(),
         };
         Self { settings: Arc::new(settings), shared: Arc::default() }
@@ -152,6 +154,28 @@ impl DecompressionLayer {
         Ok(self)
     }
 
+    /// Sets how many of these bodies may be of one client, so that one client cannot take all places. Requests above
+    /// are refused with status 503. A client is an IPv4 address or the first 64 bits of an IPv6 address. If the address
+    /// is not known, only [`max_concurrent`](Self::max_concurrent) holds. Default: 20.
+    ///
+    /// # Errors
+    /// The number is 0.
+    pub fn max_per_client(mut self, bodies: usize) -> Result<Self, InvalidCompression> {
+        if bodies == 0 {
+            return Err(InvalidCompression::Concurrent);
+        }
+        self.settings_mut().max_per_client = bodies;
+        Ok(self)
+    }
+
+    /// Sets how the address of the client is found. Behind proxies, it should trust exactly these proxies. Default: the
+    /// address of the connection.
+    #[must_use]
+    pub fn client_address(mut self, client: ClientAddress) -> Self {
+        self.settings_mut().client = client;
+        self
+    }
+
     /// Sets how refusals look. Default: [`ErrorResponses::new`].
     #[must_use]
     pub fn errors(mut self, errors: ErrorResponses) -> Self {
@@ -172,7 +196,7 @@ impl DecompressionLayer {
             ratio: shared.ratio.load(Ordering::Relaxed),
             malformed: shared.malformed.load(Ordering::Relaxed),
             busy: shared.busy.load(Ordering::Relaxed),
-            concurrent: shared.concurrent.load(Ordering::Relaxed) as u64,
+            concurrent: shared.concurrent.lock().all as u64,
         }
     }
 
@@ -229,7 +253,7 @@ where
             request.headers_mut().remove(CONTENT_ENCODING);
             return ReplyFuture::inner(self.inner.call(request));
         }
-        let Some(place) = Place::take(&self.shared, self.settings.max_concurrent) else {
+        let Some(place) = Place::take(&self.shared, &self.settings, RequestHead::of(&request)) else {
             return ReplyFuture::own(Settings::busy().respond(&request, &self.settings.errors));
         };
         let decoding = Arc::new(Decoding::new(encoding, Arc::clone(&self.settings), Arc::clone(&self.shared)));

@@ -1,13 +1,20 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use equipoise_affinity::source::ClientAddress;
+use equipoise_core::{SourceKey, SourcePrefix};
 use equipoise_proxy::error::ErrorResponses;
+use equipoise_tower::RequestHead;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, RETRY_AFTER},
 };
+use parking_lot::Mutex;
 
 use super::error::Failure;
 use crate::{
@@ -22,6 +29,8 @@ pub(super) struct Settings {
     pub(super) max_bytes: u64,
     pub(super) max_ratio: u32,
     pub(super) max_concurrent: usize,
+    pub(super) max_per_client: usize,
+    pub(super) client: ClientAddress,
     pub(super) errors: Arc<ErrorResponses>,
 }
 
@@ -33,33 +42,57 @@ pub(super) struct Shared {
     pub(super) ratio: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) busy: AtomicU64,
-    /// The number of bodies that have a decoder now.
-    pub(super) concurrent: AtomicUsize,
+    pub(super) concurrent: Mutex<Concurrent>,
+}
+
+/// The numbers of bodies that have a decoder now.
+#[derive(Debug, Default)]
+pub(super) struct Concurrent {
+    pub(super) all: usize,
+    /// Those of clients whose address is known.
+    by_client: HashMap<SourceKey, usize>,
 }
 
 /// The place of one body among those that are decompressed at the same time. It is given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Shared>);
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    client: Option<SourceKey>,
+}
 
 impl Place {
-    /// Returns `None` if there are already `max` bodies, and counts this.
-    pub(super) fn take(shared: &Arc<Shared>, max: usize) -> Option<Self> {
-        let taken = shared.concurrent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |concurrent| {
-            (concurrent < max).then_some(concurrent + 1)
-        });
-        match taken {
-            Ok(_) => Some(Self(Arc::clone(shared))),
-            Err(_) => {
-                shared.busy.fetch_add(1, Ordering::Relaxed);
-                None
-            }
+    /// Returns `None` if there are too many bodies already, and counts this.
+    pub(super) fn take(shared: &Arc<Shared>, settings: &Settings, head: RequestHead<'_>) -> Option<Self> {
+        let client = settings.client.of(head).map(|address| SourcePrefix::default().key(address));
+        let mut concurrent = shared.concurrent.lock();
+        let of_client =
+            client.as_ref().and_then(|client| concurrent.by_client.get(client)).copied().unwrap_or_default();
+        if concurrent.all >= settings.max_concurrent || of_client >= settings.max_per_client {
+            drop(concurrent);
+            shared.busy.fetch_add(1, Ordering::Relaxed);
+            return None;
         }
+        concurrent.all += 1;
+        if let Some(client) = &client {
+            concurrent.by_client.insert(*client, of_client + 1);
+        }
+        drop(concurrent);
+        Some(Self { shared: Arc::clone(shared), client })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.concurrent.fetch_sub(1, Ordering::Relaxed);
+        let mut concurrent = self.shared.concurrent.lock();
+        concurrent.all -= 1;
+        if let Some(client) = &self.client
+            && let Some(count) = concurrent.by_client.get_mut(client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                concurrent.by_client.remove(client);
+            }
+        }
     }
 }
 
@@ -68,7 +101,7 @@ impl Shared {
         let counter = match failure {
             Failure::TooLarge => &self.too_large,
             Failure::Ratio => &self.ratio,
-            Failure::Malformed => &self.malformed,
+            Failure::Window | Failure::Malformed => &self.malformed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

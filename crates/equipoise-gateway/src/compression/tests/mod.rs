@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Encodes a text.
-async fn encoded(text: impl Into<Bytes>, encoding: Encoding) -> Bytes {
+pub(super) async fn encoded(text: impl Into<Bytes>, encoding: Encoding) -> Bytes {
     let encoder = encoder(Full::new(text.into()), encoding, tower_http::CompressionLevel::Default);
     let body = encoder.await.map(http::Response::into_body).expect("infallible");
     body.collect().await.expect("encoded").to_bytes()

@@ -1,6 +1,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
+use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
 use http::{Request, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
@@ -153,6 +154,18 @@ async fn a_malformed_or_incomplete_body_gets_400() {
 }
 
 #[tokio::test]
+async fn a_window_of_zstd_that_is_too_large_gets_400_before_it_is_allocated() {
+    // A window of 16 MiB, and an empty block.
+    let body = Bytes::from_static(&[0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 1, 0, 0]);
+    let layer = DecompressionLayer::new();
+    let response = send(&layer, post("zstd", body)).await.expect("a response");
+    assert_eq!(response.extensions().get::<DenialCode>().expect("a denial").0, "malformed_body");
+    assert_eq!((response.status(), layer.stats().malformed), (StatusCode::BAD_REQUEST, 1));
+    let text = text_of(response).await;
+    assert!(String::from_utf8_lossy(&text).contains("more than 8 MiB"), "{text:?}");
+}
+
+#[tokio::test]
 async fn the_error_of_the_client_s_body_is_passed_on() {
     let part = encoded("some text ".repeat(1000), Encoding::Gzip).await.slice(..20);
     let body = Frames::default().data(part).error("gone");
@@ -228,4 +241,38 @@ async fn only_some_bodies_are_decompressed_at_the_same_time() {
     drop(held);
     assert_eq!(text_of(send(&layer, post("zstd", compressed)).await.expect("a response")).await, "text");
     assert_eq!((layer.stats().concurrent, layer.stats().busy), (0, 1));
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_places() {
+    assert_eq!(DecompressionLayer::new().max_per_client(0).err(), Some(InvalidCompression::Concurrent));
+    let layer = DecompressionLayer::new().max_per_client(2).expect("valid");
+    let keep = layer.layer(service_fn(async |request: Request<DecompressedBody<Full<Bytes>>>| {
+        Ok::<_, Infallible>(Response::new(request.into_body()))
+    }));
+    let compressed = encoded("text".to_owned(), Encoding::Gzip).await;
+    let from = |address: &str| {
+        let mut request = post("gzip", compressed.clone());
+        let peer = format!("{address}:80").parse().expect("an address");
+        request.extensions_mut().insert(PeerAddr(peer));
+        request
+    };
+    // The second one is the same client.
+    let mut held = Vec::new();
+    for address in ["[2001:db8::1]", "[2001:db8::2]", "192.0.2.1", "192.0.2.1"] {
+        held.push(keep.clone().oneshot(from(address)).await.expect("a response"));
+    }
+    for address in ["[2001:db8::3]", "192.0.2.1"] {
+        let refused = send(&layer, from(address)).await;
+        assert_eq!(denied(refused), (StatusCode::SERVICE_UNAVAILABLE, "too_many_compressed_bodies"), "{address}");
+    }
+    assert_eq!(text_of(send(&layer, from("192.0.2.2")).await.expect("a response")).await, "text");
+    // Without an address, there is no client.
+    for _ in 0..3 {
+        held.push(keep.clone().oneshot(post("gzip", compressed.clone())).await.expect("a response"));
+    }
+    held.remove(0);
+    assert_eq!(text_of(send(&layer, from("[2001:db8::3]")).await.expect("a response")).await, "text");
+    drop(held);
+    assert_eq!((layer.stats().concurrent, layer.stats().busy), (0, 2));
 }
