@@ -200,7 +200,10 @@ pub(super) fn api_key(
     let ApiKeyTable { header, bearer, query, forward, .. } = table.get_ref();
     let mut add = |scheme: ApiKey| schemes.push(Arc::new(scheme.forward_credentials(*forward)));
     match header {
-        Some(header) => add(ApiKey::header_named(header_name(header, source)?, keys.clone())),
+        Some(header) => {
+            let scheme = ApiKey::header_named(header_name(header, source)?, keys.clone());
+            add(scheme.map_err(|error| source.caused(header.span(), &error))?);
+        }
         None if *bearer || query.is_some() => {}
         None => add(ApiKey::header(keys.clone())),
     }

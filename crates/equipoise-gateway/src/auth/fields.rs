@@ -211,6 +211,15 @@ pub(super) fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
+/// Removes the fields that a server could take for this one, and leaves those with exactly this name.
+pub(super) fn remove_spellings(headers: &mut HeaderMap, name: &HeaderName) {
+    let found: Vec<HeaderName> =
+        headers.keys().filter(|found| *found != name && is_same(found, name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
 /// Returns a text as the value of a field.
 fn encoded(text: &str) -> Option<HeaderValue> {
     let inner = text.trim_matches(' ');

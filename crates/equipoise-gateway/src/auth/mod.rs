@@ -93,6 +93,7 @@ pub use self::{
     all::AllOf,
     any::AnyOf,
     api_key::{ApiKey, ApiKeys, GeneratedKey, InvalidApiKeys},
+    credentials::InvalidCredentialField,
     external::{DecisionCache, External, ExternalStats, InvalidExternal},
     fields::{IdentityFields, InvalidIdentityField},
     layer::AuthLayer,

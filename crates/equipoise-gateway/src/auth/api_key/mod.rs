@@ -8,7 +8,9 @@ use http::{HeaderName, HeaderValue, header::AUTHORIZATION, request::Parts};
 
 pub use self::keys::{ApiKeys, GeneratedKey, InvalidApiKeys};
 use super::{
-    AuthFailure, AuthFuture, Authenticate, Authenticated, Live, Realm, credentials::authorization, fields::remove_all,
+    AuthFailure, AuthFuture, Authenticate, Authenticated, InvalidCredentialField, Live, Realm,
+    credentials::{authorization, check_field},
+    fields::{remove_all, remove_spellings},
     realm::quoted,
 };
 use crate::Mechanism;
@@ -50,20 +52,23 @@ impl ApiKey {
     /// Reads keys from the field `X-API-Key`. Use [`header_named`](Self::header_named) for another one.
     #[must_use]
     pub fn header(keys: impl Into<Live<ApiKeys>>) -> Self {
-        Self::header_named(X_API_KEY, keys)
+        Self::of(Place::Header(X_API_KEY), keys)
     }
 
-    /// Reads keys from a field of this name.
-    #[must_use]
-    pub fn header_named(name: HeaderName, keys: impl Into<Live<ApiKeys>>) -> Self {
-        Self { keys: keys.into(), place: Place::Header(name), forward: false }
+    /// Reads keys from a field of this name, whose whole value is the key.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCredentialField`] for a field with another meaning, such as `Host` or `Cookie`.
+    pub fn header_named(name: HeaderName, keys: impl Into<Live<ApiKeys>>) -> Result<Self, InvalidCredentialField> {
+        Ok(Self::of(Place::Header(check_field(name)?), keys))
     }
 
     /// Reads keys from `Authorization: Bearer` (RFC 6750). A token that is not in the list of keys is not removed from
     /// requests which another scheme accepts, because it may be a token for the backend.
     #[must_use]
     pub fn bearer(keys: impl Into<Live<ApiKeys>>) -> Self {
-        Self { keys: keys.into(), place: Place::Bearer, forward: false }
+        Self::of(Place::Bearer, keys)
     }
 
     /// Reads keys from a parameter of the query, such as `api_key`. The name is compared with the decoded names of the
@@ -75,7 +80,11 @@ impl ApiKey {
     /// or a mistyped one.
     #[must_use]
     pub fn query(parameter: impl Into<Box<str>>, keys: impl Into<Live<ApiKeys>>) -> Self {
-        Self { keys: keys.into(), place: Place::Query(parameter.into()), forward: false }
+        Self::of(Place::Query(parameter.into()), keys)
+    }
+
+    fn of(place: Place, keys: impl Into<Live<ApiKeys>>) -> Self {
+        Self { keys: keys.into(), place, forward: false }
     }
 
     /// Sets whether the backend gets the key of the client. Default: false.
@@ -135,6 +144,10 @@ impl Authenticate for ApiKey {
 
     fn remove_credentials(&self, parts: &mut Parts) {
         if self.forward {
+            // Another spelling was not verified.
+            if let Place::Header(name) = &self.place {
+                remove_spellings(&mut parts.headers, name);
+            }
             return;
         }
         match &self.place {
@@ -208,6 +221,16 @@ mod tests {
             scheme.challenge(&Realm::default()).expect("a challenge"),
             r#"ApiKey realm="gateway", header="x-api-key""#
         );
+    }
+
+    #[test]
+    fn a_field_of_ones_own_can_have_the_key() {
+        let named = |name| ApiKey::header_named(HeaderName::from_static(name), keys());
+        let scheme = named("x-token").expect("a field");
+        assert_eq!(decided(&scheme, "/", &[("x-token", "secret")]), Ok("a".into()));
+        let kept = scheme.forward_credentials(true);
+        assert_eq!(forwarded(&kept, "/", &[("x-token", "secret"), ("x_token", "other")]), "/ [\"x-token\"]");
+        assert!(named("host").is_err());
     }
 
     #[test]

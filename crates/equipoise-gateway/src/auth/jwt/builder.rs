@@ -222,7 +222,8 @@ impl JwtBuilder {
     }
 
     /// Reads the token from a field, whose whole value it is, instead of `Authorization`. Default: `Authorization` with
-    /// the scheme `Bearer`, in any case.
+    /// the scheme `Bearer`, in any case. [`build`](Self::build) refuses a field with another meaning, such as `Host`.
+    /// For a cookie, use [`cookie`](Self::cookie).
     pub fn header(mut self, name: HeaderName) -> Self {
         self.source.field = Some(name);
         self

@@ -1,4 +1,4 @@
-use crate::InvalidSetting;
+use crate::{InvalidSetting, auth::InvalidCredentialField};
 
 /// Why tokens cannot be verified with these settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum InvalidJwt {
         /// The text that was refused.
         scope: String,
     },
+    /// The token cannot be in this field.
+    #[error(transparent)]
+    Field(#[from] InvalidCredentialField),
     /// A text is no name of a cookie.
     #[error("{name:?} is no name of a cookie: use letters, digits, `_`, `-` and `.`")]
     #[non_exhaustive]

@@ -4,7 +4,11 @@ use http::{
 };
 
 use super::error::InvalidJwt;
-use crate::auth::{AuthFailure, credentials::authorization};
+use crate::auth::{
+    AuthFailure,
+    credentials::{authorization, check_field, trim_to_token},
+    fields::{remove_all, remove_spellings},
+};
 
 /// Where the token of a request is. The first place that has one counts.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +19,9 @@ pub(super) struct TokenSource {
 }
 
 impl TokenSource {
-    /// Refuses a text that is no name of a cookie.
+    /// Refuses a text that is no name of a cookie, and a field that cannot carry a secret.
     pub(super) fn check(&self) -> Result<(), InvalidJwt> {
+        self.field.clone().map(check_field).transpose()?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         match &self.cookie {
             Some(name) if name.is_empty() || !name.bytes().all(is_plain) => {
@@ -44,8 +49,12 @@ impl TokenSource {
         Ok(first.map(|value| value.as_bytes().trim_ascii()))
     }
 
-    /// Removes the cookie if the token is in a field: nobody has verified the cookie, and a backend could read it.
+    /// Removes what a backend could read as a token, although it was not verified: other spellings of the field, and
+    /// the cookie if the token is in a field.
     pub(super) fn remove_unread(&self, headers: &mut HeaderMap) {
+        if let Some(name) = &self.field {
+            remove_spellings(headers, name);
+        }
         if !matches!(self.in_field(headers), Ok(None)) {
             self.remove_cookie(headers);
         }
@@ -54,7 +63,7 @@ impl TokenSource {
     /// Removes the token from a request. Other cookies stay.
     pub(super) fn remove(&self, headers: &mut HeaderMap) {
         match &self.field {
-            Some(name) => drop(headers.remove(name)),
+            Some(name) => remove_all(headers, std::slice::from_ref(name)),
             // Several fields, of which one is a token, count as tokens.
             None if !matches!(authorization(headers, "Bearer"), Ok(None)) => drop(headers.remove(AUTHORIZATION)),
             None => {}
@@ -64,13 +73,10 @@ impl TokenSource {
 
     fn remove_cookie(&self, headers: &mut HeaderMap) {
         let Some(name) = &self.cookie else { return };
-        let mut fields = cookies(headers).filter(|(found, _)| *found == Some(name.as_bytes())).peekable();
-        if fields.peek().is_none() {
+        if !cookies(headers).any(|cookie| may_be_named(cookie, name)) {
             return;
         }
-        drop(fields);
-        let kept: Vec<&[u8]> =
-            cookies(headers).filter(|(found, _)| *found != Some(name.as_bytes())).map(|(_, pair)| pair).collect();
+        let kept: Vec<&[u8]> = cookies(headers).filter(|cookie| !may_be_named(cookie, name)).collect();
         match HeaderValue::from_bytes(&kept.join(&b"; "[..])) {
             Ok(mut value) if !value.is_empty() => {
                 value.set_sensitive(true);
@@ -81,24 +87,31 @@ impl TokenSource {
     }
 }
 
-/// Returns the one cookie of this name. Several ones are refused: another site of the same domain can add a second one,
-/// and the backend could read the other one.
+/// Returns the value of the one cookie of this name. Several ones are refused: another site of the same domain can add
+/// a second one, and the backend could read the other one.
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, AuthFailure> {
-    let mut found = cookies(headers).filter(|(found, _)| *found == Some(name.as_bytes())).map(|(_, pair)| pair);
-    let first = found.next();
+    let mut found = cookies(headers).filter(|cookie| may_be_named(cookie, name));
+    let Some(first) = found.next() else { return Ok(None) };
     if found.next().is_some() {
         return Err(AuthFailure::invalid("several_cookies"));
     }
-    Ok(first.and_then(|pair| pair.get(name.len() + 1..)))
+    let value = first.strip_prefix(name.as_bytes()).and_then(|after| after.strip_prefix(b"="));
+    value.map(Some).ok_or(AuthFailure::invalid("malformed_cookie"))
 }
 
-/// Returns the cookies of a request (RFC 6265, section 5.4), with their names. A part without `=` has no name.
+/// Returns the cookies of a request (RFC 6265, section 5.4): each with its name, if it has one, and its value.
 /// O(length).
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (Option<&[u8]>, &[u8])> {
-    let parts = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()).map(|part| {
-        let name = part.iter().position(|byte| *byte == b'=').and_then(|end| part.get(..end));
-        (name, part)
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let cookies = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    cookies.map(<[u8]>::trim_ascii).filter(|cookie| !cookie.is_empty())
+}
+
+/// Returns whether a server could read a cookie of this name. Some separate cookies also by `,`, and remove more than
+/// spaces around names.
+fn may_be_named(cookie: &[u8], name: &str) -> bool {
+    cookie.split(|byte| *byte == b',').any(|part| {
+        let end = part.iter().position(|byte| *byte == b'=');
+        end.and_then(|end| part.get(..end)).is_some_and(|found| trim_to_token(found) == name.as_bytes())
     })
 }
 
@@ -146,11 +159,25 @@ mod tests {
             assert_eq!(read(&source, &[("cookie", line)]), Ok(Some("b".into())), "{line}");
         }
         assert_eq!(read(&source, &[("cookie", "a=1"), ("cookie", "jwt=a=b")]), Ok(Some("a=b".into())));
-        for line in ["jwt", "a=jwt=b", "j=wt", "=jwt", "a=\"; jw=1"] {
+        for line in ["jwt", "a=jwt=b", "j=wt", "=jwt", "a=\"; jw=1", "a=1,b jwt=2", "jwt2=a,b"] {
             assert_eq!(read(&source, &[("cookie", line)]), Ok(None), "{line}");
         }
         assert_eq!(read(&source, &[("cookie", "jwt=a; jwt=a")]), Err("several_cookies"));
         assert_eq!(read(&source, &[("cookie", "jwt=a"), ("cookie", "jwt=")]), Err("several_cookies"));
+    }
+
+    #[test]
+    fn a_cookie_that_another_server_could_take_for_the_token_is_malformed() {
+        let source = TokenSource { field: None, cookie: Some("jwt".into()) };
+        let sent = |line: &[u8]| HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(line).expect("a value"))]);
+        for line in [&b"jwt =b"[..], b"a=1; jwt\t=b", b"a=b, jwt=c", b"a=b,jwt=c", b"\xa0jwt=b", b"\"jwt\"=b"] {
+            let failure = source.token(&sent(line)).expect_err("malformed");
+            assert!(matches!(failure, AuthFailure::Invalid { reason: "malformed_cookie", .. }), "{line:?}");
+            let mut headers = sent(line);
+            source.remove(&mut headers);
+            assert!(matches!(source.token(&headers), Ok(None)), "{line:?}");
+        }
+        assert!(matches!(source.token(&sent(b"jwt=b; a=1, jwt=c")), Err(AuthFailure::Invalid { .. })));
     }
 
     #[test]
@@ -159,6 +186,18 @@ mod tests {
         assert_eq!(read(&source, &[("x-token", " a "), ("authorization", "Bearer b")]), Ok(Some("a".into())));
         assert_eq!(read(&source, &[("authorization", "Bearer b")]), Ok(None));
         assert_eq!(read(&source, &[("x-token", "a"), ("x-token", "a")]), Err("several_fields"));
+    }
+
+    #[test]
+    fn other_spellings_of_the_field_do_not_reach_the_backend() {
+        let source = TokenSource { field: Some(HeaderName::from_static("x-token")), cookie: None };
+        let sent = || headers(&[("x-token", "a"), ("x_token", "b"), ("x-tokens", "c")]);
+        let mut forwarded = sent();
+        source.remove_unread(&mut forwarded);
+        assert_eq!(forwarded, headers(&[("x-token", "a"), ("x-tokens", "c")]));
+        let mut removed = sent();
+        source.remove(&mut removed);
+        assert_eq!(removed, headers(&[("x-tokens", "c")]));
     }
 
     #[test]
@@ -194,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_cookies_make_it_panic(lines in proptest::collection::vec("[ ;=ajwt\"]{0,12}", 0..3)) {
+        fn no_cookies_make_it_panic(lines in proptest::collection::vec("[ ;,=ajwt\"]{0,12}", 0..3)) {
             let source = TokenSource { field: None, cookie: Some("jwt".into()) };
             let mut headers = HeaderMap::new();
             for line in lines {

@@ -58,6 +58,8 @@ fn settings_have_a_range() {
     for name in ["", "a b", "a;b", "a=b", "ü"] {
         assert_eq!(wrong(start().cookie(name)), Some(InvalidJwt::Cookie { name: name.into() }));
     }
+    assert!(matches!(wrong(start().header(http::header::COOKIE)), Some(InvalidJwt::Field(_))));
+    assert_eq!(wrong(start().header(http::header::AUTHORIZATION)), None);
 }
 
 #[tokio::test]
