@@ -34,8 +34,8 @@ pub(super) type WallClock = dyn Fn() -> SystemTime + Send + Sync;
 /// The name of the identity is the claim `sub`. Its attributes are `scope`, if the token has scopes, and the claims
 /// that [`JwtBuilder::claim`](super::JwtBuilder::claim) names.
 ///
-/// A decision does not wait, unless the keys have not been read yet, or a token has a key that is not known and the
-/// keys are read again for it.
+/// A decision does not wait, unless the keys have not been read yet, or a token could have a new key and the keys are
+/// read again for it: its `kid` is not known, or it was not verified and has no `kid` or the keys have none.
 #[derive(Clone)]
 pub struct Jwt(Arc<Inner>);
 
@@ -60,8 +60,8 @@ pub(super) struct Inner {
 enum Verdict {
     Accepted(Authenticated),
     Refused(Refusal),
-    /// Its key is not known. It could be a new one: all that can be checked without the key is right.
-    NewKey,
+    /// Refused, unless its key is a new one: all that can be checked without the key is right.
+    NewKey(Refusal),
 }
 
 impl From<Result<Authenticated, Refusal>> for Verdict {
@@ -105,7 +105,7 @@ impl Authenticate for Jwt {
         }
         match inner.keys.current() {
             Some(set) => match inner.verdict(token, &set) {
-                Verdict::NewKey if inner.keys.may_refresh() => {}
+                Verdict::NewKey(_) if inner.keys.may_refresh() => {}
                 verdict => return AuthFuture::ready(inner.decide(verdict)),
             },
             None if inner.keys.is_settled() => return AuthFuture::ready(inner.unavailable()),
@@ -150,11 +150,15 @@ impl Inner {
             Err(refusal) => return Verdict::Refused(refusal),
         };
         let mut keys = set.candidates(token.algorithm, token.key_id.as_deref()).peekable();
-        if keys.peek().is_none() {
-            // A token of another issuer, or an old one, is no reason to ask this issuer for new keys.
-            let is_ours = token.claims().and_then(|claims| self.rules.check_use(&claims, now)).is_ok();
-            return if is_ours { Verdict::NewKey } else { Verdict::Refused(Refusal::UnknownKey) };
-        }
+        // A token of another issuer, or an old one, is no reason to ask this issuer for new keys.
+        let maybe_new = |refusal| match token.claims().and_then(|claims| self.rules.check_use(&claims, now)) {
+            Ok(()) => Verdict::NewKey(refusal),
+            Err(_) => Verdict::Refused(refusal),
+        };
+        // Without an id, a new key has taken the place of the one that is known.
+        let Some(has_id) = keys.peek().map(|key| token.key_id.is_some() && key.get_id().is_some()) else {
+            return maybe_new(Refusal::UnknownKey);
+        };
         let place = self.memory.place(bytes);
         if place.as_ref().is_some_and(|place| place.is_verified(set)) {
             self.counters.remembered.fetch_add(1, Relaxed);
@@ -162,8 +166,10 @@ impl Inner {
             if let Some(place) = place {
                 place.remember(set);
             }
-        } else {
+        } else if has_id {
             return Verdict::Refused(Refusal::Signature);
+        } else {
+            return maybe_new(Refusal::Signature);
         }
         token.claims().and_then(|claims| self.identity(&claims, now)).into()
     }
@@ -205,8 +211,7 @@ impl Inner {
                 self.counters.accepted.fetch_add(1, Relaxed);
                 Ok(accepted)
             }
-            Verdict::Refused(refusal) => self.refuse(refusal),
-            Verdict::NewKey => self.refuse(Refusal::UnknownKey),
+            Verdict::Refused(refusal) | Verdict::NewKey(refusal) => self.refuse(refusal),
         }
     }
 

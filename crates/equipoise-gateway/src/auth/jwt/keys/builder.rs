@@ -121,7 +121,8 @@ impl KeysBuilder {
     }
 
     /// Sets the minimum time between an attempt and the next one that a token with an unknown key causes: from 1 s to 1
-    /// day. Default: 30 s. It bounds what tokens with invented keys cost the issuer: at most one request in this time.
+    /// day. If the token or the keys have no `kid`, each key that did not verify the token counts as unknown. Default:
+    /// 30 s. It bounds what tokens with invented keys cost the issuer: at most one request in this time.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.cool_down = cool_down;
         self

@@ -169,6 +169,55 @@ async fn a_new_key_is_fetched_for_the_first_token_that_needs_it() {
     assert_eq!((issuer.requests(), keys.stats().refreshes_for_unknown_keys), (2, 1));
 }
 
+/// The keys without their ids.
+fn without_ids((status, text): (u16, String)) -> (u16, String) {
+    let mut set: Value = serde_json::from_str(&text).expect("JSON");
+    for key in set["keys"].as_array_mut().expect("keys") {
+        key.as_object_mut().expect("a key").remove("kid");
+    }
+    (status, set.to_string())
+}
+
+/// A key that has signed none of the tokens.
+fn other_key() -> (u16, String) {
+    let mut set = recorded()["jwks"].clone();
+    // The key of RFC 8037, appendix A.
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    set["keys"] = json!([key]);
+    (200, set.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_without_an_id_is_fetched_for_the_first_token_that_needs_it() {
+    let (with_id, without_id) = (r#"{"alg":"EdDSA","kid":"ed25519"}"#, r#"{"alg":"EdDSA"}"#);
+    for (first, second, header) in [
+        (other_key(), without_ids(only(&["ed25519"])), with_id),
+        (other_key(), without_ids(only(&["ed25519"])), without_id),
+        (other_key(), only(&["ed25519"]), without_id),
+    ] {
+        let issuer = Issuer::new([first, second]);
+        let (keys, jwt) = started(&issuer);
+        assert!(keys.ready().await);
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(verdict(&jwt, signed(header, &claims().to_string())).await, Ok(()), "{header}");
+        assert_eq!((issuer.requests(), keys.stats().refreshes_for_unknown_keys), (2, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_tokens_without_an_id_cause_one_request_in_the_cool_down() {
+    let issuer = Issuer::new([other_key()]);
+    let (keys, jwt) = started(&issuer);
+    assert!(keys.ready().await);
+    for _ in 0..100 {
+        let token = signed(r#"{"alg":"EdDSA"}"#, &claims().to_string());
+        assert_eq!(verdict(&jwt, token).await, Err("signature".into()));
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!((issuer.requests(), keys.stats().refreshes_for_unknown_keys), (4, 3));
+    assert_eq!(jwt.stats().refused.get(&crate::auth::jwt::Refusal::Signature), Some(&100));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_invented_keys_does_not_reach_the_issuer() {
     let issuer = Issuer::new([good()]);
@@ -213,6 +262,11 @@ async fn tokens_of_others_do_not_cause_requests() {
         }
         assert_eq!(verdict(&jwt, signed(unknown, &claims.to_string())).await, Err("unknown_key".into()));
     }
+    let mut old = claims();
+    old["exp"] = json!(NOW - 60);
+    let other = builder(keys.clone()).build().expect("a scheme");
+    let forged = signed(r#"{"alg":"EdDSA"}"#, &old.to_string()) + "AAAA";
+    assert_eq!(verdict(&other, forged).await, Err("signature".into()));
     let other = token_of(Algorithm::Hs256, "unknown", &EncodingKey::from_secret(&[7; 32]).expect("a key"));
     let jwt = builder(keys.clone()).algorithms([Algorithm::EdDsa]).build().expect("a scheme");
     assert_eq!(verdict(&jwt, other).await, Err("algorithm".into()));
