@@ -9,6 +9,8 @@ const MAX_LANES: u32 = 16;
 /// The minimum length of the output and of the salt of argon2, in bytes.
 const MIN_OUTPUT: usize = 16;
 const MIN_SALT: usize = 8;
+/// The number of bytes of a password that bcrypt reads. Two passwords with the same first 72 bytes have the same hash.
+const BCRYPT_BYTES: usize = 72;
 /// The maximum cost of bcrypt. A verification with it takes several seconds, and each step doubles it.
 const MAX_COST: u32 = 16;
 
@@ -78,13 +80,22 @@ impl PasswordHash {
         &self.text
     }
 
-    /// Returns whether this is the hash of a password. The outputs are compared in constant time. It takes as long as
-    /// the parameters of the hash demand: run it where it may block.
-    pub(super) fn is_of(&self, password: &str) -> bool {
+    /// Returns whether all bytes of a password make a difference to the hash.
+    pub(super) fn reads_all_of(&self, password: &str) -> bool {
         match &self.kind {
+            Kind::Argon2(_) => true,
+            Kind::Bcrypt => password.len() <= BCRYPT_BYTES,
+        }
+    }
+
+    /// Returns whether this is the hash of a password, and of no longer one. The outputs are compared in constant time.
+    /// It takes as long as the parameters of the hash demand: run it where it may block.
+    pub(super) fn is_of(&self, password: &str) -> bool {
+        let is_same = match &self.kind {
             Kind::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), &**hash).is_ok(),
             Kind::Bcrypt => bcrypt::verify(password, &self.text).unwrap_or(false),
-        }
+        };
+        is_same & self.reads_all_of(password)
     }
 }
 
@@ -137,6 +148,20 @@ mod tests {
         assert!(PasswordHash::parse(hash).expect("a hash").is_of("b:c ü"));
         let same = hash.replacen("$2y$", "$2b$", 1);
         assert!(PasswordHash::parse(&same).expect("a hash").is_of("b:c ü"));
+    }
+
+    #[test]
+    fn a_password_is_not_accepted_because_of_its_first_72_bytes() {
+        // `htpasswd -nbBC 4 ann` with 72 `x`, and the same password for argon2 as above.
+        let bcrypt = "$2y$04$VaugdxT.4qQMCyjaWcty7uI3bo2mqL10/UOvc0mM.jJHUed4aiPwy";
+        let bcrypt = PasswordHash::parse(bcrypt).expect("a hash");
+        let password = "x".repeat(72);
+        assert!(bcrypt.is_of(&password) && bcrypt.reads_all_of(&password));
+        for longer in ["x".repeat(73), "x".repeat(71) + "ü", "x".repeat(72) + "tail"] {
+            assert!(!bcrypt.is_of(&longer) && !bcrypt.reads_all_of(&longer), "{longer}");
+        }
+        assert!(!bcrypt.is_of(&"x".repeat(71)));
+        assert!(PasswordHash::parse(HASHES[0]).expect("a hash").reads_all_of(&"x".repeat(73)));
     }
 
     #[test]

@@ -117,15 +117,20 @@ impl Authenticate for Basic {
             Err(failure) => return AuthFuture::ready(Err(failure)),
         };
         let Some((user, is_known)) = self.users.read(|users| users.find(credentials.user())) else {
-            return AuthFuture::ready(decided(false, None));
+            return AuthFuture::ready(Err(AuthFailure::invalid("wrong_password")));
         };
         let identity = is_known.then(|| user.identity.clone());
+        // Verified nevertheless, so that the time does not tell the kind of the hash.
+        let is_read = user.hash.reads_all_of(credentials.password());
+        let reason = if is_read { "wrong_password" } else { "password_too_long" };
+        let decided =
+            |is_valid| identity.filter(|_| is_valid).map(Authenticated::new).ok_or(AuthFailure::invalid(reason));
         let key = self.verifier.key(&user, &credentials);
         if let Some(is_valid) = self.verifier.known(&key, Instant::now()) {
-            return AuthFuture::ready(decided(is_valid, identity));
+            return AuthFuture::ready(decided(is_valid));
         }
         let verified = self.verifier.clone().verify(user, is_known, credentials, key);
-        AuthFuture::new(async move { decided(verified.await?, identity) })
+        AuthFuture::new(async move { decided(verified.await?) })
     }
 
     fn challenge(&self, realm: &Realm) -> Option<HeaderValue> {
@@ -141,10 +146,6 @@ impl Authenticate for Basic {
     fn mechanism(&self) -> Mechanism {
         Mechanism::Basic
     }
-}
-
-fn decided(is_valid: bool, identity: Option<crate::Identity>) -> Result<Authenticated, AuthFailure> {
-    identity.filter(|_| is_valid).map(Authenticated::new).ok_or(AuthFailure::invalid("wrong_password"))
 }
 
 impl fmt::Debug for Basic {
@@ -215,6 +216,19 @@ mod tests {
         }
         assert_eq!(asked(&scheme, "eve", PASSWORD).await, Err("wrong_password"));
         assert_eq!((scheme.stats().verifications, scheme.stats().cache_hits), (3, 2));
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_too_long_for_its_hash_is_refused_with_the_reason() {
+        // `htpasswd -nbBC 4 ann` with 72 `x`.
+        let scheme = Basic::new(
+            "ann:$2y$04$VaugdxT.4qQMCyjaWcty7uI3bo2mqL10/UOvc0mM.jJHUed4aiPwy".parse::<Users>().expect("users"),
+        );
+        assert_eq!(asked(&scheme, "ann", &"x".repeat(72)).await, Ok("ann".into()));
+        for _ in 0..2 {
+            assert_eq!(asked(&scheme, "ann", &"x".repeat(73)).await, Err("password_too_long"));
+        }
+        assert_eq!(scheme.stats().verifications, 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,8 +23,8 @@ use crate::{
 /// ```
 ///
 /// - `hash` is one of argon2id or argon2i in PHC form, or one of bcrypt (`$2y$`, `$2b$`, `$2a$`). `htpasswd -B` and
-///   `argon2 … -id -e` print them. Other kinds are refused, because they protect passwords badly. bcrypt reads the
-///   first 72 bytes of a password.
+///   `argon2 … -id -e` print them. Other kinds are refused, because they protect passwords badly. bcrypt reads only the
+///   first 72 bytes of a password, so a longer one is never accepted for such a hash: use argon2 for long passwords.
 /// - Parameters are bounded, because each verification that runs costs them: argon2 at most 256 MiB, 16 passes and 16
 ///   lanes; bcrypt at most cost 16.
 /// - Attributes become those of the [`Identity`], for example for [`Requirements`](crate::auth::Requirements). In their
