@@ -155,12 +155,12 @@ pub(super) fn external(table: &Spanned<ExternalTable>, context: Context<'_>) -> 
         };
         external = external.challenge(challenge.get_ref().parse().map_err(wrong)?);
     }
-    if let Some(DecisionCacheTable { time, by_headers, max_decisions }) = &table.cache {
+    if let Some(DecisionCacheTable { time, by_headers, max_bytes }) = &table.cache {
         let mut cache = DecisionCache::new(*time);
         if let Some(headers) = by_headers {
             cache = with(headers, &span, source, |names| cache.by_fields(names))?;
         }
-        external = external.cache(max_decisions.iter().fold(cache, |cache, max| cache.capacity(*max)));
+        external = external.cache(max_bytes.iter().fold(cache, |cache, max| cache.max_bytes(*max)));
     }
     Ok(external)
 }

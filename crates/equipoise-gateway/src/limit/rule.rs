@@ -8,7 +8,7 @@ use crate::InvalidSetting;
 
 /// Maximum number of limits of a layer. The state of a request has room for each of them.
 pub(super) const MAX_LIMITS: usize = 8;
-const MAX_KEYS: usize = 1 << 28;
+const MAX_KEYS: usize = 1 << 24;
 
 type CostFn = dyn Fn(RequestHead<'_>) -> u32 + Send + Sync;
 
@@ -107,7 +107,8 @@ impl Limit {
 
     /// Sets how many keys can be told apart. If more keys are in use (their buckets are not full), a new key starts
     /// with a part of its quota used. No key ever gets more than its quota. The table needs at most 53 bytes of memory
-    /// for each key. Range: 1 to 2²⁸. Default: 65,536. The key [`LimitKey::global`] needs one place only.
+    /// for each key: 0.8 GiB for the maximum, of which 80 MiB are allocated at once. Range: 1 to 2²⁴. Default: 65,536.
+    /// The key [`LimitKey::global`] needs one place only.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{FunctionTable, OneOrMany, jwt::JwtTable};
-use crate::config::values::{some_filled, some_timeout, timeout};
+use crate::config::values::{some_filled, some_positive, some_timeout, timeout};
 
 /// How requests are authenticated. `gateway.toml` describes each key.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -128,7 +128,8 @@ pub(crate) struct DecisionCacheTable {
     pub(crate) time: Duration,
     /// The only fields that the service decides by.
     pub(crate) by_headers: Option<Vec<Spanned<String>>>,
-    pub(crate) max_decisions: Option<usize>,
+    #[serde(default, deserialize_with = "some_positive")]
+    pub(crate) max_bytes: Option<u64>,
 }
 
 /// API keys, and where requests have them.

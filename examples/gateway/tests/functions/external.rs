@@ -143,7 +143,7 @@ async fn the_service_gets_all_fields_and_its_decisions_are_used_again() {
         [listener.route.auth.external]
         pool = "auth"
         uri = "/check"
-        cache = { time = "1h", by_headers = ["authorization"], max_decisions = 9 }
+        cache = { time = "1h", by_headers = ["authorization"], max_bytes = 100000 }
     "#;
     let gateway = Gateway::start(&folder, &with_service(listener, &service, &backend)).await;
     let mut client = gateway.connect(0).await;

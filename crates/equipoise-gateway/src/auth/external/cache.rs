@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request};
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -10,6 +10,13 @@ use crate::auth::{AuthFailure, AuthResult};
 
 /// The maximum size of the fields and attributes of a decision that is kept, in bytes.
 const MAX_DECISION: usize = 8 * 1024;
+
+/// What a decision needs in bytes besides its fields and attributes.
+const OVERHEAD: u64 = 512;
+
+/// The range of [`DecisionCache::max_bytes`].
+const MIN_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 1 << 30;
 
 /// It is different in each request, and decides nothing.
 const X_REQUEST_ID: &str = "x-request-id";
@@ -38,7 +45,7 @@ pub(super) type Key = [u8; 32];
 #[derive(Clone, Debug)]
 pub struct DecisionCache {
     ttl: Duration,
-    capacity: usize,
+    max_bytes: u64,
     fields: Option<Vec<HeaderName>>,
 }
 
@@ -47,13 +54,15 @@ impl DecisionCache {
     /// 0, nothing is kept.
     #[must_use]
     pub const fn new(ttl: Duration) -> Self {
-        Self { ttl, capacity: 1_000, fields: None }
+        Self { ttl, max_bytes: 4 << 20, fields: None }
     }
 
-    /// Sets the maximum number of decisions. Default: 1000. Range: 1 to 1 000 000; other values are clamped.
+    /// Sets the maximum size of all decisions together in bytes. A decision counts with its fields and attributes, and
+    /// 512 bytes more. Default: 4 MiB, which is enough for thousands of decisions. Range: 64 KiB to 1 GiB; other values
+    /// are clamped.
     #[must_use]
-    pub const fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = capacity;
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
         self
     }
 
@@ -76,13 +85,32 @@ impl DecisionCache {
 pub(super) struct Decisions {
     settings: DecisionCache,
     secret: Key,
-    cache: Cache<Key, (AuthResult, Instant)>,
+    cache: Cache<Key, Decision, Size>,
+}
+
+#[derive(Clone)]
+struct Decision {
+    result: AuthResult,
+    until: Instant,
+    /// The size of its fields and attributes in bytes.
+    size: usize,
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Key, Decision> for Size {
+    fn weight(&self, _: &Key, decision: &Decision) -> u64 {
+        u64::try_from(decision.size).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
+    }
 }
 
 impl Decisions {
     pub(super) fn new(settings: DecisionCache) -> Self {
-        let cache = Cache::new(settings.capacity.clamp(1, 1_000_000));
-        Self { settings, secret: rand::random(), cache }
+        let max_bytes = settings.max_bytes.clamp(MIN_BYTES, MAX_BYTES);
+        // Only an estimate. A decision that is larger than the part of a shard would not be kept.
+        let decisions = usize::try_from(max_bytes / (OVERHEAD + MAX_DECISION as u64)).unwrap_or(usize::MAX);
+        Self { settings, secret: rand::random(), cache: Cache::with_weighter(decisions, max_bytes, Size) }
     }
 
     /// Returns the key of a request to the service. `None` if it has none of the fields that decide.
@@ -119,18 +147,18 @@ impl Decisions {
     }
 
     pub(super) fn get(&self, key: &Key, now: Instant) -> Option<AuthResult> {
-        let (decision, until) = self.cache.get(key)?;
-        if now < until {
-            return Some(decision);
+        let decision = self.cache.get(key)?;
+        if now < decision.until {
+            return Some(decision.result);
         }
         self.cache.remove(key);
         None
     }
 
     /// Keeps a decision, if it is one of the service and not too large.
-    pub(super) fn put(&self, key: Key, decision: &AuthResult, now: Instant) {
+    pub(super) fn put(&self, key: Key, result: &AuthResult, now: Instant) {
         let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let size: usize = match decision {
+        let size: usize = match result {
             Ok(allowed) => {
                 let identity = allowed.identity();
                 let attributes: usize = identity.attributes().map(|(name, value)| name.len() + value.len()).sum();
@@ -146,7 +174,7 @@ impl Decisions {
             && size <= MAX_DECISION
             && until > now
         {
-            self.cache.insert(key, (decision.clone(), until));
+            self.cache.insert(key, Decision { result: result.clone(), until, size });
         }
     }
 }
@@ -176,6 +204,28 @@ mod tests {
         );
         let other = Decisions::new(DecisionCache::new(Duration::from_secs(1)));
         assert_ne!(first, key(&other, "/a", &[(AUTHORIZATION, "x")]), "each process has its own secret");
+    }
+
+    #[test]
+    fn the_decisions_have_at_most_the_maximum_size() {
+        use crate::{Identity, Mechanism, auth::Authenticated};
+
+        let decisions = Decisions::new(DecisionCache::new(Duration::from_secs(1)).max_bytes(256 * 1024));
+        let now = Instant::now();
+        let sized = |size: usize| Ok(Authenticated::new(Identity::new("a".repeat(size), Mechanism::External)));
+        let is_kept = |key: Key| decisions.get(&key, now).is_some();
+        for size in [0, MAX_DECISION] {
+            for number in 0..2_000_u16 {
+                let mut key = Key::default();
+                key[..2].copy_from_slice(&number.to_le_bytes());
+                decisions.put(key, &sized(size), now);
+                assert!(is_kept(key), "{size} {number}");
+            }
+            assert!(decisions.cache.weight() <= 256 * 1024, "{}", decisions.cache.weight());
+            assert!(decisions.cache.len() >= 16, "{}", decisions.cache.len());
+        }
+        decisions.put([7; 32], &sized(MAX_DECISION + 1), now);
+        assert!(!is_kept([7; 32]));
     }
 
     #[test]
