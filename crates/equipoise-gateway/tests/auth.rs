@@ -147,5 +147,6 @@ async fn an_external_service_decides() {
     let address = gateway(AuthLayer::new(away.clone()).optional()).await;
     let response = send(address, "GET / HTTP/1.1\r\nAccept: application/json\r\n").await;
     assert!(response.starts_with("http/1.1 503 ") && response.contains("\"code\":\"auth_unavailable\""), "{response}");
+    assert!(response.contains("\r\nretry-after: 1\r\n"), "{response}");
     assert_eq!((away.stats().requests, away.stats().failures), (1, 1));
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use equipoise_proxy::error::ErrorResponses;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, Entry, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, Entry, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 use sha2::{Digest, Sha256};
@@ -161,15 +161,17 @@ impl Gate {
     fn denial(&self, refused: Refused) -> Box<Denial> {
         let (code, message) = match refused.failure {
             AuthFailure::Denied(denial) => return self.with_challenge(denial),
-            AuthFailure::Unavailable { reason } => {
+            AuthFailure::Unavailable { reason, retry_after } => {
                 tracing::debug!(%reason, "a request is denied: its authentication is not possible");
                 let message = "the credentials cannot be verified at present";
-                return Box::new(Denial::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", message));
+                let denial = Denial::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", message);
+                let seconds = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0));
+                return Box::new(denial.field(RETRY_AFTER, seconds.into()));
             }
             AuthFailure::Missing => ("missing_credentials", "the request has no credentials"),
-            AuthFailure::Invalid { reason, .. } => {
+            AuthFailure::Invalid { reason, message, .. } => {
                 tracing::debug!(reason, "a request is denied: its credentials are not valid");
-                ("invalid_credentials", "the credentials of the request are not valid")
+                ("invalid_credentials", message)
             }
         };
         let own = |at: usize| refused.challenges.iter().find(|(place, _)| *place == at);

@@ -23,7 +23,7 @@ use super::{
 /// | 401 | `missing_credentials` | no scheme has found credentials |
 /// | 401 | `invalid_credentials` | credentials are not valid |
 /// | 403 | `forbidden`, `insufficient_scope` | the identity does not meet the [`Requirements`] |
-/// | 503 | `auth_unavailable` | a scheme cannot decide at present |
+/// | 503 | `auth_unavailable` | a scheme cannot decide at present. With `Retry-After` |
 /// | any | any | the response of a scheme ([`AuthFailure::Denied`](super::AuthFailure::Denied)) |
 ///
 /// Responses with status 401 have `WWW-Authenticate`, with the challenges of all schemes. If no scheme has a challenge,

@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use equipoise_tower::RequestHead;
@@ -11,6 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 
 use super::{Realm, join_list};
 use crate::{Denial, Identity, Mechanism};
+
+/// What clients learn of invalid credentials.
+const NOT_VALID: &str = "the credentials of the request are not valid";
 
 /// What a scheme decides about a request.
 pub type AuthResult = Result<Authenticated, AuthFailure>;
@@ -226,16 +230,21 @@ pub enum AuthFailure {
         /// The challenge with which `WWW-Authenticate` explains this, such as `Bearer error="invalid_token"`. `None`:
         /// that of [`Authenticate::challenge`].
         challenge: Option<HeaderValue>,
+        /// The text for the client: see [`AuthFailure::message`].
+        message: &'static str,
     },
     /// The credentials are valid, but do not allow the request, or the scheme wants to send a response of its own. The
     /// client gets this response, unless another scheme accepts the request.
     Denied(Box<Denial>),
     /// It cannot be known at present whether the request is allowed, for example because a server does not respond. The
-    /// client gets status 503 with the code `auth_unavailable`, unless another scheme accepts the request.
+    /// client gets status 503 with the code `auth_unavailable` and `Retry-After`, unless another scheme accepts the
+    /// request.
     #[non_exhaustive]
     Unavailable {
         /// What is not available.
         reason: Cow<'static, str>,
+        /// When the client may try again: `Retry-After` of the response.
+        retry_after: Duration,
     },
 }
 
@@ -243,13 +252,24 @@ impl AuthFailure {
     /// Creates [`Invalid`](Self::Invalid). `reason` is a stable label of lower-case letters, digits and `_`.
     #[must_use]
     pub const fn invalid(reason: &'static str) -> Self {
-        Self::Invalid { reason, challenge: None }
+        Self::Invalid { reason, challenge: None, message: NOT_VALID }
     }
 
     /// Creates [`Invalid`](Self::Invalid) with a challenge of its own.
     #[must_use]
     pub const fn invalid_with(reason: &'static str, challenge: HeaderValue) -> Self {
-        Self::Invalid { reason, challenge: Some(challenge) }
+        Self::Invalid { reason, challenge: Some(challenge), message: NOT_VALID }
+    }
+
+    /// Sets the text that the client gets for [invalid](Self::Invalid) credentials, such as "the token has expired". It
+    /// should help no attacker. Default: "the credentials of the request are not valid". Other failures stay as they
+    /// are.
+    #[must_use]
+    pub fn message(mut self, text: &'static str) -> Self {
+        if let Self::Invalid { message, .. } = &mut self {
+            *message = text;
+        }
+        self
     }
 
     /// Creates [`Denied`](Self::Denied).
@@ -258,10 +278,17 @@ impl AuthFailure {
         Self::Denied(Box::new(denial))
     }
 
-    /// Creates [`Unavailable`](Self::Unavailable).
+    /// Creates [`Unavailable`](Self::Unavailable), after which the client may try again in 1 s.
     #[must_use]
     pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::Unavailable { reason: reason.into() }
+        Self::unavailable_for(Duration::from_secs(1), reason)
+    }
+
+    /// Creates [`Unavailable`](Self::Unavailable), after which the client may try again in a time, which is rounded up
+    /// to seconds.
+    #[must_use]
+    pub fn unavailable_for(retry_after: Duration, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Unavailable { reason: reason.into(), retry_after }
     }
 
     /// Of several failures, that with the highest rank is the one that the client gets.

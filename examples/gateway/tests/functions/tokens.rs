@@ -161,6 +161,8 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
     })
     .await;
     assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
+    let line = gateway.logs("the keys of tokens cannot be read").await;
+    assert!(line.contains("http://issuer.test/jwks"), "{line}");
 }
 
 #[tokio::test]

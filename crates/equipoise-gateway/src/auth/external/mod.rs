@@ -337,7 +337,7 @@ impl External {
         if !self.fail_open {
             return Err(failure);
         }
-        if let AuthFailure::Unavailable { reason } = &failure {
+        if let AuthFailure::Unavailable { reason, .. } = &failure {
             tracing::debug!(%reason, "a request is allowed without authentication");
         }
         self.counters.fail_open.fetch_add(1, Relaxed);

@@ -29,7 +29,7 @@ async fn decided(external: &External, uri: &str, fields: &[(HeaderName, &str)]) 
     match external.authenticate(RequestHead::of(&request.body(()).expect("a request"))).await {
         Ok(authenticated) => Ok(authenticated.identity().clone()),
         Err(AuthFailure::Denied(denial)) => Err(denial.code().to_owned()),
-        Err(AuthFailure::Unavailable { reason }) => Err(reason.into_owned()),
+        Err(AuthFailure::Unavailable { reason, .. }) => Err(reason.into_owned()),
         Err(failure) => Err(format!("{failure:?}")),
     }
 }

@@ -4,6 +4,9 @@ use http::HeaderValue;
 
 use crate::auth::AuthFailure;
 
+/// The challenge for a token that is refused (RFC 6750, section 3.1).
+const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
+
 /// Why a token is refused.
 ///
 /// [`as_str`](Self::as_str) is the label that logs and statistics have. Clients get status 401 with `WWW-Authenticate:
@@ -101,16 +104,16 @@ impl Refusal {
     /// The failure for a refusal that means that the token is not valid. Clients learn what they can do something
     /// about.
     pub(super) fn failure(self) -> AuthFailure {
-        let challenge = match self {
-            Self::Expired => r#"Bearer error="invalid_token", error_description="the token has expired""#,
-            Self::NotYetValid => r#"Bearer error="invalid_token", error_description="the token is not valid yet""#,
-            Self::TooLong => r#"Bearer error="invalid_token", error_description="the token is too long""#,
-            Self::Issuer | Self::Audience => {
-                r#"Bearer error="invalid_token", error_description="the token is not for this server""#
-            }
-            _ => r#"Bearer error="invalid_token""#,
+        let text = match self {
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::TooLong => "the token is too long",
+            Self::Issuer | Self::Audience => "the token is not for this server",
+            _ => return AuthFailure::invalid_with(self.as_str(), HeaderValue::from_static(INVALID_TOKEN)),
         };
-        AuthFailure::invalid_with(self.as_str(), HeaderValue::from_static(challenge))
+        let challenge = HeaderValue::try_from(format!("{INVALID_TOKEN}, error_description=\"{text}\""));
+        let challenge = challenge.unwrap_or(HeaderValue::from_static(INVALID_TOKEN));
+        AuthFailure::invalid_with(self.as_str(), challenge).message(text)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use equipoise_tower::RequestHead;
@@ -233,7 +233,8 @@ impl Inner {
 
     fn unavailable(&self) -> AuthResult {
         self.counters.unavailable.fetch_add(1, Relaxed);
-        Err(AuthFailure::unavailable("the keys of tokens are not available"))
+        let retry_after = self.keys.until_next_attempt().max(Duration::from_secs(1));
+        Err(AuthFailure::unavailable_for(retry_after, "the keys of tokens are not available"))
     }
 }
 

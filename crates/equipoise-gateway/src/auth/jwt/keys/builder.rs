@@ -12,7 +12,8 @@ use super::{
     fetch::Fetch,
     file,
     live::{Keys, Settings, Shared},
-    refresh, url,
+    refresh::{self, Schedule},
+    url,
 };
 use crate::InvalidSetting;
 
@@ -175,23 +176,27 @@ impl KeysBuilder {
         let settings = Settings { cool_down: self.cool_down, timeout: self.fetch_timeout, max_age: self.max_age };
         let shared = Arc::new(Shared::new(settings));
         let may_have_secrets = matches!(self.source, Source::File(_));
-        let (fetch, first) = match self.source {
+        let (fetch, first, place) = match self.source {
             Source::File(path) => {
+                let place = path.display().to_string();
                 let read = file::read(&path);
                 let set = read.map_err(|error| InvalidKeys::File { path: path.clone(), reason: error.to_string() })?;
                 shared.begin();
-                shared.end(Ok(set));
-                (file::fetch(path), self.refresh_interval)
+                shared.end(Ok(set), Some(self.refresh_interval));
+                (file::fetch(path), self.refresh_interval, place)
             }
             Source::Url(uri, fetch) => {
                 let has_user = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
                 if !matches!(uri.scheme_str(), Some("http" | "https")) || has_user {
                     return Err(InvalidKeys::Url);
                 }
-                (fetch, Duration::ZERO)
+                // A query may have a secret.
+                let place = uri.to_string().split('?').next().unwrap_or_default().to_owned();
+                (fetch, Duration::ZERO, place)
             }
         };
-        let keep = refresh::keep(Arc::clone(&shared), fetch, first, self.refresh_interval, self.fetch_timeout);
+        let schedule = Schedule { first, interval: self.refresh_interval, timeout: self.fetch_timeout };
+        let keep = refresh::keep(Arc::clone(&shared), fetch, schedule, place);
         Ok(Keys::of_task(shared, runtime.spawn(keep).abort_handle(), may_have_secrets))
     }
 }

@@ -76,6 +76,7 @@ struct State {
     is_running: bool,
     last_start: Option<Instant>,
     last_good: Option<Instant>,
+    next_start: Option<Instant>,
     stats: KeysStats,
 }
 
@@ -103,7 +104,7 @@ impl Keys {
     /// Creates keys that do not change.
     pub fn fixed(keys: impl Into<KeySet>) -> Self {
         let shared = Shared::new(Settings { cool_down: Duration::MAX, timeout: Duration::MAX, max_age: None });
-        shared.end(Ok(keys.into()));
+        shared.end(Ok(keys.into()), None);
         Self(Arc::new(Handle { shared: Arc::new(shared), task: None, may_have_secrets: true }))
     }
 
@@ -168,6 +169,13 @@ impl Keys {
         self.0.task.is_some() && self.0.shared.may_start(&self.0.shared.state.lock())
     }
 
+    /// Returns the time until the keys are read again. 0 if they are being read, or it is not known.
+    pub(in crate::auth::jwt) fn until_next_attempt(&self) -> Duration {
+        let state = self.0.shared.state.lock();
+        let next = state.next_start.filter(|_| !state.is_running);
+        next.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()))
+    }
+
     fn patience(&self) -> Duration {
         self.0.shared.settings.timeout.saturating_add(Duration::from_secs(1))
     }
@@ -216,10 +224,12 @@ impl Shared {
         state.last_start = Some(Instant::now());
     }
 
-    pub(super) fn end(&self, result: Result<KeySet, FetchError>) {
+    /// `wait` is the time until the next attempt.
+    pub(super) fn end(&self, result: Result<KeySet, FetchError>, wait: Option<Duration>) {
         {
             let mut state = self.state.lock();
             state.is_running = false;
+            state.next_start = wait.and_then(|wait| Instant::now().checked_add(wait));
             match result {
                 Ok(set) => {
                     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

@@ -12,9 +12,20 @@ use super::{
 /// The wait after the first of several failures. It doubles with each further one.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 
+/// When keys are read.
+pub(super) struct Schedule {
+    /// The time until the first attempt.
+    pub(super) first: Duration,
+    pub(super) interval: Duration,
+    /// The maximum time of an attempt.
+    pub(super) timeout: Duration,
+}
+
 /// Reads the keys each `interval`, and when it is woken up. After a failure, it tries again earlier. Up to a tenth of
-/// each wait is left out at random, so that gateways which start together do not stay together.
-pub(super) async fn keep(shared: Arc<Shared>, mut fetch: Fetch, first: Duration, interval: Duration, limit: Duration) {
+/// each wait is left out at random, so that gateways which start together do not stay together. `place` is where the
+/// keys are, for the log.
+pub(super) async fn keep(shared: Arc<Shared>, mut fetch: Fetch, schedule: Schedule, place: String) {
+    let Schedule { first, interval, timeout: limit } = schedule;
     let mut wait = first;
     let mut failures = 0;
     loop {
@@ -24,20 +35,20 @@ pub(super) async fn keep(shared: Arc<Shared>, mut fetch: Fetch, first: Duration,
         wait = match &result {
             Ok(_) => {
                 if failures > 0 {
-                    tracing::info!("the keys of tokens can be read again");
+                    tracing::info!(keys = place, "the keys of tokens can be read again");
                 }
                 failures = 0;
                 interval
             }
             Err(error) => {
-                tracing::warn!(%error, "the keys of tokens cannot be read");
+                tracing::warn!(keys = place, %error, "the keys of tokens cannot be read");
                 let retry = MIN_RETRY.saturating_mul(1 << failures.min(16));
                 failures += 1;
                 retry.min(interval)
             }
         };
         wait = wait.mul_f64(1.0 - 0.1 * rand::random::<f64>());
-        shared.end(result);
+        shared.end(result, Some(wait));
     }
 }
 

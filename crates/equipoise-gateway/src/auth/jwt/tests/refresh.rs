@@ -107,7 +107,11 @@ async fn requests_get_503_until_there_are_keys() {
         assert_eq!(verdict(&jwt, recorded_token("EdDSA")).await, Err("unavailable".into()), "{bad:?}");
         assert_eq!((keys.stats().failures, keys.stats().keys, issuer.requests()), (1, 0, 1), "{bad:?}");
         assert!(keys.stats().last_error.is_some_and(|error| !error.is_empty()));
-        assert_eq!(jwt.stats().unavailable, 2);
+        assert_eq!(jwt.stats().unavailable, 2, "{bad:?}");
+        // The first attempt has just failed, so the next one follows in a second.
+        let denied = decide(&jwt, "authorization", "Bearer x").await;
+        let Err(AuthFailure::Unavailable { retry_after, .. }) = denied else { panic!("{denied:?}") };
+        assert_eq!(retry_after, Duration::from_secs(1));
         // A request without a token is none that the issuer has to do with.
         assert!(matches!(decide(&jwt, "x", "y").await, Err(AuthFailure::Missing)));
         // Two more attempts, after 1 s and 2 s, and 5 s for a response that does not come.
@@ -115,6 +119,24 @@ async fn requests_get_503_until_there_are_keys() {
         assert_eq!(verdict(&jwt, recorded_token("EdDSA")).await, Ok(()), "{bad:?}");
         assert_eq!((keys.stats().failures, keys.stats().successes), (2, 1), "{bad:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_learn_when_the_keys_are_read_again() {
+    let issuer = Issuer::new([(500, String::new())]);
+    let (keys, jwt) = started(&issuer);
+    assert!(!keys.ready().await);
+    // Attempts after 1, 2, 4, 8, 16 and 32 s, of which up to a tenth is left out.
+    sleep(Duration::from_secs(45)).await;
+    let denied = decide(&jwt, "authorization", "Bearer x").await;
+    let Err(AuthFailure::Unavailable { retry_after, .. }) = denied else { panic!("{denied:?}") };
+    assert!((Duration::from_secs(10)..=Duration::from_secs(18)).contains(&retry_after), "{retry_after:?}");
+    // Timers have milliseconds.
+    let (requests, moment) = (issuer.requests(), Duration::from_millis(10));
+    sleep(retry_after - moment).await;
+    assert_eq!(issuer.requests(), requests);
+    sleep(moment * 2).await;
+    assert_eq!(issuer.requests(), requests + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -228,5 +228,11 @@ async fn the_layer_sets_fields_that_clients_cannot_set() {
         (refused.status().as_u16(), &refused.headers()["www-authenticate"]),
         (401, &challenge.parse().expect("a value"))
     );
+    let body = refused.into_body().collect().await.expect("a body").to_bytes();
+    let document: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(
+        (&document["code"], &document["detail"]),
+        (&json!("invalid_credentials"), &json!("the token has expired"))
+    );
     assert_eq!(seen.load(Relaxed), 1);
 }
