@@ -90,6 +90,12 @@ pub enum InvalidFunctions {
          share_cache_between_identities if all identities may see the same responses"
     )]
     SharedCache,
+    /// The key of the cache contains the identity, and there is no authentication around it.
+    #[error(
+        "the key of the cache has the identity, which no request has without authentication: call authenticate, or leave \
+         KeyPolicy::per_identity out"
+    )]
+    IdentityCacheWithoutAuthentication,
     /// A limit by identity has no authentication around it, or one that lets all requests pass without an identity
     /// ([`AuthLayer::anonymous`](crate::auth::AuthLayer::anonymous)).
     #[error("a limit of identities limits nothing without authentication: call authenticate, or limit by another key")]
@@ -271,6 +277,10 @@ impl Functions {
         {
             return Err(InvalidFunctions::SharedCache);
         }
+        #[cfg(feature = "cache")]
+        if !self.has_authentication() && self.cache.as_ref().is_some_and(CacheLayer::is_per_identity) {
+            return Err(InvalidFunctions::IdentityCacheWithoutAuthentication);
+        }
         #[cfg(feature = "rate-limit")]
         if self.limits.use_identity() {
             return Err(InvalidFunctions::IdentityLimitBeforeAuthentication);
@@ -280,6 +290,15 @@ impl Functions {
             return Err(InvalidFunctions::IdentityLimitWithoutAuthentication);
         }
         Ok(())
+    }
+
+    /// Returns whether there is an authentication, also if it lets all requests pass.
+    #[cfg(feature = "cache")]
+    fn has_authentication(&self) -> bool {
+        #[cfg(feature = "auth")]
+        return self.auth.is_some();
+        #[cfg(not(feature = "auth"))]
+        false
     }
 
     /// Returns whether requests have identities behind the authentication.

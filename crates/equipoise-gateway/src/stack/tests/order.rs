@@ -317,6 +317,9 @@ async fn a_cache_behind_authentication_needs_a_decision() {
     assert_eq!(shared.share_cache_between_identities().check(), Ok(()));
     assert_eq!(functions().cache(cache(KeyPolicy::new().per_identity())).check(), Ok(()));
     assert_eq!(Functions::new().cache(cache(KeyPolicy::new())).check(), Ok(()));
+    let per_identity = |functions: Functions| functions.cache(cache(KeyPolicy::new().per_identity())).check();
+    assert_eq!(per_identity(Functions::new()), Err(InvalidFunctions::IdentityCacheWithoutAuthentication));
+    assert_eq!(per_identity(Functions::new().authenticate(AuthLayer::anonymous())), Ok(()));
 }
 
 #[test]
