@@ -63,7 +63,7 @@ pub(super) fn add(
         MaintenanceTable { active: None, message: None, page_file: None, retry_after: None, ..table.clone() };
     let key = (unswitched, secret.clone());
     let function = context.functions.keep_or_build(&format!("{} maintenance", placed.place), key, || {
-        let maintenance = Maintenance::new();
+        let maintenance = Maintenance::named(placed.place);
         let mut layer = MaintenanceLayer::new(maintenance.clone())
             .client_address(ClientAddress::connection().peer(client_address))
             .read_only(table.read_only);

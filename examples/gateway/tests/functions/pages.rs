@@ -46,7 +46,8 @@ async fn maintenance_lasts_while_its_file_exists() {
     fs::write(&flag, "").unwrap();
     let mut gateway = start(&folder, "pool = \"web\"\nmaintenance = { file = \"flag\" }", &backend).await;
     let mut client = gateway.connect(0).await;
-    gateway.logs("exists=true").await;
+    let line = gateway.logs("exists=true").await;
+    assert!(line.contains("127.0.0.1:0"), "{line}");
     assert_eq!(client.get("/").await.status, 503);
     fs::remove_file(&flag).unwrap();
     gateway.logs("exists=false").await;

@@ -30,6 +30,7 @@ pub struct Maintenance(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    name: Option<Box<str>>,
     is_on: AtomicBool,
     has_file: AtomicBool,
     page: ArcSwap<MaintenancePage>,
@@ -43,11 +44,18 @@ impl Maintenance {
         Self::default()
     }
 
+    /// Creates a switch that is off, with a name for the log. It tells the lines of several switches apart that follow
+    /// the same file.
+    #[must_use]
+    pub fn named(name: impl Into<Box<str>>) -> Self {
+        Self(Arc::new(State { name: Some(name.into()), ..State::default() }))
+    }
+
     /// Switches maintenance on or off. Requests that are in flight are not affected.
     pub fn switch(&self, on: bool) {
         if self.0.is_on.swap(on, Ordering::AcqRel) != on {
             self.0.changes.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(on, "maintenance was switched");
+            tracing::info!(maintenance = self.name(), on, "maintenance was switched");
         }
     }
 
@@ -78,12 +86,19 @@ impl Maintenance {
                 Ok(exists) => {
                     if self.0.has_file.swap(exists, Ordering::AcqRel) != exists {
                         self.0.changes.fetch_add(1, Ordering::Relaxed);
-                        tracing::info!(file = %file.display(), exists, "the file of the maintenance has changed");
+                        tracing::info!(
+                            maintenance = self.name(), file = %file.display(), exists,
+                            "the file of the maintenance has changed"
+                        );
                     }
                 }
                 Err(error) => tracing::debug!(file = %file.display(), %error, "the file cannot be looked at"),
             }
         }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
     }
 
     pub(super) fn page(&self) -> Arc<MaintenancePage> {
