@@ -39,9 +39,11 @@
 //!   another parser could read another length;
 //! - requests whose target has a fragment (`/a#b`).
 //!
-//! Each response of the server itself has a short body that tells the reason. It is plain text, or problem+json for a
-//! client that prefers JSON, if the head could be read. These have no body: responses of HTTP/2 to heads that are too
-//! large, and those to malformed requests behind another request whose response the client has not taken yet.
+//! Each response of the server itself (400, 408, 414, 421, 431 and 503) has a short body that tells the reason: a
+//! problem document in JSON with a `code`, or plain text for a client that prefers it, if the head could be read. The
+//! settings of a service ([`ErrorResponses`](crate::error::ErrorResponses)) do not change these responses. These have
+//! no body: responses of HTTP/2 to heads that are too large, and those to malformed requests behind another request
+//! whose response the client has not taken yet.
 //!
 //! # Threads
 //!
