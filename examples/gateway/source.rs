@@ -54,11 +54,25 @@ impl Source {
 
     /// Creates an error from one of the parser.
     pub(crate) fn wrong(&self, error: &toml::de::Error) -> ConfigError {
-        let (span, message) = (error.span().unwrap_or_default(), explained(error.message()));
+        let span = error.span().unwrap_or_default();
+        if let Some(name) =
+            self.header_at(span.start).filter(|_| error.message() == "invalid type: map, expected a sequence")
+        {
+            return self
+                .error(span, format_args!("there can be several of [{name}]: write it with two brackets: [[{name}]]"));
+        }
+        let message = explained(error.message());
         match self.key_of(span.start) {
             Some(key) => self.error(span, format_args!("{key}: {message}")),
             None => self.error(span, message),
         }
+    }
+
+    /// Returns the name of the table whose header begins at a byte of the text, such as `[listener]`.
+    fn header_at(&self, header: usize) -> Option<&str> {
+        let is_first = self.text.get(..header)?.rsplit('\n').next().is_none_or(|line| line.trim().is_empty());
+        let name = self.text.get(header..)?.strip_prefix('[')?.split(']').next()?.trim();
+        Some(name).filter(|name| is_first && !name.is_empty() && !name.starts_with('['))
     }
 
     /// Returns the key of the value that begins at a byte of the text.

@@ -198,10 +198,10 @@ fn layer(
         None => layer,
     };
     let layer = if table.optional { layer.optional() } else { layer };
-    Ok(layer.require(requirements(&table.require, source)?))
+    Ok(layer.require(requirements(&table.require)))
 }
 
-fn requirements(table: &RequireTable, source: &Source) -> Result<Requirements, ConfigError> {
+fn requirements(table: &RequireTable) -> Requirements {
     let RequireTable { name, mechanism, scope, attribute, contains } = table;
     let mut requirements = Requirements::new();
     if let Some(names) = name {
@@ -217,11 +217,7 @@ fn requirements(table: &RequireTable, source: &Source) -> Result<Requirements, C
         }));
     }
     if let Some(scopes) = scope {
-        if scopes.get_ref().is_empty() {
-            let message = "scope has no scope, so it would require nothing: name at least one, or leave it out";
-            return Err(source.error(scopes.span(), message));
-        }
-        requirements = requirements.scopes(scopes.get_ref());
+        requirements = requirements.scopes(scopes);
     }
     for (name, values) in attribute {
         requirements = requirements.attribute(name.as_str(), values.iter().cloned());
@@ -229,7 +225,7 @@ fn requirements(table: &RequireTable, source: &Source) -> Result<Requirements, C
     for (name, elements) in contains {
         requirements = requirements.attribute_contains(name.as_str(), elements.iter().cloned());
     }
-    Ok(requirements)
+    requirements
 }
 
 /// Returns the fields that tell backends about the identity, and removes those of other routes too.

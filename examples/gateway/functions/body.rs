@@ -33,7 +33,9 @@ pub(super) fn add(
     let layer = match (&table.reject, &table.replace) {
         (Some(texts), None) => {
             let reject = RejectText::new(texts.get_ref());
-            RequestBodyFilterLayer::new(reject.map_err(|error| context.source.caused(texts.span(), &error))?)
+            RequestBodyFilterLayer::new(
+                reject.map_err(|error| context.source.error(texts.span(), format_args!("reject: {error}")))?,
+            )
         }
         (None, Some(texts)) => RequestBodyFilterLayer::new(replace(texts, table.ignore_case, context.source)?),
         (None, None) => return Err(context.source.error(span, "request_body does nothing: add reject or replace")),
@@ -80,7 +82,7 @@ fn add_of_responses(chain: &mut Chain, tables: Tables<'_>, context: Context<'_>)
 fn replace(texts: &Spanned<Vec<ReplaceTable>>, ignore_case: bool, source: &Source) -> Result<ReplaceText, ConfigError> {
     let pairs = texts.get_ref().iter().map(|ReplaceTable { find, with }| (find, with));
     let replace = if ignore_case { ReplaceText::ignoring_case(pairs) } else { ReplaceText::new(pairs) };
-    replace.map_err(|error| source.caused(texts.span(), &error))
+    replace.map_err(|error| source.error(texts.span(), format_args!("replace: {error}")))
 }
 
 fn of_filter(stats: BodyFilterStats) -> Value {

@@ -12,13 +12,14 @@ use std::{
 use equipoise::{
     gateway::auth::{
         AuthFuture, Authenticate, Live, Realm,
-        jwt::{Algorithm, InvalidKey, Jwt, JwtBuilder, KeySet, Keys, VerifyingKey},
+        jwt::{Algorithm, InvalidJwt, InvalidKey, Jwt, JwtBuilder, KeySet, Keys, VerifyingKey},
     },
     monitor::FunctionReadings,
     tower::RequestHead,
 };
 use http::{HeaderName, HeaderValue, Uri, request::Parts, uri::Scheme};
 use serde_json::{Value, json};
+use toml::Spanned;
 
 use super::{file, names::header_name, schemes};
 use crate::{
@@ -314,7 +315,18 @@ fn built(
     if table.forward == Some(false) {
         jwt = jwt.remove_token();
     }
-    jwt.build().map_err(|error| source.caused(span, &error))
+    jwt.build().map_err(|error| match error {
+        InvalidJwt::NoIssuer => {
+            let message = "tokens of any issuer would be accepted: write issuer = [\"https://issuer.test\"], or any_issuer = true";
+            source.error(span, message)
+        }
+        InvalidJwt::NoAudience => {
+            let message = "tokens for other services would be accepted: write audience = [\"api\"], or any_audience = true";
+            source.error(span, message)
+        }
+        InvalidJwt::Field(_) => source.caused(table.header.as_ref().map_or(span, Spanned::span), &error),
+        error => source.caused(span, &error),
+    })
 }
 
 /// Returns schemes of one type.

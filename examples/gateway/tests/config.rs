@@ -22,6 +22,7 @@ fn write_files(folder: &Folder) {
     write("api-keys", "ada:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b:team=a\n");
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     write("issuer.pem", pem);
+    write("private.pem", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n");
     write("plain", "ada:password\n");
     write("empty", "# nothing yet\n");
 }

@@ -154,9 +154,11 @@ pub(crate) struct RequireTable {
     #[serde(deserialize_with = "some_filled")]
     pub(crate) name: Option<Vec<String>>,
     /// One of these mechanisms.
+    #[serde(deserialize_with = "some_filled")]
     pub(crate) mechanism: Option<Vec<MechanismKind>>,
     /// All of these scopes.
-    pub(crate) scope: Option<Spanned<Vec<String>>>,
+    #[serde(deserialize_with = "some_filled")]
+    pub(crate) scope: Option<Vec<String>>,
     /// For each attribute, one of these values.
     pub(crate) attribute: BTreeMap<String, Vec<String>>,
     /// For each attribute that is a list, one of these elements.

@@ -147,12 +147,16 @@ impl<'de> Deserialize<'de> for Rate {
                 "d" => Duration::from_secs(24 * 3600),
                 period => equipoise::spec::time::read(period)?,
             };
-            Some(Self { units: units.parse().ok().filter(|units| *units > 0)?, period })
+            Some(Self { units: units.parse().ok()?, period })
         };
-        read().ok_or_else(|| {
+        let rate = read().ok_or_else(|| {
             D::Error::custom(format_args!(
                 "{text:?} is not a quota: write it as \"10/s\", \"100/m\", \"1000/h\" or \"5/10s\""
             ))
-        })
+        })?;
+        match rate.units {
+            0 => Err(D::Error::custom(format_args!("{text:?} would admit nothing: use 1 or more, such as \"1/h\""))),
+            _ => Ok(rate),
+        }
     }
 }
