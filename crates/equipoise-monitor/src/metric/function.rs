@@ -219,8 +219,9 @@ pub(super) static FAMILIES: &[Family] = &[
     Family::counter(
         "equipoise_decompression_refused_requests",
         &["function", "reason"],
-        "Requests that were refused because of their encoding or of what their body is decompressed to, by reason.",
+        "Requests that were refused because of their encoding, of what their body is decompressed to, or of the load, by reason.",
     ),
+    Family::gauge("equipoise_decompression_in_progress", FUNCTION, "Bodies of requests that are decompressed now."),
     Family::counter(
         "equipoise_rate_limit_requests",
         &["function", "limit", "outcome"],

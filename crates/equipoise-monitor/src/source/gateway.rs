@@ -313,16 +313,23 @@ impl FunctionReadings {
 
     /// Adds the counters of a decompression of requests, of `DecompressionLayer::stats`.
     pub fn decompression(&mut self, stats: &DecompressionStats) {
-        let DecompressionStats { zstd, brotli, gzip, deflate, unsupported, too_large, ratio, malformed, .. } = *stats;
+        let DecompressionStats { zstd, brotli, gzip, deflate, concurrent, .. } = *stats;
+        let DecompressionStats { unsupported, too_large, ratio, malformed, busy, .. } = *stats;
         for (encoding, EncodingStats { messages, bytes_in, bytes_out, .. }) in encodings(zstd, brotli, gzip, deflate) {
             let label = [("encoding", encoding.as_str().into())];
             self.counter("decompressed_requests", label.clone(), messages);
             self.counter("decompression_read_bytes", label.clone(), bytes_in);
             self.counter("decompression_written_bytes", label, bytes_out);
         }
-        let reasons =
-            [("unsupported", unsupported), ("too_large", too_large), ("ratio", ratio), ("malformed", malformed)];
+        let reasons = [
+            ("unsupported", unsupported),
+            ("too_large", too_large),
+            ("ratio", ratio),
+            ("malformed", malformed),
+            ("busy", busy),
+        ];
         self.counters("decompression_refused_requests", "reason", reasons);
+        self.gauge("decompression_in_progress", [], concurrent);
     }
 }
 

@@ -123,7 +123,7 @@ fn all_counters_of_functions_are_read() {
         ("store", fields(&StoreStats::default()), 13),
         ("redis of caches", fields(&RedisConnectionStats::default()), 9),
         ("compression", fields(&CompressionStats::default()), 7),
-        ("decompression", fields(&DecompressionStats::default()), 8),
+        ("decompression", fields(&DecompressionStats::default()), 10),
         ("limit", fields(&limits()[0]), 9),
         ("redis of limits", fields(&RedisLimitStats::default()), 10),
         ("in flight", fields(&InFlightStats::default()), 5),
@@ -231,12 +231,18 @@ fn encodings_and_refused_paths_have_their_labels() {
     (stats.brotli.messages, stats.gzip.bytes_out, stats.skipped_busy) = (1, 2, 3);
     let mut uri = UriStats::default();
     uri.refused = vec![(PathFault::Nul, 4)];
+    let mut requests = DecompressionStats::default();
+    (requests.zstd.messages, requests.busy, requests.concurrent) = (5, 6, 7);
     let report = report(move |into| {
         into.compression(&stats);
+        into.decompression(&requests);
         into.uri(&uri);
     });
     assert_eq!(report.value("compressed_responses", &["br"]), Some(1));
     assert_eq!(report.value("compression_written_bytes", &["gzip"]), Some(2));
     assert_eq!(report.value("uncompressed_responses", &["busy"]), Some(3));
     assert_eq!(report.value("uri_refused_requests", &[PathFault::Nul.as_str()]), Some(4));
+    assert_eq!(report.value("decompressed_requests", &["zstd"]), Some(5));
+    assert_eq!(report.value("decompression_refused_requests", &["busy"]), Some(6));
+    assert_eq!(report.value("decompression_in_progress", &[]), Some(7));
 }
