@@ -301,12 +301,8 @@ impl FunctionReadings {
     /// Adds the counters of a compression of responses, of `CompressionLayer::stats`.
     pub fn compression(&mut self, stats: &CompressionStats) {
         let CompressionStats { zstd, brotli, gzip, deflate, not_accepted, skipped_busy, active, .. } = *stats;
-        for (encoding, EncodingStats { messages, bytes_in, bytes_out, .. }) in encodings(zstd, brotli, gzip, deflate) {
-            let label = [("encoding", encoding.as_str().into())];
-            self.counter("compressed_responses", label.clone(), messages);
-            self.counter("compression_read_bytes", label.clone(), bytes_in);
-            self.counter("compression_written_bytes", label, bytes_out);
-        }
+        let names = ["compressed_responses", "compression_read_bytes", "compression_written_bytes"];
+        self.encodings(names, [zstd, brotli, gzip, deflate]);
         self.counters("uncompressed_responses", "reason", [("not_accepted", not_accepted), ("busy", skipped_busy)]);
         self.gauge("compression_in_progress", [], active);
     }
@@ -315,12 +311,8 @@ impl FunctionReadings {
     pub fn decompression(&mut self, stats: &DecompressionStats) {
         let DecompressionStats { zstd, brotli, gzip, deflate, concurrent, .. } = *stats;
         let DecompressionStats { unsupported, too_large, ratio, malformed, busy, .. } = *stats;
-        for (encoding, EncodingStats { messages, bytes_in, bytes_out, .. }) in encodings(zstd, brotli, gzip, deflate) {
-            let label = [("encoding", encoding.as_str().into())];
-            self.counter("decompressed_requests", label.clone(), messages);
-            self.counter("decompression_read_bytes", label.clone(), bytes_in);
-            self.counter("decompression_written_bytes", label, bytes_out);
-        }
+        let names = ["decompressed_requests", "decompression_read_bytes", "decompression_written_bytes"];
+        self.encodings(names, [zstd, brotli, gzip, deflate]);
         let reasons = [
             ("unsupported", unsupported),
             ("too_large", too_large),
@@ -331,18 +323,16 @@ impl FunctionReadings {
         self.counters("decompression_refused_requests", "reason", reasons);
         self.gauge("decompression_in_progress", [], concurrent);
     }
-}
 
-#[cfg(feature = "gateway-compression")]
-fn encodings(
-    zstd: EncodingStats,
-    brotli: EncodingStats,
-    gzip: EncodingStats,
-    deflate: EncodingStats,
-) -> [(Encoding, EncodingStats); 4] {
-    let encodings = [Encoding::Zstd, Encoding::Brotli, Encoding::Gzip, Encoding::Deflate];
-    let [a, b, c, d] = encodings;
-    [(a, zstd), (b, brotli), (c, gzip), (d, deflate)]
+    fn encodings(&mut self, [count, read, written]: [&'static str; 3], stats: [EncodingStats; 4]) {
+        let encodings = [Encoding::Zstd, Encoding::Brotli, Encoding::Gzip, Encoding::Deflate];
+        for (encoding, EncodingStats { messages, bytes_in, bytes_out, .. }) in encodings.into_iter().zip(stats) {
+            let label = [("encoding", encoding.as_str().into())];
+            self.counter(count, label.clone(), messages);
+            self.counter(read, label.clone(), bytes_in);
+            self.counter(written, label, bytes_out);
+        }
+    }
 }
 
 /// Rate limits and limits on concurrent requests.
