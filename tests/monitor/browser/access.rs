@@ -2,7 +2,11 @@ use std::collections::BTreeSet;
 
 use equipoise::{
     Availability,
-    monitor::page::{Operator, StatusPage},
+    gateway::auth::jwt::KeysStats,
+    monitor::{
+        WatchedFunction,
+        page::{Operator, StatusPage},
+    },
 };
 use serde_json::{Value, json};
 
@@ -27,6 +31,10 @@ async fn start() -> Option<(Browser, Site, Served)> {
     site.backends[3].stop().await;
     let change = equipoise_tests::soon(site.changes.next()).await.expect("the checks go on");
     assert_eq!(change.to, Availability::Unhealthy);
+    site.monitor.add_function(WatchedFunction::new("https://shop.example.com/checkout limit", |into| {
+        into.keys("https://accounts.example.com/.well-known/openid-configuration", &KeysStats::default());
+        into.problem("keys of https://accounts.example.com/.well-known/openid-configuration: the request failed");
+    }));
     let served = Served::start(StatusPage::new(&site.monitor).allow_changes(|_| Ok(Operator::new("ada"))));
     browser.open(&served.url()).await;
     browser.until("state('web-4') === 'unhealthy' && row('web-4').querySelector('.change')").await;
@@ -108,7 +116,7 @@ async fn controls_have_names_and_the_table_has_roles() {
         );
         assert!(nodes.contains(&("button".to_owned(), "Change the state of web-1".to_owned())));
         // States are words, not only colours.
-        for state in ["Up", "Maintenance", "Draining", "Unhealthy"] {
+        for state in ["Up", "Maintenance", "Draining", "Unhealthy", "Problem"] {
             assert!(nodes.iter().any(|(role, name)| role == "StaticText" && name == state), "{state}");
         }
     }

@@ -1,8 +1,12 @@
 use equipoise::{
     Availability, EndpointSpec, Pool,
+    gateway::{
+        auth::jwt::KeysStats,
+        filter::{FilterLayer, FilterRules, Rule},
+    },
     health::{Health, Schedule, probe::probe_fn},
     monitor::{
-        Monitor, WatchedListener, WatchedPool,
+        Monitor, WatchedFunction, WatchedListener, WatchedPool,
         page::{Operator, StatusPage},
     },
 };
@@ -36,6 +40,12 @@ async fn hostile_names_and_reasons_are_shown_as_text() {
     for name in HOSTILE {
         monitor.add_pool(WatchedPool::new(name, &pool).health(&health));
         monitor.add_listener(WatchedListener::new(name, HOSTILE[4]));
+        let filter = FilterLayer::new(FilterRules::new([Rule::deny(name)]).expect("a rule"));
+        monitor.add_function(WatchedFunction::new(name, move |into| {
+            into.filter(&filter.stats());
+            into.keys(name, &KeysStats::default());
+            into.problem(name);
+        }));
     }
     let page = StatusPage::new(&monitor).allow_changes(|_| Ok(Operator::new(HOSTILE[0])));
     let served = Served::start(page);
@@ -56,6 +66,11 @@ async fn hostile_names_and_reasons_are_shown_as_text() {
             "return [...document.querySelectorAll('.pool h2')].some((title) => title.textContent === {quoted})"
         );
         assert_eq!(browser.run(&pools).await, true);
+        // The name of a function, its problem, and names in its facts.
+        let function = format!(
+            "return [...document.querySelectorAll('.function')].find((of) => of.querySelector('h3').firstChild.textContent === {quoted}).textContent.split({quoted}).length - 1"
+        );
+        assert!(browser.run(&function).await.as_u64().expect("a number") >= 4, "{id}");
     }
     assert_eq!(browser.run("return text('#program')").await, HOSTILE[0]);
     // In what opens, in the title, in the dialog and in events.

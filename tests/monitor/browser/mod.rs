@@ -6,6 +6,7 @@ mod commands;
 mod connection;
 mod counters;
 mod explain;
+mod functions;
 mod hostile;
 mod live;
 mod many;

@@ -18,11 +18,12 @@ pub(super) const PAGE: Asset =
     Asset { name: "page.html", content_type: "text/html; charset=utf-8", text: include_str!("assets/page.html") };
 
 /// The files that the page loads from below `assets/`.
-pub(super) const ASSETS: [Asset; 8] = [
+pub(super) const ASSETS: [Asset; 9] = [
     Asset { name: "page.css", content_type: "text/css; charset=utf-8", text: include_str!("assets/page.css") },
     script("page.js", include_str!("assets/page.js")),
     script("dom.js", include_str!("assets/dom.js")),
     script("model.js", include_str!("assets/model.js")),
+    script("functions.js", include_str!("assets/functions.js")),
     script("panels.js", include_str!("assets/panels.js")),
     script("pool.js", include_str!("assets/pool.js")),
     script("row.js", include_str!("assets/row.js")),

@@ -1,4 +1,5 @@
-//! A status page: pools and endpoints in a table, live, with the reasons for their states.
+//! A status page: pools and endpoints in a table, live, with the reasons for their states; and listeners, functions of a
+//! gateway and events.
 //!
 //! [`StatusPage`] is a tower service for requests of HTTP. It contains all files of the page, and needs no build step and
 //! no other host.
@@ -67,15 +68,15 @@
 //! The first message of a stream is an event `state` with everything. Later messages are events `update`: the values that
 //! have changed since the last message to this client, and the newest sample of each endpoint that has had requests.
 //! There is one each second, and one at once after a change of a pool, as [`live`](crate::live) describes. A client that
-//! has missed more than 60 seconds gets a `state` again, and so do all clients after pools or listeners were added or
-//! removed. A comment is sent each 15 s in which nothing else was. A stream ends only if its client or the program ends it:
+//! has missed more than 60 seconds gets a `state` again, and so do all clients after pools, listeners or functions were
+//! added or removed. A comment is sent each 15 s in which nothing else was. A stream ends only if its client or the program ends it:
 //! before a graceful shutdown of the server, call [`close`](StatusPage::close).
 //!
 //! # Cost
 //!
 //! Without clients, the page does nothing beyond the task of [`Monitor::spawn`](crate::Monitor::spawn). With clients,
 //! each second it compares all endpoints with the second before. Each message is made once and shared by all clients that
-//! have seen the same. With more than 500 endpoints, this is done on a thread for blocking work.
+//! have seen the same. With more than 500 endpoints and functions, this is done on a thread for blocking work.
 //!
 //! A message is made when the connection of a client can take it. So a slow reader gets fewer messages, and takes no more
 //! memory than one message, however many updates it has missed. There are at most 64 streams
@@ -88,7 +89,7 @@
 //! # Security
 //!
 //! - **Reading:** every client that can connect can read the state: addresses of endpoints, errors of their checks, names
-//!   of operators in events. Serve the page at an address that only operators reach, or behind a layer that asks for
+//!   of limits and of issuers of tokens, errors of Redis, names of operators in events. Serve the page at an address that only operators reach, or behind a layer that asks for
 //!   credentials.
 //! - **DNS rebinding:** only requests for an address, for `localhost` and for names of
 //!   [`allow_host`](StatusPage::allow_host) are answered.

@@ -26,6 +26,8 @@ pub struct FunctionReading {
     /// Whether the number may decrease.
     pub kind: ReadingKind,
     /// The labels with their values, without the name of the function. Readings with the same name have the same labels.
+    /// Serialized as a map.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "map"))]
     pub labels: Vec<(&'static str, Cow<'static, str>)>,
     /// The number. Points in time are whole seconds since 1970.
     pub value: u64,
@@ -39,4 +41,9 @@ impl FunctionReport {
         };
         self.readings.iter().find(is_it).map(|reading| reading.value)
     }
+}
+
+#[cfg(feature = "serde")]
+fn map<S: serde::Serializer>(labels: &[(&'static str, Cow<'static, str>)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter().map(|(name, value)| (name, value)))
 }

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 /// What a [`Snapshot`](super::Snapshot) says of one listener: a server, or a proxy for TCP, UDP or clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ListenerReport {

@@ -69,13 +69,21 @@ impl fmt::Debug for WatchedFunction {
     }
 }
 
+/// The maximum length of the text of a problem. Peers may write such texts.
+const MAX_PROBLEM: usize = 500;
+
 /// A value of a label. Names come from the configuration, all others are fixed.
 type LabelValue = Cow<'static, str>;
 
 impl FunctionReadings {
-    /// Adds what does not work now, for people, such as `keys: connection refused`.
+    /// Adds what does not work now, for people, such as `keys: connection refused`. Only the first 500 characters are kept.
     pub fn problem(&mut self, text: impl Into<String>) {
-        self.problems.push(text.into());
+        let mut text = text.into();
+        if let Some((end, _)) = text.char_indices().nth(MAX_PROBLEM) {
+            text.truncate(end);
+            text.push('…');
+        }
+        self.problems.push(text);
     }
 
     pub(super) fn counter<const N: usize>(
@@ -152,6 +160,17 @@ mod tests {
         assert_eq!(report.value("requests", &["allowed"]), Some(u64::MAX));
         assert_eq!(report.value("redis_connected", &[]), Some(0));
         assert_eq!(report.value("requests", &[]), None);
+    }
+
+    #[test]
+    fn a_long_text_of_a_problem_is_cut_between_characters() {
+        let function = WatchedFunction::new("f", |into| {
+            into.problem("é".repeat(MAX_PROBLEM));
+            into.problem("é".repeat(MAX_PROBLEM + 1));
+        });
+        let [whole, cut] = &function.report().problems[..] else { panic!("two problems") };
+        assert_eq!((whole.chars().count(), cut.chars().count()), (MAX_PROBLEM, MAX_PROBLEM + 1));
+        assert!(cut.ends_with("é…"));
     }
 
     #[test]

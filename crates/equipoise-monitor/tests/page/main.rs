@@ -6,6 +6,8 @@ mod changes;
 mod common;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod explain;
+#[cfg(all(feature = "affinity", feature = "gateway", feature = "health", feature = "page"))]
+mod functions;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]
 mod properties;
 #[cfg(all(feature = "affinity", feature = "health", feature = "page"))]

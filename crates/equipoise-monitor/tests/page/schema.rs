@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::common::{Setup, message, serve};
 
 /// Returns a validator for a part of the schema, or for all of it.
-fn validator(part: &str) -> Validator {
+pub(crate) fn validator(part: &str) -> Validator {
     let mut schema: Value =
         serde_json::from_str(include_str!("../../../../docs/monitoring/status.schema.json")).expect("JSON");
     schema["$ref"] = json!(format!("#/$defs/{part}"));
@@ -19,7 +19,7 @@ fn validator(part: &str) -> Validator {
 }
 
 #[track_caller]
-fn check(validator: &Validator, value: &Value) {
+pub(crate) fn check(validator: &Validator, value: &Value) {
     let errors: Vec<String> =
         validator.iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}\n{value:#}");

@@ -25,6 +25,17 @@ export function mark(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
+/** Writes facts into a list of definitions: names with their texts. Only what differs is written. */
+export function putFacts(node, facts) {
+  while (node.children.length > facts.length) node.lastChild.remove();
+  facts.forEach(([name, text], at) => {
+    if (!node.children[at]) node.append(el("div", {}, el("dt"), el("dd")));
+    const [dt, dd] = node.children[at].children;
+    put(dt, name);
+    put(dd, text);
+  });
+}
+
 /** The states of endpoints in the order of their severity, each with its name. The icon of each has the id `i-` with its name. */
 export const STATES = { unhealthy: "Unhealthy", probation: "Probation", maintenance: "Maintenance", draining: "Draining", left: "Left", up: "Up" };
 
@@ -52,6 +63,13 @@ export const exact = (n) => whole.format(n);
 
 /** A number in little space: from a million on with four digits. */
 export const count = (n) => (n === null || n === undefined ? "–" : n < 1e6 ? whole.format(n) : compact.format(n));
+
+/** A name of the program in words. */
+export const words = (name) => String(name).replaceAll("_", " ");
+
+/** Numbers with their labels in words. Those that are zero are left out. */
+export const list = (pairs, between = " ") => (pairs ?? []).filter((pair) => pair.at(-1) > 0)
+  .map((pair) => `${words(pair.slice(0, -1).join(between))} ${count(pair.at(-1))}`).join(", ");
 
 /** A number per second: one decimal if it is small. */
 export const rate = (n) => (!n ? "0" : n < 10 ? n.toFixed(1) : whole.format(Math.round(n)));

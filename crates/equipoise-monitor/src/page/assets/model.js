@@ -48,9 +48,11 @@ export class Model {
         row.recent = undefined;
       }
     }
-    for (const listener of update.listeners ?? []) {
-      const at = this.listeners.findIndex((old) => old.name === listener.name);
-      at < 0 ? this.listeners.push(listener) : (this.listeners[at] = listener);
+    for (const kind of ["listeners", "functions"]) {
+      for (const changed of update[kind] ?? []) {
+        const at = this[kind].findIndex((old) => old.name === changed.name);
+        at < 0 ? this[kind].push(changed) : (this[kind][at] = changed);
+      }
     }
     this.events = [...this.events, ...(update.events ?? [])].slice(-100);
     return changes;

@@ -1,5 +1,6 @@
 // The status page: reads the state and its changes from `./updates`, and shows them.
 
+import { broken, showFunctions } from "./functions.js";
 import { STATES, byId, count, el, mark, put, rate, span } from "./dom.js";
 import { Model, RATE, newest, reason } from "./model.js";
 import { askControl, offerPools, openExplain, showEvents, showListeners, startControl, startExplain } from "./panels.js";
@@ -76,10 +77,10 @@ function change(update) {
   const changes = model.apply(update);
   for (const view of views) view.update();
   if (update.listeners?.length) listenersShown = 0;
-  showAll();
-  announce(changes);
+  announce(changes, showAll());
 }
 
+/** Shows what does not belong to one pool. Returns the sentences about functions that have changed. */
 function showAll() {
   showEvents(model.events);
   // Listeners change with each connection; once in two seconds is often enough to read.
@@ -87,14 +88,19 @@ function showAll() {
     showListeners(model.listeners, model.now());
     listenersShown = Date.now();
   }
+  const sentences = showFunctions(model.functions, model.now());
   const states = model.pools.flatMap((pool) => [...pool.rows.values()].map((row) => row.availability));
   const down = states.filter((state) => state !== "up").length;
+  const bad = broken(model.functions);
+  const problems = bad ? `${count(bad)} ${bad === 1 ? "function" : "functions"} with a problem` : "";
   const perSecond = model.pools.reduce((sum, pool) => sum + newest(pool)[RATE], 0);
-  put(byId("summary"), `${count(model.pools.length)} ${model.pools.length === 1 ? "pool" : "pools"}, ${count(states.length)} endpoints, ${down ? `${count(down)} not up` : "all up"} · ${rate(perSecond)} requests /s · running for ${span(model.uptime)}`);
-  const title = `${down ? `(${down} not up) ` : ""}${model.build.program}`;
+  put(byId("summary"), `${count(model.pools.length)} ${model.pools.length === 1 ? "pool" : "pools"}, ${count(states.length)} endpoints, ${down ? `${count(down)} not up` : "all up"}${problems && `, ${problems}`} · ${rate(perSecond)} requests /s · running for ${span(model.uptime)}`);
+  const trouble = [down ? `${down} not up` : "", problems].filter(Boolean).join(", ");
+  const title = `${trouble && `(${trouble}) `}${model.build.program}`;
   if (document.title !== title) document.title = title;
   showFound();
   showConnection();
+  return sentences;
 }
 
 function showConnection() {
@@ -106,11 +112,12 @@ function showConnection() {
   document.body.classList.toggle("old", Boolean(model) && age > 10);
 }
 
-/** Tells screen readers which endpoints have another state: single ones by name, many as a number. */
-function announce(changes) {
-  if (!changes.length) return;
+/** Tells screen readers which endpoints and functions have another state: single ones by name, many as a number. */
+function announce(changes, functions) {
+  if (!changes.length && !functions.length) return;
   const say = ({ pool, id, row }) => `${pool}: ${id} is ${STATES[row.availability]?.toLowerCase() ?? row.availability}${reason(row).text ? `, ${reason(row).text}` : ""}`;
-  put(byId("announce"), changes.length > 3 ? `${changes.length} endpoints have changed their state` : changes.map(say).join(". "));
+  const few = (what, sentences) => (sentences.length > 3 ? [`${sentences.length} ${what} have changed their state`] : sentences);
+  put(byId("announce"), [...few("endpoints", changes.map(say)), ...few("functions", functions)].join(". "));
 }
 
 // ---- search, keyboard, theme ----

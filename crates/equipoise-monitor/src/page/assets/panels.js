@@ -1,8 +1,6 @@
 // Events, listeners, the form that explains a pick, and the dialog that changes the state of an endpoint.
 
-import { STATES, byId, clock, count, el, icon, mark, rate, span, useIcon } from "./dom.js";
-
-const words = (name) => String(name).replaceAll("_", " ");
+import { STATES, byId, clock, count, el, icon, span, words } from "./dom.js";
 
 // ---- events ----
 

@@ -1,6 +1,6 @@
 // One pool: its figures, and the table of its endpoints.
 
-import { STATES, chart, count, el, exact, icon, mark, millis, pair, put, rate } from "./dom.js";
+import { STATES, chart, count, el, exact, icon, list, mark, millis, pair, put, putFacts, rate } from "./dom.js";
 import { ERRORS, IN_FLIGHT, P50, P99, RATE, newest } from "./model.js";
 import { COLUMNS, GROUPS, Row, tally } from "./row.js";
 
@@ -11,10 +11,6 @@ const FIGURES = [
   ["latency", "Latency p50 / p99", [P99, P50], (now) => pair(now[P50], now[P99]), (pool) => `peak ${millis(pool.peaks[P99])}`],
   ["in-flight", "In flight", [IN_FLIGHT], (now) => count(now[IN_FLIGHT]), (pool) => `peak ${count(pool.peaks[IN_FLIGHT])}`],
 ];
-
-/** Numbers with their labels in words. Those that are zero are left out. */
-const list = (pairs, between = " ") => (pairs ?? []).filter((pair) => pair.at(-1) > 0)
-  .map((pair) => `${pair.slice(0, -1).join(between).replaceAll("_", " ")} ${count(pair.at(-1))}`).join(", ");
 
 /** A session store in words: its size, and what has happened in it. */
 function storeOf({ kind, sessions, capacity, connected, events }) {
@@ -154,7 +150,7 @@ export class PoolView {
     this.drawTally();
     put(this.strategy, [pool.strategy, `revision ${pool.revision}`].filter(Boolean).join(" · "));
     COLUMNS.forEach((column, at) => put(this.totals[at], column.total(pool)));
-    this.drawFacts();
+    putFacts(this.facts, factsOf(pool));
     for (const view of this.rows.values()) if (view.seen && view.matches) view.draw(now);
   }
 
@@ -164,17 +160,6 @@ export class PoolView {
     if (text.join() === this.tallied) return;
     this.tallied = text.join();
     this.tally.replaceChildren(...states.map(([state], at) => el("span", { class: "badge", "data-state": state }, icon(state), text[at])));
-  }
-
-  drawFacts() {
-    const facts = factsOf(this.pool);
-    while (this.facts.children.length > facts.length) this.facts.lastChild.remove();
-    facts.forEach(([name, value], at) => {
-      if (!this.facts.children[at]) this.facts.append(el("div", {}, el("dt"), el("dd")));
-      const [dt, dd] = this.facts.children[at].children;
-      put(dt, name);
-      put(dd, value);
-    });
   }
 
   /** Endpoints that have left are below the others, with their last numbers. */

@@ -1,6 +1,6 @@
 // The rows of endpoints: their columns, and what is below a row when it is opened.
 
-import { STATES, bytes, chart, count, el, exact, icon, mark, millis, pair, put, rate, span, useIcon } from "./dom.js";
+import { STATES, bytes, chart, count, el, exact, icon, mark, millis, pair, put, rate, span, useIcon, words } from "./dom.js";
 import { ERRORS, IN_FLIGHT, P50, P99, RATE, failed, newest, reason } from "./model.js";
 
 /** A column with a text. `value` is what it sorts by, and `total` its text for a whole pool. */
@@ -153,7 +153,6 @@ export class Row {
     const { row } = this;
     const list = (title, pairs) => pairs.length ? el("section", {}, el("h4", {}, title), el("dl", {}, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]))) : null;
     const times = (name, of) => (of ? [[`${name}, median`, millis(of.p50)], [`${name}, 90 %`, millis(of.p90)], [`${name}, 99 %`, millis(of.p99)]] : []);
-    const words = (kind) => kind.replaceAll("_", " ");
     const parts = [
       list("Conditions", (row.conditions ?? []).map((of) => [`${of.source}: ${of.availability}`, `${of.reason} (for ${span(now - of.began)})`])),
       list("Checks", (row.checks ?? []).map((of) => [of.name, `${of.up ? "up" : "down"} for ${span(now - of.began)}${of.last_error ? `; last probe: ${of.last_error}` : ""}`])),

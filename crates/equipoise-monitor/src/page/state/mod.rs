@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     live::{Live, MonitorEvent, PoolHistory},
-    report::{BuildInfo, ListenerReport, Snapshot, time::unix_seconds},
+    report::{BuildInfo, FunctionReport, ListenerReport, Snapshot, time::unix_seconds},
 };
 
 /// The version of the format. It changes if a program that reads the old format could not read the new one.
@@ -30,14 +30,15 @@ const VERSION: u32 = 1;
 /// How many seconds a client may be behind before it gets the whole state instead of the changes.
 const MAX_SECONDS_BEHIND: u64 = 60;
 
-/// The state of all pools and listeners, with the tick at which each value changed last.
+/// The state of all pools, listeners and functions, with the tick at which each value changed last.
 pub(super) struct PageState {
     live: Arc<Live>,
     pools: Vec<PoolRows>,
     listeners: Vec<Versioned<ListenerReport>>,
+    functions: Vec<Versioned<FunctionReport>>,
     /// The last events, the oldest first.
     events: Vec<Arc<MonitorEvent>>,
-    /// The tick at which pools or listeners were added, removed or put in another order.
+    /// The tick at which pools, listeners or functions were added, removed or put in another order.
     arranged: u64,
 }
 
@@ -59,8 +60,9 @@ impl PageState {
     pub(super) fn new(live: Arc<Live>, events: Vec<Arc<MonitorEvent>>) -> Self {
         let (tick, snapshot) = (live.tick, Arc::clone(&live.snapshot));
         let pools = snapshot.pools.iter().map(|pool| PoolRows::new(pool, snapshot.uptime, tick)).collect();
-        let listeners = snapshot.listeners.iter().map(|listener| Versioned::new(listener.clone(), tick)).collect();
-        Self { live, pools, listeners, events, arranged: tick }
+        let listeners = all_new(&snapshot.listeners, tick);
+        let functions = all_new(&snapshot.functions, tick);
+        Self { live, pools, listeners, functions, events, arranged: tick }
     }
 
     /// Takes over a newer state. Does nothing if it is not newer.
@@ -68,9 +70,10 @@ impl PageState {
         if live.tick <= self.live.tick {
             return;
         }
-        let Snapshot { pools, listeners, uptime, .. } = &*live.snapshot;
+        let Snapshot { pools, listeners, functions, uptime, .. } = &*live.snapshot;
         let is_same = pools.iter().map(|pool| &pool.name).eq(self.pools.iter().map(|pool| &pool.name))
-            && listeners.iter().map(|it| &it.name).eq(self.listeners.iter().map(|it| &it.get().name));
+            && listeners.iter().map(|it| &it.name).eq(self.listeners.iter().map(|it| &it.get().name))
+            && functions.iter().map(|it| &it.name).eq(self.functions.iter().map(|it| &it.get().name));
         if !is_same {
             *self = Self::new(live, events);
             return;
@@ -78,11 +81,8 @@ impl PageState {
         for (rows, pool) in self.pools.iter_mut().zip(pools) {
             rows.update(pool, *uptime, live.tick);
         }
-        for (shown, listener) in self.listeners.iter_mut().zip(listeners) {
-            if !is_equal(shown.get(), listener) {
-                *shown = Versioned::new(listener.clone(), live.tick);
-            }
-        }
+        update(&mut self.listeners, listeners, live.tick);
+        update(&mut self.functions, functions, live.tick);
         (self.live, self.events) = (live, events);
     }
 
@@ -103,7 +103,8 @@ impl PageState {
             writable: csrf_token.is_some(),
             csrf_token,
             pools: Pools { state: self, since: Since::Always, seconds: 0 },
-            listeners: Listeners { listeners: &self.listeners, since: Since::Always },
+            listeners: Changed { all: &self.listeners, since: Since::Always },
+            functions: Changed { all: &self.functions, since: Since::Always },
             events: &self.events,
         }
     }
@@ -121,7 +122,8 @@ impl PageState {
             uptime: self.live.snapshot.uptime.as_secs_f64(),
             seconds,
             pools: Pools { state: self, since, seconds: seconds as usize },
-            listeners: Listeners { listeners: &self.listeners, since },
+            listeners: Changed { all: &self.listeners, since },
+            functions: Changed { all: &self.functions, since },
             events: &self.events[self.events.partition_point(|event| event.id <= seen.event)..],
         })
     }
@@ -138,7 +140,8 @@ struct Whole<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<&'a str>,
     pools: Pools<'a>,
-    listeners: Listeners<'a>,
+    listeners: Changed<'a, ListenerReport>,
+    functions: Changed<'a, FunctionReport>,
     events: &'a [Arc<MonitorEvent>],
 }
 
@@ -149,8 +152,10 @@ struct Update<'a> {
     uptime: f64,
     seconds: u64,
     pools: Pools<'a>,
-    #[serde(skip_serializing_if = "Listeners::is_empty")]
-    listeners: Listeners<'a>,
+    #[serde(skip_serializing_if = "Changed::is_empty")]
+    listeners: Changed<'a, ListenerReport>,
+    #[serde(skip_serializing_if = "Changed::is_empty")]
+    functions: Changed<'a, FunctionReport>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     events: &'a [Arc<MonitorEvent>],
 }
@@ -172,16 +177,16 @@ impl Serialize for Pools<'_> {
     }
 }
 
-/// The listeners that have changed. Each of them is sent whole.
-struct Listeners<'a> {
-    listeners: &'a [Versioned<ListenerReport>],
+/// The listeners or functions that have changed. Each of them is sent whole.
+struct Changed<'a, T> {
+    all: &'a [Versioned<T>],
     since: Since,
 }
 
-impl<'a> Listeners<'a> {
-    fn changed(&self) -> impl Iterator<Item = &'a ListenerReport> {
+impl<'a, T> Changed<'a, T> {
+    fn changed(&self) -> impl Iterator<Item = &'a T> {
         let since = self.since;
-        self.listeners.iter().filter(move |listener| listener.has_changed(since)).map(Versioned::get)
+        self.all.iter().filter(move |report| report.has_changed(since)).map(Versioned::get)
     }
 
     fn is_empty(&self) -> bool {
@@ -189,17 +194,23 @@ impl<'a> Listeners<'a> {
     }
 }
 
-impl Serialize for Listeners<'_> {
+impl<T: Serialize> Serialize for Changed<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.changed())
     }
 }
 
-fn is_equal(one: &ListenerReport, other: &ListenerReport) -> bool {
-    one.name == other.name
-        && one.mode == other.mode
-        && one.readings == other.readings
-        && one.certificates == other.certificates
+fn all_new<T: Clone>(reports: &[T], tick: u64) -> Vec<Versioned<T>> {
+    reports.iter().map(|report| Versioned::new(report.clone(), tick)).collect()
+}
+
+/// Takes over the reports that have changed. Both lists have the same names.
+fn update<T: Clone + PartialEq>(shown: &mut [Versioned<T>], reports: &[T], tick: u64) {
+    for (shown, report) in shown.iter_mut().zip(reports) {
+        if shown.get() != report {
+            *shown = Versioned::new(report.clone(), tick);
+        }
+    }
 }
 
 /// Returns a time as seconds since 1970, in milliseconds.

@@ -27,9 +27,9 @@ const END: &[u8] = b"\n\n";
 /// How many different updates of one tick are kept. Most clients have seen the same, and share one update.
 const MAX_KEPT: usize = 16;
 
-/// With more endpoints than this, messages are made on a thread for blocking work: the time for a message grows with the
-/// number of endpoints, and a message with the whole state of 1 000 busy endpoints has 3.4 MB of JSON. Handing a message
-/// to another thread is not worth it for small pools.
+/// With more endpoints and functions than this, messages are made on a thread for blocking work: the time for a message
+/// grows with their number, and a message with the whole state of 1 000 busy endpoints has 3.4 MB of JSON. Handing a
+/// message to another thread is not worth it for small pools.
 const MAX_INLINE: usize = 500;
 
 /// The messages for all clients. Each is made once, when the first client asks for it. Without clients, nothing is done.
@@ -86,11 +86,14 @@ impl Feed {
 
     /// Returns a message with what has changed since a client has looked, or with everything.
     pub(super) async fn message(self: &Arc<Self>, seen: Option<Seen>) -> Option<Message> {
-        let endpoints: usize = self.live.borrow().snapshot.pools.iter().map(|pool| pool.endpoints.len()).sum();
-        if endpoints <= MAX_INLINE {
+        let (newest, snapshot) = {
+            let live = self.live.borrow();
+            (live.tick, Arc::clone(&live.snapshot))
+        };
+        let endpoints: usize = snapshot.pools.iter().map(|pool| pool.endpoints.len()).sum();
+        if endpoints + snapshot.functions.len() <= MAX_INLINE {
             return self.make(seen);
         }
-        let newest = self.live.borrow().tick;
         // Not waited for: another client may be making a message.
         let known = self.made.try_lock().and_then(|made| made.known(seen).filter(|it| it.seen.tick() == newest));
         if known.is_some() {

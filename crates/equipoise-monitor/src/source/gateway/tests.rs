@@ -101,6 +101,23 @@ fn each_reading_has_a_family_with_its_labels_and_each_family_a_reading() {
 }
 
 #[test]
+fn all_readings_have_the_documented_form_and_are_shown_on_the_status_page() {
+    let mut schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../../docs/monitoring/status.schema.json")).expect("JSON");
+    schema["$ref"] = "#/$defs/function".into();
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let mut report = report(everything);
+    report.problems.push("Redis: the server is away".to_owned());
+    let errors: Vec<_> =
+        validator.iter_errors(&serde_json::to_value(&report).expect("JSON")).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let script = include_str!("../../page/assets/functions.js");
+    for reading in &report.readings {
+        assert!(script.contains(&format!("\"{}\"", reading.name)), "the page does not show {}", reading.name);
+    }
+}
+
+#[test]
 fn all_counters_of_functions_are_read() {
     let fields = |value: &dyn std::fmt::Debug| fields_of(&value).len();
     // A field more needs a reading, or a reason why it has none.
