@@ -136,7 +136,7 @@ impl Panel {
         // A row can have the same title.
         let panel = panels.iter().find(|panel| panel["title"] == title && panel["type"] != "row").expect(title);
         let mut query = panel["targets"][query]["expr"].as_str().expect(title).replace("$__rate_interval", WINDOW.0);
-        for variable in ["$job", "$pool", "$endpoint"] {
+        for variable in ["$job", "$pool", "$endpoint", "$function"] {
             query = query.replace(variable, ".*");
         }
         Self(prometheus.ask(&query, Some(time)).await)

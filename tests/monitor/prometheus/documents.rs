@@ -32,7 +32,7 @@ pub(crate) fn queries(window: &str) -> Vec<Query> {
     for panel in dashboard["panels"].as_array().expect("panels") {
         for target in panel["targets"].as_array().into_iter().flatten() {
             let mut expression = target["expr"].as_str().expect("a query").replace("$__rate_interval", window);
-            for variable in ["$job", "$pool", "$endpoint"] {
+            for variable in ["$job", "$pool", "$endpoint", "$function"] {
                 expression = expression.replace(variable, ".*");
             }
             queries.push(Query { panel: panel["title"].as_str().expect("a title").to_owned(), expression });

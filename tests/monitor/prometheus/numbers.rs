@@ -39,10 +39,10 @@ async fn becomes(pool: &Pool<Upstream>, id: &str, availability: Availability) {
 }
 
 /// The results of the dashboard's queries at one moment.
-struct Dashboard(Vec<(String, Vec<Sample>)>);
+pub(super) struct Dashboard(Vec<(String, Vec<Sample>)>);
 
 impl Dashboard {
-    async fn at(prometheus: &Prometheus, time: f64) -> Self {
+    pub(super) async fn at(prometheus: &Prometheus, time: f64) -> Self {
         let mut results = Vec::new();
         for query in queries(WINDOW.0) {
             results.push((query.panel, prometheus.query(&query.expression, time).await));
@@ -51,14 +51,14 @@ impl Dashboard {
     }
 
     /// Returns the sum of the values in a panel whose series have these labels.
-    fn sum(&self, panel: &str, query: usize, labels: &[(&str, &str)]) -> f64 {
+    pub(super) fn sum(&self, panel: &str, query: usize, labels: &[(&str, &str)]) -> f64 {
         let (_, samples) = self.0.iter().filter(|(name, _)| name == panel).nth(query).expect(panel);
         let matching = samples.iter().filter(|sample| labels.iter().all(|(name, value)| sample.label(name) == *value));
         matching.map(|sample| sample.value).sum()
     }
 
     /// Returns the number of events that a panel shows as a rate.
-    fn events(&self, panel: &str, query: usize, labels: &[(&str, &str)]) -> f64 {
+    pub(super) fn events(&self, panel: &str, query: usize, labels: &[(&str, &str)]) -> f64 {
         (self.sum(panel, query, labels) * WINDOW.1 * 1e6).round() / 1e6
     }
 }
