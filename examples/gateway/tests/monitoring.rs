@@ -44,7 +44,7 @@ async fn start(admin: &str) -> (Folder, Gateway, [Backend; 2]) {
 }
 
 /// Waits until the state of the page has a property. Looks at it whenever the page sends that something has changed.
-async fn until(gateway: &Gateway, has: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(gateway: &Gateway, has: impl Fn(&Value) -> bool) -> Value {
     let (mut updates, mut admin) = (gateway.connect(1).await, gateway.connect(1).await);
     updates.send("GET /updates", "").await.unwrap();
     updates.head().await;

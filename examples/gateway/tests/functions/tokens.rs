@@ -11,6 +11,7 @@ use super::{config, echo, report, start};
 use crate::{
     backend::{Backend, response},
     client::soon,
+    monitoring::until,
     process::{Folder, Gateway},
 };
 
@@ -163,6 +164,19 @@ async fn keys_are_read_from_a_pool_again_for_a_token_with_a_new_key_and_stay_if_
     assert_eq!(client.request("GET /", &token(&new, "2")).await.unwrap().status, 200);
     let line = gateway.logs("the keys of tokens cannot be read").await;
     assert!(line.contains("http://issuer.test/jwks"), "{line}");
+    // The status page tells it.
+    let state = until(&gateway, |state| state["functions"][0]["problems"] != json!([])).await;
+    let auth = &state["functions"][0];
+    assert_eq!(auth["name"], "127.0.0.1:0 auth");
+    let problem = auth["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with("keys of https://issuer.test: the request failed: "), "{problem}");
+    let usable = json!({
+        "name": "jwt_keys",
+        "kind": "gauge",
+        "labels": { "source": "https://issuer.test", "state": "usable" },
+        "value": 1,
+    });
+    assert!(auth["readings"].as_array().unwrap().contains(&usable), "{auth}");
 }
 
 #[tokio::test]
