@@ -14,7 +14,7 @@ use super::{
     fields::remove_all,
     stats::LayerCounters,
 };
-use crate::{Denial, Identity, Mechanism};
+use crate::{Denial, Identity};
 
 /// The settings of a layer, and what it counts.
 #[derive(Clone)]
@@ -135,14 +135,15 @@ impl Gate {
         }
         let identity = authenticated.identity();
         self.settings.fields.set(&mut parts.headers, identity);
-        parts.extensions.insert(identity.clone().distinguish(&self.distinction(&parts.headers, identity.mechanism())));
+        let distinction = self.distinction(&parts.headers, authenticated.covers_authorization());
+        parts.extensions.insert(identity.clone().distinguish(&distinction));
     }
 
     /// Returns a digest of the credentials that the backend gets, and of the fields that schemes have written: it may
     /// answer the same identity differently by them. Empty if there are none.
-    fn distinction(&self, headers: &HeaderMap, mechanism: Mechanism) -> Vec<u8> {
+    fn distinction(&self, headers: &HeaderMap, covers_authorization: bool) -> Vec<u8> {
         // The claims of a token count already, and a new token with the same claims is the same sender.
-        let authorization = Some(AUTHORIZATION).filter(|_| mechanism != Mechanism::Jwt);
+        let authorization = Some(AUTHORIZATION).filter(|_| !covers_authorization);
         let names = self.written.iter().chain(&authorization);
         let mut fields = names.flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value))).peekable();
         if fields.peek().is_none() {

@@ -126,6 +126,8 @@ pub struct Authenticated {
     fields: Option<Box<Fields>>,
     /// Nothing was verified: it counts only if no other scheme has found credentials.
     is_last_resort: bool,
+    /// `Authorization` has nothing but a token, whose claims tell the identity apart.
+    covers_authorization: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -138,7 +140,7 @@ impl Authenticated {
     /// Creates the acceptance of a request from this identity, without fields.
     #[must_use]
     pub const fn new(identity: Identity) -> Self {
-        Self { identity, fields: None, is_last_resort: false }
+        Self { identity, fields: None, is_last_resort: false, covers_authorization: false }
     }
 
     /// Adds a field to the request that the backend gets. A name can be used several times. The name has to be among
@@ -181,6 +183,16 @@ impl Authenticated {
 
     pub(super) fn is_last_resort(&self) -> bool {
         self.is_last_resort
+    }
+
+    /// Notes that `Authorization` has nothing but a token, whose claims tell the identity apart.
+    pub(super) fn covering_authorization(mut self, covers: bool) -> Self {
+        self.covers_authorization = covers;
+        self
+    }
+
+    pub(super) fn covers_authorization(&self) -> bool {
+        self.covers_authorization
     }
 
     /// Adds what another scheme has found: its mechanism and name, attributes that are not there yet, and all fields.

@@ -103,10 +103,11 @@ impl Authenticate for Jwt {
         if token.len() > inner.max_length {
             return AuthFuture::ready(inner.refuse(Refusal::TooLong));
         }
+        let in_authorization = inner.source.is_in_authorization(head.headers);
         match inner.keys.current() {
             Some(set) => match inner.verdict(token, &set) {
                 Verdict::NewKey(_) if inner.keys.may_refresh() => {}
-                verdict => return AuthFuture::ready(inner.decide(verdict)),
+                verdict => return AuthFuture::ready(inner.decide(verdict, in_authorization)),
             },
             None if inner.keys.is_settled() => return AuthFuture::ready(inner.unavailable()),
             None => {}
@@ -119,7 +120,7 @@ impl Authenticate for Jwt {
                 return inner.unavailable();
             }
             match inner.keys.current() {
-                Some(set) => inner.decide(inner.verdict(&token, &set)),
+                Some(set) => inner.decide(inner.verdict(&token, &set), in_authorization),
                 None => inner.unavailable(),
             }
         })
@@ -205,11 +206,11 @@ impl Inner {
         Ok(Authenticated::new(identity))
     }
 
-    fn decide(&self, verdict: Verdict) -> AuthResult {
+    fn decide(&self, verdict: Verdict, in_authorization: bool) -> AuthResult {
         match verdict {
             Verdict::Accepted(accepted) => {
                 self.counters.accepted.fetch_add(1, Relaxed);
-                Ok(accepted)
+                Ok(accepted.covering_authorization(in_authorization))
             }
             Verdict::Refused(refusal) | Verdict::NewKey(refusal) => self.refuse(refusal),
         }

@@ -49,6 +49,11 @@ impl TokenSource {
         Ok(first.map(|value| value.as_bytes().trim_ascii()))
     }
 
+    /// Returns whether the token is in `Authorization`.
+    pub(super) fn is_in_authorization(&self, headers: &HeaderMap) -> bool {
+        self.field.is_none() && matches!(self.in_field(headers), Ok(Some(_)))
+    }
+
     /// Removes what a backend could read as a token, although it was not verified: other spellings of the field, and
     /// the cookie if the token is in a field.
     pub(super) fn remove_unread(&self, headers: &mut HeaderMap) {

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 
 use super::*;
@@ -206,7 +206,7 @@ async fn the_layer_sets_fields_that_clients_cannot_set() {
     let fields = IdentityFields::default().attribute("roles", HeaderName::from_static("x-roles")).expect("fields");
     let seen = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&seen);
-    let backend = tower::service_fn(move |request: Request<()>| {
+    let backend = service_fn(move |request: Request<()>| {
         count.fetch_add(1, Relaxed);
         let value = |name| request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         let found: [Vec<&str>; 3] = ["x-auth-user", "x-roles", "x_roles"].map(value);
@@ -235,4 +235,48 @@ async fn the_layer_sets_fields_that_clients_cannot_set() {
         (&json!("invalid_credentials"), &json!("the token has expired"))
     );
     assert_eq!(seen.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn other_credentials_in_authorization_tell_the_senders_apart() {
+    let distinction = async |jwt: JwtBuilder, fields: &[(&str, &str)]| {
+        let backend = service_fn(async |request: Request<()>| {
+            let identity = request.extensions().get::<Identity>().expect("an identity");
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(identity.distinction().to_vec())))
+        });
+        let mut request = Request::get("/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let service = AuthLayer::new(jwt.build().expect("a scheme")).layer(backend);
+        let response = service.oneshot(request.body(()).expect("a request")).await.expect("a response");
+        assert_eq!(response.status(), 200);
+        response.into_body().collect().await.expect("a body").to_bytes()
+    };
+    let field = HeaderName::from_static("x-app-token");
+    let (old, new) = (token_with(json!({ "iat": NOW })), token_with(json!({ "iat": NOW + 1 })));
+    let cookie = format!("jwt={old}");
+    for other in ["Basic YW5uOjE=", "Key 1", "Bearer of-the-backend"] {
+        let mut seen = Vec::new();
+        for user in ["", "1", "2"] {
+            let authorization = format!("{other}{user}");
+            let in_field = [("x-app-token", old.as_str()), ("authorization", &authorization)];
+            seen.push(distinction(builder(recorded_set()).header(field.clone()), &in_field).await);
+            if !other.starts_with("Bearer") {
+                let in_cookie = [("cookie", cookie.as_str()), ("authorization", &authorization)];
+                seen.push(distinction(builder(recorded_set()).cookie("jwt"), &in_cookie).await);
+            }
+        }
+        let places = seen.len() / 3;
+        for place in 0..places {
+            let of_place: Vec<_> = seen.iter().skip(place).step_by(places).collect();
+            assert!(of_place[0] != of_place[1] && of_place[1] != of_place[2], "{other}");
+        }
+    }
+    // A new token with the same claims is the same sender.
+    let bearer = async |token: &str| {
+        distinction(builder(recorded_set()), &[("authorization", &format!("Bearer {token}"))]).await
+    };
+    assert_eq!(bearer(&old).await, bearer(&new).await);
+    assert_ne!(bearer(&old).await, bearer(&token_with(json!({ "tenant": "x" }))).await);
 }
