@@ -18,7 +18,8 @@ use super::{
     DecompressionError,
     error::Failure,
     settings::{Place, Settings, Shared},
-    zstd::{Fault, Frames},
+    window::Windows,
+    zstd::Fault,
 };
 use crate::{
     Denial,
@@ -106,15 +107,14 @@ pin_project! {
 
 pin_project! {
     /// What a decoder reads. It notes whether the body of the client has failed, to tell this from errors of the
-    /// decoder. It ends before a piece that a decoder of zstd must not get. tower-http may ask for frames after the
+    /// decoder. It ends before a piece that the decoder must not get. tower-http may ask for frames after the
     /// end, which a body need not expect.
     struct Input<B: Body> {
         #[pin]
         body: B,
         decoding: Arc<Decoding>,
         bytes: u64,
-        // Only with zstd.
-        frames: Option<Frames>,
+        windows: Windows,
         fault: Option<Fault>,
         has_failed: bool,
         has_ended: bool,
@@ -160,9 +160,9 @@ impl<B: Body> Body for Input<B> {
         }
         let frame =
             frame.map(|frame| frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))));
-        if let (Some(frames), Some(Ok(frame))) = (this.frames, &frame)
+        if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Err(fault) = frames.follow(data)
+            && let Err(fault) = this.windows.follow(data)
         {
             (*this.fault, *this.has_ended) = (Some(fault), true);
             return Poll::Ready(None);
@@ -188,7 +188,7 @@ where
             body,
             decoding: Arc::clone(&decoding),
             bytes: 0,
-            frames: (decoding.encoding == Encoding::Zstd).then(Frames::default),
+            windows: Windows::of(decoding.encoding),
             fault: None,
             has_failed: false,
             has_ended: false,

@@ -19,8 +19,8 @@ pub enum DecompressionError {
         /// The maximum factor.
         max: u32,
     },
-    /// A frame of `zstd` needs a window of more than 8 MiB (RFC 9659).
-    #[error("the body of the request needs a window of zstd of more than 8 MiB")]
+    /// The body needs a window of more than 8 MiB with `zstd` (RFC 9659), or of more than 16 MiB with `br` (RFC 7932).
+    #[error("the body of the request needs a larger window than 8 MiB with zstd, or 16 MiB with br")]
     Window,
     /// The body does not have the encoding that `Content-Encoding` states, or is incomplete.
     #[error("the body of the request cannot be decompressed")]
@@ -66,7 +66,7 @@ impl Failure {
             Self::Window => Denial::new(
                 StatusCode::BAD_REQUEST,
                 "malformed_body",
-                "the body of the request needs a window of zstd of more than 8 MiB",
+                "the body of the request needs a larger window than 8 MiB with zstd, or 16 MiB with br",
             ),
             Self::Malformed => Denial::new(
                 StatusCode::BAD_REQUEST,

@@ -40,7 +40,7 @@ use crate::{
 /// | --- | --- |
 /// | another encoding, or more than one | 415, code `unsupported_content_encoding`, with `Accept-Encoding` (RFC 7694) |
 /// | longer than [`max_bytes`](Self::max_bytes), or than [`max_ratio`](Self::max_ratio) permits | 413, code `body_too_large` |
-/// | not in the format that it states, incomplete, followed by other bytes, or `zstd` with a window of more than 8 MiB | 400, code `malformed_body` |
+/// | not in the format that it states, incomplete, followed by other bytes, or with a window of more than 8 MiB (`zstd`) or 16 MiB (`br`) | 400, code `malformed_body` |
 /// | with a body, while [`max_concurrent`](Self::max_concurrent) others or [`max_per_client`](Self::max_per_client) of the client are decompressed | 503, code `too_many_compressed_bodies`, with `Retry-After` |
 ///
 /// A `gzip` body of several members is refused like one that is followed by other bytes.

@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod layer;
 mod settings;
+mod window;
 mod zstd;
 
 pub use self::{
