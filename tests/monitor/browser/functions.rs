@@ -115,8 +115,11 @@ async fn a_limit_whose_redis_is_away_tells_so_and_counts_the_decisions_of_its_fa
     assert_eq!(send().await, 200);
     until(&browser, "fact('site limit', 'Decided by') === 'redis 1'").await;
     redis.kill();
-    until(&browser, "fact('site limit', 'Redis') === 'away' && problems('site limit').startsWith('Problem Redis: ')")
-        .await;
+    until(
+        &browser,
+        "fact('site limit', 'Redis') === 'not connected' && problems('site limit').startsWith('Problem Redis: ')",
+    )
+    .await;
     assert_eq!(send().await, 200);
     until(&browser, "fact('site limit', 'Decided by') === 'redis 1, fallback 1'").await;
     until(&browser, "fact('site limit', 'Limit all').startsWith('admitted 2, ')").await;

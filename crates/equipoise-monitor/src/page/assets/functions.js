@@ -87,14 +87,14 @@ const PARTS = [
     ["Events of the service", of.list("auth_external_events")],
   ]],
   ["tokens", "jwt_requests", (of) => of.values("jwt_requests", "source").flatMap((source) => [
-    [`Tokens of ${source}`, of.list("jwt_requests", { source }) || "none"], ["Refused tokens", of.list("jwt_refused_tokens", { source })],
-    ["Remembered signatures", of.some("jwt_remembered_signatures", { source })],
+    [`Tokens of ${source}`, of.list("jwt_requests", { source }) || "none"], [`Refused tokens of ${source}`, of.list("jwt_refused_tokens", { source })],
+    [`Remembered signatures of ${source}`, of.some("jwt_remembered_signatures", { source })],
   ])],
   ["keys", "jwt_keys", (of, now) => of.values("jwt_keys", "source").map((source) => [`Keys of ${source}`, keys(of, source, now)])],
   ["cache", "cache_requests", (of) => [
     ...results(of), ["Stored", count(of.sum("cache_stored_responses"))], ["Not stored", of.list("cache_not_stored_responses")],
     ["Fetches now", of.some("cache_fetches")], ["Receiving", of.sum("cache_filling_bytes") ? bytes(of.sum("cache_filling_bytes")) : ""],
-    ["Validations in the background", of.some("cache_background_validations")], ["Waits in vain", of.some("cache_waits_in_vain")],
+    ["Validations in the background", of.some("cache_background_validations")], ["Waits without a result", of.some("cache_waits_in_vain")],
   ]],
   ["cache store", "cache_store_events", (of) => {
     const [size, limit, errors] = [of.sum("cache_store_bytes"), of.sum("cache_store_limit_bytes"), of.sum("cache_store_events", { event: "error" })];
@@ -113,7 +113,7 @@ const PARTS = [
     ["Concurrent requests", `${count(of.sum("in_flight_limit_in_flight"))} in flight, ${keyCount(of.sum("in_flight_limit_keys"))}`],
     ["Requests", of.list("in_flight_limit_requests") || "none"], ["Without a key", of.some("in_flight_limit_missing_keys")],
   ]],
-  ["Redis", "redis_connected", (of) => [["Redis", of.sum("redis_connected") ? "connected" : "away"], ["Events of Redis", of.list("redis_events")]]],
+  ["Redis", "redis_connected", (of) => [["Redis", of.sum("redis_connected") ? "connected" : "not connected"], ["Events of Redis", of.list("redis_events")]]],
   ["filter", "filter_requests", (of) => [
     ["Requests", of.list("filter_requests") || "none"], ["Because of", of.list("filter_events")],
     ...of.all("filter_rule_requests").map((reading) => [`Rule ${reading.labels.rule}`, count(reading.value)]),
@@ -158,7 +158,7 @@ class FunctionView {
     this.problems = problems;
     this.complaints.replaceChildren(...problems.map((problem) => el("li", { "data-state": "unhealthy" },
       icon("unhealthy"), el("span", {}, el("span", { class: "badge" }, "Problem"), " ", problem))));
-    if (!before || (!before.length && !problems.length)) return [];
+    if (!before || !before.length === !problems.length) return [];
     return [problems.length ? `${this.name} has a problem: ${problems.join("; ")}` : `${this.name} works again`];
   }
 }
