@@ -20,6 +20,11 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::with("", "").await
+    }
+
+    /// Starts a gateway with these keys of the listener, and these tables.
+    async fn with(keys: &str, tables: &str) -> Self {
         let (backend, folder) = (Backend::start("hello"), Folder::new());
         let config = format!(
             r#"
@@ -28,8 +33,10 @@ impl Site {
             [[listener]]
             bind = "127.0.0.1:0"
             pool = "web"
+            {keys}
             [pool.web]
             endpoints = [{{ address = "{}" }}]
+            {tables}
             "#,
             backend.address()
         );
@@ -60,6 +67,20 @@ async fn no_request_of_wrk_fails() {
     let Some(report) = Site::start().await.run("wrk", "wrk", &options).await else { return };
     assert!(report.contains(" requests in ") && !report.contains("\n  0 requests in"), "{report}");
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_of_hey_fails_behind_a_limit_a_cache_and_compression() {
+    let keys = r#"
+        cache = { heuristic = { part = 0.1, max = "1h" } }
+        compression = { encoding = ["gzip"] }
+        limit = { rate = [{ quota = "1000000/s", burst = 1000000, by = "client" }] }
+    "#;
+    let site = Site::with(keys, "[cache.main]\nmax_bytes = 1000000").await;
+    let Some(report) = site.run("hey", "hey", &["-n", "2000", "-c", "40"]).await else { return };
+    let responses: Vec<&str> = report.lines().filter(|line| line.contains(" responses")).map(str::trim).collect();
+    assert_eq!(responses, ["[200]\t2000 responses"], "{report}");
+    assert!(!report.contains("Error distribution"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
