@@ -186,6 +186,7 @@ impl Authenticated {
     }
 
     /// Notes that `Authorization` has nothing but a token, whose claims tell the identity apart.
+    #[cfg(feature = "auth-jwt")]
     pub(super) fn covering_authorization(mut self, covers: bool) -> Self {
         self.covers_authorization = covers;
         self
