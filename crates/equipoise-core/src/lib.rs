@@ -32,7 +32,7 @@ pub mod __private {
         entropy::repeating,
         pool::{ChangeWatch, PoolChange, close_with_endpoint, watch_changes},
         strategy::picker::{guarded, take_panicked},
-        time::saturating_nanos,
+        time::{saturating_nanos, seconds_rounded_up},
     };
 }
 

@@ -58,6 +58,12 @@ pub fn saturating_nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
+/// Returns a duration as a number of seconds, rounded up, such as for `Retry-After`. The largest duration becomes
+/// `u64::MAX`.
+pub fn seconds_rounded_up(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
 /// The source of time of a pool. Set it with [`PoolBuilder::clock`](crate::PoolBuilder::clock). Default:
 /// [`SystemClock`].
 ///

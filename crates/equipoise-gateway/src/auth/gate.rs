@@ -1,5 +1,6 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use equipoise_core::__private::seconds_rounded_up;
 use equipoise_proxy::error::ErrorResponses;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -166,8 +167,7 @@ impl Gate {
                 tracing::debug!(%reason, "a request is denied: its authentication is not possible");
                 let message = "the credentials cannot be verified at present";
                 let denial = Denial::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", message);
-                let seconds = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0));
-                return Box::new(denial.field(RETRY_AFTER, seconds.into()));
+                return Box::new(denial.field(RETRY_AFTER, seconds_rounded_up(retry_after).into()));
             }
             AuthFailure::Missing => ("missing_credentials", "the request has no credentials"),
             AuthFailure::Invalid { reason, message, .. } => {

@@ -1,9 +1,9 @@
 use std::{fmt::Write as _, time::Duration};
 
+use equipoise_core::__private::seconds_rounded_up;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    local::seconds,
     rule::Limit,
     verdict::{LimitResult, Reading, Verdict},
 };
@@ -61,7 +61,7 @@ pub(super) struct FieldWriter {
 impl FieldWriter {
     pub(super) fn new(fields: LimitFields, limits: &[Limit]) -> Self {
         let policy = |limit: &Limit| {
-            let window = seconds(limit.quota.window());
+            let window = seconds_rounded_up(limit.quota.window());
             limit.is_visible().then(|| format!("\"{}\";q={};w={window}", limit.name, limit.quota.max_burst()))
         };
         let policies: Box<[_]> = limits.iter().map(policy).collect();
@@ -113,7 +113,7 @@ fn reset(reading: &Reading) -> u64 {
         _ if reading.remaining == 0 => reading.unit_in,
         _ => reading.full_in,
     };
-    seconds(Duration::from_nanos(nanos))
+    seconds_rounded_up(Duration::from_nanos(nanos))
 }
 
 #[cfg(test)]

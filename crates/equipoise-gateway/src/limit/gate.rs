@@ -1,6 +1,6 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use equipoise_core::Clock;
+use equipoise_core::{__private::seconds_rounded_up, Clock};
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
@@ -11,7 +11,7 @@ use super::{
     InvalidRateLimit, Limit, LimitStats, MissingKey,
     fields::FieldWriter,
     key::KeyHasher,
-    local::{Demand, Demands, LocalLimits, nanos_of, seconds},
+    local::{Demand, Demands, LocalLimits, nanos_of},
     stats::LimitCounters,
     verdict::{Action, LimitResult, Verdict},
 };
@@ -167,7 +167,7 @@ impl Gate {
             Action::Deny { retry_in } => Some(
                 Denial::new(status, "rate_limited", "too many requests")
                     // At least 1 s: clients take 0 as permission to try again at once.
-                    .field(RETRY_AFTER, seconds(retry_in.max(Duration::from_nanos(1))).into()),
+                    .field(RETRY_AFTER, seconds_rounded_up(retry_in.max(Duration::from_nanos(1))).into()),
             ),
             Action::DenyUndecided => {
                 let message = "the limits of requests cannot be checked now";

@@ -1,4 +1,4 @@
-use std::{cell::Cell, num::NonZeroU32, time::Duration};
+use std::{cell::Cell, num::NonZeroU32};
 
 use equipoise_core::__private::saturating_nanos;
 use governor::{RateLimiter, clock, middleware::NoOpMiddleware, nanos::Nanos, state::StateStore};
@@ -226,9 +226,4 @@ impl clock::Clock for GivenTime {
 /// Returns the time of a clock for limiters. They add times of up to 20 years to it, so it is at most 292 years.
 pub(super) fn nanos_of(now: equipoise_core::Timestamp) -> u64 {
     now.as_nanos().min(u64::MAX / 2)
-}
-
-/// Rounds up to seconds.
-pub(super) fn seconds(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }

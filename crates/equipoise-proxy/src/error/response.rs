@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use equipoise_core::__private::guarded;
+use equipoise_core::__private::{guarded, seconds_rounded_up};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER},
@@ -196,8 +196,7 @@ impl ErrorResponses {
             && let Some(after) = &self.retry_after.0
             && let Some(after) = guarded(|| after(error)).flatten()
         {
-            let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
-            headers.insert(RETRY_AFTER, seconds.into());
+            headers.insert(RETRY_AFTER, seconds_rounded_up(after).into());
         }
         response
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use equipoise_core::__private::seconds_rounded_up;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::__private::is_grpc;
 use http::{
@@ -70,7 +71,7 @@ impl MaintenancePage {
     /// Sets `Retry-After`, rounded up to seconds. Default: none.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).into());
+        self.retry_after = Some(seconds_rounded_up(after).into());
         self
     }
 

@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use equipoise_core::__private::seconds_rounded_up;
 use equipoise_proxy::error::ErrorResponses;
 use equipoise_tower::RequestHead;
 use http::{StatusCode, header::RETRY_AFTER};
@@ -8,7 +9,6 @@ use super::{
     super::{
         LimitKey, MissingKey,
         key::{KeyHasher, KeyId},
-        local::seconds,
     },
     permits::{Permit, Permits},
 };
@@ -42,7 +42,7 @@ impl Gate {
         self.permits.take(key).map(Some).ok_or_else(|| {
             let denial = Denial::new(self.status, "too_many_in_flight", "too many requests at the same time");
             Box::new(match self.retry_after {
-                Some(after) => denial.field(RETRY_AFTER, seconds(after).into()),
+                Some(after) => denial.field(RETRY_AFTER, seconds_rounded_up(after).into()),
                 None => denial,
             })
         })
