@@ -1,7 +1,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header::TRAILER};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::{Identity, framing::is_framing};
+use crate::{
+    Identity,
+    header_fields::{is_framing, remove_where},
+};
 
 /// What a value of a field cannot have, and `%`, so that values can be decoded. Non-ASCII bytes are always encoded.
 const VALUE: &AsciiSet = &CONTROLS.add(b'%');
@@ -194,10 +197,7 @@ pub(super) fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
         return;
     }
     let is_removed = |name: &HeaderName| names.iter().any(|removed| is_same(name, removed));
-    let found: Vec<HeaderName> = headers.keys().filter(|name| is_removed(name)).cloned().collect();
-    for name in found {
-        headers.remove(name);
-    }
+    remove_where(headers, is_removed);
     if headers.contains_key(TRAILER) {
         let elements = headers.get_all(TRAILER).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let is_kept = |element: &&[u8]| {
@@ -213,11 +213,7 @@ pub(super) fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
 
 /// Removes the fields that a server could take for this one, and leaves those with exactly this name.
 pub(super) fn remove_spellings(headers: &mut HeaderMap, name: &HeaderName) {
-    let found: Vec<HeaderName> =
-        headers.keys().filter(|found| *found != name && is_same(found, name)).cloned().collect();
-    for name in found {
-        headers.remove(name);
-    }
+    remove_where(headers, |found| found != name && is_same(found, name));
 }
 
 /// Returns a text as the value of a field.

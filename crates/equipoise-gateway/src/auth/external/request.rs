@@ -12,7 +12,7 @@ use http::{
 };
 use http_body_util::Full;
 
-use crate::auth::fields::remove_all;
+use crate::{auth::fields::remove_all, header_fields::remove_where};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
@@ -121,12 +121,8 @@ fn copy_all(to: &mut HeaderMap, from: &HeaderMap, written: &[HeaderName]) {
     for name in [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, RANGE, TRAILER] {
         to.remove(name);
     }
-    let is_conditional = |name: &HeaderName| name.as_str().starts_with("if-");
     let is_credential = |name: &HeaderName| *name == AUTHORIZATION || *name == COOKIE;
-    let names: Vec<HeaderName> = to.keys().filter(|name| is_conditional(name)).cloned().collect();
-    for name in names {
-        to.remove(name);
-    }
+    remove_where(to, |name| name.as_str().starts_with("if-"));
     let written: Vec<HeaderName> = written.iter().filter(|name| !is_credential(name)).cloned().collect();
     remove_all(to, &written);
     // They are set afterwards. Here, spellings such as `X_Original_URI` go too.

@@ -2,7 +2,7 @@ use equipoise_proxy::headers::HostRule;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::template::{Known, Placeholder, Template};
-use crate::framing::is_framing;
+use crate::header_fields::{is_framing, remove_where};
 
 /// Changes of header fields, in the order in which they are written.
 ///
@@ -249,11 +249,7 @@ impl FieldEdits {
 }
 
 fn remove_prefix(headers: &mut HeaderMap, prefix: &str) {
-    let names: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(prefix) && !is_framing(name)).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| name.as_str().starts_with(prefix) && !is_framing(name));
 }
 
 fn field(name: &str) -> Result<HeaderName, InvalidEdit> {
