@@ -46,25 +46,20 @@ impl Interim {
         }
         self.0.lock().request = Some(number);
         let interim = Arc::clone(self);
-        let sender = InterimSender::new(move |status, headers| {
-            // What would be discarded is not encoded.
-            if interim.has_room(number) {
-                interim.push(number, &encode(status, headers));
-            }
-        });
+        let sender = InterimSender::new(move |status, headers| interim.push(number, status, headers));
         request.extensions_mut().insert(sender);
         Some(Accepting(Arc::clone(self)))
     }
 
-    fn has_room(&self, number: u64) -> bool {
-        let waiting = self.0.lock();
-        waiting.request == Some(number) && waiting.bytes.len() < MAX_WAITING
-    }
-
-    fn push(&self, number: u64, response: &[u8]) {
+    fn push(&self, number: u64, status: StatusCode, headers: &HeaderMap) {
         let mut waiting = self.0.lock();
+        // What would be discarded is not encoded.
+        if waiting.request != Some(number) || waiting.bytes.len() >= MAX_WAITING {
+            return;
+        }
+        let response = encode(status, headers);
         let length = waiting.bytes.len() + response.len();
-        if waiting.request != Some(number) || length > MAX_WAITING {
+        if length > MAX_WAITING {
             return;
         }
         let capacity = waiting.bytes.capacity();
@@ -73,7 +68,7 @@ impl Interim {
             let additional = (2 * capacity).clamp(length, MAX_WAITING) - waiting.bytes.len();
             waiting.bytes.reserve_exact(additional);
         }
-        waiting.bytes.extend_from_slice(response);
+        waiting.bytes.extend_from_slice(&response);
         let waker = waiting.waker.take();
         drop(waiting);
         if let Some(waker) = waker {
