@@ -15,7 +15,7 @@ use super::{
     memory::Memory,
     refusal::Refusal,
     rules::Rules,
-    source::TokenSource,
+    source::{Found, TokenSource},
     stats::{Counters, JwtStats},
     token::Token,
 };
@@ -89,8 +89,8 @@ impl Jwt {
 impl Authenticate for Jwt {
     fn authenticate(&self, head: RequestHead<'_>) -> AuthFuture {
         let inner = &self.0;
-        let token = match inner.source.token(head.headers) {
-            Ok(Some(token)) => token,
+        let Found { token, in_authorization } = match inner.source.token(head.headers) {
+            Ok(Some(found)) => found,
             Ok(None) => {
                 inner.counters.missing.fetch_add(1, Relaxed);
                 return AuthFuture::ready(Err(AuthFailure::Missing));
@@ -103,7 +103,6 @@ impl Authenticate for Jwt {
         if token.len() > inner.max_length {
             return AuthFuture::ready(inner.refuse(Refusal::TooLong));
         }
-        let in_authorization = inner.source.is_in_authorization(head.headers);
         match inner.keys.current() {
             Some(set) => match inner.verdict(token, &set) {
                 Verdict::NewKey(_) if inner.keys.may_refresh() => {}

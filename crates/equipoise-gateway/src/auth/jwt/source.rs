@@ -18,6 +18,13 @@ pub(super) struct TokenSource {
     pub(super) cookie: Option<Box<str>>,
 }
 
+/// The token of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'h> {
+    pub(super) token: &'h [u8],
+    pub(super) in_authorization: bool,
+}
+
 impl TokenSource {
     /// Refuses a text that is no name of a cookie, and a field that cannot carry a secret.
     pub(super) fn check(&self) -> Result<(), InvalidJwt> {
@@ -32,11 +39,12 @@ impl TokenSource {
     }
 
     /// Returns the token. `None`: the request has none.
-    pub(super) fn token<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, AuthFailure> {
-        match (self.in_field(headers)?, &self.cookie) {
-            (None, Some(name)) => cookie(headers, name),
-            (token, _) => Ok(token),
-        }
+    pub(super) fn token<'h>(&self, headers: &'h HeaderMap) -> Result<Option<Found<'h>>, AuthFailure> {
+        let (token, in_authorization) = match (self.in_field(headers)?, &self.cookie) {
+            (None, Some(name)) => (cookie(headers, name)?, false),
+            (token, _) => (token, self.field.is_none()),
+        };
+        Ok(token.map(|token| Found { token, in_authorization }))
     }
 
     fn in_field<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, AuthFailure> {
@@ -47,11 +55,6 @@ impl TokenSource {
             return Err(AuthFailure::invalid("several_fields"));
         }
         Ok(first.map(|value| value.as_bytes().trim_ascii()))
-    }
-
-    /// Returns whether the token is in `Authorization`.
-    pub(super) fn is_in_authorization(&self, headers: &HeaderMap) -> bool {
-        self.field.is_none() && matches!(self.in_field(headers), Ok(Some(_)))
     }
 
     /// Removes what a backend could read as a token, although it was not verified: other spellings of the field, and
@@ -139,7 +142,7 @@ mod tests {
 
     fn read(source: &TokenSource, lines: &[(&'static str, &'static str)]) -> Result<Option<String>, &'static str> {
         match source.token(&headers(lines)) {
-            Ok(token) => Ok(token.map(|token| String::from_utf8_lossy(token).into_owned())),
+            Ok(found) => Ok(found.map(|found| String::from_utf8_lossy(found.token).into_owned())),
             Err(AuthFailure::Invalid { reason, .. }) => Err(reason),
             Err(_) => Err("another failure"),
         }
