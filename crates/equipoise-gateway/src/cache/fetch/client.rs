@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, Response, StatusCode, response::Parts};
+use http::{Response, StatusCode, response::Parts};
 
 use super::{job::is_shareable, task::Reply};
 use crate::cache::{
@@ -124,7 +124,7 @@ impl Client<'_> {
                 engine.counters.coalesced.add();
                 handling.ttl = Some(freshness::ttl(&filling.head, now));
                 let mut response = engine.head(&filling.head, self.key, &handling, now);
-                if self.is_not_modified(filling.head.status, &filling.head.headers) {
+                if self.is_not_modified(&filling.head) {
                     *response.status_mut() = StatusCode::NOT_MODIFIED;
                     conditional::not_modified_fields(response.headers_mut());
                 } else {
@@ -140,8 +140,8 @@ impl Client<'_> {
         (!matches).then(|| vary::select_like(&head.vary, &self.asked.headers))
     }
 
-    fn is_not_modified(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        conditional::is_not_modified(&self.asked.method, &self.asked.headers, status, headers)
+    fn is_not_modified(&self, head: &Head) -> bool {
+        conditional::is_not_modified(&self.asked.method, &self.asked.headers, head.status, &head.headers)
     }
 
     fn validated<R>(&self, entry: &Entry, mut handling: Handling) -> Response<CacheBody<R>> {
