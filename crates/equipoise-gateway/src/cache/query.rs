@@ -24,21 +24,17 @@ pub(super) enum Parameters {
 impl QueryPolicy {
     /// Appends what counts of a query to the URL of a key.
     pub(super) fn append(&self, query: &str, url: &mut String) {
-        match &self.counts {
-            Parameters::None => {}
-            Parameters::All if !self.sorted => {
-                url.push('?');
-                url.push_str(query);
-            }
-            counts => {
-                let mut kept: Vec<&str> = query.split('&').filter(|parameter| counts.has(parameter)).collect();
-                if self.sorted {
-                    kept.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-                }
-                if !kept.is_empty() {
-                    let _ = write!(url, "?{}", kept.join("&"));
-                }
-            }
+        if !self.sorted && matches!(self.counts, Parameters::All) {
+            url.push('?');
+            url.push_str(query);
+            return;
+        }
+        let mut kept = self.counts.of(query);
+        if self.sorted {
+            kept.sort_by(|one, other| name_of(one).cmp(name_of(other)));
+        }
+        if !kept.is_empty() {
+            let _ = write!(url, "?{}", kept.join("&"));
         }
     }
 
@@ -48,7 +44,7 @@ impl QueryPolicy {
         if query.split('&').all(|parameter| self.counts.has(parameter)) {
             return None;
         }
-        let kept: Vec<&str> = query.split('&').filter(|parameter| self.counts.has(parameter)).collect();
+        let kept = self.counts.of(query);
         let separator = if kept.is_empty() { "" } else { "?" };
         let mut parts = uri.clone().into_parts();
         parts.path_and_query = Some(format!("{}{separator}{}", uri.path(), kept.join("&")).parse().ok()?);
@@ -57,6 +53,10 @@ impl QueryPolicy {
 }
 
 impl Parameters {
+    fn of<'q>(&self, query: &'q str) -> Vec<&'q str> {
+        query.split('&').filter(|parameter| self.has(parameter)).collect()
+    }
+
     fn has(&self, parameter: &str) -> bool {
         match self {
             Self::All => true,
