@@ -250,23 +250,23 @@ where
         if read > 0 {
             counters.on_input(this.decoding.encoding, read);
         }
-        let result = match ready!(frame) {
-            _ if *input.fault == Some(Fault::Window) => Err(DecompressionError::Window),
-            _ if *input.fault == Some(Fault::Malformed) => {
+        let result = match (ready!(frame), *input.fault) {
+            (_, Some(Fault::Window)) => Err(DecompressionError::Window),
+            (_, Some(Fault::Malformed)) => {
                 Err(DecompressionError::Malformed("there is no frame of zstd where one should begin".into()))
             }
-            None if this.decoding.used.load(Ordering::Relaxed) < *this.bytes_in => {
+            (None, None) if this.decoding.used.load(Ordering::Relaxed) < *this.bytes_in => {
                 Err(DecompressionError::Malformed("bytes follow the compressed text".into()))
             }
-            None => return Poll::Ready(None),
-            Some(Ok(frame)) => {
+            (None, None) => return Poll::Ready(None),
+            (Some(Ok(frame)), None) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 *this.bytes_out += length;
                 counters.on_output(this.decoding.encoding, length);
                 this.decoding.check(*this.bytes_in, *this.bytes_out).map(|()| frame)
             }
-            Some(Err(error)) if *input.has_failed => Err(DecompressionError::Client(error)),
-            Some(Err(error)) => Err(DecompressionError::Malformed(error)),
+            (Some(Err(error)), None) if *input.has_failed => Err(DecompressionError::Client(error)),
+            (Some(Err(error)), None) => Err(DecompressionError::Malformed(error)),
         };
         Poll::Ready(Some(result.map_err(|error| {
             *this.has_failed = true;
