@@ -6,13 +6,11 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
-    pin::pin,
-    task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
 
 use criterion::Criterion;
+use equipoise_benches::gateway::{Backend, send};
 use equipoise_gateway::auth::{
     AuthLayer,
     jwt::{Algorithm, Jwt, KeySet, Keys, VerifyingKey},
@@ -60,33 +58,11 @@ fn main() {
     criterion.final_summary();
 }
 
-#[derive(Clone, Copy)]
-struct Backend;
-
-impl Service<Request<()>> for Backend {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(Response::new(())))
-    }
-}
-
 /// Sends one request, and checks the status of the response.
 fn request<S, R>(service: &mut S, bearer: &str, status: StatusCode)
 where
     S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
 {
     let request = Request::get("/").header(AUTHORIZATION, bearer).body(()).expect("a request");
-    let mut future = pin!(service.call(request));
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(response)) => assert_eq!(response.status(), status),
-        Poll::Ready(Err(error)) => match error {},
-        Poll::Pending => panic!("a decision that is not made at once"),
-    }
+    send(service, request, status);
 }

@@ -5,19 +5,19 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
     hint::black_box,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    pin::pin,
     sync::atomic::{AtomicU32, Ordering},
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use criterion::{BenchmarkId, Criterion};
 use equipoise_affinity::source::{ClientAddress, PeerAddr};
-use equipoise_benches::timing;
+use equipoise_benches::{
+    gateway::{Backend, send},
+    timing,
+};
 use equipoise_gateway::limit::{InFlightLayer, Limit, LimitFields, LimitKey, Quota, RateLimitBuilder, RateLimitLayer};
 use governor::{RateLimiter, clock::MonotonicClock, state::keyed::HashMapStateStore};
 use http::{Request, Response, StatusCode};
@@ -85,23 +85,6 @@ fn requests(criterion: &mut Criterion, threads: usize) {
     group.finish();
 }
 
-#[derive(Clone, Copy)]
-struct Backend;
-
-impl Service<Request<()>> for Backend {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(Response::new(())))
-    }
-}
-
 /// Sends one request of a client, and checks the status of the response.
 fn request<S, R>(service: &mut S, client: u32, status: StatusCode)
 where
@@ -109,10 +92,5 @@ where
 {
     let mut request = Request::new(());
     request.extensions_mut().insert(PeerAddr(SocketAddr::new(Ipv4Addr::from(client).into(), 1)));
-    let mut future = pin!(service.call(request));
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(response)) => assert_eq!(response.status(), status),
-        Poll::Ready(Err(error)) => match error {},
-        Poll::Pending => panic!("a decision that is not made at once"),
-    }
+    send(service, request, status);
 }

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod floor;
+pub mod gateway;
 pub mod tasks;
 pub mod timing;
 pub mod watched;
