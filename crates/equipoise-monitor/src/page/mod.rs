@@ -69,8 +69,8 @@
 //! have changed since the last message to this client, and the newest sample of each endpoint that has had requests.
 //! There is one each second, and one at once after a change of a pool, as [`live`](crate::live) describes. A client that
 //! has missed more than 60 seconds gets a `state` again, and so do all clients after pools, listeners or functions were
-//! added or removed. A comment is sent each 15 s in which nothing else was. A stream ends only if its client or the program ends it:
-//! before a graceful shutdown of the server, call [`close`](StatusPage::close).
+//! added or removed. A comment is sent each 15 s in which nothing else was. A stream ends only if its client or the
+//! program ends it: before a graceful shutdown of the server, call [`close`](StatusPage::close).
 //!
 //! # Cost
 //!
@@ -89,8 +89,8 @@
 //! # Security
 //!
 //! - **Reading:** every client that can connect can read the state: addresses of endpoints, errors of their checks, names
-//!   of limits and of issuers of tokens, errors of Redis, names of operators in events. Serve the page at an address that only operators reach, or behind a layer that asks for
-//!   credentials.
+//!   of limits and of issuers of tokens, errors of Redis, names of operators in events. Serve the page at an address
+//!   that only operators reach, or behind a layer that asks for credentials.
 //! - **DNS rebinding:** only requests for an address, for `localhost` and for names of
 //!   [`allow_host`](StatusPage::allow_host) are answered.
 //! - **Changes** are off. With [`allow_changes`](StatusPage::allow_changes), a change needs the consent of the authoriser.
