@@ -17,7 +17,7 @@ mod changed_content;
 pub mod compression;
 mod denial;
 pub mod filter;
-mod header_fields;
+mod framing;
 mod identity;
 #[cfg(feature = "rate-limit")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rate-limit")))]

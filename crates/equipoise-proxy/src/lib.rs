@@ -55,7 +55,7 @@ pub mod __private {
     use std::borrow::Cow;
 
     use equipoise_tower::RequestHead;
-    use http::{Extensions, HeaderValue, Request, StatusCode};
+    use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
     use crate::{
         check, headers,
@@ -90,6 +90,11 @@ pub mod __private {
     /// Changes the path of a request. The query stays. Returns false if the new path is not valid.
     pub fn set_path<B>(request: &mut Request<B>, path: &str) -> bool {
         route::set_path(request, path)
+    }
+
+    /// Removes the fields whose names fulfil a condition.
+    pub fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+        headers::remove_where(headers, is_removed);
     }
 
     /// Returns the scheme that the client used: the one that a trusted proxy reported, or else that of the connection.

@@ -1,10 +1,8 @@
+use equipoise_proxy::__private::remove_where;
 use http::{HeaderMap, HeaderName, HeaderValue, header::TRAILER};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::{
-    Identity,
-    header_fields::{is_framing, remove_where},
-};
+use crate::{Identity, framing::is_framing};
 
 /// What a value of a field cannot have, and `%`, so that values can be decoded. Non-ASCII bytes are always encoded.
 const VALUE: &AsciiSet = &CONTROLS.add(b'%');

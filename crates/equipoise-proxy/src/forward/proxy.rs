@@ -11,7 +11,7 @@ use bytes::Bytes;
 use equipoise_affinity::source::PeerAddr;
 use equipoise_tower::BoxError;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, Version,
     header::{CONNECTION, HOST, PROXY_AUTHENTICATE, RETRY_AFTER},
     uri::{Authority, Scheme},
 };
@@ -39,7 +39,7 @@ use crate::{
     body::ProxyBody,
     check::{Refusal, RequestChecks},
     error::{ErrorResponses, ProxyError, WantedForm, without_body},
-    headers::{ConnectionInfo, Via},
+    headers::{ConnectionInfo, Via, remove_where},
     service::{Failed, ReverseProxy, ReverseProxyLayer},
     timing::within,
     tunnel::Tunnels,
@@ -352,10 +352,7 @@ fn replace_host<B>(request: &mut Request<B>, authority: &Authority) -> Result<()
 
 /// Removes the fields that are meant for this proxy.
 fn remove_proxy_fields(headers: &mut HeaderMap) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| name.as_str().starts_with("proxy-"));
 }
 
 impl<B> Service<Request<B>> for ForwardProxy

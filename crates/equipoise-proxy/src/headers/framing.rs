@@ -82,7 +82,12 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Removes all fields whose names contain a character other than a letter, a digit or `-`.
 pub(crate) fn remove_unusual_names(headers: &mut HeaderMap) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| is_unusual(name.as_str())).cloned().collect();
+    remove_where(headers, |name| is_unusual(name.as_str()));
+}
+
+/// Removes the fields whose names fulfil a condition.
+pub(crate) fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_removed(name)).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -91,11 +96,7 @@ pub(crate) fn remove_unusual_names(headers: &mut HeaderMap) {
 /// Removes the fields from trailers that must not be there (RFC 9110, section 6.5.1), and, with `unusual`, those with
 /// unusual names. A server could merge them into the head.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap, unusual: bool) {
-    let is_stripped = |name: &HeaderName| is_head_only(name) || unusual && is_unusual(name.as_str());
-    let names: Vec<HeaderName> = trailers.keys().filter(|name| is_stripped(name)).cloned().collect();
-    for name in names {
-        trailers.remove(name);
-    }
+    remove_where(trailers, |name| is_head_only(name) || unusual && is_unusual(name.as_str()));
 }
 
 #[cfg(test)]

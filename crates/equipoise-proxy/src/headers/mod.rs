@@ -35,7 +35,8 @@ pub use self::{
 pub(crate) use self::{
     connection::client_scheme,
     framing::{
-        is_contradicted, join_cookies, normalize_request, normalize_response, remove_unusual_names, strip_trailers,
+        is_contradicted, join_cookies, normalize_request, normalize_response, remove_unusual_names, remove_where,
+        strip_trailers,
     },
     hop_by_hop::{requested_upgrade, te_trailers},
     host::OriginalHost,

@@ -3,7 +3,7 @@ use http::{
     header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, COOKIE, USER_AGENT},
 };
 
-use crate::{auth::fields::is_reserved, header_fields::is_framing};
+use crate::{auth::fields::is_reserved, framing::is_framing};
 
 /// Why an [`External`](super::External) or a [`DecisionCache`](super::DecisionCache) cannot work with a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

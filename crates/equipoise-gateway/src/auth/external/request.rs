@@ -1,6 +1,9 @@
 use bytes::Bytes;
 use equipoise_affinity::source::ClientAddress;
-use equipoise_proxy::{__private::client_scheme, headers::remove_hop_by_hop};
+use equipoise_proxy::{
+    __private::{client_scheme, remove_where},
+    headers::remove_hop_by_hop,
+};
 use equipoise_tower::RequestHead;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
@@ -12,7 +15,7 @@ use http::{
 };
 use http_body_util::Full;
 
-use crate::{auth::fields::remove_all, header_fields::remove_where};
+use crate::auth::fields::remove_all;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");

@@ -1,8 +1,8 @@
-use equipoise_proxy::headers::HostRule;
+use equipoise_proxy::{__private::remove_where, headers::HostRule};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::template::{Known, Placeholder, Template};
-use crate::header_fields::{is_framing, remove_where};
+use crate::framing::is_framing;
 
 /// Changes of header fields, in the order in which they are written.
 ///

@@ -1,12 +1,4 @@
-use http::{HeaderMap, HeaderName};
-
-/// Removes the fields whose names fulfil a condition.
-pub(crate) fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| is_removed(name)).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
-}
+use http::HeaderName;
 
 /// Returns whether a field frames a message, names its target, or belongs to one connection. Such a field is never copied
 /// to another message, nor changed by a setting for fields.
