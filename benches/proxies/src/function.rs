@@ -18,15 +18,27 @@ pub(crate) enum Function {
     RateLimit,
     /// Every request has a password.
     BasicAuth,
+    /// A backend is asked whether a request is allowed, for each request.
+    ExternalAuth,
+    /// Every request passes a limit of the requests in flight by the address of the client.
+    InFlight,
+    /// Every request passes a list of address ranges.
+    Addresses,
+    /// Every response gets two fields.
+    Fields,
+    /// Every request is redirected.
+    Redirect,
+    /// A text is searched in every response, and not found.
+    Replace,
 }
 
 impl Function {
     /// Returns the field that clients send.
     pub(crate) const fn field(self) -> Option<&'static str> {
         match self {
-            Self::Cache | Self::RateLimit => None,
             Self::Gzip => Some("Accept-Encoding: gzip"),
             Self::BasicAuth => Some(AUTHORIZATION),
+            _ => None,
         }
     }
 
@@ -37,6 +49,12 @@ impl Function {
             Self::Gzip => "gzip".to_owned(),
             Self::RateLimit => "rate-limit".to_owned(),
             Self::BasicAuth => format!("basic-auth={USERS}"),
+            Self::ExternalAuth => "external-auth".to_owned(),
+            Self::InFlight => "in-flight".to_owned(),
+            Self::Addresses => "addresses".to_owned(),
+            Self::Fields => "fields".to_owned(),
+            Self::Redirect => "redirect".to_owned(),
+            Self::Replace => "replace".to_owned(),
         }
     }
 
@@ -68,6 +86,27 @@ impl Function {
             Self::BasicAuth => {
                 (String::new(), format!("auth_basic \"bench\"; auth_basic_user_file {directory}/users;"))
             }
+            Self::ExternalAuth => (
+                String::new(),
+                "auth_request /auth; location = /auth { internal; proxy_pass http://backends/small; \
+                 proxy_pass_request_body off; proxy_http_version 1.1; }"
+                    .to_owned(),
+            ),
+            Self::InFlight => (
+                "limit_conn_zone $binary_remote_addr zone=connections:8m;".to_owned(),
+                "limit_conn connections 10000;".to_owned(),
+            ),
+            Self::Addresses => {
+                (String::new(), "allow 10.0.0.0/8; allow 192.168.0.0/16; allow 127.0.0.0/8; deny all;".to_owned())
+            }
+            Self::Fields => (
+                String::new(),
+                "add_header X-Content-Type-Options nosniff always; add_header X-Frame-Options DENY always;".to_owned(),
+            ),
+            Self::Redirect => (String::new(), "return 308 http://other.test$request_uri;".to_owned()),
+            Self::Replace => {
+                (String::new(), "sub_filter_types *; sub_filter http://inner.test/ https://www.test/;".to_owned())
+            }
         }
     }
 
@@ -81,6 +120,22 @@ impl Function {
                 "",
             ),
             Self::BasicAuth => ("auth = { basic = { users_file = \"users\" } }\n", ""),
+            Self::ExternalAuth => ("auth = { external = { pool = \"web\", uri = \"/small\" } }\n", ""),
+            Self::InFlight => ("limit = { in_flight = [{ max = 10000, by = \"client\" }] }\n", ""),
+            Self::Addresses => (
+                "filter = { default = \"deny\", rule = [{ action = \"allow\", address = [\"10.0.0.0/8\", \"192.168.0.0/16\", \
+                 \"127.0.0.0/8\"] }] }\n",
+                "",
+            ),
+            Self::Fields => (
+                "response_headers = { set = { x-content-type-options = \"nosniff\", x-frame-options = \"DENY\" } }\n",
+                "",
+            ),
+            Self::Redirect => ("redirect = [{ path_prefix = \"/\", to = \"http://other.test/\" }]\n", ""),
+            Self::Replace => (
+                "response_body = { replace = [{ find = \"http://inner.test/\", with = \"https://www.test/\" }] }\n",
+                "",
+            ),
         }
     }
 }

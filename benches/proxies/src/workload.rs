@@ -35,6 +35,18 @@ pub(crate) enum Workload {
     RateLimit,
     /// 32 connections, 16-byte responses, a password.
     BasicAuth,
+    /// 32 connections, 16-byte responses, a second request to a backend about each request.
+    ExternalAuth,
+    /// 32 connections, 16-byte responses, a limit of requests in flight that is never reached.
+    InFlight,
+    /// 32 connections, 16-byte responses, a list of address ranges.
+    Addresses,
+    /// 32 connections, 16-byte responses, two fields that are set.
+    Fields,
+    /// 32 connections, redirects.
+    Redirect,
+    /// 32 connections, 16 KiB responses, a text that is searched.
+    Replace,
     /// Idle connections.
     Idle,
     /// One TCP connection, as many bytes as possible from a backend to the client.
@@ -90,6 +102,12 @@ impl Workload {
             Self::Gzip => "gzip: 32 connections, 16 KiB responses",
             Self::RateLimit => "rate limit: 32 connections, 16-byte responses",
             Self::BasicAuth => "Basic authentication: 32 connections, 16-byte responses",
+            Self::ExternalAuth => "external authorization: 32 connections, 16-byte responses",
+            Self::InFlight => "limit of requests in flight: 32 connections, 16-byte responses",
+            Self::Addresses => "address ranges: 32 connections, 16-byte responses",
+            Self::Fields => "fields of responses: 32 connections, 16-byte responses",
+            Self::Redirect => "redirects: 32 connections",
+            Self::Replace => "texts in bodies: 32 connections, 16 KiB responses",
             Self::Idle => "idle connections",
             Self::TcpBulk => "TCP: 1 connection, bulk",
             Self::TcpSmall => "TCP: 32 connections, requests and responses of 64 bytes",
@@ -127,6 +145,12 @@ impl Workload {
             Self::Gzip => Function::Gzip,
             Self::RateLimit => Function::RateLimit,
             Self::BasicAuth => Function::BasicAuth,
+            Self::ExternalAuth => Function::ExternalAuth,
+            Self::InFlight => Function::InFlight,
+            Self::Addresses => Function::Addresses,
+            Self::Fields => Function::Fields,
+            Self::Redirect => Function::Redirect,
+            Self::Replace => Function::Replace,
             _ => return None,
         })
     }
@@ -135,11 +159,18 @@ impl Workload {
     pub(crate) const fn load(self) -> Option<Load> {
         let (connections, path) = match self {
             Self::C1 => (1, "small"),
-            Self::C32 | Self::RateLimit | Self::BasicAuth => (32, "small"),
+            Self::C32
+            | Self::RateLimit
+            | Self::BasicAuth
+            | Self::ExternalAuth
+            | Self::InFlight
+            | Self::Addresses
+            | Self::Fields
+            | Self::Redirect => (32, "small"),
             Self::Cache => (32, "cached/small"),
             Self::CacheMedium => (32, "cached/16k"),
             Self::C256 => (256, "small"),
-            Self::Medium | Self::Gzip => (32, "16k"),
+            Self::Medium | Self::Gzip | Self::Replace => (32, "16k"),
             Self::Large => (8, "1m"),
             Self::Post => {
                 return Some(Load::Http1 { connections: 32, path: "small", body: 4096, tls: false, field: None });

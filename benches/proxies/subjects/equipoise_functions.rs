@@ -1,5 +1,6 @@
 //! equipoise's reverse proxy on one thread, with one function of a gateway: `LISTEN FUNCTION BACKEND...`. `FUNCTION` is
-//! `cache`, `gzip`, `rate-limit` or `basic-auth=USERS`, where `USERS` are lines of `htpasswd`.
+//! `cache`, `gzip`, `rate-limit`, `in-flight`, `addresses`, `fields`, `redirect`, `replace`, `external-auth`, or
+//! `basic-auth=USERS`, where `USERS` are lines of `htpasswd`.
 
 use std::time::Duration;
 
@@ -7,10 +8,14 @@ use anyhow::{Context, bail};
 use equipoise::{
     EndpointSpec, HttpClient, Pool, RoundRobin, Upstream,
     gateway::{
-        auth::{AuthLayer, Basic, Users},
+        auth::{AuthLayer, Basic, External, Users},
         cache::CacheLayer,
         compression::{CompressionLayer, Encoding},
-        limit::{Quota, RateLimitLayer},
+        filter::{
+            FieldEdits, FieldsLayer, FilterLayer, FilterRules, RedirectLayer, RedirectRule, ReplaceText,
+            ResponseBodyFilterLayer, Rule,
+        },
+        limit::{InFlightLayer, Quota, RateLimitLayer},
         stack::Functions,
     },
     health::{Health, Schedule, probe::TcpProbe},
@@ -23,19 +28,21 @@ use tower::Layer;
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().context("the arguments are: LISTEN FUNCTION BACKEND...");
-    let (listen, functions) = (next()?, functions(&next()?)?);
+    let (listen, function) = (next()?, next()?);
     let pool = Pool::new(RoundRobin::new());
     pool.try_update(arguments.map(EndpointSpec::new), |spec| Upstream::new(spec.address()))?;
     let schedule = Schedule::new().interval(Duration::from_secs(1));
     let health = Health::builder().check("tcp", schedule, TcpProbe::new()).build()?;
     let _checking = health.spawn(&pool);
+    let client = HttpClient::new(pool);
+    let functions = functions(&function, &client)?;
     let listener = TcpListener::bind(listen).await?;
     let proxy = ReverseProxyLayer::new().own_responses(functions.own_responses());
-    Server::new(proxy.layer(functions.layer(HttpClient::new(pool))?)).serve(listener).await;
+    Server::new(proxy.layer(functions.layer(client)?)).serve(listener).await;
     Ok(())
 }
 
-fn functions(function: &str) -> anyhow::Result<Functions> {
+fn functions(function: &str, client: &HttpClient) -> anyhow::Result<Functions> {
     let functions = Functions::new();
     Ok(match function.split_once('=') {
         None if function == "cache" => functions.cache(CacheLayer::new(100_000_000)?),
@@ -43,7 +50,26 @@ fn functions(function: &str) -> anyhow::Result<Functions> {
         None if function == "rate-limit" => {
             functions.rate_limit(RateLimitLayer::per_client(Quota::per_second(1_000_000).burst(1_000_000))?)
         }
+        None if function == "in-flight" => functions.limit_in_flight(InFlightLayer::per_client(10_000)?),
+        None if function == "addresses" => {
+            let inner = Rule::allow("inner").addresses("10.0.0.0/8, 192.168.0.0/16, 127.0.0.0/8".parse()?);
+            functions.filter(FilterLayer::new(FilterRules::new([inner, Rule::deny("others")])?))
+        }
+        None if function == "fields" => {
+            let edits = FieldEdits::new().set("x-content-type-options", "nosniff")?.set("x-frame-options", "DENY")?;
+            functions.client_fields(FieldsLayer::new().response(edits))
+        }
+        None if function == "redirect" => {
+            functions.redirect(RedirectLayer::new([RedirectRule::prefix("/", "http://other.test/")])?)
+        }
+        None if function == "replace" => {
+            let replace = ReplaceText::new([("http://inner.test/", "https://www.test/")])?;
+            functions.filter_response_bodies(ResponseBodyFilterLayer::new(replace))
+        }
+        None if function == "external-auth" => {
+            functions.authenticate(AuthLayer::new(External::new(client.clone(), "/small")?))
+        }
         Some(("basic-auth", users)) => functions.authenticate(AuthLayer::new(Basic::new(users.parse::<Users>()?))),
-        _ => bail!("{function} is not a function: use cache, gzip, rate-limit or basic-auth=USERS"),
+        _ => bail!("{function} is not a function"),
     })
 }
