@@ -99,28 +99,7 @@ impl Multipart {
     }
 }
 
-/// What a [`CacheBody`] is made of, for those who have a body of their own for the simple ones.
-pub(crate) enum CacheBodyParts<R> {
-    /// The body of the inner service.
-    Inner(R),
-    /// All bytes.
-    Bytes(Bytes),
-    /// Bytes that come in several pieces.
-    Several(CacheBody<R>),
-}
-
 impl<R> CacheBody<R> {
-    pub(crate) fn into_parts(self) -> CacheBodyParts<R> {
-        match self.kind {
-            Kind::Inner { body } => CacheBodyParts::Inner(body),
-            Kind::Own { bytes } => CacheBodyParts::Bytes(bytes),
-            Kind::Stored { mut stored } if stored.body.chunks().len() <= 1 => {
-                CacheBodyParts::Bytes(stored.next().unwrap_or_default())
-            }
-            kind => CacheBodyParts::Several(Self { kind }),
-        }
-    }
-
     pub(super) fn inner(body: R) -> Self {
         Self { kind: Kind::Inner { body } }
     }

@@ -156,7 +156,6 @@ mod stats;
 mod status;
 pub mod store;
 
-pub(crate) use self::body::CacheBodyParts;
 pub use self::{
     body::CacheBody,
     error::{CacheConfigError, CacheError, PurgeError},

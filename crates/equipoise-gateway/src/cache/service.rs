@@ -60,42 +60,6 @@ impl<S> Cache<S> {
     }
 }
 
-impl<S> Cache<S> {
-    /// Returns the response of a hit in a store that is ready at once, or the future of any other response.
-    pub(crate) fn respond<B, R>(&self, request: Request<B>) -> Result<Response<CacheBody<R>>, BoxedResponse<R>>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Default + Send + 'static,
-        R: Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
-        let engine = &self.engine;
-        let key = match route(engine, &request) {
-            Route::Look(key) => key,
-            Route::Pass(why) => {
-                engine.counters.bypassed.add();
-                return Err(Box::pin(forward::pass(Arc::clone(engine), self.inner.clone(), request, why)));
-            }
-            Route::Invalidate => {
-                engine.counters.invalidating.add();
-                return Err(Box::pin(forward::invalidate(Arc::clone(engine), self.inner.clone(), request)));
-            }
-        };
-        let control = engine.control(request.headers());
-        let now = engine.now();
-        let lookup = engine.store.get(&key, now).into_ready().ok();
-        if let Some(found) = &lookup
-            && let Plan::Serve { entry, handling } = engine.plan(&request, &control, &key, found, now)
-        {
-            engine.count(&handling);
-            return Ok(engine.serve(request.method(), request.headers(), &key, &entry, &handling, now));
-        }
-        Err(Box::pin(fetch::run(Arc::clone(engine), self.inner.clone(), request, key, control, lookup)))
-    }
-}
-
 impl<S: fmt::Debug> fmt::Debug for Cache<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("inner", &self.inner).finish_non_exhaustive()
@@ -105,10 +69,10 @@ impl<S: fmt::Debug> fmt::Debug for Cache<S> {
 /// The response future of a [`Cache`]. A hit in a store in memory is ready at once and allocates no future.
 pub struct CacheFuture<R>(Inner<R>);
 
-pub(crate) type BoxedResponse<R> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<R>>, CacheError>> + Send>>;
+type BoxedResponse<R> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<R>>, CacheError>> + Send>>;
 
 enum Inner<R> {
-    Ready(Option<Response<CacheBody<R>>>),
+    Ready(Option<Box<Response<CacheBody<R>>>>),
     Boxed(BoxedResponse<R>),
 }
 
@@ -120,7 +84,7 @@ impl<R> Future for CacheFuture<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            Inner::Ready(response) => Poll::Ready(response.take().ok_or(CacheError::Lost)),
+            Inner::Ready(response) => Poll::Ready(response.take().map(|response| *response).ok_or(CacheError::Lost)),
             Inner::Boxed(future) => future.as_mut().poll(cx),
         }
     }
@@ -151,11 +115,36 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> CacheFuture<R> {
-        CacheFuture(match self.respond(request) {
-            Ok(response) => Inner::Ready(Some(response)),
-            Err(future) => Inner::Boxed(future),
-        })
+        let engine = &self.engine;
+        let key = match route(engine, &request) {
+            Route::Look(key) => key,
+            Route::Pass(why) => {
+                engine.counters.bypassed.add();
+                return boxed(forward::pass(Arc::clone(engine), self.inner.clone(), request, why));
+            }
+            Route::Invalidate => {
+                engine.counters.invalidating.add();
+                return boxed(forward::invalidate(Arc::clone(engine), self.inner.clone(), request));
+            }
+        };
+        let control = engine.control(request.headers());
+        let now = engine.now();
+        let lookup = engine.store.get(&key, now).into_ready().ok();
+        if let Some(found) = &lookup
+            && let Plan::Serve { entry, handling } = engine.plan(&request, &control, &key, found, now)
+        {
+            engine.count(&handling);
+            let response = engine.serve(request.method(), request.headers(), &key, &entry, &handling, now);
+            return CacheFuture(Inner::Ready(Some(Box::new(response))));
+        }
+        boxed(fetch::run(Arc::clone(engine), self.inner.clone(), request, key, control, lookup))
     }
+}
+
+fn boxed<R>(
+    future: impl Future<Output = Result<Response<CacheBody<R>>, CacheError>> + Send + 'static,
+) -> CacheFuture<R> {
+    CacheFuture(Inner::Boxed(Box::pin(future)))
 }
 
 /// What a request is to the cache, before the store is asked.

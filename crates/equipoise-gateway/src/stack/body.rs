@@ -11,8 +11,6 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use pin_project_lite::pin_project;
 
 use crate::ReplyBody;
-#[cfg(feature = "cache")]
-use crate::cache::CacheBodyParts;
 
 pin_project! {
     /// A body that functions may have replaced. The backend gets requests with it, and clients get responses with it.
@@ -134,20 +132,6 @@ where
     }
 }
 
-#[cfg(feature = "cache")]
-impl<R: Body<Data = Bytes> + Send + 'static> IntoAny<R> for crate::cache::CacheBody<AnyBody<R>>
-where
-    R::Error: Into<BoxError>,
-{
-    fn into_any(self) -> AnyBody<R> {
-        match self.into_parts() {
-            CacheBodyParts::Inner(body) => body,
-            CacheBodyParts::Bytes(bytes) => AnyBody::own(bytes),
-            CacheBodyParts::Several(body) => AnyBody::changed(body),
-        }
-    }
-}
-
 /// Bodies that are boxed.
 macro_rules! changed {
     ($($(#[$attribute:meta])* $body:path;)*) => {$(
@@ -165,6 +149,8 @@ macro_rules! changed {
 
 changed! {
     crate::filter::FilteredBody<AnyBody<R>>;
+    #[cfg(feature = "cache")]
+    crate::cache::CacheBody<AnyBody<R>>;
     #[cfg(feature = "rate-limit")]
     crate::limit::InFlightBody<AnyBody<R>>;
 }

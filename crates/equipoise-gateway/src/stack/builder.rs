@@ -345,7 +345,7 @@ impl Functions {
         let service = service.wrap_body(self.decompression.as_ref());
         let service = service.wrap(self.backend_fields.as_ref());
         #[cfg(feature = "cache")]
-        let service = service.wrap_cache(self.cache.as_ref());
+        let service = service.wrap(self.cache.as_ref());
         let service = service.answer_errors(self.errors.clone());
         #[cfg(feature = "compression")]
         let service = service.wrap(self.compression.as_ref());

@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,15 +15,14 @@ use equipoise_proxy::{
 use equipoise_tower::BoxError;
 use http::{Method, Request, Response};
 use http_body::Body;
+use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{
-    answer::Answer,
-    body::{AnyBody, IntoAny},
-};
-#[cfg(feature = "cache")]
-use crate::cache::{Cache, CacheLayer};
+use super::body::{AnyBody, IntoAny};
+
+/// The future of an [`Erased`] service.
+pub(super) type Answer<R, E> = Pin<Box<dyn Future<Output = Result<Response<AnyBody<R>>, E>> + Send>>;
 
 /// A service behind a pointer that is cheap to clone. All functions have this type, so the type of the whole does not
 /// depend on which functions there are. Its errors are of type `E`: none outside of [`answer_errors`](Self::answer_errors).
@@ -72,21 +72,6 @@ where
         S::Future: Send + 'static,
     {
         Self(Arc::new(Backend(service)))
-    }
-
-    /// Puts a cache around it, if there is one. A hit that is known at once needs no future.
-    #[cfg(feature = "cache")]
-    pub(super) fn wrap_cache(self, layer: Option<&CacheLayer>) -> Self
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-        R: Body<Data = Bytes> + Send,
-        R::Error: Into<BoxError>,
-    {
-        match layer {
-            Some(layer) => Self(Arc::new(Cached(layer.layer(self)))),
-            None => self,
-        }
     }
 
     /// Answers the errors of the service, so that the functions around it see a response.
@@ -152,33 +137,15 @@ where
     fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, BoxError> {
         // A proxy around would refuse an invalid response without the fields of the functions.
         let is_head = LateResponse::of(&request).map(|_| *request.method() == Method::HEAD);
-        Answer::of_call(self.0.clone(), request, move |response| {
-            let response = response.map_err(Into::into)?;
+        let response = self.0.clone().oneshot(request);
+        Box::pin(async move {
+            let response = response.await.map_err(Into::into)?;
             let response = match is_head {
                 Some(is_head) => refuse_invalid(response, is_head)?,
                 None => response,
             };
             Ok(response.map(AnyBody::untouched))
         })
-    }
-}
-
-#[cfg(feature = "cache")]
-struct Cached<B, R>(Cache<Erased<B, R, BoxError>>);
-
-#[cfg(feature = "cache")]
-impl<B, R> Answers<B, R, BoxError> for Cached<B, R>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, BoxError> {
-        match self.0.respond(request) {
-            Ok(hit) => Answer::ready(Ok(hit.map(IntoAny::into_any))),
-            Err(future) => Answer::later(future, |response| Ok(response?.map(IntoAny::into_any))),
-        }
     }
 }
 
@@ -189,26 +156,23 @@ impl<B: 'static, R: 'static, E: 'static> Answers<B, R, E> for LateResponses<B, R
         let late = LateResponse::of(&request);
         let answer = self.0.0.answer(request);
         let Some(late) = late else { return answer };
-        answer.unless_ready(|answer| {
-            let mut waiting = Some(answer);
-            let response = poll_fn(move |cx| {
-                if let Some(answer) = &mut waiting
-                    // First, because functions of a route inside may take the response.
-                    && let Poll::Ready(response) = answer.as_mut().poll(cx)
-                {
-                    return Poll::Ready(response);
+        let mut waiting = Some(answer);
+        Box::pin(poll_fn(move |cx| {
+            if let Some(answer) = &mut waiting
+                // First, because functions of a route inside may take the response.
+                && let Poll::Ready(response) = answer.as_mut().poll(cx)
+            {
+                return Poll::Ready(response);
+            }
+            match late.take() {
+                Some(response) => {
+                    // Now, while the proxy has noted why.
+                    waiting = None;
+                    Poll::Ready(Ok(response.map(AnyBody::own)))
                 }
-                match late.take() {
-                    Some(response) => {
-                        // Now, while the proxy has noted why.
-                        waiting = None;
-                        Poll::Ready(Ok(response.map(AnyBody::own)))
-                    }
-                    None => Poll::Pending,
-                }
-            });
-            Answer::later(response, |response| response)
-        })
+                None => Poll::Pending,
+            }
+        }))
     }
 }
 
@@ -225,7 +189,8 @@ where
     E: 'static,
 {
     fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, E> {
-        Answer::of_call(self.0.clone(), request, |response| Ok(response.map_err(Into::into)?.map(IntoAny::into_any)))
+        let response = self.0.clone().oneshot(request);
+        Box::pin(async { Ok(response.await.map_err(Into::into)?.map(IntoAny::into_any)) })
     }
 }
 
@@ -237,10 +202,11 @@ struct Answered<B, R> {
 impl<B: 'static, R: 'static> Answers<B, R, Infallible> for Answered<B, R> {
     fn answer(&self, request: Request<AnyBody<B>>) -> Answer<R, Infallible> {
         let (asked, errors) = (Unanswered::of(&request), Arc::clone(&self.errors));
-        self.service
-            .0
-            .answer(request)
-            .map(move |response| Ok(response.unwrap_or_else(|error| asked.respond(error, &errors).map(AnyBody::own))))
+        let response = self.service.0.answer(request);
+        Box::pin(async move {
+            let response = response.await;
+            Ok(response.unwrap_or_else(|error| asked.respond(error, &errors).map(AnyBody::own)))
+        })
     }
 }
 

@@ -104,12 +104,10 @@
 //! # Cost
 //!
 //! Each function costs one allocation for each request, and so do [`errors`](Functions::errors),
-//! [`own_responses`](Functions::own_responses) and the innermost service. The cache and what is inside of it cost none for
-//! a hit in a store in memory. Bodies are boxed only if a function limits, changes
+//! [`own_responses`](Functions::own_responses) and the innermost service. Bodies are boxed only if a function limits, changes
 //! or watches them, and they are not empty. Without the builder, the layers can be composed by hand without allocations,
 //! but then their order is not checked.
 
-mod answer;
 mod body;
 mod builder;
 mod erase;

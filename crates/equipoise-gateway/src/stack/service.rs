@@ -8,7 +8,10 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{AnyBody, answer::Answer, erase::Erased};
+use super::{
+    AnyBody,
+    erase::{Answer, Erased},
+};
 
 /// A service with the functions of [`Functions`](super::Functions) around it. It is always ready and cheap to clone.
 ///
@@ -56,7 +59,7 @@ impl<R> Future for FunctionsFuture<R> {
     type Output = Result<Response<AnyBody<R>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
+        self.0.as_mut().poll(cx)
     }
 }
 
