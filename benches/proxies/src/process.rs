@@ -99,7 +99,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // nginx's worker notices that its master is gone, and ends.
+        // The workers of nginx would outlive their master if only that were killed.
+        let pids = self.pids().unwrap_or_default();
+        let _ = Command::new("kill").arg("-KILL").args(pids.iter().map(u32::to_string)).status();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
