@@ -47,9 +47,9 @@ pub(crate) fn nginx(
     backends: &[SocketAddr],
     from_http2: bool,
     tls: Option<&Certificate>,
-    function: Option<(Function, &Path)>,
+    function: Option<Function>,
 ) -> String {
-    let (http, location) = function.map(|(function, directory)| function.nginx(directory)).unwrap_or_default();
+    let Function { nginx_http, nginx_location, .. } = function.unwrap_or(Function::NONE);
     let servers = lines(backends, |_, backend| format!("server {backend};"));
     let http2 = if from_http2 { "http2" } else { "" };
     let (ssl, files) = tls.map_or_else(Default::default, |tls| {
@@ -64,7 +64,7 @@ pub(crate) fn nginx(
     format!(
         "{NGINX} http {{
             {NGINX_HTTP}
-            {http}
+            {nginx_http}
             upstream backends {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
             server {{
                 listen {listen} {ssl} {http2};
@@ -78,7 +78,7 @@ pub(crate) fn nginx(
                     proxy_set_header X-Forwarded-Proto $scheme;
                     proxy_set_header X-Forwarded-Host $http_host;
                     proxy_max_temp_file_size 0;
-                    {location}
+                    {nginx_location}
                 }}
             }}
         }}"
@@ -143,13 +143,13 @@ pub(crate) fn gateway(
     to_http2: bool,
     function: Option<Function>,
 ) -> String {
-    let (keys, tables) = function.map(Function::gateway).unwrap_or_default();
+    let Function { gateway_listener, gateway_tables, .. } = function.unwrap_or(Function::NONE);
     let protocol = if to_http2 { "http2" } else { "http1" };
     let endpoints = lines(backends, |_, backend| format!("    {{ address = \"{backend}\" }},"));
     format!(
-        "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n{keys}\
+        "[log]\naccess = false\n[[listener]]\nbind = \"{listen}\"\npool = \"web\"\n{gateway_listener}\n\
          limits = {{ max_connections = 65536, max_in_flight = 65536 }}\n\
-         {tables}[pool.web]\nstrategy = \"round-robin\"\nprotocol = \"{protocol}\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
+         {gateway_tables}\n[pool.web]\nstrategy = \"round-robin\"\nprotocol = \"{protocol}\"\nhealth = {{ check = \"tcp\", interval = \"1s\" }}\n\
          endpoints = [\n{endpoints}]\n"
     )
 }

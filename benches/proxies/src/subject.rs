@@ -6,7 +6,6 @@ use clap::ValueEnum;
 
 use crate::{
     build, configuration,
-    function::Function,
     process::{Process, accepts, answers, free_address, nginx},
     setup::Setup,
     workload::{Protocol, Workload},
@@ -105,7 +104,7 @@ impl Subject {
         let backends = setup.backends(workload);
         let certificate = (protocol == Protocol::Https).then_some(&setup.certificate);
         let file = directory.path().join("configuration");
-        if let Some(users) = workload.function().and_then(Function::users) {
+        if let Some(users) = workload.function().and_then(|function| function.users) {
             fs::write(directory.path().join("users"), users)?;
         }
         let command = if let Some((name, settings)) = self.program(workload) {
@@ -124,8 +123,7 @@ impl Subject {
         } else if self == Self::Nginx {
             let configuration = match protocol {
                 Protocol::Http | Protocol::Https => {
-                    let function = workload.function().map(|function| (function, directory.path()));
-                    configuration::nginx(listen, backends, from_http2, certificate, function)
+                    configuration::nginx(listen, backends, from_http2, certificate, workload.function())
                 }
                 Protocol::Tcp => configuration::nginx_stream(listen, backends, false),
                 Protocol::Udp => configuration::nginx_stream(listen, backends, true),

@@ -141,16 +141,16 @@ impl Workload {
     /// Returns the function of a gateway that is measured.
     pub(crate) const fn function(self) -> Option<Function> {
         Some(match self {
-            Self::Cache | Self::CacheMedium => Function::Cache,
-            Self::Gzip => Function::Gzip,
-            Self::RateLimit => Function::RateLimit,
-            Self::BasicAuth => Function::BasicAuth,
-            Self::ExternalAuth => Function::ExternalAuth,
-            Self::InFlight => Function::InFlight,
-            Self::Addresses => Function::Addresses,
-            Self::Fields => Function::Fields,
-            Self::Redirect => Function::Redirect,
-            Self::Replace => Function::Replace,
+            Self::Cache | Self::CacheMedium => Function::CACHE,
+            Self::Gzip => Function::GZIP,
+            Self::RateLimit => Function::RATE_LIMIT,
+            Self::BasicAuth => Function::BASIC_AUTH,
+            Self::ExternalAuth => Function::EXTERNAL_AUTH,
+            Self::InFlight => Function::IN_FLIGHT,
+            Self::Addresses => Function::ADDRESSES,
+            Self::Fields => Function::FIELDS,
+            Self::Redirect => Function::REDIRECT,
+            Self::Replace => Function::REPLACE,
             _ => return None,
         })
     }
@@ -184,7 +184,7 @@ impl Workload {
             Self::Idle | Self::TlsIdle => return None,
         };
         let field = match self.function() {
-            Some(function) => function.field(),
+            Some(function) => function.field,
             None => None,
         };
         Some(Load::Http1 { connections, path, body: 0, tls: false, field })

@@ -1,6 +1,6 @@
 //! equipoise's reverse proxy on one thread, with one function of a gateway: `LISTEN FUNCTION BACKEND...`. `FUNCTION` is
-//! `cache`, `gzip`, `rate-limit`, `in-flight`, `addresses`, `fields`, `redirect`, `replace`, `external-auth`, or
-//! `basic-auth=USERS`, where `USERS` are lines of `htpasswd`.
+//! `cache`, `gzip`, `rate-limit`, `basic-auth=USERS` (lines of `htpasswd`), `external-auth`, `in-flight`, `addresses`,
+//! `fields`, `redirect` or `replace`.
 
 use std::time::Duration;
 
@@ -44,32 +44,32 @@ async fn main() -> anyhow::Result<()> {
 
 fn functions(function: &str, client: &HttpClient) -> anyhow::Result<Functions> {
     let functions = Functions::new();
-    Ok(match function.split_once('=') {
-        None if function == "cache" => functions.cache(CacheLayer::new(100_000_000)?),
-        None if function == "gzip" => functions.compress(CompressionLayer::new().encodings([Encoding::Gzip])?),
-        None if function == "rate-limit" => {
+    let (name, users) = function.split_once('=').unwrap_or((function, ""));
+    Ok(match name {
+        "cache" => functions.cache(CacheLayer::new(100_000_000)?),
+        "gzip" => functions.compress(CompressionLayer::new().encodings([Encoding::Gzip])?),
+        "rate-limit" => {
             functions.rate_limit(RateLimitLayer::per_client(Quota::per_second(1_000_000).burst(1_000_000))?)
         }
-        None if function == "in-flight" => functions.limit_in_flight(InFlightLayer::per_client(10_000)?),
-        None if function == "addresses" => {
+        "basic-auth" => functions.authenticate(AuthLayer::new(Basic::new(users.parse::<Users>()?))),
+        "external-auth" => functions.authenticate(AuthLayer::new(External::new(client.clone(), "/small")?)),
+        "in-flight" => functions.limit_in_flight(InFlightLayer::per_client(10_000)?),
+        "addresses" => {
             let inner = Rule::allow("inner").addresses("10.0.0.0/8, 192.168.0.0/16, 127.0.0.0/8".parse()?);
             functions.filter(FilterLayer::new(FilterRules::new([inner, Rule::deny("others")])?))
         }
-        None if function == "fields" => {
+        "fields" => {
             let edits = FieldEdits::new().set("x-content-type-options", "nosniff")?.set("x-frame-options", "DENY")?;
             functions.client_fields(FieldsLayer::new().response(edits))
         }
-        None if function == "redirect" => {
-            functions.redirect(RedirectLayer::new([RedirectRule::prefix("/", "http://other.test/")])?)
-        }
-        None if function == "replace" => {
+        "redirect" => functions.redirect(RedirectLayer::new([RedirectRule::prefix("/", "http://other.test/")])?),
+        "replace" => {
             let replace = ReplaceText::new([("http://inner.test/", "https://www.test/")])?;
             functions.filter_response_bodies(ResponseBodyFilterLayer::new(replace))
         }
-        None if function == "external-auth" => {
-            functions.authenticate(AuthLayer::new(External::new(client.clone(), "/small")?))
-        }
-        Some(("basic-auth", users)) => functions.authenticate(AuthLayer::new(Basic::new(users.parse::<Users>()?))),
-        _ => bail!("{function} is not a function"),
+        _ => bail!(
+            "{name} is not a function: use cache, gzip, rate-limit, basic-auth=USERS, external-auth, in-flight, addresses, \
+             fields, redirect or replace"
+        ),
     })
 }
