@@ -47,7 +47,7 @@ fn functions(function: &str, client: &HttpClient) -> anyhow::Result<Functions> {
     let (name, users) = function.split_once('=').unwrap_or((function, ""));
     Ok(match name {
         "cache" => functions.cache(CacheLayer::new(100_000_000)?),
-        "gzip" => functions.compress(CompressionLayer::new().encodings([Encoding::Gzip])?),
+        "gzip" => functions.compress(CompressionLayer::new().encodings([Encoding::Gzip])?.level(Encoding::Gzip, 6)?),
         "rate-limit" => {
             functions.rate_limit(RateLimitLayer::per_client(Quota::per_second(1_000_000).burst(1_000_000))?)
         }
