@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use equipoise_tower::{BoxError, Error};
+use equipoise_tower::{__private::is_grpc, BoxError, Error};
 use http::{
     HeaderMap, HeaderName, Request, Response, StatusCode, Uri,
     header::{CONTENT_LOCATION, LOCATION},
@@ -55,6 +55,9 @@ where
         Removal { engine: Arc::clone(&engine), runtime: Handle::try_current().ok(), urls: vec![target.clone()] };
     let result = pass(Arc::clone(&engine), inner, request, Forwarded::Method).await;
     match &result {
+        // gRPC calls are never cached, and their paths are never requested by `GET`. The field of the request does not
+        // decide it, since a client could set it to keep a stored response.
+        Ok(response) if is_grpc(response.headers()) => removal.urls.clear(),
         Ok(response) if response.status().is_success() || response.status().is_redirection() => {
             for name in [LOCATION, CONTENT_LOCATION] {
                 let url = named(&engine, &target, &uri, response.headers(), &name);

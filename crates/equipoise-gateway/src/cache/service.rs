@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use equipoise_tower::{__private::is_grpc, BoxError};
+use equipoise_tower::BoxError;
 use http::{
     Method, Request, Response,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
@@ -160,13 +160,11 @@ enum Route {
 fn route<B: Body>(engine: &Engine, request: &Request<B>) -> Route {
     let headers = request.headers();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        // The safe methods of the registry, and CONNECT, change nothing. gRPC calls are never cached, and their paths
-        // are never requested by GET.
+        // The safe methods of the registry, and CONNECT, change nothing.
         let is_safe = matches!(
             request.method().as_str(),
             "OPTIONS" | "TRACE" | "CONNECT" | "PROPFIND" | "REPORT" | "SEARCH" | "QUERY"
         );
-        let is_safe = is_safe || is_grpc(headers);
         return if is_safe { Route::Pass(Forwarded::Method) } else { Route::Invalidate };
     }
     // A body may change the response, so it is neither ignored nor part of the key.

@@ -72,6 +72,16 @@ async fn a_request_without_a_known_end_removes_what_it_may_have_changed() {
 }
 
 #[tokio::test]
+async fn only_the_response_says_that_a_request_was_a_call_of_grpc() {
+    for (content_type, removed) in [("text/plain", true), ("application/grpc", false)] {
+        let stage = filled().await;
+        stage.backend.answers(200, &[("content-type", content_type)], "");
+        stage.ask("POST", "/", &[("content-type", "application/grpc")]).await;
+        assert_eq!(stage.reaches_backend(&[]).await, removed, "{content_type}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_whose_client_leaves_removes_what_it_may_have_changed() {
     let stage = filled().await;
     // It is not sent before it is polled.

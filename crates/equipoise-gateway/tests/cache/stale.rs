@@ -1,10 +1,13 @@
 //! Validation, and stale responses (RFC 9111, 4.2.4 and 4.3; RFC 5861).
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use equipoise_gateway::cache::SetCookie;
 
-use crate::script::{self, Stage};
+use crate::script::{self, Stage, settle};
 
 #[tokio::test]
 async fn a_stale_response_is_validated_and_its_fields_are_updated() {
@@ -80,7 +83,7 @@ async fn fields_of_a_304_that_are_not_stored_reach_the_client_of_the_validation_
             tokio::spawn(async move { stage.get("/", &[]).await })
         })
         .collect();
-    script::settle().await;
+    settle().await;
     release.send(()).expect("the validation is in progress");
     for (client, expected) in clients.into_iter().zip([(2, "1", "1"), (0, "", "")]) {
         let got = client.await.expect("no panic");
@@ -157,6 +160,52 @@ async fn stale_while_revalidate_answers_at_once_and_validates_once() {
     }
     assert_eq!(stage.get("/", &[]).await.body, "new");
     assert_eq!((stage.backend.count(), stage.cache.stats().background), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_waited_for_other_variants_still_gets_a_stale_response_at_once() {
+    let stage = Stage::new();
+    let client = |fields: &'static [(&str, &str)]| {
+        let stage = stage.clone();
+        tokio::spawn(async move { stage.get("/", fields).await })
+    };
+    // The backend answers when the test says so, with a response that varies by these fields.
+    let answers = |vary: &'static str, body: &'static str| {
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        stage.backend.then(async move {
+            released.await.expect("a release");
+            let fields = [("cache-control", "max-age=1, stale-while-revalidate=60"), ("vary", vary)];
+            Ok(script::response(200, &fields, script::full(body)))
+        });
+        release
+    };
+    let (one, two, three) = (answers("x-a", "one"), answers("x-a, x-b", "two"), answers("x-a, x-b", "three"));
+    let mut clients = vec![client(&[("x-a", "1")])];
+    settle().await;
+    let mut waiting = stage.send(script::request("GET", "/", &[("x-a", "2"), ("x-b", "2")]));
+    let mut poll = || waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending(), "it waits for the first fetch");
+    one.send(()).expect("a fetch");
+    settle().await;
+    clients.push(client(&[("x-a", "2"), ("x-b", "1")]));
+    settle().await;
+    assert!(poll().is_pending(), "it waits for the second fetch");
+    two.send(()).expect("a fetch");
+    settle().await;
+    clients.push(client(&[("x-a", "2"), ("x-b", "2")]));
+    settle().await;
+    three.send(()).expect("a fetch");
+    for client in clients {
+        client.await.expect("no panic");
+    }
+    stage.pass(5);
+    stage.backend.then(std::future::pending());
+    let Poll::Ready(response) = poll() else { panic!("it waits for a third fetch") };
+    assert_eq!(script::read(response.expect("a response")).await.expect("a body").body, "three");
+    let stats = stage.cache.stats();
+    assert_eq!((stats.stale_while_revalidate, stats.background), (1, 1));
+    settle().await;
+    assert_eq!(stage.backend.count(), 4, "the validation in the background");
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ where
         let (asked_too, key_too) = (Arc::clone(&asked), key.clone());
         let job = Job { key: key_too, asked: asked_too, control, stale, generation, ask_for_all };
         let client = Client { engine: &engine, asked: &asked, key: &key, why, ask_for_all };
-        if !coalesce || waits == MAX_WAITS {
+        if background.is_none() && (!coalesce || waits == MAX_WAITS) {
             return client.finish(fetcher.alone(job).await);
         }
         let flight = engine.flight(&key, known.clone().unwrap_or(variant), asked.authorized);
