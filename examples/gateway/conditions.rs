@@ -1,11 +1,15 @@
 //! The conditions of routes in one form, in which conditions that the same requests meet are equal.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
 
 use percent_encoding::percent_decode_str;
 use toml::Spanned;
 
-use crate::config::RouteTable;
+use crate::config::{HttpListener, RouteTable};
 
 /// The conditions of a route. The default is none.
 #[derive(Default, PartialEq, Eq, Hash)]
@@ -55,6 +59,23 @@ impl fmt::Display for Conditions<'_> {
         self.headers.iter().try_for_each(|(name, value)| write!(f, " {name}={value:?}"))?;
         self.cookies.iter().try_for_each(|(name, value)| write!(f, " cookie {name:?}={value:?}"))
     }
+}
+
+/// Routes with the same conditions, and the conditions.
+pub(crate) type Group<'l> = (Conditions<'l>, Vec<&'l Spanned<RouteTable>>);
+
+/// Returns the routes with the same conditions, in the order of the file.
+pub(crate) fn groups(listener: &HttpListener) -> Vec<Group<'_>> {
+    // The index is the place of the group.
+    let (mut groups, mut known) = (Vec::<Group<'_>>::new(), HashMap::new());
+    for route in &listener.route {
+        let at = *known.entry(Conditions::of(route.get_ref())).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((_, group)) => group.push(route),
+            None => groups.push((Conditions::of(route.get_ref()), vec![route])),
+        }
+    }
+    groups
 }
 
 /// Returns the segments of a prefix, as the table of routes reads it: without encodings, empty segments and dots.

@@ -1,6 +1,10 @@
 //! What listeners are made from: the pools of the same configuration, and what all listeners share.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    ops::Range,
+};
 
 use equipoise::{proxy::Tunnels, spec::most_similar};
 use http::HeaderName;
@@ -28,6 +32,8 @@ pub(crate) struct Context<'a> {
     /// The fields that tell backends about identities, on any route of any listener. Clients must not set them on any,
     /// because listeners can share pools.
     pub(crate) identity_fields: &'a [HeaderName],
+    /// The pools that some requests reach only with authentication, on any route of any listener.
+    pub(crate) protected_pools: &'a BTreeSet<&'a str>,
     pub(crate) source: &'a Source,
 }
 

@@ -66,7 +66,8 @@ impl Checked {
             Listener::Http(listener) => Some(&**listener),
             _ => None,
         });
-        let identity_fields = functions::identity_fields(http, &source)?;
+        let identity_fields = functions::identity_fields(http.clone(), &source)?;
+        let protected_pools = functions::protected_pools(http);
         let context = Context {
             pools: &pools,
             tunnels: &gateway.tunnels,
@@ -75,6 +76,7 @@ impl Checked {
             stores: &stores,
             clients: &gateway.clients,
             identity_fields: &identity_fields,
+            protected_pools: &protected_pools,
             source: &source,
         };
         let admin = config.admin.iter().map(|admin| (*admin.bind.get_ref(), false));

@@ -1,6 +1,6 @@
 //! The routes of a listener with mode "http", each with its functions and its pools.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 
 use equipoise::{
     gateway::stack::AnyBody,
@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use crate::{
     backend::{Backend, Balanced, RoutedBody},
-    conditions::Conditions,
+    conditions::{Conditions, groups},
     config::{HttpListener, Mode, ProxyTimeouts, RouteTable, Tables},
     context::Context,
     functions::{self, Chain, Functional, Shared, Unmatched},
@@ -57,9 +57,8 @@ pub(crate) fn new(
             groups.iter().zip(&places).filter_map(|((_, group), place)| Some((group.first()?, place, group.len())));
         firsts.map(|(route, place, len)| of_listener.of_route(route.get_ref(), place, len > 1))
     };
-    let firsts = groups.iter().filter_map(|(_, group)| group.first().copied());
-    let of_groups: Vec<_> = firsts.zip(of_routes()).collect();
-    functions::check_open(of_listener, listener.pool.as_ref(), of_groups.iter().copied(), source)?;
+    let of_groups: Vec<_> = groups.iter().map(|(_, group)| group.as_slice()).zip(of_routes()).collect();
+    functions::check_open(of_listener, listener.pool.as_ref(), of_groups.iter().copied(), context)?;
     let shared = Shared::new(listener, number, errors);
     let mut routes = Vec::new();
     for ((_, group), tables) in groups.iter().zip(of_routes()) {
@@ -108,23 +107,6 @@ pub(crate) fn new(
 /// Puts the functions of a route around its pool.
 fn around(pool: Balanced, functions: &Chain, span: Range<usize>, source: &Source) -> Result<Routed, ConfigError> {
     functions.around(pool).map_err(|error| source.caused(span, &error))
-}
-
-/// Routes with the same conditions, and the conditions.
-type Group<'l> = (Conditions<'l>, Vec<&'l Spanned<RouteTable>>);
-
-/// Returns the routes with the same conditions, in the order of the file.
-fn groups(listener: &HttpListener) -> Vec<Group<'_>> {
-    // The index is the place of the group.
-    let (mut groups, mut known) = (Vec::<Group<'_>>::new(), HashMap::new());
-    for route in &listener.route {
-        let at = *known.entry(Conditions::of(route.get_ref())).or_insert(groups.len());
-        match groups.get_mut(at) {
-            Some((_, group)) => group.push(route),
-            None => groups.push((Conditions::of(route.get_ref()), vec![route])),
-        }
-    }
-    groups
 }
 
 /// Returns the weights of routes with the same conditions.

@@ -30,7 +30,7 @@ pub(crate) use self::{
     chain::{Chain, Shared},
     clients::PoolClients,
     kept::{CheckedFunctions, Function, Functions, NewFunctions},
-    open::check as check_open,
+    open::{check as check_open, protected_pools},
     service::Functional,
     stores::{CacheStores, store},
     unmatched::Unmatched,

@@ -69,6 +69,7 @@ async fn a_client_cannot_set_the_fields_of_another_listener_or_of_a_service() {
         [[listener]]
         bind = "127.0.0.2:0"
         pool = "web"
+        auth = "none"
         [[listener]]
         bind = "127.0.0.3:0"
         pool = "web"
