@@ -1,10 +1,22 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::Bytes;
 
 /// Finds texts in a body, also over the borders of chunks, in linear time (Aho and Corasick, 1975).
 #[derive(Clone, Debug)]
-pub(super) struct Texts(Arc<Automaton>);
+pub(super) struct Texts(Arc<Finders>);
+
+#[derive(Debug)]
+struct Finders {
+    /// Finds texts within a chunk. It is several times as fast as the automaton, because it uses vector
+    /// instructions, but it cannot say which part of a text is at the end of a chunk.
+    within: AhoCorasick,
+    /// Finds texts over the borders of chunks.
+    over: Automaton,
+    /// The length of the longest text.
+    longest: usize,
+}
 
 #[derive(Debug)]
 struct Automaton {
@@ -84,7 +96,14 @@ impl Texts {
             states: vec![State::default()].into(),
         };
         automaton.build(texts);
-        Ok(Self(Arc::new(automaton)))
+        // The packed search of the library needs leftmost matches. They are the first ones, since no text contains
+        // another one.
+        let mut within = AhoCorasick::builder();
+        within.match_kind(MatchKind::LeftmostFirst).ascii_case_insensitive(ignore_case);
+        // The library refuses only what is much longer than the maximum.
+        let within = within.build(texts).map_err(|_| InvalidTexts::TooLong { bytes })?;
+        let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+        Ok(Self(Arc::new(Finders { within, over: automaton, longest })))
     }
 }
 
@@ -148,6 +167,34 @@ impl Automaton {
     }
 }
 
+impl Finders {
+    /// Returns the next text that ends at or after a place in a chunk, and its length. Moves the place behind it, or else to
+    /// the end of the chunk. `state` is that of the automaton at the place.
+    fn find(&self, state: &mut usize, data: &[u8], at: &mut usize) -> Option<(usize, usize)> {
+        let mut is_searched = false;
+        while let Some(byte) = data.get(*at) {
+            if *state == 0 && !is_searched {
+                let rest = data.get(*at..)?;
+                if let Some(found) = self.within.find(rest) {
+                    *at += found.end();
+                    return Some((found.pattern().as_usize(), found.len()));
+                }
+                // No text ends in this chunk, so its state at the end depends on the last bytes only.
+                is_searched = true;
+                *at += rest.len().saturating_sub(self.longest);
+                continue;
+            }
+            *state = self.over.step(*state, *byte);
+            *at += 1;
+            if let Some(State { found: Some((text, length)), .. }) = self.over.states.get(*state) {
+                *state = 0;
+                return Some((usize::from(*text), usize::from(*length)));
+            }
+        }
+        None
+    }
+}
+
 /// What was found in a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -174,21 +221,18 @@ impl Search {
     /// Takes the next bytes, and gives what was found in order. `found` returns whether the search goes on; otherwise
     /// the rest is given as it is.
     pub(super) fn chunk(&mut self, data: &Bytes, mut found: impl FnMut(Found) -> bool) {
-        let automaton = &*self.texts.0;
+        let texts = Arc::clone(&self.texts.0);
         let before = self.kept.len();
         // Positions count from the first byte that is kept. What comes before `given` was given.
-        let mut given = 0;
+        let (mut given, mut at) = (0, 0);
         let mut state = self.state;
-        for (at, byte) in data.iter().enumerate() {
-            state = automaton.step(state, *byte);
-            let Some(State { found: Some((text, length)), .. }) = automaton.states.get(state) else { continue };
-            let end = before + at + 1;
-            let start = end - usize::from(*length);
-            for bytes in self.between(given..start, data) {
+        while let Some((text, length)) = texts.find(&mut state, data, &mut at) {
+            let end = before + at;
+            for bytes in self.between(given..end - length, data) {
                 found(Found::Other(bytes));
             }
-            (given, state) = (end, 0);
-            if !found(Found::Text(usize::from(*text))) {
+            given = end;
+            if !found(Found::Text(text)) {
                 for bytes in self.between(given..before + data.len(), data) {
                     found(Found::Other(bytes));
                 }
@@ -198,7 +242,7 @@ impl Search {
             }
         }
         self.state = state;
-        let depth = automaton.states.get(state).map_or(0, |state| usize::from(state.depth));
+        let depth = texts.over.states.get(state).map_or(0, |state| usize::from(state.depth));
         let end = before + data.len();
         let keep = end - depth;
         for bytes in self.between(given..keep, data) {
@@ -259,10 +303,14 @@ mod tests {
     }
 
     /// Marks texts as a reader would: the leftmost one first.
-    fn naive(texts: &[&str], mut input: &str) -> String {
+    fn naive(texts: &[&str], ignore_case: bool, mut input: &str) -> String {
+        let starts_with = |input: &str, text: &str| match ignore_case {
+            true => input.to_ascii_lowercase().starts_with(text),
+            false => input.starts_with(text),
+        };
         let mut output = String::new();
         while let Some(first) = input.chars().next() {
-            match texts.iter().enumerate().find(|(_, text)| input.starts_with(**text)) {
+            match texts.iter().enumerate().find(|(_, text)| starts_with(input, text)) {
                 Some((index, text)) => {
                     output.push_str(&format!("<{index}>"));
                     input = &input[text.len()..];
@@ -313,17 +361,19 @@ mod tests {
         #[test]
         fn any_chunks_give_what_the_whole_gives(
             needles in proptest::collection::vec("[ab]{1,4}", 1..4),
-            input in "[abc]{0,40}",
+            ignore_case in any::<bool>(),
+            input in "[abcAB]{0,40}",
             cuts in proptest::collection::vec(0..40_usize, 0..12),
         ) {
+            let bytes: Vec<_> = needles.iter().map(|text| text.as_bytes().to_vec()).collect();
             let needles: Vec<&str> = needles.iter().map(String::as_str).collect();
-            let Ok(found) = texts(&needles) else { return Ok(()) };
+            let Ok(found) = Texts::new(&bytes, ignore_case) else { return Ok(()) };
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(input.len())).collect();
             cuts.extend([0, input.len()]);
             cuts.sort_unstable();
             let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &input.as_bytes()[cut[0]..cut[1]]).collect();
             let (output, most) = marked(&found, &chunks);
-            prop_assert_eq!(String::from_utf8_lossy(&output).into_owned(), naive(&needles, &input));
+            prop_assert_eq!(String::from_utf8_lossy(&output).into_owned(), naive(&needles, ignore_case, &input));
             prop_assert!(most < needles.iter().map(|text| text.len()).max().unwrap_or(0));
         }
     }
