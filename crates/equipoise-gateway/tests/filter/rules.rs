@@ -175,6 +175,20 @@ async fn a_dry_run_counts_and_denies_nothing() {
     let all = layer([Rule::deny("real")]).dry_run(true);
     assert_eq!(send(&all, request("GET", "/y")).await.status, 200);
     assert_eq!(all.stats().rules[0].met, 1);
+    for is_of_rule in [false, true] {
+        let limit = layer([Rule::limit("trial", 1).dry_run(is_of_rule), Rule::deny("x").path("/x")]);
+        let request = Request::post("/").header("content-length", 2).body(Full::from("ab")).expect("a request");
+        assert_eq!(send(&limit.dry_run(!is_of_rule), request).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_only_counted_refuses_no_ambiguous_path() {
+    let trial =
+        |dry_run| layer([Rule::deny("trial").path("/admin/**").dry_run(dry_run), Rule::deny("x").host("x.test")]);
+    for (dry_run, status) in [(true, 200), (false, 400)] {
+        assert_eq!(send(&trial(dry_run), request("GET", "/files/a%2Fb")).await.status, status);
+    }
 }
 
 #[tokio::test]

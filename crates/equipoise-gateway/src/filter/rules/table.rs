@@ -24,14 +24,17 @@ use crate::Denial;
 /// none is allowed by [`new`](Self::new), and denied by [`denying_others`](Self::denying_others).
 ///
 /// Rules compare the path that a server acts on, as the [routes](equipoise_proxy::route) of a proxy do. Servers
-/// disagree about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule has a path, the request gets status
+/// disagree about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule that is not only counted has a path, the request gets status
 /// 400 for a path of the first kind, and for one of the second kind if the rules decide differently without the
 /// parameter. A [`UriLayer`](crate::filter::UriLayer) outside of the filter refuses more.
 #[derive(Debug, Default)]
 pub struct FilterRules {
     rules: Vec<Counted>,
     denies_others: bool,
+    /// Whether a rule has a path.
     depends_on_path: bool,
+    /// Whether a rule with a path is not only counted.
+    decides_by_path: bool,
     allows_ambiguous_paths: bool,
     others: AtomicU64,
     ambiguous: AtomicU64,
@@ -152,7 +155,9 @@ impl FilterRules {
                 return Err(InvalidRule { rule: rule.name.to_string(), error });
             }
             rule.conditions.sort_by_key(Condition::cost);
-            table.depends_on_path |= rule.conditions.iter().any(|condition| matches!(condition, Condition::Paths(_)));
+            let has_path = rule.conditions.iter().any(|condition| matches!(condition, Condition::Paths(_)));
+            table.depends_on_path |= has_path;
+            table.decides_by_path |= has_path && !rule.is_dry_run;
             table.rules.push(Counted { rule, met: AtomicU64::new(0) });
         }
         Ok(table)
@@ -166,9 +171,10 @@ impl FilterRules {
         self
     }
 
-    /// Decides about a request. `client` determines the address of its client. `dry_run` is whether nothing is denied.
+    /// Decides about a request. `client` determines the address of its client. `dry_run` is whether nothing is denied
+    /// or limited.
     pub(super) fn decide(&self, head: RequestHead<'_>, client: &dyn Fn() -> Option<IpAddr>, dry_run: bool) -> Verdict {
-        let checks_path = self.depends_on_path && !self.allows_ambiguous_paths;
+        let checks_path = self.decides_by_path && !self.allows_ambiguous_paths;
         let path = match head.uri.path() {
             path if self.depends_on_path && path.starts_with('/') => normalized_path(path),
             path => Cow::Borrowed(path),
@@ -192,7 +198,7 @@ impl FilterRules {
             Action::Limit(bytes) => Some(bytes),
             _ => None,
         });
-        Verdict { denial: denial.filter(|_| !dry_run), max_body: limit }
+        Verdict { denial: denial.filter(|_| !dry_run), max_body: limit.filter(|_| !dry_run) }
     }
 
     fn denial(&self, by: By) -> Option<Denial> {
