@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT_RANGES, CONTENT_LENGTH, ETAG},
+    header::{ACCEPT_RANGES, CONTENT_LENGTH, ETAG, IF_NONE_MATCH},
 };
 
 /// Digests of the content or of the representation: RFC 1864, RFC 3230, RFC 9530.
@@ -29,7 +29,7 @@ pub(crate) fn of_response(headers: &mut HeaderMap) {
 }
 
 /// Makes a strong `ETag` weak. One that is malformed is removed.
-pub(crate) fn weaken(headers: &mut HeaderMap) {
+fn weaken(headers: &mut HeaderMap) {
     let weak = match headers.get(ETAG).map(HeaderValue::as_bytes) {
         None => return,
         Some(tag) if tag.starts_with(b"W/\"") => return,
@@ -42,8 +42,30 @@ pub(crate) fn weaken(headers: &mut HeaderMap) {
     };
 }
 
+/// The values of `If-None-Match` of a request that may contain weak tags.
+pub(crate) struct WeakTags(Vec<HeaderValue>);
+
+impl WeakTags {
+    pub(crate) fn of(request: &HeaderMap) -> Self {
+        let values = request.get_all(IF_NONE_MATCH).iter();
+        Self(values.filter(|value| value.as_bytes().windows(2).any(|pair| pair == b"W/")).cloned().collect())
+    }
+
+    /// Makes the strong `ETag` of a 304 weak if the request lists its weak form, because then the client has the changed
+    /// content. Returns whether it was so.
+    pub(crate) fn weaken(&self, response: &mut HeaderMap) -> bool {
+        let tag = response.get(ETAG).map(HeaderValue::as_bytes).unwrap_or_default();
+        let mut listed = self.0.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let is_listed = is_strong(tag) && listed.any(|listed| listed.trim_ascii().strip_prefix(b"W/") == Some(tag));
+        if is_listed {
+            weaken(response);
+        }
+        is_listed
+    }
+}
+
 /// Returns whether the value of `ETag` is a strong one.
-pub(crate) fn is_strong(tag: &[u8]) -> bool {
+fn is_strong(tag: &[u8]) -> bool {
     matches!(tag, [b'"', .., b'"'])
 }
 
@@ -57,6 +79,16 @@ mod tests {
             let mut headers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static(tag))]);
             weaken(&mut headers);
             assert_eq!(headers.get(ETAG).map(|tag| tag.to_str().expect("text")), weak, "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_tag_becomes_weak_if_its_weak_form_is_listed() {
+        let request = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("\"b\", W/\"a\""))]);
+        for (tag, expected) in [("\"a\"", "W/\"a\""), ("\"b\"", "\"b\""), ("W/\"a\"", "W/\"a\"")] {
+            let mut response = HeaderMap::from_iter([(ETAG, HeaderValue::from_static(tag))]);
+            assert_eq!(WeakTags::of(&request).weaken(&mut response), tag != expected);
+            assert_eq!(response[ETAG], expected);
         }
     }
 

@@ -7,11 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use equipoise_tower::BoxError;
-use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ETAG, IF_NONE_MATCH},
-    response,
-};
+use http::{Response, StatusCode, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -19,11 +15,11 @@ use super::{
     CompressedBody, Encoding,
     body::Input,
     codec::{Encoder, encoder},
-    head::{encode, has_no_transform, is_complete, length_of, lists_weak_form, vary},
+    head::{encode, has_no_transform, is_complete, length_of, vary},
     negotiate::Accepted,
     settings::{Settings, Shared, Slot},
 };
-use crate::changed_content::weaken;
+use crate::changed_content::WeakTags;
 
 /// What is known of a request when its response has come.
 pub(super) struct Wanted {
@@ -31,15 +27,7 @@ pub(super) struct Wanted {
     pub(super) is_head: bool,
     /// Whether the response must not be changed, whatever it is.
     pub(super) is_excluded: bool,
-    /// The values of `If-None-Match` that may contain a weak tag.
-    pub(super) weak_tags: Vec<HeaderValue>,
-}
-
-impl Wanted {
-    pub(super) fn weak_tags(headers: &HeaderMap) -> Vec<HeaderValue> {
-        let values = headers.get_all(IF_NONE_MATCH).iter();
-        values.filter(|value| value.as_bytes().windows(2).any(|pair| pair == b"W/")).cloned().collect()
-    }
+    pub(super) weak_tags: WeakTags,
 }
 
 pin_project! {
@@ -79,9 +67,7 @@ impl Wanted {
     ) -> Option<(Encoding, Slot)> {
         if parts.status == StatusCode::NOT_MODIFIED {
             // The client has the compressed response, so this must be the same tag.
-            let tag = parts.headers.get(ETAG).map(HeaderValue::as_bytes).unwrap_or_default();
-            if lists_weak_form(&self.weak_tags, tag) {
-                weaken(&mut parts.headers);
+            if self.weak_tags.weaken(&mut parts.headers) {
                 vary(&mut parts.headers);
             }
             return None;

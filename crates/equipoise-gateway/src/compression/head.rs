@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::Encoding;
-use crate::changed_content::{self, is_strong};
+use crate::changed_content;
 
 /// Returns whether intermediaries must not change the content.
 pub(super) fn has_no_transform(headers: &HeaderMap) -> bool {
@@ -48,15 +48,6 @@ pub(super) fn encode(headers: &mut HeaderMap, encoding: Encoding) {
     changed_content::of_response(headers);
 }
 
-/// Returns whether a list of `If-None-Match` contains the weak form of this strong `ETag`.
-pub(super) fn lists_weak_form(list: &[HeaderValue], tag: &[u8]) -> bool {
-    is_strong(tag)
-        && list
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|listed| listed.trim_ascii().strip_prefix(b"W/") == Some(tag))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,13 +71,5 @@ mod tests {
     fn no_transform_is_a_directive_of_its_own() {
         assert!(has_no_transform(&map(CACHE_CONTROL, "public, No-Transform")));
         assert!(!has_no_transform(&map(CACHE_CONTROL, "public, x-no-transform")));
-    }
-
-    #[test]
-    fn the_weak_form_of_a_tag_is_found_in_a_list() {
-        let list = [HeaderValue::from_static("\"b\", W/\"a\"")];
-        assert!(lists_weak_form(&list, b"\"a\""));
-        assert!(!lists_weak_form(&list, b"\"b\""));
-        assert!(!lists_weak_form(&list, b"W/\"a\""));
     }
 }

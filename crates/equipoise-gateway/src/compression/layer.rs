@@ -19,6 +19,7 @@ use super::{
     negotiate::Accepted,
     settings::{Settings, Shared},
 };
+use crate::changed_content::WeakTags;
 
 /// Compresses responses. See the [module](super) for which and how.
 ///
@@ -205,7 +206,7 @@ where
             is_head: *request.method() == Method::HEAD,
             // The body of a tunnel is not content.
             is_excluded: *request.method() == Method::CONNECT || has_no_transform(headers),
-            weak_tags: Wanted::weak_tags(headers),
+            weak_tags: WeakTags::of(headers),
         };
         if self.settings.plain_backend {
             request.headers_mut().remove(ACCEPT_ENCODING);

@@ -43,8 +43,8 @@ where
         assert!(!request.headers().contains_key("range") && !request.headers().contains_key("accept-encoding"));
         std::future::ready(Ok::<_, Infallible>(response.lock().take().expect("one request")))
     });
-    let request =
-        Request::builder().method(method).uri("/").header("range", "bytes=0-1").header("accept-encoding", "gzip");
+    let request = Request::builder().method(method).uri("/").header("range", "bytes=0-1");
+    let request = request.header("accept-encoding", "gzip").header("if-none-match", "W/\"v2\"");
     let response = now(layer.layer(endpoint).oneshot(request.body(()).expect("a request"))).expect("a response");
     let (parts, body) = response.into_parts();
     let body = now(body.collect()).expect("a body").to_bytes();
@@ -73,6 +73,40 @@ fn texts_in_responses_are_replaced() {
 }
 
 #[test]
+fn responses_without_a_body_have_the_fields_of_the_filtered_one() {
+    let layer = ResponseBodyFilterLayer::new(replace());
+    let fields = |response: Response<_>| {
+        let (headers, body) = get(&layer, "HEAD", response);
+        assert_eq!(body, "");
+        let tag = headers["etag"].to_str().expect("text").to_owned();
+        (tag, headers.contains_key("content-length"))
+    };
+    let empty = Full::<Bytes>::default;
+    assert_eq!(fields(page("secret").body(empty()).expect("a response")), ("W/\"v1\"".to_owned(), false));
+    // The client of `get` has the weak tag of version 2.
+    for (tag, expected) in [("\"v2\"", "W/\"v2\""), ("\"v3\"", "\"v3\"")] {
+        let response = Response::builder().status(304).header("etag", tag).body(empty()).expect("a response");
+        assert_eq!(fields(response).0, expected);
+    }
+}
+
+#[test]
+fn an_observer_sees_the_end_of_a_response_to_head() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let layer = ResponseBodyFilterLayer::new({
+        let seen = Arc::clone(&seen);
+        move |_: &FilteredResponse<'_>| {
+            let seen = Arc::clone(&seen);
+            let observe = ObserveBody::new(move |event| seen.lock().push(format!("{event:?}")));
+            Some(Box::new(observe) as Box<dyn BodyFilter>)
+        }
+    });
+    let (headers, _) = get(&layer, "HEAD", page("secret").body(Full::<Bytes>::default()).expect("a response"));
+    assert_eq!((&headers["etag"], &headers["content-length"]), (&"\"v1\"".parse().expect("a value"), &6.into()));
+    assert_eq!(*seen.lock(), ["End"]);
+}
+
+#[test]
 fn some_responses_are_passed_on_as_they_are() {
     let layer = ResponseBodyFilterLayer::new(replace()).content_types(["text/html"]);
     let text = "secret";
@@ -81,7 +115,7 @@ fn some_responses_are_passed_on_as_they_are() {
         assert_eq!((body.as_str(), &headers["etag"]), (text, &"\"v1\"".parse().expect("a value")));
         assert!(headers.contains_key("content-length"));
     };
-    unchanged("HEAD", page(text));
+    unchanged("CONNECT", page(text));
     unchanged("GET", page(text).status(204));
     unchanged("GET", page(text).status(304));
     unchanged("GET", page(text).status(206));

@@ -31,7 +31,7 @@ pub struct ObserveBody<F: FnMut(BodyEvent<'_>) + Send> {
 pub enum BodyEvent<'e> {
     /// The next bytes.
     Data(&'e Bytes),
-    /// The body is complete.
+    /// The body is complete. A response to `HEAD` has an empty one.
     End,
     /// The trailers, after the end.
     Trailers(&'e HeaderMap),
@@ -58,6 +58,11 @@ impl<F: FnMut(BodyEvent<'_>) + Send> BodyFilter for ObserveBody<F> {
         self.is_over = true;
         (self.observe)(BodyEvent::End);
         Ok(())
+    }
+
+    fn head_only(&mut self) {
+        self.is_over = true;
+        (self.observe)(BodyEvent::End);
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) {

@@ -17,18 +17,19 @@ use super::{
     filtered::{BodyFilterStats, Counts, FilteredBody, Outcome},
     traits::{FilterResponse, FilteredResponse},
 };
-use crate::changed_content;
+use crate::changed_content::{self, WeakTags};
 
 /// A layer that gives the bodies of responses to [filters](super::BodyFilter).
 ///
-/// Responses to `HEAD` and `CONNECT`, and those with status 1xx, 204 and 304, are passed on as they are. Those of other
-/// [content types](Self::content_types) than the given ones are too. A filter that changes bodies does not get parts of
+/// Responses to `CONNECT`, and those with status 1xx, 204 and 304, have no body to filter. Those of other
+/// [content types](Self::content_types) than the given ones are passed on as they are. A filter that changes bodies does not get parts of
 /// a body (status 206), and encoded bodies (`Content-Encoding`) only if [`encoded`](Self::encoded) is set. So that
 /// there are complete and plain bodies, `Range`, `If-Range` and `Accept-Encoding` are removed from requests unless
 /// [`keep_request_fields`](Self::keep_request_fields) is set.
 ///
 /// If a filter changes the body, `Content-Length`, `Accept-Ranges` and the digests of the body are removed, and a
-/// strong `ETag` becomes a weak one (RFC 9110, section 8.8.1).
+/// strong `ETag` becomes a weak one (RFC 9110, section 8.8.1). The same is done for `HEAD`, and the `ETag` of a 304 becomes
+/// weak if the client has sent the weak one.
 ///
 /// If a filter ends the message, the body fails, so that clients see that it is not complete.
 #[derive(Clone)]
@@ -127,13 +128,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let watch = (!matches!(*request.method(), Method::HEAD | Method::CONNECT)).then(|| Watch {
+        let watch = (*request.method() != Method::CONNECT).then(|| Watch {
+            weak_tags: WeakTags::of(request.headers()),
             layer: self.layer.clone(),
             method: request.method().clone(),
             uri: request.uri().clone(),
         });
         if !self.layer.settings.keep_request_fields {
-            // Also of HEAD, whose response describes that to GET.
             for name in [RANGE, IF_RANGE, ACCEPT_ENCODING] {
                 request.headers_mut().remove(name);
             }
@@ -147,11 +148,15 @@ struct Watch {
     layer: ResponseBodyFilterLayer,
     method: Method,
     uri: Uri,
+    weak_tags: WeakTags,
 }
 
 impl Watch {
     fn apply<R>(&self, response: Response<R>) -> Response<FilteredBody<R>> {
         let (mut parts, body) = response.into_parts();
+        if parts.status == StatusCode::NOT_MODIFIED {
+            self.weak_tags.weaken(&mut parts.headers);
+        }
         let has_no_body = parts.status.is_informational()
             || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || !self.layer.settings.has_type(&parts.headers);
@@ -160,11 +165,15 @@ impl Watch {
         let filter = if has_no_body { None } else { self.layer.settings.filters.filter(&head) };
         let is_whole =
             parts.status != StatusCode::PARTIAL_CONTENT && (self.layer.settings.encoded || !is_encoded(&parts.headers));
-        let Some(filter) = filter.filter(|filter| !filter.changes_body() || is_whole) else {
+        let Some(mut filter) = filter.filter(|filter| !filter.changes_body() || is_whole) else {
             return Response::from_parts(parts, FilteredBody::plain(body));
         };
         if filter.changes_body() {
             changed_content::of_response(&mut parts.headers);
+        }
+        if self.method == Method::HEAD {
+            filter.head_only();
+            return Response::from_parts(parts, FilteredBody::plain(body));
         }
         let outcome = Outcome { counts: Arc::clone(&self.layer.counts), ..Outcome::default() };
         Response::from_parts(parts, FilteredBody::new(body, filter, outcome))

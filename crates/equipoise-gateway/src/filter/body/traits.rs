@@ -49,6 +49,9 @@ pub trait BodyFilter: Send {
         Ok(())
     }
 
+    /// The response is one to `HEAD`, so it has no body, and no other method is called after this one. Default: nothing.
+    fn head_only(&mut self) {}
+
     /// Looks at the trailers, or changes them. Default: nothing.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         let _ = trailers;
@@ -147,7 +150,8 @@ pub struct FilteredResponse<'r> {
     note = "each body needs a filter of its own: use a closure `|_: &FilteredResponse<'_>| Some(Box::new(filter) as Box<dyn BodyFilter>)` that creates it"
 )]
 pub trait FilterResponse: Send + Sync {
-    /// Returns the filter for a response, or `None` if its body is passed on as it is.
+    /// Returns the filter for a response, or `None` if its body is passed on as it is. It is also called for responses to
+    /// `HEAD`, whose fields are those of the response to `GET`.
     fn filter(&self, response: &FilteredResponse<'_>) -> Option<Box<dyn BodyFilter>>;
 }
 
