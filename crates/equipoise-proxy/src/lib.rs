@@ -108,13 +108,18 @@ pub mod __private {
         check::host_and_port(text).map(|parsed| parsed.host)
     }
 
-    /// Returns the host that the client asked for: the `Host` with which the request came, or the authority of its target.
+    /// Returns the authority that the client asked for: the `Host` with which the request came, or the authority of its
+    /// target.
+    pub fn asked_authority(head: RequestHead<'_>) -> Option<&[u8]> {
+        match headers::OriginalHost::of(head.headers, head.extensions) {
+            Some(host) => Some(host.as_bytes()),
+            None => Some(head.uri.authority()?.as_str().as_bytes()),
+        }
+    }
+
+    /// Returns the host of the [authority](asked_authority) that the client asked for.
     pub fn asked_for(head: RequestHead<'_>) -> Option<&str> {
-        let text = match headers::OriginalHost::of(head.headers, head.extensions) {
-            Some(host) => host.as_bytes(),
-            None => head.uri.authority()?.as_str().as_bytes(),
-        };
-        host_of(text)
+        host_of(asked_authority(head)?)
     }
 
     /// Returns what is wrong with a redirect. `has_prefix` is whether it belongs to a prefix of the path.

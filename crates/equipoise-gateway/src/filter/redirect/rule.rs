@@ -1,9 +1,9 @@
 use equipoise_proxy::{
-    __private::{asked_for, check_redirect, client_scheme, host_of, redirect_location},
+    __private::{asked_authority, asked_for, check_redirect, client_scheme, host_of, redirect_location},
     route::Redirect,
 };
 use equipoise_tower::RequestHead;
-use http::{HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderValue, Request, StatusCode, Uri, uri::PathAndQuery};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::filter::pattern::{InvalidPattern, PathPattern};
@@ -295,7 +295,23 @@ impl RedirectRule {
         let path = changed.as_deref().unwrap_or(path);
         let location = redirect_location(&self.redirect, request, segments, path, query)?;
         let text = std::str::from_utf8(location.as_bytes()).ok()?;
-        let is_same = request.uri().path_and_query().is_some_and(|target| target.as_str() == text);
-        if is_same { None } else { HeaderValue::try_from(utf8_percent_encode(text, NOT_IN_URI).to_string()).ok() }
+        if is_target(request, text) {
+            None
+        } else {
+            HeaderValue::try_from(utf8_percent_encode(text, NOT_IN_URI).to_string()).ok()
+        }
     }
+}
+
+/// Returns whether a location is the URL that the client has asked for.
+fn is_target<B>(request: &Request<B>, location: &str) -> bool {
+    let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let Some((scheme, rest)) = location.split_once("://") else { return location == target };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let port: &[u8] = if scheme.eq_ignore_ascii_case("https") { b":443" } else { b":80" };
+    let without_port = |authority: &'_ [u8]| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    scheme.eq_ignore_ascii_case(client_scheme(request.extensions()))
+        && (path == target || path.is_empty() && target == "/")
+        && asked_authority(RequestHead::of(request))
+            .is_some_and(|asked| without_port(asked) == without_port(authority.as_bytes()))
 }

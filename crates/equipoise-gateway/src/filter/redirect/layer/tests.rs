@@ -41,6 +41,11 @@ fn rules_lead_to_their_targets() {
         (RedirectRule::remove_trailing_slash(), "http://a/x/?y", Some("/x?y")),
         (RedirectRule::remove_trailing_slash(), "http://a/", None),
         (RedirectRule::remove_trailing_slash(), "http://a//evil.test/", Some("/evil.test")),
+        (RedirectRule::exact("/x", "http://a.test/x"), "http://A.test:80/x", None),
+        (RedirectRule::exact("/x", "http://a.test/x"), "http://a.test/x?y", None),
+        (RedirectRule::exact("/x", "http://a.test/x"), "http://a.test:8080/x", Some("http://a.test/x")),
+        (RedirectRule::exact("/x", "http://a.test/x"), "http://b.test/x", Some("http://a.test/x")),
+        (RedirectRule::exact("/x", "https://a.test/x"), "http://a.test/x", Some("https://a.test/x")),
         (RedirectRule::exact("/a/**", "/b\"c"), "http://a/a", Some("/b%22c")),
     ] {
         assert_eq!(location([rule.clone()], url).as_deref(), expected, "{rule:?} {url}");
