@@ -114,6 +114,7 @@ fn policies_that_open_a_site_or_would_panic_are_refused() {
         (origin().headers(["a b"]), "Header"),
         (origin().headers(["*"]), "Header"),
         (origin().methods([Method::TRACE]), "Method"),
+        (origin().methods([Method::OPTIONS]), "Method"),
         (origin().methods(["*".parse().expect("a token")]), "Method"),
         (CorsPolicy::origins(["*"]), "Origin"),
         (CorsPolicy::origins(["null"]), "Origin"),

@@ -66,10 +66,10 @@ pub enum InvalidCors {
         /// The text that was refused.
         name: String,
     },
-    /// Browsers never send such a request, or would take the method for any one.
-    #[error("browsers do not send the method {method}; write methods such as PUT")]
+    /// Browsers never send such a request, would take the method for any one, or ask with it what is allowed.
+    #[error("sites cannot use the method {method}; write methods such as PUT")]
     Method {
-        /// The method that was refused: `CONNECT`, `TRACE`, `TRACK` or `*`.
+        /// The method that was refused: `CONNECT`, `OPTIONS`, `TRACE`, `TRACK` or `*`.
         method: Method,
     },
 }
@@ -112,11 +112,12 @@ impl CorsPolicy {
         }
     }
 
-    /// Sets the methods that are allowed. Default: `GET`, `HEAD` and `POST`, which browsers also allow without asking.
+    /// Sets the methods that are allowed. `OPTIONS` cannot be one of them, because browsers ask with it. Default: `GET`, `HEAD`
+    /// and `POST`, which browsers also allow without asking.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = methods.into_iter().collect();
-        let refused = |method: &&Method| matches!(method.as_str(), "CONNECT" | "TRACE" | "TRACK" | "*");
+        let refused = |method: &&Method| matches!(method.as_str(), "CONNECT" | "OPTIONS" | "TRACE" | "TRACK" | "*");
         if let Some(method) = self.methods.iter().find(refused) {
             self.wrong.get_or_insert(InvalidCors::Method { method: method.clone() });
         }
