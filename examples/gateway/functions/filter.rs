@@ -223,10 +223,11 @@ pub(super) fn add_paths(
     context: Context<'_>,
 ) -> Result<(), ConfigError> {
     let Some(table) = table.map(Spanned::get_ref) else { return Ok(()) };
+    // A route without authentication must not have requests that a backend reads as those for another one.
+    let strict = |policy: UriPolicy| policy.on(PathFault::DoubleEncoding, PathAction::Refuse);
     let policy = match table {
-        // A route without authentication must not have requests that a backend reads as those for another one.
-        PathsTable::Refuse => UriPolicy::new().on(PathFault::DoubleEncoding, PathAction::Refuse),
-        PathsTable::Normalize => UriPolicy::normalizing(),
+        PathsTable::Refuse => strict(UriPolicy::new()),
+        PathsTable::Normalize => strict(UriPolicy::normalizing()),
         PathsTable::Each(each) => each_path(each),
     };
     let place = format!("{place} paths");

@@ -65,7 +65,7 @@ pub(crate) fn check<'t>(
             && (!of_listener.0.rule.is_empty() || of_listener.0.denies_others())
         {
             let message = "the filter of the listener has rules, which do not hold here, because this filter replaces it: repeat \
-                           them, or add default = \"allow\" if they should not hold";
+                           those that should hold, and write default = \"deny\" or \"allow\"";
             return Err(source.error(span, message));
         }
     }
@@ -78,5 +78,5 @@ fn needs_credentials(tables: &Tables<'_>) -> bool {
 
 /// Whether a filter does not say which requests are let through.
 fn is_silent(filter: &Setting<FilterTable>) -> bool {
-    matches!(filter, Setting::On(table) if table.rule.is_empty() && table.default.is_none())
+    matches!(filter, Setting::On(table) if table.default.is_none())
 }

@@ -10,6 +10,8 @@ use serde::{
     },
 };
 
+use crate::config::values::filled;
+
 /// The value of a key of a function.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Setting<T> {
@@ -97,7 +99,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for OneOrMany<T> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMany<T>, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
+                filled(SeqAccessDeserializer::new(list)).map(OneOrMany)
             }
         }
 

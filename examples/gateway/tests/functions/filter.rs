@@ -94,6 +94,7 @@ async fn paths_are_refused_or_rewritten_before_a_route_is_looked_for() {
         ("normalize", "/static/../admin", 403),
         ("normalize", "//admin", 403),
         ("normalize", "/static/..%2fadmin", 400),
+        ("normalize", "/static/%252e%252e/admin", 400),
     ] {
         let listener = format!("pool = \"web\"\npaths = \"{paths}\"\n{route}");
         let gateway = start(&folder, &listener, &backend).await;
