@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use equipoise::{affinity::source::PeerAddr, health::AdminState, monitor::live::MonitorEventKind};
+use equipoise::{
+    affinity::source::PeerAddr, gateway::cache::PurgeError, health::AdminState, monitor::live::MonitorEventKind,
+};
 use http::{StatusCode, request::Parts};
 use percent_encoding::percent_decode_str;
 
@@ -122,6 +124,7 @@ pub(super) async fn purge_cache(state: &State, head: &Parts) -> Answer {
     match functions::purge(&state.functions, store, what).await {
         Ok(Some(count)) => Ok(text(format!("{count} removed\n"))),
         Ok(None) => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such cache: see GET /functions")),
+        Err(error @ PurgeError::Store(_)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         Err(error) => Err(wrong(error.to_string())),
     }
 }

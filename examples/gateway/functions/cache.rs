@@ -217,24 +217,27 @@ fn unknown(name: &str, stores: &CacheStores) -> String {
 ///
 /// # Errors
 ///
-/// A URL or a tag is not valid.
+/// A URL or a tag is not valid, or a store has failed. The other stores are purged all the same.
 pub(crate) async fn purge(
     functions: &Functions,
     store: Option<&str>,
     what: &Purged<'_>,
 ) -> Result<Option<usize>, PurgeError> {
     let caches = functions.of_type::<CacheFunction>().filter(|cache| store.is_none_or(|store| store == cache.store));
-    let mut count = None;
+    let (mut count, mut failed) = (None, None);
     for handle in caches.map(|cache| cache.layer.handle()).collect::<Vec<_>>() {
         let removed = match what {
-            Purged::Url(url) => handle.purge_url(url).await?,
-            Purged::Prefix(prefix) => handle.purge_prefix(prefix).await?,
-            Purged::Tag(tag) => handle.purge_tag(tag).await?,
+            Purged::Url(url) => handle.purge_url(url).await,
+            Purged::Prefix(prefix) => handle.purge_prefix(prefix).await,
+            Purged::Tag(tag) => handle.purge_tag(tag).await,
             Purged::All => handle.purge_all().await,
         };
-        count = Some(count.unwrap_or(0) + removed);
+        match removed {
+            Ok(removed) => count = Some(count.unwrap_or(0) + removed),
+            Err(error) => failed = Some(error),
+        }
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
 }
 
 impl Function for CacheFunction {

@@ -81,8 +81,8 @@ pub enum CacheConfigError {
     Heuristic(f32),
 }
 
-/// Why a purge was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a purge was refused or has failed.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PurgeError {
     /// The text is not an absolute URL.
@@ -91,4 +91,7 @@ pub enum PurgeError {
     /// The text is not a tag.
     #[error("{0:?} must be a tag: 1 to 1024 visible ASCII characters")]
     Tag(String),
+    /// The store has failed. It may have removed a part of the responses.
+    #[error(transparent)]
+    Store(#[from] super::store::StoreError),
 }

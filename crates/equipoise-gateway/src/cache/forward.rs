@@ -90,7 +90,8 @@ impl Removal {
         let engine = Arc::clone(&self.engine);
         Some(runtime.spawn(async move {
             for url in urls {
-                engine.store.purge(&Purge::Url(url.clone())).await;
+                // The request itself has not failed. The store has counted the error.
+                let _ = engine.store.purge(&Purge::Url(url.clone())).await;
                 engine.flights.detach(|key| key.url() == url);
             }
         }))

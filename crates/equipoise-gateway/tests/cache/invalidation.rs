@@ -1,11 +1,16 @@
-//! What requests with unsafe methods remove (RFC 9111, 4.4).
+//! What requests with unsafe methods remove (RFC 9111, 4.4), and removals that fail.
 
-use std::sync::Arc;
+use std::{error::Error as _, sync::Arc, time::SystemTime};
 
 use equipoise_core::{EndpointId, PickError};
 use equipoise_gateway::{
     Identity, Mechanism,
-    cache::{CacheLayer, KeyPolicy, SharedStore, store::MemoryStore},
+    cache::{
+        CacheLayer, KeyPolicy, PurgeError, SharedStore,
+        store::{
+            Entry, Generation, Key, Lookup, MemoryStore, Purge, Store, StoreError, StoreFuture, StoreStats, Stored,
+        },
+    },
 };
 use equipoise_tower::{Error, FailureStage};
 
@@ -151,4 +156,52 @@ async fn a_request_through_another_cache_with_the_store_ends_the_waiting_for_old
     release.send(()).expect("the fetch is in progress");
     assert_eq!(slow.await.expect("no panic"), "old");
     assert_eq!(reading.get("/", &[]).await.body, "new");
+}
+
+/// A store that removes nothing.
+struct Stuck(MemoryStore);
+
+impl Store for Stuck {
+    fn get(&self, key: &Key, now: SystemTime) -> StoreFuture<'_, Lookup> {
+        self.0.get(key, now)
+    }
+
+    fn put(&self, key: &Key, entry: Entry, generation: Generation) -> StoreFuture<'_, Stored> {
+        self.0.put(key, entry, generation)
+    }
+
+    fn remove(&self, _: &Key) -> StoreFuture<'_, Result<usize, StoreError>> {
+        StoreFuture::ready(Err(StoreError::new("it is stuck")))
+    }
+
+    fn purge(&self, _: &Purge) -> StoreFuture<'_, Result<usize, StoreError>> {
+        StoreFuture::ready(Err(StoreError::new("it is stuck")))
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.0.stats()
+    }
+}
+
+#[tokio::test]
+async fn a_purge_that_the_store_has_not_done_is_an_error_with_its_reason() {
+    let stage = Stage::of(CacheLayer::with_store(Stuck(MemoryStore::new(1 << 20))));
+    let handle = stage.cache.handle();
+    for purged in [
+        handle.purge_url("http://example.com/").await,
+        handle.purge_prefix("http://example.com/").await,
+        handle.purge_tag("a").await,
+        handle.purge_all().await,
+    ] {
+        let Err(PurgeError::Store(error)) = purged else { panic!("{purged:?}") };
+        assert!(error.to_string().ends_with(": it is stuck"), "{error}");
+        assert_eq!(error.source().expect("the error of the store").to_string(), "it is stuck");
+    }
+}
+
+#[tokio::test]
+async fn a_request_passes_although_the_store_does_not_remove_its_responses() {
+    let stage = Stage::of(CacheLayer::with_store(Stuck(MemoryStore::new(1 << 20))));
+    stage.backend.answers(200, &[], "done");
+    assert_eq!(stage.ask("POST", "/", &[]).await.body, "done");
 }

@@ -264,15 +264,15 @@ async fn purges_remove_by_url_prefix_tag_and_all() {
         assert!(stage.get("/a/b?c", &[]).await.is_hit());
     };
     fill().await;
-    assert_eq!(handle.purge_url("http://Example.com:80/a/b?c").await, Ok(1));
+    assert_eq!(handle.purge_url("http://Example.com:80/a/b?c").await.ok(), Some(1));
     fill().await;
-    assert_eq!(handle.purge_prefix("http://example.com/a/").await, Ok(1));
+    assert_eq!(handle.purge_prefix("http://example.com/a/").await.ok(), Some(1));
     for tag in ["a", "b", "c", "d"] {
         fill().await;
-        assert_eq!(handle.purge_tag(tag).await, Ok(1));
+        assert_eq!(handle.purge_tag(tag).await.ok(), Some(1));
     }
     fill().await;
-    assert_eq!(handle.purge_all().await, 1);
+    assert_eq!(handle.purge_all().await.ok(), Some(1));
     assert!(handle.purge_url("/a").await.is_err() && handle.purge_tag("a b").await.is_err());
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use equipoise_gateway::cache::store::Stored;
+use equipoise_gateway::cache::store::{Purge, Store, Stored};
 
 use super::{away, connected, eventually, fake, is_stored, layer, limits, passed, put, server::Server, stats, store};
 
@@ -147,6 +147,25 @@ async fn what_is_no_answer_is_counted_and_decides_nothing() {
         assert_eq!(put(&store, "a").await, Stored::Failed, "{text}");
         let cached = store.connection_stats();
         assert_eq!((cached.invalid + cached.refused, cached.connects), (3, 1), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_of_a_prefix_that_stops_in_the_middle_is_an_error() {
+    for last in [&b"-ERR no\r\n"[..], b"*1\r\n$1\r\n0\r\n", b"$-1\r\n"] {
+        let url = fake::serve(move |name, before| match (name, before) {
+            ("CLIENT" | "SCRIPT", _) => b"+OK\r\n".to_vec(),
+            ("SCAN", 0) => b"*2\r\n$1\r\n7\r\n*1\r\n$21\r\nequipoise:cache:e:1:a\r\n".to_vec(),
+            ("SCAN", _) => last.to_vec(),
+            ("UNLINK", _) => b":1\r\n".to_vec(),
+            _ => b":0\r\n".to_vec(),
+        })
+        .await;
+        let store = store(&url).build().unwrap();
+        eventually("connected", || store.connection_stats().connected).await;
+        let text = String::from_utf8_lossy(last);
+        assert!(store.purge(&Purge::Prefix("a".to_owned())).await.is_err(), "{text}");
+        assert_eq!(store.stats().errors, 1, "{text}");
     }
 }
 

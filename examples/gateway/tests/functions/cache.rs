@@ -77,6 +77,34 @@ async fn a_purge_needs_an_operator() {
 }
 
 #[tokio::test]
+async fn a_purge_that_a_store_has_not_done_is_answered_with_503_and_the_reason() {
+    let (backend, folder) = (numbered("cache-tag: a\r\n"), Folder::new());
+    // Nothing listens there.
+    let listener = r#"
+        pool = "web"
+        cache = { store = "main" }
+        [[listener.route]]
+        path_prefix = "/away"
+        pool = "web"
+        cache = { store = "away" }
+        [cache.away]
+        redis = { url = "redis://127.0.0.1:1" }
+    "#;
+    let gateway = start_cached(&folder, listener, &backend).await;
+    let mut client = gateway.connect(0).await;
+    assert_eq!([client.get("/").await.body, client.get("/").await.body], ["1", "1"]);
+    let mut admin = gateway.connect(1).await;
+    for purge in ["tag=leaked", "all&cache=away", "prefix=http://localhost/", "url=http://localhost/away"] {
+        let answer = admin.post(&format!("/cache/purge?{purge}")).await;
+        assert_eq!(answer.status, 503, "{purge}");
+        assert!(answer.body.contains("the Redis server cannot be used: "), "{}", answer.body);
+    }
+    // The store that works was purged all the same.
+    assert_eq!(client.get("/").await.body, "2");
+    assert_eq!(admin.post("/cache/purge?all&cache=main").await.status, 200);
+}
+
+#[tokio::test]
 async fn nothing_of_the_cache_is_sent_before_authentication_and_identities_have_their_own_responses() {
     let (backend, folder) = (numbered(""), Folder::new());
     // The SHA-256 of `a` and of `b`.

@@ -16,6 +16,7 @@
 
 mod codec;
 mod entry;
+mod error;
 mod filling;
 mod future;
 mod key;
@@ -32,6 +33,7 @@ pub use self::redis::{RedisConnectionStats, RedisStore, RedisStoreBuilder, Redis
 pub use self::{
     codec::DecodeError,
     entry::{Body, BodyBuilder, Entries, Entry, Head, Tag},
+    error::StoreError,
     future::StoreFuture,
     key::Key,
     memory::{MemoryStore, MemoryStoreBuilder, MemoryStoreError},
@@ -39,10 +41,11 @@ pub use self::{
 
 /// Keeps responses for the cache.
 ///
-/// A store never fails a request: when it cannot be reached, [`get`](Self::get) returns no entries, the other functions
-/// do nothing, and [`StoreStats::errors`] counts it. An implementation keeps four rules: its memory is bounded, `get`
-/// returns only entries that were stored under a key that is equal in full (not only in its hash),
-/// [`put`](Self::put) refuses what was purged since the given generation, and it does not replace a newer response.
+/// A store never fails a request: when it cannot be reached, [`get`](Self::get) returns no entries,
+/// [`put`](Self::put) stores nothing, and [`StoreStats::errors`] counts it. A removal that fails is counted too, and is an
+/// error, because the store may return later what should be gone. An implementation keeps four rules: its memory is
+/// bounded, `get` returns only entries that were stored under a key that is equal in full (not only in its hash), `put`
+/// refuses what was purged since the given generation, and it does not replace a newer response.
 pub trait Store: Send + Sync + 'static {
     /// Returns all variants that are stored under a key, the newest first, and the generation for a later
     /// [`put`](Self::put). Entries that [have expired](Entry::is_expired) at `now` are not returned.
@@ -55,11 +58,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes all variants that are stored under a key. Returns how many there were, or 0 if the store does not know.
     /// Responses to requests that are in progress are refused afterwards, as [`purge`](Self::purge) does.
-    fn remove(&self, key: &Key) -> StoreFuture<'_, usize>;
+    ///
+    /// The future returns a [`StoreError`] if the store may still have one of the variants.
+    fn remove(&self, key: &Key) -> StoreFuture<'_, Result<usize, StoreError>>;
 
     /// Removes all entries that `what` describes. Returns the number of removed keys, or 0 if the store does not know.
     /// Responses to requests that are in progress are refused afterwards if `what` describes them.
-    fn purge(&self, what: &Purge) -> StoreFuture<'_, usize>;
+    ///
+    /// The future returns a [`StoreError`] if the store may still have one of the entries, also if others are removed.
+    fn purge(&self, what: &Purge) -> StoreFuture<'_, Result<usize, StoreError>>;
 
     /// Returns the counters and the size of the store.
     fn stats(&self) -> StoreStats;

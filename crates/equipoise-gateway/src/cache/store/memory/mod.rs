@@ -14,7 +14,8 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use self::{index::Index, purged::Purged};
 use super::{
-    Entries, Entry, Generation, Key, Lookup, Purge, Store, StoreFuture, StoreStats, Stored, Tag, key::KeyHasher,
+    Entries, Entry, Generation, Key, Lookup, Purge, Store, StoreError, StoreFuture, StoreStats, Stored, Tag,
+    key::KeyHasher,
 };
 
 pub use self::builder::{MemoryStoreBuilder, MemoryStoreError};
@@ -273,12 +274,14 @@ impl Store for MemoryStore {
         StoreFuture::ready(self.store(key, entry, generation))
     }
 
-    fn remove(&self, key: &Key) -> StoreFuture<'_, usize> {
-        StoreFuture::ready(self.remove_key(key))
+    /// Never fails.
+    fn remove(&self, key: &Key) -> StoreFuture<'_, Result<usize, StoreError>> {
+        StoreFuture::ready(Ok(self.remove_key(key)))
     }
 
-    fn purge(&self, what: &Purge) -> StoreFuture<'_, usize> {
-        StoreFuture::ready(self.remove_all(what))
+    /// Never fails.
+    fn purge(&self, what: &Purge) -> StoreFuture<'_, Result<usize, StoreError>> {
+        StoreFuture::ready(Ok(self.remove_all(what)))
     }
 
     /// Returns the counters and the size of the store. O(parts of the store), each locked for a moment.

@@ -18,7 +18,9 @@ use self::{
     operations::Operations,
     script::{Kind, Scripts, place},
 };
-use super::{Entries, Entry, Generation, Head, Key, Lookup, Purge, Store, StoreFuture, StoreStats, Stored, Tag};
+use super::{
+    Entries, Entry, Generation, Head, Key, Lookup, Purge, Store, StoreError, StoreFuture, StoreStats, Stored, Tag,
+};
 
 pub use self::builder::{RedisStoreBuilder, RedisStoreError};
 
@@ -44,7 +46,8 @@ pub use self::builder::{RedisStoreBuilder, RedisStoreError};
 /// operation times out and no reply to any other one has arrived meanwhile, operations fail at once until the next reply.
 /// When the connection has ended, a task connects again, with waits from 50 ms to 5 s.
 ///
-/// **A purge that fails is lost**: when the server is back, it may still have the entries, until they expire.
+/// **A purge that fails is lost**: it returns a [`StoreError`], and [`StoreStats::errors`] counts it. When the server is
+/// back, it may still have the entries, until they expire, so the purge should be tried again.
 ///
 /// # Purges
 ///
@@ -161,12 +164,12 @@ impl RedisStore {
         };
         let answer = self.server.run(self.lookup_timeout, call).await;
         let lookup = match answer.map(|answer| self.read(answer, &key, now)) {
-            Some(Some(lookup)) => lookup,
-            Some(None) => {
+            Ok(Some(lookup)) => lookup,
+            Ok(None) => {
                 self.counters.invalid.fetch_add(1, Relaxed);
                 Lookup::default()
             }
-            None => Lookup::default(),
+            Err(_) => Lookup::default(),
         };
         if let (Some(local), Some(changes), false) = (&self.local, changes, lookup.entries.is_empty()) {
             local.remember(&key, &lookup, changes);
@@ -243,20 +246,20 @@ impl RedisStore {
             local.forget(&key);
         }
         match answer {
-            Some(Value::Int(1)) => {
+            Ok(Value::Int(1)) => {
                 self.counters.stored.fetch_add(1, Relaxed);
                 Stored::Yes
             }
-            Some(Value::Int(0)) => {
+            Ok(Value::Int(0)) => {
                 self.counters.refused_purged.fetch_add(1, Relaxed);
                 Stored::Purged
             }
-            Some(Value::Int(2)) => Stored::Superseded,
-            Some(_) => {
+            Ok(Value::Int(2)) => Stored::Superseded,
+            Ok(_) => {
                 self.counters.invalid.fetch_add(1, Relaxed);
                 Stored::Failed
             }
-            None => Stored::Failed,
+            Err(_) => Stored::Failed,
         }
     }
 }
@@ -277,13 +280,14 @@ impl Store for RedisStore {
         StoreFuture::boxed(self.store(key.clone(), entry, generation))
     }
 
-    fn remove(&self, key: &Key) -> StoreFuture<'_, usize> {
+    fn remove(&self, key: &Key) -> StoreFuture<'_, Result<usize, StoreError>> {
         StoreFuture::boxed(self.remove_key(key.clone()))
     }
 
     /// Removes all entries that `what` describes. Returns the number of removed keys for [`Purge::Prefix`], 1 or 0 for
-    /// [`Purge::Url`] without those that have an extra part, and otherwise 0.
-    fn purge(&self, what: &Purge) -> StoreFuture<'_, usize> {
+    /// [`Purge::Url`] without those that have an extra part, and otherwise 0. Returns a [`StoreError`] if the server does
+    /// not confirm each step in time: a purge of a prefix may then have removed a part.
+    fn purge(&self, what: &Purge) -> StoreFuture<'_, Result<usize, StoreError>> {
         StoreFuture::boxed(self.remove_all(what.clone()))
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use equipoise_affinity::__private::{Failure, Link, LinkSettings};
+use equipoise_affinity::__private::{Failure, Link, LinkSettings, explain};
 use redis::{Cmd, Value};
 use tokio::{
     runtime::Handle,
@@ -18,6 +18,21 @@ use tokio::{
 const MAX_OPERATIONS: usize = 1024;
 /// The entries that are on their way to the server at the same time, in KiB. An entry of the maximum size fits.
 const MAX_WRITING: u32 = 80 * 1024;
+
+/// Why the server has not done an operation, or may not have done it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OperationError {
+    #[error("the Redis server cannot be used: {0}")]
+    Unusable(String),
+    #[error("too many operations wait for the Redis server")]
+    Saturated,
+    #[error("the Redis server has not answered in time")]
+    TimedOut,
+    #[error("the connection to the Redis server has ended")]
+    Ended,
+    #[error("the answer of the Redis server cannot be read")]
+    Invalid,
+}
 
 /// The operations on the server. They are bounded and counted.
 pub(super) struct Operations {
@@ -54,25 +69,28 @@ impl Operations {
         permit
     }
 
-    /// Runs a command, which may be a call of a script: `command` gets whether it has to contain the text. Returns `None`
-    /// if the server cannot be used, if no answer comes in time, or if the server refuses; the counters say which.
-    pub(super) async fn run(&self, max: Duration, command: impl Fn(bool) -> Cmd) -> Option<Value> {
-        let (permit, live) = (self.operations.try_acquire().ok(), self.link.live());
-        let (Some(_permit), Some(live)) = (permit, live) else {
+    /// Runs a command, which may be a call of a script: `command` gets whether it has to contain the text. Returns an
+    /// error if the server cannot be used, if no answer comes in time, or if the server refuses, and counts it.
+    pub(super) async fn run(&self, max: Duration, command: impl Fn(bool) -> Cmd) -> Result<Value, OperationError> {
+        let Ok(_permit) = self.operations.try_acquire() else {
             self.unavailable.fetch_add(1, Relaxed);
-            return None;
+            return Err(OperationError::Saturated);
         };
-        let failed = match live.run_within(max, command).await {
-            Ok(answer) => return Some(answer),
-            Err(Failure::TimedOut) => &self.timeouts,
-            Err(Failure::Ended) => &self.refused,
+        let Some(live) = self.link.live() else {
+            self.unavailable.fetch_add(1, Relaxed);
+            return Err(OperationError::Unusable(self.link.reason().unwrap_or_default()));
+        };
+        let (counter, error) = match live.run_within(max, command).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failure::TimedOut) => (&self.timeouts, OperationError::TimedOut),
+            Err(Failure::Ended) => (&self.refused, OperationError::Ended),
             Err(Failure::Refused(error)) => {
                 tracing::debug!(code = error.code(), "the cache's Redis server refused an operation");
-                &self.refused
+                (&self.refused, OperationError::Unusable(explain(&error)))
             }
         };
-        failed.fetch_add(1, Relaxed);
-        None
+        counter.fetch_add(1, Relaxed);
+        Err(error)
     }
 }
 

@@ -5,31 +5,26 @@ use std::sync::atomic::Ordering::Relaxed;
 use redis::{Value, cmd};
 
 use super::{
-    super::{Key, Purge},
+    super::{Key, Purge, StoreError},
     RedisStore,
+    operations::OperationError,
     script::{Kind, place},
 };
 
 impl RedisStore {
     /// Notes a purge in the table, and removes the entries of one name. Returns how many that were.
-    async fn purge_place(&self, name: Vec<u8>, place: &str) -> usize {
+    async fn purge_place(&self, name: Vec<u8>, place: &str) -> Result<usize, OperationError> {
         let keys = [name, self.table()];
         let call = |text| {
             let mut call = self.scripts.purge.call(&keys, text);
             call.arg(place);
             call
         };
-        match self.server.run(self.write_timeout, call).await {
-            Some(Value::Int(count)) => usize::try_from(count).unwrap_or(0),
-            Some(_) => {
-                self.counters.invalid.fetch_add(1, Relaxed);
-                0
-            }
-            None => 0,
-        }
+        let answer = self.server.run(self.write_timeout, call).await?;
+        self.count(&answer)
     }
 
-    pub(super) async fn remove_key(&self, key: Key) -> usize {
+    pub(super) async fn remove_key(&self, key: Key) -> Result<usize, StoreError> {
         if let Some(local) = &self.local {
             local.forget(&key);
         }
@@ -38,10 +33,10 @@ impl RedisStore {
         if let Some(local) = &self.local {
             local.forget(&key);
         }
-        removed
+        removed.map_err(StoreError::new)
     }
 
-    pub(super) async fn remove_all(&self, what: Purge) -> usize {
+    pub(super) async fn remove_all(&self, what: Purge) -> Result<usize, StoreError> {
         if let Some(local) = &self.local {
             local.clear();
         }
@@ -50,35 +45,33 @@ impl RedisStore {
         let removed = match what {
             Purge::Url(url) => {
                 let name = Key::new(&url, b"").map_or_else(none, |key| self.name(&key));
-                self.purge_place(name, &place(Kind::Url, url.as_bytes())).await.min(1)
+                let removed = self.purge_place(name, &place(Kind::Url, url.as_bytes())).await;
+                removed.map(|variants| variants.min(1))
             }
             Purge::Tag(tag) => self.purge_place(none(), &place(Kind::Tag, tag.as_str().as_bytes())).await,
             Purge::All => self.purge_place(none(), "f").await,
-            Purge::Prefix(prefix) => {
-                // First: what is stored from now on was requested after the purge has begun.
-                self.purge_place(none(), "x").await;
-                self.scan(&prefix).await
-            }
+            // First: what is stored from now on was requested after the purge has begun.
+            Purge::Prefix(prefix) => match self.purge_place(none(), "x").await {
+                Ok(_) => self.scan(&prefix).await,
+                failed => failed,
+            },
         };
         if let Some(local) = &self.local {
             local.clear();
         }
-        removed
+        removed.map_err(StoreError::new)
     }
 
     /// Removes the keys with URLs that begin with a text. Ends early if the server fails.
-    async fn scan(&self, prefix: &str) -> usize {
+    async fn scan(&self, prefix: &str) -> Result<usize, OperationError> {
         let pattern = format!("{}e:*:{}*", escape(&self.prefix), escape(prefix));
         let (mut cursor, mut removed) = (String::from("0"), 0);
         loop {
             let mut scan = cmd("SCAN");
             scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let Some(Value::Array(answer)) = self.server.run(self.write_timeout, |_| scan.clone()).await else {
-                return removed;
-            };
-            let (Some(Value::BulkString(next)), Some(Value::Array(names))) = (answer.first(), answer.get(1)) else {
-                return removed;
-            };
+            let answer = self.server.run(self.write_timeout, |_| scan.clone()).await?;
+            let Value::Array(answer) = answer else { return Err(self.invalid()) };
+            let [Value::BulkString(next), Value::Array(names)] = &answer[..] else { return Err(self.invalid()) };
             let mut unlink = cmd("UNLINK");
             let mut any = false;
             for name in names {
@@ -90,16 +83,28 @@ impl RedisStore {
                 }
             }
             if any {
-                let Some(Value::Int(count)) = self.server.run(self.write_timeout, |_| unlink.clone()).await else {
-                    return removed;
-                };
-                removed += usize::try_from(count).unwrap_or(0);
+                let answer = self.server.run(self.write_timeout, |_| unlink.clone()).await?;
+                removed += self.count(&answer)?;
             }
             cursor = String::from_utf8_lossy(next).into_owned();
             if cursor == "0" {
-                return removed;
+                return Ok(removed);
             }
         }
+    }
+
+    /// Reads how many the server has removed.
+    fn count(&self, answer: &Value) -> Result<usize, OperationError> {
+        match answer {
+            Value::Int(count) => Ok(usize::try_from(*count).unwrap_or(0)),
+            _ => Err(self.invalid()),
+        }
+    }
+
+    /// Counts an answer that cannot be read.
+    fn invalid(&self) -> OperationError {
+        self.counters.invalid.fetch_add(1, Relaxed);
+        OperationError::Invalid
     }
 
     /// Returns the URL in the name of a key.
