@@ -29,7 +29,7 @@ use equipoise_core::__private as guard;
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "redis")]
-    pub use crate::link::{Failure, Link, LinkSettings, Live, Script, Server, WrongUrl, explain};
+    pub use crate::link::{Failure, Link, LinkSettings, Live, Script, Server, WrongUrl, explain, is_full};
 }
 
 pub use crate::{

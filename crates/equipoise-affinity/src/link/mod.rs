@@ -35,7 +35,7 @@ use self::{
 };
 pub use self::{
     live::{Failure, Live},
-    reason::explain,
+    reason::{explain, is_full},
     script::Script,
     server::{Server, WrongUrl},
 };

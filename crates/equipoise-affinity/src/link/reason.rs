@@ -20,6 +20,12 @@ pub fn explain(error: &ServerError) -> String {
     explain_code(code(error))
 }
 
+/// Returns whether an error says that the server can store nothing more for now: its memory is full, or it cannot save.
+/// Too many keys cause both.
+pub fn is_full(error: &ServerError) -> bool {
+    matches!(code(error), "OOM" | "MISCONF")
+}
+
 /// Returns the code of an error. Before version 7, Redis puts the error of a command in a script into the text of another
 /// one.
 pub(super) fn code(error: &ServerError) -> &str {
@@ -34,6 +40,7 @@ fn explain_code(code: &str) -> String {
              tag and the server that has its slot)"
         }
         "LOADING" => " (it loads its data)",
+        "MISCONF" => " (it cannot save its data)",
         "NOAUTH" | "WRONGPASS" => " (it wants another user or password)",
         "NOPERM" => " (the user may not use a command or a key)",
         "OOM" => " (its memory is full)",

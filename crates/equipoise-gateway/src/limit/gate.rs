@@ -131,12 +131,11 @@ impl Gate {
     /// Decides while Redis is unavailable.
     #[cfg(feature = "rate-limit-redis")]
     fn decide_alone(&self, demands: &Demands, unavailable: Unavailable) -> Outcome {
-        match self.shared.as_ref().map(|shared| shared.fallback) {
-            // Clients must not get rid of their limits by many requests at once.
-            Some(RedisFallback::Allow) if unavailable == Unavailable::Saturated => Ok(self.decide(demands)),
-            Some(RedisFallback::Allow) => Ok(Verdict::default()),
-            Some(RedisFallback::Deny) => Err(Undecided),
-            Some(RedisFallback::Local { .. }) | None => Ok(self.decide(demands)),
+        match (unavailable, self.shared.as_ref().map(|shared| shared.fallback)) {
+            (Unavailable::Away, Some(RedisFallback::Allow)) => Ok(Verdict::default()),
+            (Unavailable::Away, Some(RedisFallback::Deny)) => Err(Undecided),
+            // Clients must not get rid of their limits, or have others denied, by many requests or many keys.
+            (Unavailable::Saturated, _) | (_, Some(RedisFallback::Local { .. }) | None) => Ok(self.decide(demands)),
         }
     }
 

@@ -34,6 +34,8 @@ struct LocalLimit {
     /// The table of `limiter`, which gives no access to it.
     table: Shared,
     shape: Shape,
+    /// The burst of the whole quota, of which the quota in this process may be a part.
+    whole_burst: u32,
     dry_run: bool,
 }
 
@@ -58,7 +60,9 @@ impl LocalLimits {
             let table = Shared(std::sync::Arc::new(Table::new(keys)));
             // The limiter measures from the time at which it is created. So the times in the table are times of the clock.
             let limiter = GivenTime::at(0, || RateLimiter::new(governor_quota, table.clone(), GivenTime));
-            Ok(LocalLimit { limiter, table, shape: Shape::new(quota, limit.delay_after), dry_run: limit.dry_run })
+            let whole_burst = limit.bounded(limit.quota).max_burst();
+            let shape = Shape::new(quota, limit.delay_after);
+            Ok(LocalLimit { limiter, table, shape, whole_burst, dry_run: limit.dry_run })
         };
         Ok(Self { limits: limits.iter().map(build).collect::<Result<_, InvalidRateLimit>>()? })
     }
@@ -116,19 +120,19 @@ impl LocalLimits {
 impl LocalLimit {
     fn visit(&self, demand: Demand, now: u64, look_only: bool) -> (Reading, Visit) {
         let visit = Visit::new(demand.key, now, look_only);
-        // The limiter is not asked for more than the burst: it multiplies the units without a check for overflow.
-        let units = NonZeroU32::new(demand.units).filter(|units| units.get() <= self.shape.burst);
-        let decided = units.map(|units| GivenTime::at(now, || self.limiter.check_key_n(&visit, units)));
+        // What the whole quota could admit takes at most the whole bucket here: it is not too costly. The limiter is not
+        // asked for more, because it multiplies the units without a check for overflow.
+        let is_too_costly = demand.units > self.whole_burst;
+        let units = demand.units.min(self.shape.burst);
+        let decided = NonZeroU32::new(units)
+            .filter(|_| !is_too_costly)
+            .map(|units| GivenTime::at(now, || self.limiter.check_key_n(&visit, units)));
         let result = match decided {
-            Some(Ok(Ok(()))) => {
-                LimitResult::Admitted { delay: self.shape.delay(visit.before.get(), demand.units, now) }
-            }
-            Some(Ok(Err(_))) => {
-                LimitResult::Denied { retry_in: self.shape.retry_in(visit.before.get(), demand.units, now) }
-            }
+            Some(Ok(Ok(()))) => LimitResult::Admitted { delay: self.shape.delay(visit.before.get(), units, now) },
+            Some(Ok(Err(_))) => LimitResult::Denied { retry_in: self.shape.retry_in(visit.before.get(), units, now) },
             None | Some(Err(_)) => {
                 let _ = self.table.measure_and_replace(&visit, |_| Err::<((), Nanos), _>(()));
-                if demand.units == 0 { LimitResult::Admitted { delay: 0 } } else { LimitResult::TooCostly }
+                if is_too_costly { LimitResult::TooCostly } else { LimitResult::Admitted { delay: 0 } }
             }
         };
         // A look takes nothing, so it shows what was there before.

@@ -10,8 +10,8 @@
 //! Decisions are those of GCRA, by `governor`: a bucket that leaks steadily, so there are no windows at whose borders
 //! twice the quota would pass. The state of a key is one number.
 //!
-//! The number of keys is bounded. The table of keys is such that a flood of keys neither resets the bucket of a client
-//! nor denies new clients: see [`Limit::max_keys`].
+//! The number of keys in this process is bounded. The table of keys is such that a flood of keys neither resets the bucket
+//! of a client nor denies new clients: see [`Limit::max_keys`].
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -41,7 +41,8 @@
 //!
 //! With the feature `rate-limit-redis`, several gateways share their buckets in a Redis or Valkey server
 //! (`RedisLimits`). A request then waits for one round trip, at most 20 ms by default. While the server is unavailable,
-//! each gateway decides with its own buckets, or all requests are admitted or denied.
+//! each gateway decides with its own buckets, or all requests are admitted or denied. The server bounds the number of keys
+//! there, by their expiry and by its `maxmemory`.
 //!
 //! # What these limits do not do
 //!

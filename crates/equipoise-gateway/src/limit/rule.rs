@@ -105,10 +105,13 @@ impl Limit {
         quota.burst(quota.max_burst().min(free.saturating_add(1).saturating_add(delayed)))
     }
 
-    /// Sets how many keys can be told apart. If more keys are in use (their buckets are not full), a new key starts
-    /// with a part of its quota used. No key ever gets more than its quota. The table needs at most 53 bytes of memory
-    /// for each key: 0.8 GiB for the maximum, of which 80 MiB are allocated at once. Range: 1 to 2²⁴. Default: 65,536.
-    /// The key [`LimitKey::global`] needs one place only.
+    /// Sets how many keys this process can tell apart. If more keys are in use (their buckets are not full), a new key
+    /// starts with a part of its quota used. No key ever gets more than its quota. The table needs at most 53 bytes of
+    /// memory for each key: 0.8 GiB for the maximum, of which 80 MiB are allocated at once. Range: 1 to 2²⁴. Default:
+    /// 65,536. The key [`LimitKey::global`] needs one place only.
+    ///
+    /// With limits in Redis, this is the number of keys for which this process decides instead of the server. The number
+    /// of keys in Redis is bounded by their expiry and by the `maxmemory` of the server.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;

@@ -1,8 +1,11 @@
-//! Outages: the server is killed and restarted, hangs, or becomes a replica.
+//! Outages: the server is killed and restarted, hangs, is full, or becomes a replica.
 
 use std::time::{Duration, Instant};
 
-use equipoise_gateway::limit::{Quota, RedisFallback};
+use equipoise_gateway::{
+    DenialCode,
+    limit::{Quota, RedisFallback, RedisLimits},
+};
 
 use super::{
     by_key, connected, eventually, layer, passed, redis, response,
@@ -104,10 +107,80 @@ async fn the_fallback_can_be_to_allow_or_to_deny() {
     let deny = with(RedisFallback::Deny);
     let denied = response(&deny, "k").await;
     assert_eq!(denied.status(), 503);
-    assert_eq!(denied.extensions().get(), Some(&equipoise_gateway::DenialCode("rate_limit_unavailable")));
+    assert_eq!(denied.extensions().get(), Some(&DenialCode("rate_limit_unavailable")));
     let local = with(RedisFallback::Local { gateways: 0 });
     assert_eq!(passed(&local, "k", 5).await, 1);
     assert_eq!(stats(&local).disconnected, 5);
+}
+
+/// Lets the server have room for about 300 keys more.
+fn bound_memory(server: &Server) {
+    let memory: String = server.ask(&["INFO", "memory"]);
+    let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse::<u64>().ok()).unwrap();
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", &(used + 64 * 1024).to_string()]);
+}
+
+/// Settings with each fallback.
+fn fallbacks(server: &Server) -> [RedisLimits; 3] {
+    [RedisFallback::Allow, RedisFallback::Deny, RedisFallback::Local { gateways: 1 }]
+        .map(|fallback| redis(&server.url()).fallback(fallback))
+}
+
+#[tokio::test]
+async fn a_flood_of_keys_that_fills_the_server_gets_nobody_out_of_a_limit() {
+    for at in 0..3 {
+        let Some(server) = Server::start(&[]).await else { return };
+        let settings = fallbacks(&server)[at].clone();
+        let layer = connected(settings, [by_key("x", quota())]).await;
+        assert_eq!(passed(&layer, "old", 12).await, 9);
+        bound_memory(&server);
+        let mut keys = 0;
+        while stats(&layer).fallbacks == 0 {
+            keys += 1;
+            assert!(keys < 100_000, "the server is never full");
+            assert_eq!(status(&layer, &format!("flood-{keys}")).await, 200);
+        }
+        // The server has its bucket.
+        assert_eq!(passed(&layer, "old", 12).await, 0);
+        assert_eq!(passed(&layer, "new", 12).await, 9);
+        let full = stats(&layer);
+        assert_eq!((full.errors, full.disconnected, full.reconnects), (full.fallbacks, 0, 0), "{full:?}");
+        assert!(!full.connected && full.reason.unwrap().contains("OOM"));
+        let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+        assert_eq!(passed(&layer, "newer", 12).await, 9);
+        let roomy = stats(&layer);
+        assert_eq!((roomy.fallbacks, roomy.reason, roomy.connected), (full.fallbacks, None, true));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_from_the_beginning_gets_nobody_out_of_a_limit() {
+    let Some(server) = Server::start(&["--maxmemory", "1"]).await else { return };
+    for settings in fallbacks(&server) {
+        let layer = connected(settings, [by_key("x", quota())]).await;
+        assert_eq!(passed(&layer, "k", 12).await, 9);
+        assert_eq!((stats(&layer).errors, stats(&layer).disconnected), (12, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_costly_request_uses_at_most_the_whole_share_of_the_burst() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let costly = by_key("x", Quota::per_hour(30)).cost(|head| match head.headers.get("x-key") {
+        Some(key) if key == "huge" => 31,
+        _ => 20,
+    });
+    let layer = layer(redis(&url).fallback(RedisFallback::Local { gateways: 3 }), [costly]);
+    assert_eq!(status(&layer, "k").await, 200);
+    let denied = response(&layer, "k").await;
+    assert_eq!(denied.extensions().get(), Some(&DenialCode("rate_limited")));
+    // The share of 10 units comes back in an hour. Less than a minute has passed.
+    let after: u64 = denied.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3_540..=3_600).contains(&after), "{after}");
+    // The whole quota would not admit it either.
+    let huge = response(&layer, "huge").await;
+    assert_eq!(huge.extensions().get(), Some(&DenialCode("rate_limit_cost")));
+    assert!(!huge.headers().contains_key("retry-after"));
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use equipoise_gateway::cache::store::{Purge, Store, Stored};
+use equipoise_gateway::{
+    cache::store::{Purge, Store, Stored},
+    limit::RedisFallback,
+};
 
 use super::{away, connected, eventually, fake, is_stored, layer, limits, passed, put, server::Server, stats, store};
 
@@ -50,22 +53,24 @@ async fn a_server_that_stays_silent_is_left() {
 }
 
 #[tokio::test]
-async fn a_server_whose_memory_is_full_decides_on_no_limits_and_stores_nothing_but_is_still_read() {
+async fn a_server_whose_memory_is_full_decides_on_no_new_keys_and_stores_nothing_but_is_still_read() {
     let Some(server) = Server::start(&[]).await else { return };
     let (layer, store) = connected(limits(&server.url()), store(&server.url())).await;
     assert_eq!(put(&store, "a").await, Stored::Yes);
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(passed(&layer, "k", 12).await, 3);
-    assert_eq!((stats(&layer).errors, stats(&layer).fallbacks), (1, 12));
-    eventually("full", || stats(&layer).reason.is_some_and(|reason| reason.contains("OOM"))).await;
+    let full = stats(&layer);
+    assert_eq!((full.errors, full.fallbacks, full.connected), (12, 12, false));
+    assert_eq!(full.reason.as_deref(), Some("it has answered OOM (its memory is full)"));
     assert!(is_stored(&store, "a").await);
     assert_eq!(put(&store, "b").await, Stored::Failed);
     assert!(is_stored(&store, "a").await && !is_stored(&store, "b").await);
     let cached = store.connection_stats();
     assert_eq!((cached.connected, cached.connects, cached.refused), (true, 1, 1));
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    eventually("back", || stats(&layer).connected).await;
     assert_eq!(passed(&layer, "k", 12).await, 9);
+    let back = stats(&layer);
+    assert_eq!((back.fallbacks, back.reconnects, back.connected), (12, 0, true));
     assert_eq!(put(&store, "b").await, Stored::Yes);
 }
 
@@ -100,6 +105,17 @@ async fn a_replica_of_an_old_version_is_not_used() {
     assert_eq!(put(&store, "a").await, Stored::Failed);
     eventually("left", || stats(&layer).reconnects > 0 && store.connection_stats().connects > 1).await;
     assert!(stats(&layer).errors > 0 && store.connection_stats().refused > 0);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_save_gets_nobody_out_of_a_limit() {
+    let url = fake::broken(b"-MISCONF Redis is configured to save RDB snapshots\r\n").await;
+    let layer = layer(limits(&url).fallback(RedisFallback::Allow));
+    eventually("connected", || stats(&layer).connected).await;
+    assert_eq!(passed(&layer, "k", 12).await, 9);
+    let full = stats(&layer);
+    assert_eq!((full.errors, full.reconnects), (12, 0));
+    assert_eq!(full.reason.as_deref(), Some("it has answered MISCONF (it cannot save its data)"));
 }
 
 #[tokio::test]

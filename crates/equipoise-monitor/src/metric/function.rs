@@ -265,7 +265,7 @@ pub(super) static FAMILIES: &[Family] = &[
     Family::gauge(
         "equipoise_redis_connected",
         FUNCTION,
-        "Whether a cache or a rate limit is connected to Redis (1) or not (0).",
+        "Whether a cache or a rate limit can use Redis (1) or not (0).",
     ),
     Family::counter(
         "equipoise_redis_events",

@@ -25,7 +25,15 @@ const MAX_WAITING: usize = 1 << 20;
 /// no reply to any other one has arrived meanwhile, requests no longer wait for the server until its next reply: they use
 /// the fallback at once. After an error of the connection or of the script, the layer connects again in the background, with
 /// a growing wait between attempts. A connection is used after the server has answered a script that writes. So a server
-/// that hangs, loads its data, is full or is a replica counts as unavailable.
+/// that hangs, loads its data or is a replica counts as unavailable.
+///
+/// **Memory.** The number of keys in Redis is not bounded by [`Limit::max_keys`](crate::limit::Limit::max_keys). It is
+/// bounded by their expiry, after [`Quota::window`](crate::limit::Quota::window) at the latest, and by the `maxmemory` of
+/// the server. A key takes about 200 bytes. Set `maxmemory`, and leave `maxmemory-policy` at `noeviction`, Redis's default.
+/// While such a server is full, it still denies requests by the buckets that it has, and the buckets of this process decide
+/// on all others, whatever the fallback is. With an `allkeys-*` or `volatile-*` policy, a full server evicts buckets
+/// instead, and an evicted bucket is full again: a client that sends enough keys gets its quota anew. A cache needs such a
+/// policy, so give limits a server of their own.
 ///
 /// **Redis Cluster.** All buckets of a request must be on one server, and the layer connects to one server and does not
 /// follow redirections. So a node of a cluster counts as unavailable, and
@@ -65,18 +73,23 @@ pub struct RedisLimits {
 }
 
 /// What decides on requests while Redis is unavailable.
+///
+/// Clients could cause that [too many requests](RedisLimits::max_waiting) wait for the server, or that it is full: it
+/// answers `OOM`, or `MISCONF` if it cannot save. Then the buckets of this process decide on the request, whatever the
+/// fallback is. With `Allow` and `Deny`, they have the whole quota. A server that answers `MISCONF` when the layer connects
+/// is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RedisFallback {
     /// The buckets of this process, which are full at first. Each gateway admits the part `1 / gateways` of each quota,
     /// so that all gateways together admit about the quota. With 1, each gateway admits the whole quota. A burst is at
-    /// least one unit.
+    /// least one unit. A request of more units than this burst uses all of it, if the whole quota could admit the request.
     Local {
         /// Number of gateways that share the limits. 0 counts as 1.
         gateways: u32,
     },
-    /// All requests are admitted. If [too many requests](RedisLimits::max_waiting) wait for the server, the buckets of this
-    /// process decide on further ones, with the whole quota: clients could cause this state.
+    /// All requests are admitted. A server that is slow because of many requests counts as unavailable too, so clients may
+    /// get rid of their limits with it.
     Allow,
     /// All requests are denied with status 503 and the code `rate_limit_unavailable`.
     Deny,
@@ -129,8 +142,8 @@ impl RedisLimits {
         self
     }
 
-    /// Sets how many requests may wait for the server at the same time. For further requests, the fallback decides at
-    /// once. Range: 1 to 2²⁰. Default: 1,024.
+    /// Sets how many requests may wait for the server at the same time. On further requests, the buckets of this process
+    /// decide at once, whatever the fallback is. Range: 1 to 2²⁰. Default: 1,024.
     pub fn max_waiting(mut self, requests: usize) -> Self {
         self.max_waiting = requests;
         self

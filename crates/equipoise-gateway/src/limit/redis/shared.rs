@@ -1,8 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use equipoise_affinity::__private::{Failure, Link, LinkSettings, explain};
+use equipoise_affinity::__private::{Failure, Link, LinkSettings, explain, is_full};
 use equipoise_core::__private::saturating_nanos;
 use equipoise_tower::RequestHead;
+use parking_lot::Mutex;
 use redis::Value;
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle};
@@ -49,6 +50,8 @@ struct Inner {
     script: LimitScript,
     waiting: Arc<Semaphore>,
     timeout: Duration,
+    /// Why the server stores no more buckets, until it has stored one.
+    full: Mutex<Option<String>>,
 }
 
 /// What is asked about one request. `None` if the limit does not apply.
@@ -62,7 +65,7 @@ pub(in crate::limit) struct Questions {
 pub(in crate::limit) enum Unavailable {
     /// It is away, or has not answered in time or as it should.
     Away,
-    /// Too many requests wait for it, which clients could cause.
+    /// Too many requests wait for it, or it has no room for more buckets. Clients could cause both.
     Saturated,
 }
 
@@ -79,7 +82,7 @@ impl SharedLimits {
         let server = settings.server()?;
         let runtime = Handle::try_current().map_err(|_| InvalidRateLimit::NoRuntime)?;
         let script = LimitScript::new();
-        // It writes, so that a server whose memory is full refuses it. The text loads the script.
+        // It writes, so that a server that cannot be written to refuses it. The text loads the script.
         let key = [settings.prefix.as_bytes(), b"%1"].concat();
         let probe = Question { key, interval: 1_000_000, burst: u32::MAX, units: 1, dry_run: false };
         let (link, task) = Link::start(
@@ -89,6 +92,8 @@ impl SharedLimits {
                 prefix: settings.prefix.clone(),
                 first: vec![script.call(&[probe], true)],
                 check: |replies| match replies {
+                    // It knows the script, and answers requests whose buckets it has.
+                    [Value::ServerError(error)] if is_full(error) => Ok(()),
                     [Value::ServerError(error)] => Err(explain(error)),
                     [reply] if answers(reply, 1).is_some() => Ok(()),
                     _ => Err(NOT_OF_THE_SCRIPT.to_owned()),
@@ -106,6 +111,7 @@ impl SharedLimits {
             script,
             waiting: Arc::new(Semaphore::new(settings.max_waiting)),
             timeout: settings.timeout,
+            full: Mutex::default(),
         });
         let shared = |limit: &Limit| SharedLimit {
             name: limit.name.clone(),
@@ -170,7 +176,8 @@ impl SharedLimits {
     }
 
     pub(in crate::limit) fn stats(&self) -> RedisLimitStats {
-        self.inner.counters.snapshot(&self.inner.link)
+        let reason = self.inner.link.reason().or_else(|| self.inner.full.lock().clone());
+        self.inner.counters.snapshot(reason, self.inner.link.reconnects())
     }
 }
 
@@ -205,10 +212,18 @@ impl Inner {
             Ok(reply) => match answers(&reply, asked.len()) {
                 Some(answers) => {
                     self.counters.decisions.count();
+                    if has_written(&questions, &answers) {
+                        *self.full.lock() = None;
+                    }
                     return Ok(verdict(&asked, &answers));
                 }
                 None => NOT_OF_THE_SCRIPT.to_owned(),
             },
+            Err(Failure::Refused(error)) if is_full(&error) => {
+                self.counters.errors.count();
+                *self.full.lock() = Some(explain(&error));
+                return Err(Unavailable::Saturated);
+            }
             Err(Failure::Refused(error)) => explain(&error),
             Err(Failure::Ended) => {
                 self.counters.errors.count();
@@ -230,6 +245,13 @@ impl Question {
     fn is_too_costly(&self) -> bool {
         self.units > self.burst
     }
+}
+
+/// Whether the script has stored a bucket.
+fn has_written(questions: &[Question], answers: &[Answer]) -> bool {
+    let pairs = || questions.iter().zip(answers);
+    let passes = pairs().all(|(question, answer)| question.dry_run || answer.admitted);
+    pairs().any(|(question, answer)| answer.admitted && question.units > 0 && (passes || question.dry_run))
 }
 
 /// Translates the answers of the script. The time of the server is not known, so zero is the time of the decision.

@@ -1,5 +1,3 @@
-use equipoise_affinity::__private::Link;
-
 use super::super::stats::Counter;
 
 /// Counters of limits in Redis since the layer was built, and the state of the connection. Returned by
@@ -7,9 +5,10 @@ use super::super::stats::Counter;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisLimitStats {
-    /// Whether requests ask the server now.
+    /// Whether the server decides on requests now: there is a connection, and the server has room for buckets.
     pub connected: bool,
-    /// Why requests do not ask the server now. `None` if they do.
+    /// Why the server does not decide on requests now. `None` if it does. That it is full is known from the last request
+    /// with a bucket to store.
     pub reason: Option<String>,
     /// Number of requests on which the server has decided.
     pub decisions: u64,
@@ -19,7 +18,8 @@ pub struct RedisLimitStats {
     pub disconnected: u64,
     /// Number of requests that used the fallback because the server did not answer in time.
     pub timeouts: u64,
-    /// Number of requests that used the fallback because the server answered with an error, or the connection ended.
+    /// Number of requests that used the fallback because the server answered with an error, such as that it is full, or
+    /// the connection ended.
     pub errors: u64,
     /// Number of requests that used the fallback because too many requests were waiting for the server.
     pub saturated: u64,
@@ -41,8 +41,7 @@ pub(super) struct RedisCounters {
 }
 
 impl RedisCounters {
-    pub(super) fn snapshot(&self, link: &Link) -> RedisLimitStats {
-        let reason = link.reason();
+    pub(super) fn snapshot(&self, reason: Option<String>, reconnects: u64) -> RedisLimitStats {
         let (disconnected, timeouts) = (self.disconnected.get(), self.timeouts.get());
         let (errors, saturated) = (self.errors.get(), self.saturated.get());
         RedisLimitStats {
@@ -54,7 +53,7 @@ impl RedisCounters {
             timeouts,
             errors,
             saturated,
-            reconnects: link.reconnects(),
+            reconnects,
             script_reloads: self.script_reloads.get(),
         }
     }
