@@ -13,6 +13,7 @@ use equipoise::{
 };
 use serde_json::{Value, json};
 use toml::Spanned;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     chain::{Chain, Shared},
@@ -41,6 +42,9 @@ pub(super) enum Stage {
 
 /// The fields in which proxies tell the address of the client. Clients could write them.
 const OF_PROXIES: [&str; 5] = ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip"];
+
+/// The longest prefix in Redis. The place of the limits is added to it.
+const MAX_PREFIX: usize = 128 - "0123456789abcdef:".len();
 
 /// For how long requests are delayed by default.
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -98,24 +102,24 @@ pub(super) fn add(
         chain.place = Some(shared.place(tables.place));
     }
     let suffix = if stage == Stage::AfterAuthentication { " by identity" } else { "" };
-    // Other limits of the same name in Redis must not share its buckets.
-    let of_table = table.redis.is_some().then(|| shared.place(placed.place).as_str().to_owned());
-    let server = |table: &Spanned<RedisTable>| {
+    let of_function = format!("{} limit{suffix}", placed.place);
+    let redis = |table: &Spanned<RedisTable>| {
         let RedisTable { url, url_file, ca_file, .. } = table.get_ref();
         let keys = ServerKeys { url: url.as_ref(), url_file: url_file.as_ref(), ca_file: ca_file.as_ref() };
-        Server::read(&keys, table.span(), source)
+        let server = Server::read(&keys, table.span(), source)?;
+        Ok((server, prefix(table.get_ref(), shared.place(&of_function).as_str(), source)?))
     };
-    let redis = table.redis.as_ref().map(server).transpose()?;
-    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone(), of_table.clone(), shared.head);
-    let function = context.functions.keep_or_build(&format!("{} limit{suffix}", placed.place), key, || {
+    let redis = table.redis.as_ref().map(redis).transpose()?;
+    let key = (table.clone(), shared.errors_table.clone(), stage, redis.clone(), shared.head);
+    let function = context.functions.keep_or_build(&of_function, key, || {
         if let Some(second) = in_flight.get(1) {
             let message =
                 "in_flight has one limit before the authentication and one by the identity: leave this one out";
             return Err(source.error(second.span(), message));
         }
         let in_flight = in_flight.first().map(|limit| self::in_flight(limit, table, shared, source)).transpose()?;
-        let redis = table.redis.as_ref().zip(redis).map(|(table, server)| self::redis(table.get_ref(), server));
-        Ok(LimitFunction { rate: rate(&rates, (table, redis, of_table), shared, source)?, in_flight })
+        let redis = table.redis.as_ref().zip(redis).map(|(table, redis)| self::redis(table.get_ref(), redis));
+        Ok(LimitFunction { rate: rate(&rates, (table, redis), shared, source)?, in_flight })
     })?;
     if let Some(layer) = function.in_flight.clone() {
         chain.add(|functions| match stage {
@@ -172,7 +176,7 @@ fn stage_of(by: Option<&Spanned<KeyTable>>) -> Stage {
 
 fn rate(
     limits: &[&Spanned<RateTable>],
-    (table, redis, place): (&LimitTable, Option<RedisLimits>, Option<String>),
+    (table, redis): (&LimitTable, Option<RedisLimits>),
     shared: &Shared<'_>,
     source: &Source,
 ) -> Result<Option<RateLimitLayer>, ConfigError> {
@@ -187,7 +191,7 @@ fn rate(
         builder = builder.status(self::status(status, "400 to 599", source)?);
     }
     for limit in limits {
-        let built = self::limit(limit, place.as_deref(), shared.head, source)?;
+        let built = self::limit(limit, shared.head, source)?;
         // Checked alone, so that the error has the line of this limit.
         let checked = RateLimitLayer::builder().limit(built.clone()).build();
         checked.map_err(|error| source.caused(limit.span(), &error))?;
@@ -208,9 +212,22 @@ fn span_of(error: &InvalidRateLimit, first: &Spanned<RateTable>, table: &LimitTa
     }
 }
 
-fn redis(table: &RedisTable, server: Server) -> RedisLimits {
+/// Returns the prefix in Redis of the limits at a place: other limits with the same names must not share their buckets, also
+/// those of requests without a key. The place is a hash in it, which is the same in all gateways.
+fn prefix(table: &RedisTable, place: &str, source: &Source) -> Result<String, ConfigError> {
+    let prefix = match &table.prefix {
+        Some(prefix) if prefix.get_ref().len() > MAX_PREFIX => {
+            return Err(source.error(prefix.span(), format_args!("prefix is too long: use at most {MAX_PREFIX} bytes")));
+        }
+        Some(prefix) => prefix.get_ref(),
+        None => "equipoise:limit:",
+    };
+    Ok(format!("{prefix}{:016x}:", xxh3_64(place.as_bytes())))
+}
+
+fn redis(table: &RedisTable, (server, prefix): (Server, String)) -> RedisLimits {
     let tls = server.tls();
-    let mut redis = RedisLimits::new(server.url).fallback(match table.fallback {
+    let mut redis = RedisLimits::new(server.url).prefix(prefix).fallback(match table.fallback {
         Fallback::Local => RedisFallback::Local { gateways: table.gateways },
         Fallback::Allow => RedisFallback::Allow,
         Fallback::Deny => RedisFallback::Deny,
@@ -218,29 +235,17 @@ fn redis(table: &RedisTable, server: Server) -> RedisLimits {
     if let Some(tls) = tls {
         redis = redis.tls(Arc::clone(tls.config()));
     }
-    if let Some(prefix) = &table.prefix {
-        redis = redis.prefix(prefix);
-    }
     if let Some(timeout) = &table.timeout {
         redis = redis.timeout(*timeout.get_ref());
     }
     redis
 }
 
-/// Creates a limit. `place` is what sets it apart from others in Redis. `head` is the time in which a request needs a response.
-fn limit(
-    table: &Spanned<RateTable>,
-    place: Option<&str>,
-    head: Duration,
-    source: &Source,
-) -> Result<Limit, ConfigError> {
+/// Creates a limit. `head` is the time in which a request needs a response.
+fn limit(table: &Spanned<RateTable>, head: Duration, source: &Source) -> Result<Limit, ConfigError> {
     let RateTable { name, quota, burst, by, missing, delay_after, max_delay, max_keys, announce, dry_run } =
         table.get_ref();
     let (key, by) = key(by.as_ref(), table.span(), source)?;
-    let key = match place.map(str::to_owned) {
-        Some(place) => key.and(LimitKey::custom(move |_| Some(place.clone()))),
-        None => key,
-    };
     let Rate { units, period } = *quota;
     let quota = burst.iter().fold(Quota::new(units, period), |quota, burst| quota.burst(*burst));
     let name = name.clone().unwrap_or_else(|| by.join("-").replace([':', '/'], "-"));

@@ -28,7 +28,7 @@ pub(crate) struct RedisTable {
     pub(crate) url_file: Option<Spanned<PathBuf>>,
     /// The root certificates of a server with a `rediss://` URL. Default: the public ones.
     pub(crate) ca_file: Option<Spanned<PathBuf>>,
-    pub(crate) prefix: Option<String>,
+    pub(crate) prefix: Option<Spanned<String>>,
     #[serde(default, deserialize_with = "some_timeout")]
     pub(crate) timeout: Option<Spanned<Duration>>,
     /// What decides while the server is away.

@@ -1,4 +1,4 @@
-//! Rates and responses that two gateways share in Redis.
+//! Rates and responses that gateways share in Redis.
 
 use super::{config, report};
 use crate::{
@@ -70,4 +70,50 @@ async fn two_gateways_share_rates_and_responses_and_do_without_them_while_redis_
     connected(&gateways[0], "127.0.0.1:0 limit", false).await;
     connected(&gateways[0], "cache.main", false).await;
     assert!(report(&gateways[0], "127.0.0.1:0 limit").await["redis"]["fallbacks"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn requests_without_a_key_use_the_bucket_of_their_own_limits_only() {
+    let folder = Folder::new();
+    let Some(redis) = server::Server::start(&[]).await else { return };
+    let port = redis.port();
+    let backend = Backend::responding(|_, _| async { response("", "") });
+    let route = |path: &str, quota: &str| {
+        format!(
+            r#"
+            [[listener.route]]
+            path_prefix = "{path}"
+            pool = "web"
+            [listener.route.limit]
+            rate = [{{ quota = "{quota}", by = "header:x-key" }}]
+            redis = {{ url = "redis://127.0.0.1:{port}" }}
+            "#
+        )
+    };
+    let listener = format!("pool = \"web\"\n{}{}", route("/few", "1/h"), route("/many", "1000/s"));
+    let gateway = Gateway::start(&folder, &config(&listener, &backend)).await;
+    for place in ["/few", "/many"] {
+        connected(&gateway, &format!("127.0.0.1:0 {place} limit"), true).await;
+    }
+    let mut client = gateway.connect(0).await;
+    for (path, status) in [("/few", 200), ("/few", 429), ("/many", 200), ("/many", 200)] {
+        assert_eq!(client.get(path).await.status, status, "{path}");
+    }
+    assert_eq!(report(&gateway, "127.0.0.1:0 /many limit").await["redis"]["decisions"], 2);
+}
+
+#[tokio::test]
+async fn clients_are_not_told_a_limit_of_all_requests_together() {
+    let folder = Folder::new();
+    let backend = Backend::responding(|_, _| async { response("", "") });
+    // Without the server, the gateway itself decides.
+    let listener = r#"
+        pool = "web"
+        [listener.limit]
+        rate = [{ quota = "100/h", by = "all" }, { quota = "10/h", by = "client" }]
+        redis = { url = "redis://127.0.0.1:1" }
+    "#;
+    let gateway = Gateway::start(&folder, &config(listener, &backend)).await;
+    let answer = gateway.connect(0).await.get("/").await;
+    assert_eq!(answer.header("ratelimit-policy"), Some("\"client\";q=10;w=3600"));
 }
