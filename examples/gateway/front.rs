@@ -22,7 +22,7 @@ use equipoise::{
     tower::{RequestHead, ServedBy},
 };
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, header,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery},
 };
 use hyper::body::Incoming;
@@ -83,9 +83,9 @@ impl Service<Request<Incoming>> for Front {
         }
         let mut access = Access::begin(&request, client, &site);
         request.extensions_mut().insert(access.route.clone());
-        let response = site.proxy.clone().call(request);
         Box::pin(async move {
-            let mut response = response.await?;
+            // Called here, because a future that is moved into this one would be in it twice.
+            let mut response = site.proxy.clone().call(request).await?;
             access.answered(&response);
             let served_by = response.extensions().get().map(|ServedBy(id)| HeaderValue::from_str(id.as_str()));
             if let Some(Ok(id)) = served_by.filter(|_| site.served_by_header) {
@@ -105,14 +105,15 @@ struct Access {
     caches: bool,
     began: Instant,
     client: Option<Client>,
-    request: Request<()>,
-    /// The host that the client asked for, without the port.
+    method: Method,
+    uri: Uri,
+    /// The host that the client asked for, without the port. `None` if it is not logged.
     host: Option<Authority>,
     /// The name of a route is that of its pools.
     route: RouteNote,
     status: Option<StatusCode>,
     endpoint: Option<EndpointId>,
-    /// What the functions of the gateway tell of the request.
+    /// What the functions of the gateway tell of the request. Nothing if it is not logged.
     functions: Told,
 }
 
@@ -164,7 +165,7 @@ fn masked<'u>(uri: &'u str, secret: &[String]) -> Cow<'u, str> {
 impl Access {
     /// Returns the path and the query, which requests of HTTP/1.1 and HTTP/2 have in the same form.
     fn uri(&self) -> Cow<'_, str> {
-        let uri = self.request.uri();
+        let uri = &self.uri;
         let path = uri.path_and_query().map(PathAndQuery::as_str);
         let text = path.or(uri.authority().map(Authority::as_str)).unwrap_or_default();
         masked(text, &self.secret_parameters)
@@ -176,12 +177,9 @@ impl Access {
     }
 
     fn begin(request: &Request<Incoming>, client: Option<Client>, site: &Site) -> Self {
-        let mut kept = Request::new(());
-        kept.method_mut().clone_from(request.method());
-        kept.uri_mut().clone_from(request.uri());
         // Parsed, so that a client cannot write anything else into the line.
         let field = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
-        let host = request.uri().authority().cloned().or_else(field);
+        let host = if site.logs { request.uri().authority().cloned().or_else(field) } else { None };
         let (began, route) = (Instant::now(), RouteNote::new());
         Self {
             logs: site.logs,
@@ -189,7 +187,8 @@ impl Access {
             caches: site.caches,
             began,
             client,
-            request: kept,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
             host,
             route,
             status: None,
@@ -202,13 +201,15 @@ impl Access {
     fn answered<B>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
         self.status = Some(response.status());
-        self.functions = Told::of(response, self.caches);
+        if self.logs {
+            self.functions = Told::of(response, self.caches);
+        }
         self.endpoint = extensions.get().map(|ServedBy(id)| id.clone());
         if let Some(Failed(error)) = extensions.get() {
             self.endpoint = endpoint_of(error);
             tracing::warn!(
                 client = self.client.map(|client| tracing::field::display(client.0)),
-                method = %self.request.method(),
+                method = %self.method,
                 uri = %self.uri(),
                 pool = self.pool().map(tracing::field::display),
                 error = causes(&**error),
@@ -232,7 +233,7 @@ impl Drop for Access {
         tracing::info!(
             target: "access",
             client = self.client.map(|client| tracing::field::display(client.0)),
-            method = %self.request.method(),
+            method = %self.method,
             host = self.host.as_ref().map(|host| tracing::field::display(host.host())),
             uri = %self.uri(),
             status = %self.status.as_ref().map_or("cancelled", StatusCode::as_str),
