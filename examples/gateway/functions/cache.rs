@@ -57,7 +57,13 @@ pub(super) fn add(
             return Err(source.error(span, message));
         }
         _ if table.key.identity && !has_identities => {
-            let message = "key.identity has no effect without authentication: add auth, or leave it out";
+            let message = match tables.auth {
+                None => "key.identity has no effect without authentication: add auth, or leave it out".to_owned(),
+                Some(_) => format!(
+                    "key.identity has no effect for {}, which has auth = \"none\": write cache = false there, or a table without it",
+                    tables.place
+                ),
+            };
             return Err(source.error(span, message));
         }
         _ => {}

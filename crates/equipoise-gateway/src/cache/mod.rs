@@ -83,6 +83,23 @@
 //! response is removed when the backend answers with another one that is not stored, such as 404. See [`KeyPolicy`] for
 //! what tells requests apart and what cannot be poisoned.
 //!
+//! # What `Cache-Status` says
+//!
+//! Each response has a line of this cache (RFC 9211), unless [`status_name`](CacheBuilder::status_name) is `None`:
+//!
+//! | part | meaning |
+//! | --- | --- |
+//! | `hit` | the response was stored before the request came |
+//! | `fwd=uri-miss`, `fwd=vary-miss` | no response, or no variant for this request, was stored for the URL |
+//! | `fwd=stale` | the stored response was stale, so the backend was asked |
+//! | `fwd=request` | the request has asked for a newer response, by `Cache-Control` or `Pragma` |
+//! | `fwd=method` | responses to this method are not cached |
+//! | `fwd=bypass` | the store was not asked: the request has a body, an upgrade or a condition for the backend, or no key |
+//! | `fwd-status=304` | the status of the backend, if the client got another one |
+//! | `ttl=5` | the seconds for which the response stays fresh; negative if it is stale |
+//! | `stored`, `collapsed` | the response was stored; it is that of a fetch for another request |
+//! | `detail=no_store` | why the response was not stored, as in [`CacheStats`], or why a stale one was used |
+//!
 //! # What unsafe methods remove
 //!
 //! After a request with an unsafe method, such as `POST`, the stored responses of its URL are removed: all variants,

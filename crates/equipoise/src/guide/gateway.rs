@@ -4,6 +4,9 @@
 //! layer. A layer works around any service for HTTP: around an [`HttpClient`](crate::HttpClient), around a
 //! [`Router`](crate::proxy::route::Router), in one branch of a router, or in front of a handler of axum.
 //!
+//! The module needs the feature `gateway`, and each function the one that the table of features in the README names.
+//! [`proxies`](super::proxies) shows the server that serves a service such as these.
+//!
 //! There are three levels of entry:
 //!
 //! - [`Functions`](crate::gateway::stack::Functions) takes the layers in any order, applies them in a safe one, and refuses
@@ -417,5 +420,5 @@
 //!   their own, or plugins of third parties are needed.
 //!
 //! [`examples/gateway`](https://github.com/equipoise-rs/equipoise/tree/main/examples/gateway) is a gateway with a
-//! configuration file for all of these functions. Its folder `uses` has a file for each of seven uses, such as a JSON API or
+//! configuration file for all of these functions. `cargo run --example gateway -- --config FILE` runs it. Its folder `uses` has a file for each of seven uses, such as a JSON API or
 //! a static site with a cache.

@@ -141,8 +141,12 @@ pub(crate) enum QueryKey {
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeuristicTable {
     pub(crate) part: f32,
-    #[serde(deserialize_with = "timeout")]
+    #[serde(default = "one_day", deserialize_with = "timeout")]
     pub(crate) max: Duration,
+}
+
+fn one_day() -> Duration {
+    Duration::from_secs(86_400)
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]

@@ -7,7 +7,9 @@ use super::{
 
 /// Replaces texts in bodies, as nginx does with `sub_filter`. Texts are also found over the borders of chunks.
 ///
-/// No text contains another one. Replacements are not searched again. The filter keeps fewer bytes than the longest
+/// None of the texts to find may contain another one. Replacements are not searched again. Unlike nginx, the layer gives
+/// bodies of all types to it, also images, unless
+/// [`content_types`](super::ResponseBodyFilterLayer::content_types) is set. The filter keeps fewer bytes than the longest
 /// text has, and takes O(length) time, whatever the number of texts.
 ///
 /// ```

@@ -31,6 +31,9 @@ use crate::changed_content::{self, WeakTags};
 /// strong `ETag` becomes a weak one (RFC 9110, section 8.8.1). The same is done for `HEAD`, and the `ETag` of a 304 becomes
 /// weak if the client has sent the weak one.
 ///
+/// In [`Functions`](crate::stack::Functions), the method `filter_response_bodies` takes this layer. It is inside of the cache
+/// there, so a stored body is filtered once, and the cache asks the backend with the weak `ETag`.
+///
 /// If a filter ends the message, the body fails, so that clients see that it is not complete.
 #[derive(Clone)]
 pub struct ResponseBodyFilterLayer {
