@@ -69,6 +69,7 @@ pub(crate) fn compare(
         let before = others(proxy.address())?;
         let memory = proxy.memory()?;
         let mut idle = open(proxy.address()).context(name)?;
+        #[expect(clippy::disallowed_methods, reason = "memory is measured after a while, whatever happens")]
         thread::sleep(PAUSE);
         let memory = proxy.memory()?.saturating_sub(memory) / connections as u64;
         let meanwhile = others(proxy.address())?;

@@ -49,6 +49,7 @@ impl Process {
             if started.elapsed() > START_TIMEOUT {
                 bail!("{name} does not serve {address}");
             }
+            #[expect(clippy::disallowed_methods, reason = "nothing else tells that another process listens")]
             thread::sleep(Duration::from_millis(10));
         }
         Ok(process)

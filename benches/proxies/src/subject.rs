@@ -100,7 +100,7 @@ impl Subject {
     /// Starts the proxy for a workload.
     pub(crate) fn start(self, workload: Workload, setup: &Setup) -> anyhow::Result<Process> {
         let (listen, directory) = (free_address()?, tempfile::tempdir()?);
-        let (from_http2, to_http2, protocol) = (workload.from_http2(), workload.to_http2(), workload.protocol());
+        let (from_http2, to_http2, protocol) = (workload.is_from_http2(), workload.to_http2(), workload.protocol());
         let backends = setup.backends(workload);
         let certificate = (protocol == Protocol::Https).then_some(&setup.certificate);
         let file = directory.path().join("configuration");
@@ -152,7 +152,7 @@ impl Subject {
     /// listen on and the addresses of the backends. With TLS, the files of the certificate and of its key follow them.
     fn program(self, workload: Workload) -> Option<(&'static str, Vec<String>)> {
         let version = |http2: bool| (if http2 { "http2" } else { "http1" }).to_owned();
-        let versions = || vec![version(workload.from_http2()), version(workload.to_http2())];
+        let versions = || vec![version(workload.is_from_http2()), version(workload.to_http2())];
         Some(match (self, workload.protocol()) {
             (Self::Nginx | Self::Haproxy | Self::HaproxySpliceAuto | Self::HaproxySplice | Self::Gateway, _) => {
                 return None;

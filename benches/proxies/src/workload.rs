@@ -190,7 +190,7 @@ impl Workload {
         Some(Load::Http1 { connections, path, body: 0, tls: false, field })
     }
 
-    pub(crate) const fn from_http2(self) -> bool {
+    pub(crate) const fn is_from_http2(self) -> bool {
         matches!(self, Self::H2ToH1 | Self::H2ToH2)
     }
 
