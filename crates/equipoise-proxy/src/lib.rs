@@ -110,16 +110,23 @@ pub mod __private {
 
     /// Returns the authority that the client asked for: the `Host` with which the request came, or the authority of its
     /// target.
-    pub fn asked_authority(head: RequestHead<'_>) -> Option<&[u8]> {
+    fn asked_authority(head: RequestHead<'_>) -> Option<&[u8]> {
         match headers::OriginalHost::of(head.headers, head.extensions) {
             Some(host) => Some(host.as_bytes()),
             None => Some(head.uri.authority()?.as_str().as_bytes()),
         }
     }
 
-    /// Returns the host of the [authority](asked_authority) that the client asked for.
+    /// Returns the host that the client asked for: that of the `Host` with which the request came, or of its target.
     pub fn asked_for(head: RequestHead<'_>) -> Option<&str> {
         host_of(asked_authority(head)?)
+    }
+
+    /// Returns whether the client asked for this authority. One without a port has the default one of the client's scheme.
+    pub fn is_asked_for(head: RequestHead<'_>, authority: &[u8]) -> bool {
+        let default_port = if client_scheme(head.extensions) == "https" { 443 } else { 80 };
+        let parsed = asked_authority(head).and_then(check::host_and_port).zip(check::host_and_port(authority));
+        parsed.is_some_and(|(asked, other)| asked.is_same(&other, default_port))
     }
 
     /// Returns what is wrong with a redirect. `has_prefix` is whether it belongs to a prefix of the path.

@@ -1,5 +1,5 @@
 use equipoise_proxy::{
-    __private::{asked_authority, asked_for, check_redirect, client_scheme, host_of, redirect_location},
+    __private::{asked_for, check_redirect, client_scheme, host_of, is_asked_for, redirect_location},
     route::Redirect,
 };
 use equipoise_tower::RequestHead;
@@ -308,10 +308,7 @@ fn is_target<B>(request: &Request<B>, location: &str) -> bool {
     let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let Some((scheme, rest)) = location.split_once("://") else { return location == target };
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let port: &[u8] = if scheme.eq_ignore_ascii_case("https") { b":443" } else { b":80" };
-    let without_port = |authority: &'_ [u8]| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
     scheme.eq_ignore_ascii_case(client_scheme(request.extensions()))
         && (path == target || path.is_empty() && target == "/")
-        && asked_authority(RequestHead::of(request))
-            .is_some_and(|asked| without_port(asked) == without_port(authority.as_bytes()))
+        && is_asked_for(RequestHead::of(request), authority.as_bytes())
 }
