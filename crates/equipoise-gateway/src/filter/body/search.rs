@@ -221,7 +221,7 @@ impl Search {
     /// Takes the next bytes, and gives what was found in order. `found` returns whether the search goes on; otherwise
     /// the rest is given as it is.
     pub(super) fn chunk(&mut self, data: &Bytes, mut found: impl FnMut(Found) -> bool) {
-        let texts = Arc::clone(&self.texts.0);
+        let texts = &*self.texts.0;
         let before = self.kept.len();
         // Positions count from the first byte that is kept. What comes before `given` was given.
         let (mut given, mut at) = (0, 0);

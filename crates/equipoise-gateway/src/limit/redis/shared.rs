@@ -1,9 +1,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use equipoise_affinity::__private::{Failure, Link, LinkSettings, explain, is_full};
 use equipoise_core::__private::saturating_nanos;
 use equipoise_tower::RequestHead;
-use parking_lot::Mutex;
 use redis::Value;
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, sync::Semaphore, task::AbortHandle};
@@ -51,7 +51,7 @@ struct Inner {
     waiting: Arc<Semaphore>,
     timeout: Duration,
     /// Why the server stores no more buckets, until it has stored one.
-    full: Mutex<Option<String>>,
+    full: ArcSwapOption<String>,
 }
 
 /// What is asked about one request. `None` if the limit does not apply.
@@ -111,7 +111,7 @@ impl SharedLimits {
             script,
             waiting: Arc::new(Semaphore::new(settings.max_waiting)),
             timeout: settings.timeout,
-            full: Mutex::default(),
+            full: ArcSwapOption::empty(),
         });
         let shared = |limit: &Limit| SharedLimit {
             name: limit.name.clone(),
@@ -176,7 +176,7 @@ impl SharedLimits {
     }
 
     pub(in crate::limit) fn stats(&self) -> RedisLimitStats {
-        let reason = self.inner.link.reason().or_else(|| self.inner.full.lock().clone());
+        let reason = self.inner.link.reason().or_else(|| self.inner.full.load().as_deref().cloned());
         self.inner.counters.snapshot(reason, self.inner.link.reconnects())
     }
 }
@@ -212,8 +212,8 @@ impl Inner {
             Ok(reply) => match answers(&reply, asked.len()) {
                 Some(answers) => {
                     self.counters.decisions.count();
-                    if has_written(&questions, &answers) {
-                        *self.full.lock() = None;
+                    if self.full.load().is_some() && has_written(&questions, &answers) {
+                        self.full.store(None);
                     }
                     return Ok(verdict(&asked, &answers));
                 }
@@ -221,7 +221,7 @@ impl Inner {
             },
             Err(Failure::Refused(error)) if is_full(&error) => {
                 self.counters.errors.count();
-                *self.full.lock() = Some(explain(&error));
+                self.full.store(Some(Arc::new(explain(&error))));
                 return Err(Unavailable::Saturated);
             }
             Err(Failure::Refused(error)) => explain(&error),
