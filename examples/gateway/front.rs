@@ -96,8 +96,8 @@ impl Service<Request<Incoming>> for Front {
     }
 }
 
-/// A request that the server has let pass, in the log. Its line of the access log is written when this is dropped: when the head of the response is
-/// sent, or when the client has closed its connection before.
+/// A request that the server has let pass, in the log. Its line of the access log is written when this is dropped: when the
+/// head of the response is sent, or when the client has closed its connection before.
 struct Access {
     logs: bool,
     secret_parameters: Arc<[String]>,

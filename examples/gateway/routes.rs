@@ -32,7 +32,8 @@ pub(crate) type Routed = Functional<Balanced, RouteBody<ListenerBody>, RoutedBod
 /// The name of the route of requests that no other route matches.
 pub(crate) const NO_ROUTE: &str = "-";
 
-/// Builds the table of routes, the functions before them, and those for the responses of the proxy itself. Routes with the same conditions share their requests by weight, and their functions.
+/// Builds the table of routes, the functions before them, and those for the responses of the proxy itself. Routes with the
+/// same conditions share their requests by weight, and their functions.
 pub(crate) fn new(
     (listener, number): (&HttpListener, usize),
     errors: &ErrorResponses,

@@ -420,5 +420,5 @@
 //!   their own, or plugins of third parties are needed.
 //!
 //! [`examples/gateway`](https://github.com/equipoise-rs/equipoise/tree/main/examples/gateway) is a gateway with a
-//! configuration file for all of these functions. `cargo run --example gateway -- --config FILE` runs it. Its folder `uses` has a file for each of seven uses, such as a JSON API or
-//! a static site with a cache.
+//! configuration file for all of these functions. `cargo run --example gateway -- --config FILE` runs it. Its folder `uses`
+//! has a file for each of seven uses, such as a JSON API or a static site with a cache.

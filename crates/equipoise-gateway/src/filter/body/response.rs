@@ -22,9 +22,9 @@ use crate::changed_content::{self, WeakTags};
 /// A layer that gives the bodies of responses to [filters](super::BodyFilter).
 ///
 /// Responses to `CONNECT`, and those with status 1xx, 204 and 304, have no body to filter. Those of other
-/// [content types](Self::content_types) than the given ones are passed on as they are. A filter that changes bodies does not get parts of
-/// a body (status 206), and encoded bodies (`Content-Encoding`) only if [`encoded`](Self::encoded) is set. So that
-/// there are complete and plain bodies, `Range`, `If-Range` and `Accept-Encoding` are removed from requests unless
+/// [content types](Self::content_types) than the given ones are passed on as they are. A filter that changes bodies does not
+/// get parts of a body (status 206), and encoded bodies (`Content-Encoding`) only if [`encoded`](Self::encoded) is set. So
+/// that there are complete and plain bodies, `Range`, `If-Range` and `Accept-Encoding` are removed from requests unless
 /// [`keep_request_fields`](Self::keep_request_fields) is set.
 ///
 /// If a filter changes the body, `Content-Length`, `Accept-Ranges` and the digests of the body are removed, and a

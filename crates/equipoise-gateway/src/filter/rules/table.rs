@@ -24,9 +24,9 @@ use crate::Denial;
 /// none is allowed by [`new`](Self::new), and denied by [`denying_others`](Self::denying_others).
 ///
 /// Rules compare the path that a server acts on, as the [routes](equipoise_proxy::route) of a proxy do. Servers
-/// disagree about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule that is not only counted has a path, the request gets status
-/// 400 for a path of the first kind, and for one of the second kind if the rules decide differently without the
-/// parameter. A [`UriLayer`](crate::filter::UriLayer) outside of the filter refuses more.
+/// disagree about paths such as `/public%2F..%2Fadmin` and `/admin;x`. If a rule that is not only counted has a path, the
+/// request gets status 400 for a path of the first kind, and for one of the second kind if the rules decide differently
+/// without the parameter. A [`UriLayer`](crate::filter::UriLayer) outside of the filter refuses more.
 #[derive(Debug, Default)]
 pub struct FilterRules {
     rules: Vec<Counted>,
